@@ -1,0 +1,23 @@
+"""The report's ranges and the assumptions beside them, as prior distributions."""
+
+from postcgrp.priors.effective import Block, Evidence, PriorSet, Settings, effective
+from postcgrp.priors.elicit import Prior, coupling, from_range
+from postcgrp.priors.errors import InputError
+from postcgrp.priors.ledger import Assumption, Claim, Ledger, Trust, load_ledger
+
+__all__ = [
+    "Assumption",
+    "Block",
+    "Claim",
+    "Evidence",
+    "InputError",
+    "Ledger",
+    "Prior",
+    "PriorSet",
+    "Settings",
+    "Trust",
+    "coupling",
+    "effective",
+    "from_range",
+    "load_ledger",
+]

@@ -1,0 +1,89 @@
+"""From a stated range to a distribution: closed forms on three link scales."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import expit, logit
+from scipy.stats import norm
+
+from postcgrp.priors.errors import InputError
+from postcgrp.priors.ledger import Family
+
+LINK = {"normal": (np.asarray, np.asarray), "lognormal": (np.log, np.exp), "logitnormal": (logit, expit)}
+REVERSAL = 1e-3
+
+
+@dataclass(frozen=True)
+class Prior:
+    """A normal distribution on a link scale, and where it came from.
+
+    `mu` and `sd` are on the link scale of `family` (identity, log or logit); `low`..`high` is the stated range
+    in `unit`, which holds `coverage` of the mass (all None for a point with an assumed spread).
+    """
+
+    name: str
+    family: Family
+    mu: float
+    sd: float
+    unit: str
+    origin: str
+    because: str
+    low: float | None = None
+    high: float | None = None
+    coverage: float | None = None
+
+    def quantile(self, probability: ArrayLike) -> NDArray[np.float64]:
+        """Quantiles in `unit` at the given probabilities."""
+        _, inverse = LINK[self.family]
+        return np.asarray(inverse(norm.ppf(probability, self.mu, self.sd)), dtype=float)
+
+    def cdf(self, value: ArrayLike) -> NDArray[np.float64]:
+        """Probability of at most `value` (in `unit`)."""
+        forward, _ = LINK[self.family]
+        return np.asarray(norm.cdf(forward(value), self.mu, self.sd), dtype=float)
+
+
+def from_range(low: float, high: float, coverage: float, family: Family) -> tuple[float, float]:
+    """Mean and sd on the link scale that put `coverage` between `low` and `high`, equal-tailed.
+
+    Exact: both ends are quantiles of a normal on the link scale, so two equations give two parameters.
+    Raises :class:`InputError` where the link has no value (a fraction of exactly 0 or 1, say).
+    """
+    forward, _ = LINK[family]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ends = np.asarray(forward([low, high]), dtype=float)
+    if not np.all(np.isfinite(ends)) or not ends[0] < ends[1]:
+        raise InputError(f"range {low:g}..{high:g} has no {family} prior: use ends inside its support, low below high")
+    return float(ends.mean()), float(np.diff(ends)[0] / (2 * norm.ppf((1 + coverage) / 2)))
+
+
+def coupling(priors: tuple[Prior, ...], correlation: float) -> NDArray[np.float64]:
+    """Cholesky factor of a Markov correlation under which consecutive quantities do not fall.
+
+    Each neighbouring pair gets `correlation`, or the smallest larger one at which the probability that the second
+    is below the first is at most 0.1 %; each marginal stays exactly what it was. Parameters: `priors`, logit- or
+    log-normals in increasing order. Returns a lower triangle [k, k]. Raises :class:`InputError` where no
+    correlation can keep the order.
+    """
+    gap_in_sd = float(-norm.ppf(REVERSAL))
+    links = [1.0]
+    for below, above in zip(priors, priors[1:], strict=False):
+        gap = (above.mu - below.mu) / gap_in_sd
+        needed = (below.sd**2 + above.sd**2 - gap**2) / (2 * below.sd * above.sd)
+        if gap < 0 or needed > 1:
+            raise InputError(
+                f"{below.name} and {above.name}: the second range does not lie above the first "
+                f"({below.low:g}..{below.high:g}, then {above.low:g}..{above.high:g}): it must not fall"
+                if None not in (below.low, below.high, above.low, above.high)
+                else f"{below.name} and {above.name}: the second prior does not lie above the first"
+            )
+        links.append(max(correlation, needed))
+    size = len(priors)
+    matrix = np.eye(size)
+    for i in range(size):
+        for j in range(i):
+            matrix[i, j] = matrix[j, i] = np.prod(links[j + 1 : i + 1])
+    return np.linalg.cholesky(matrix + 1e-12 * np.eye(size))

@@ -1,0 +1,5 @@
+"""The one error that a user can mend."""
+
+
+class InputError(ValueError):
+    """Bad input: one line naming the value, the rule and the way out. The command line exits with 2."""
