@@ -1,0 +1,30 @@
+"""Patients: a pool by region, split by failure depth, with slow growth."""
+
+from __future__ import annotations
+
+import numpy as np
+import pymc as pm
+import pytensor.tensor as pt
+from pytensor.tensor import TensorVariable
+
+from postcgrp.models.latent import deviation, hyper, variable
+from postcgrp.priors import PriorSet
+
+
+def depth_shares(pset: PriorSet) -> TensorVariable:
+    """Share of each failure depth [region, depth], partially pooled across regions; rows sum to one."""
+    log_weight = pt.log(variable(pset, "depth_weight"))
+    spread = variable(pset, "depth_weight_region_sd")
+    weights = pt.exp(log_weight + spread * deviation("depth_weight_region", "region", "depth"))
+    shares = weights / weights.sum(axis=-1, keepdims=True)
+    return pm.Deterministic("depth_share", shares, dims=("region", "depth"))
+
+
+def patients(pset: PriorSet) -> TensorVariable:
+    """Actively treated patients [year, region, depth]: regional counts x common error x growth x depth share."""
+    base = variable(pset, "region_patients") * pt.exp(variable(pset, "pool_error"))
+    spread = hyper("patient_growth_region_sd", pset.number("patient_growth_region_sd"))
+    growth = variable(pset, "patient_growth") + spread * deviation("patient_growth_region", "region")
+    elapsed = np.array(pset.ledger.years, dtype=float) - pset.ledger.report.first_year
+    by_region = base * pt.exp(elapsed[:, None] * growth)
+    return pm.Deterministic("patients", by_region[:, :, None] * depth_shares(pset), dims=("year", "region", "depth"))

@@ -1,0 +1,60 @@
+"""Arithmetic shared by the parts of the model: graphs in, graphs out, no random variables."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytensor.tensor as pt
+from numpy.typing import NDArray
+from pytensor.tensor import TensorVariable
+
+NEWTON_STEPS = 2
+
+
+def gradient(steps: TensorVariable, depths: int) -> TensorVariable:
+    """Cumulative sum of positive steps [..., depth - 1] along depth, zero at the first: [..., depth]."""
+    return steps @ np.triu(np.ones((depths - 1, depths)), k=1)
+
+
+def redistribute(mean: TensorVariable, weights: TensorVariable, offset: TensorVariable) -> TensorVariable:
+    """Cells `sigmoid(c + offset)` whose weighted mean over region and depth is `mean`.
+
+    Parameters: `mean` [...] in (0, 1); `weights` [..., region, depth], not negative, any scale; `offset`
+    [region, depth], logit. Returns [..., region, depth]. The intercept c starts from the normal approximation to a
+    logistic mixture and takes Newton steps on the logit of the mean, where the equation is nearly linear. Relative
+    error of the mean in the worst of 20 000 random cases: 1e-8 for offsets of sd 0.6, 1e-6 for sd 1.
+    """
+    axes = (-2, -1)
+    weights = weights / weights.sum(axis=axes, keepdims=True)
+    target = pt.log(mean / (1 - mean))[..., None, None]
+    centre = (weights * offset).sum(axis=axes, keepdims=True)
+    variance = (weights * (offset - centre) ** 2).sum(axis=axes, keepdims=True)
+    intercept = target * pt.sqrt(1 + np.pi / 8 * variance) - centre
+    for _ in range(NEWTON_STEPS):
+        cell = pt.sigmoid(intercept + offset)
+        reached = (weights * cell).sum(axis=axes, keepdims=True)
+        slope = (weights * cell * (1 - cell)).sum(axis=axes, keepdims=True) / (reached * (1 - reached))
+        intercept = intercept + (target - pt.log(reached / (1 - reached))) / slope
+    return pt.sigmoid(intercept + offset)
+
+
+def interpolation(years: Sequence[int], anchors: Sequence[int]) -> NDArray[np.float64]:
+    """Matrix [year, anchor] that interpolates linearly between anchors and is flat outside them."""
+    return np.column_stack([np.interp(years, anchors, column) for column in np.eye(len(anchors))])
+
+
+def bridge(years: Sequence[int], anchors: Sequence[int]) -> NDArray[np.float64]:
+    """Matrix [year, free year] that turns unit normals into a unit random walk pinned to zero at the anchors.
+
+    A random walk with a vague level, conditioned on the anchors: Brownian bridges between them, free walks outside.
+    """
+    vague = 1e4
+    walk = vague + np.minimum.outer(np.subtract(years, years[0]), np.subtract(years, years[0])).astype(float)
+    free = [i for i, year in enumerate(years) if year not in anchors]
+    pinned = [i for i, year in enumerate(years) if year in anchors]
+    gain = np.linalg.solve(walk[np.ix_(pinned, pinned)], walk[np.ix_(pinned, free)])
+    covariance = walk[np.ix_(free, free)] - walk[np.ix_(free, pinned)] @ gain
+    out = np.zeros((len(years), len(free)))
+    out[free] = np.linalg.cholesky(covariance)
+    return out

@@ -1,0 +1,138 @@
+"""Uptake: the fraction of patients who use a modality, by kind (everyone treated, adoption curve, launch)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pymc as pm
+import pytensor.tensor as pt
+from numpy.typing import NDArray
+from pytensor.tensor import TensorVariable
+
+from postcgrp.models.latent import deviation, hyper, ordered, variable
+from postcgrp.models.shapes import gradient, redistribute
+from postcgrp.priors import PriorSet
+from postcgrp.priors.ledger import Modality
+
+
+@dataclass(frozen=True)
+class Uptake:
+    """How one modality is used: its mean among the eligible, and how segments differ from it.
+
+    `mean` [year] is the patient-weighted mean use of the eligible; None where everyone is treated. `offset`
+    [region, depth] is the log-odds of each segment around it. `eligible` [depth] is the share of patients who may
+    get the modality. `first` is the index of the first year with any use.
+    """
+
+    mean: TensorVariable | None
+    offset: TensorVariable | None
+    eligible: NDArray[np.float64]
+    first: int = 0
+
+    def treated(self, patients: TensorVariable) -> TensorVariable:
+        """Treated patients [year] of all segments, given `patients` [year, region, depth]."""
+        pool = (patients * self.eligible).sum(axis=(1, 2))
+        return pool if self.mean is None else pool * self.mean
+
+    def use(self, patients: TensorVariable, years: Sequence[int]) -> TensorVariable:
+        """Treated fraction of patients [len(years), region, depth] in the years of these indices.
+
+        Segments are redistributed around the mean, so their sum is :meth:`treated`.
+        """
+        shape = (len(years), *patients.shape[1:])
+        on = [y for y in years if y >= self.first]
+        if self.mean is None or self.offset is None:
+            return pt.ones(shape) * self.eligible
+        off = pt.zeros((len(years) - len(on), *patients.shape[1:]))
+        if not on:
+            return off
+        cells = redistribute(self.mean[on], patients[on] * self.eligible, self.offset)
+        return pt.concatenate([off, cells * self.eligible]) if len(on) < len(years) else cells * self.eligible
+
+
+def uptake(pset: PriorSet, modality: Modality, drivers: dict[str, TensorVariable]) -> Uptake:
+    """The uptake of one modality, by the kind its ledger names.
+
+    Parameters: `drivers`, graphs of what moves adoption, where the report has them: `moh` [region, depth] and
+    `payer_block` [region].
+    """
+    if modality.uptake == "adoption":
+        return adoption(pset, modality, drivers)
+    if modality.uptake == "launch":
+        return launch(pset, modality)
+    return Uptake(None, None, np.ones(len(pset.ledger.depths)))
+
+
+def adoption(pset: PriorSet, modality: Modality, drivers: dict[str, TensorVariable]) -> Uptake:
+    """An adoption curve whose patient-weighted mean carries the report's ranges exactly at the anchors.
+
+    Region, depth, MOH (drug-sparing) and payer blocking (a brake) only redistribute around that mean.
+    """
+    own = pset.own
+    level = ordered(pset, own("adoption_level", modality))
+    mean = rising_path(pset, "adoption", modality, list(level), pset.ledger.report.anchors)
+    depths = len(pset.ledger.depths)
+    spread = hyper(own("adoption_step_region_sd", modality), pset.number("adoption_step_region_sd"))
+    steepness = pt.exp(spread * deviation(own("adoption_step_region", modality), "region"))
+    step = variable(pset, own("adoption_step", modality))
+    offset = region_effect(pset, modality)[:, None] + gradient(step * steepness[:, None], depths)
+    if "moh" in drivers:
+        offset += variable(pset, own("moh_effect", modality)) * logit(drivers["moh"])
+    if "payer_block" in drivers:
+        offset -= variable(pset, own("payer_brake", modality)) * logit(drivers["payer_block"])[:, None]
+    return Uptake(mean, offset, np.ones(depths))
+
+
+def launch(pset: PriorSet, modality: Modality) -> Uptake:
+    """A launch among eligible depths: new procedures a year per eligible patient, none before the launch year.
+
+    The mean rises from zero in the year before the launch through its levels at the anchors.
+    """
+    m = modality.name
+    level = ordered(pset, pset.own("launch_level", modality))
+    start = int(pset.number("launch_year", modality=m)) - 1
+    rise = rising_path(pset, "launch", modality, [pt.zeros(()), *level], [start, *pset.launch_anchors(m)])
+    first = start + 1 - pset.ledger.report.first_year
+    mean = pt.concatenate([pt.zeros(first), rise[1:]])
+    eligible = pset.numbers("eligible_share", "depth", modality=m)
+    offset = region_effect(pset, modality)[:, None] + np.zeros(len(eligible))
+    return Uptake(mean, offset, eligible, first)
+
+
+def rising_path(
+    pset: PriorSet, kind: str, modality: Modality, levels: Sequence[TensorVariable], anchors: Sequence[int]
+) -> TensorVariable:
+    """A path [anchors[0]..anchors[-1]] through `levels` that never falls: each year takes a random share of the rise.
+
+    Between two anchors the shares are Dirichlet. A launch starts slowly (mean shares growing linearly, the foot of a
+    logistic curve); elsewhere every year expects the same share.
+    """
+    number = f"{kind}_path_concentration"
+    concentration = hyper(pset.own(number, modality), pset.number(number, modality=modality.name))
+    path = [levels[0][None]]
+    for k, (start, end) in enumerate(zip(anchors, anchors[1:], strict=False)):
+        rise = levels[k + 1] - levels[k]
+        if (steps := end - start) == 1:
+            path.append(levels[k + 1][None])
+            continue
+        mean = np.arange(1.0, steps + 1) if kind == "launch" and k == 0 else np.ones(steps)
+        name = pset.own(f"{kind}_path_{end}", modality)
+        share = pm.Dirichlet(name, concentration * (mean / mean.sum()), dims=f"{name}_year")
+        path.append(levels[k] + rise * pt.cumsum(share))
+    return pt.concatenate(path)
+
+
+def region_effect(pset: PriorSet, modality: Modality) -> TensorVariable:
+    """Log-odds of uptake by region [region]: the report's direction, with partially pooled deviations around it."""
+    kind = modality.uptake
+    size = hyper(pset.own(f"{kind}_region_size", modality), pset.number("uptake_region_size"))
+    spread = variable(pset, pset.own(f"{kind}_region_sd", modality))
+    deviations = deviation(pset.own(f"{kind}_region", modality), "region")
+    return size * pset.signs("adoption_direction", "region") + spread * deviations
+
+
+def logit(share: TensorVariable) -> TensorVariable:
+    """Log-odds of a share."""
+    return pt.log(share / (1 - share))
