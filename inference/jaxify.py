@@ -1,0 +1,67 @@
+"""From a PyMC model to JAX functions of its free variables and its data."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import pymc as pm
+import pytensor.tensor as pt
+from pytensor.compile.mode import get_mode
+from pytensor.compile.sharedvalue import SharedVariable
+from pytensor.graph.fg import FunctionGraph
+from pytensor.graph.replace import clone_replace
+from pytensor.graph.traversal import graph_inputs
+from pytensor.link.jax.dispatch import jax_funcify
+from pytensor.tensor import TensorVariable
+
+_XLA_FLAGS = os.environ.get("XLA_FLAGS")
+import jax  # noqa: E402
+import pymc.sampling.jax  # noqa: E402, F401  registers JAX forms of PyMC's own ops
+
+# That import asks XLA for a hundred host devices; nothing here needs more than the machine has.
+if _XLA_FLAGS is None:
+    os.environ.pop("XLA_FLAGS", None)
+else:
+    os.environ["XLA_FLAGS"] = _XLA_FLAGS
+jax.config.update("jax_enable_x64", True)
+
+Arrays = dict[str, Any]
+JaxFunction = Callable[[Arrays, Arrays], list[Any]]
+
+
+def model_data(model: pm.Model) -> Arrays:
+    """Values of the model's `pm.Data`, by name: hyperparameters and observations."""
+    return {v.name: np.asarray(v.get_value()) for v in model.data_vars if isinstance(v, SharedVariable)}
+
+
+def jaxify(model: pm.Model, outputs: Sequence[TensorVariable], inputs: Arrays) -> JaxFunction:
+    """Compile graphs of value variables to one JAX function `f(point, data) -> outputs`.
+
+    Parameters: `outputs`, graphs whose only free inputs are named in `inputs` or are the model's data; `inputs`,
+    one example array for each named input, whose shapes become static (JAX needs them; PyMC leaves them open).
+    Data enter as arguments, so other hyperparameters or observations need no new compilation.
+    """
+    data = model_data(model)
+    example = {**inputs, **data}
+    replace: dict[Any, Any] = {}
+    arguments: dict[str, TensorVariable] = {}
+    for var in graph_inputs(outputs):
+        if var.name in example:
+            value = np.asarray(example[var.name])
+            arguments[var.name] = pt.tensor(var.name, dtype=value.dtype, shape=value.shape)
+            replace[var] = arguments[var.name]
+        elif isinstance(var, SharedVariable):
+            replace[var] = pt.constant(var.get_value())
+    graphs = clone_replace(list(outputs), replace=replace, rebuild_strict=False)
+    fgraph = FunctionGraph(list(arguments.values()), graphs, clone=True)
+    get_mode("JAX").optimizer.rewrite(fgraph)
+    function = jax_funcify(fgraph)
+    names = tuple(arguments)
+
+    def call(point: Arrays, data: Arrays) -> list[Any]:
+        return list(function(*(point[n] if n in point else data[n] for n in names)))
+
+    return call

@@ -1,0 +1,108 @@
+"""Stock JAX kernels behind one small interface: start a chain, advance it by a few draws."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import blackjax
+import jax
+import jax.numpy as jnp
+from blackjax.adaptation.base import get_filter_adapt_info_fn
+from numpyro.infer.hmc import hmc
+
+from postcgrp.inference.jaxify import Arrays
+
+CHUNK = 100
+MAX_TREE_DEPTH = 10
+STATS = ("diverging", "n_steps", "acceptance_rate", "energy", "lp", "step_size")
+Potential = Callable[[Any, Arrays], Any]
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """A sampler of a flat density.
+
+    `start(key, x, scale, data)` gives a chain's first state, with `scale` [size] the metric to begin with, and `warm` says whether that state is already adapted. `step`
+    is `(state, data) -> (state, x, stats)`, one transition and its statistics in the order of `STATS`.
+    """
+
+    start: Callable[..., Any]
+    step: Callable[..., Any]
+    warm: bool
+
+
+def numpyro_nuts(logp: Potential, tune: int, target_accept: float) -> Kernel:
+    """NumPyro's iterative NUTS with Stan's windowed adaptation of step size and diagonal metric."""
+    init, sample = hmc(potential_fn_gen=lambda data: lambda x: -logp(x, data), algo="NUTS")
+
+    def start(key: Any, x: Any, scale: Any, data: Arrays) -> Any:
+        return init(
+            x,
+            tune,
+            inverse_mass_matrix=scale**2,
+            target_accept_prob=target_accept,
+            max_tree_depth=MAX_TREE_DEPTH,
+            model_args=(data,),
+            rng_key=key,
+        )
+
+    def step(state: Any, data: Arrays) -> Any:
+        new = sample(state, (data,))
+        stats = (
+            new.diverging,
+            new.num_steps,
+            new.accept_prob,
+            new.energy,
+            -new.potential_energy,
+            state.adapt_state.step_size,
+        )
+        return new, new.z, stats
+
+    return Kernel(start, step, warm=False)
+
+
+def blackjax_nuts(logp: Potential, tune: int, target_accept: float) -> Kernel:
+    """BlackJAX's NUTS with its own windowed adaptation, run whole at the start of a chain."""
+    transition = blackjax.nuts.build_kernel()
+
+    def start(key: Any, x: Any, scale: Any, data: Arrays) -> Any:
+        warm_key, key = jax.random.split(key)
+        adapt = blackjax.window_adaptation(
+            blackjax.nuts,
+            lambda z: logp(z, data),
+            target_acceptance_rate=target_accept,
+            initial_inverse_mass_matrix=scale**2,
+            adaptation_info_fn=get_filter_adapt_info_fn(),
+            max_num_doublings=MAX_TREE_DEPTH,
+        )
+        (state, parameters), _ = adapt.run(warm_key, x, tune)
+        return key, state, parameters["step_size"], parameters["inverse_mass_matrix"]
+
+    def step(state: Any, data: Arrays) -> Any:
+        key, position, size, metric = state
+        now, key = jax.random.split(key)
+        new, info = transition(now, position, lambda z: logp(z, data), size, metric, MAX_TREE_DEPTH)
+        stats = (info.is_divergent, info.num_integration_steps, info.acceptance_rate, info.energy, new.logdensity, size)
+        return (key, new, size, metric), new.position, stats
+
+    return Kernel(start, step, warm=True)
+
+
+KERNELS = {"numpyro": numpyro_nuts, "blackjax": blackjax_nuts}
+
+
+def advance(kernel: Kernel, state: Any, data: Arrays, steps: Any) -> Any:
+    """Up to `CHUNK` transitions: the new state, positions [CHUNK, size] and statistics [CHUNK]; rows past `steps` are
+    zero. The number is an argument, so that one compiled program serves every length."""
+    _, x, stats = jax.eval_shape(kernel.step, state, data)
+    buffers = jax.tree.map(lambda leaf: jnp.zeros((CHUNK, *leaf.shape), leaf.dtype), (x, stats))
+
+    def body(i: Any, carry: Any) -> Any:
+        state, buffers = carry
+        state, x, stats = kernel.step(state, data)
+        return state, jax.tree.map(lambda buffer, leaf: buffer.at[i].set(leaf), buffers, (x, stats))
+
+    state, (xs, stats) = jax.lax.fori_loop(0, steps, body, (state, buffers))
+    return state, xs, stats

@@ -1,0 +1,275 @@
+"""Sample any PyMC model of continuous variables and gather everything known of the draws in one DataTree."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import jax
+import numpy as np
+import pymc as pm
+from numpy.typing import NDArray
+from pymc.backends.arviz import find_constants, find_observations
+from xarray import DataTree, Dataset
+
+from postcgrp.inference.density import Density, density, derived
+from postcgrp.inference.forward import draw_prior, observed_sampler, unconstrain
+from postcgrp.inference.jaxify import Arrays
+from postcgrp.inference.kernels import CHUNK, KERNELS, STATS, advance
+
+SAMPLERS = (*KERNELS, "pymc")
+CHAIN_METHODS = ("parallel", "vectorized")
+BATCH = 250
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How to sample: numbers of draws, tuning draws and chains, the seed, and the sampler's settings."""
+
+    draws: int = 1000
+    tune: int = 500
+    chains: int = 4
+    seed: int = 432
+    sampler: str = "numpyro"
+    chain_method: str = "parallel"
+    target_accept: float = 0.8
+    prior_draws: int = 1000
+
+    def __post_init__(self) -> None:
+        for name, least in (("draws", 4), ("tune", 1), ("chains", 1), ("prior_draws", 1), ("seed", 0)):
+            if (value := getattr(self, name)) < least:
+                raise ValueError(f"{name} = {value} is too small: use at least {least}")
+        if self.sampler not in SAMPLERS:
+            raise ValueError(f"sampler {self.sampler!r} is not known: use one of {', '.join(SAMPLERS)}")
+        if self.chain_method not in CHAIN_METHODS:
+            raise ValueError(f"chain method {self.chain_method!r} is not known: use one of {', '.join(CHAIN_METHODS)}")
+        if not 0 < self.target_accept < 1:
+            raise ValueError(f"target_accept = {self.target_accept:g} is not between 0 and 1: 0.8 is usual")
+
+
+@dataclass
+class Clock:
+    """Wall seconds by stage, added up as stages end."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def __call__(self, stage: str) -> Iterator[None]:
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - start
+
+
+def sample(
+    model: pm.Model,
+    settings: Sampling | None = None,
+    *,
+    progress: Progress | None = None,
+    clock: Clock | None = None,
+) -> DataTree:
+    """Draw from the posterior of a model.
+
+    Parameters: `model`, any PyMC model whose free variables are continuous; `progress`, called with the stage, the
+    transitions done and their total; `clock`, to which stage times are added. Returns a DataTree with `prior`,
+    `prior_predictive`, `posterior`, `posterior_predictive`, `log_prior`, `log_likelihood`, `sample_stats`,
+    `observed_data` and `constant_data`. Equal settings and versions on one machine give equal draws.
+    """
+    settings, clock = settings or Sampling(), clock or Clock()
+    seeds = [int(s) for s in np.random.SeedSequence(settings.seed).generate_state(4)]
+    with ThreadPoolExecutor(2 * max(2, os.cpu_count() or 2)) as pool:
+        with clock("prior"):
+            prior = draw_prior(model, settings.prior_draws, seeds[0])
+        example = {name: draws[0] for name, draws in prior.items()}
+        with clock("rewrite density"):
+            target = density(model, example)
+        chains = None
+        if settings.sampler != "pymc":
+            with clock("trace sampler"):
+                chains = _Chains(target, target.flat.join(prior), settings, pool)
+            chains.launch(seeds[1], progress or (lambda stage, done, total: None))
+        # Compiling and sampling leave Python's lock free: what is needed afterwards is prepared meanwhile.
+        try:
+            with clock("rewrite derived"):
+                everything = derived(model, example)
+            with clock("trace derived"):
+                evaluate = _Evaluator(everything, target, pool)
+            with clock("predictive"):
+                predict = observed_sampler(model)
+            with clock("wait for sampler"):
+                points, stats = _reference(model, settings, seeds[1]) if chains is None else chains.gather(clock)
+        finally:
+            if chains is not None:
+                chains.stop.set()
+        with clock("derive"):
+            drawn = evaluate(points, (settings.chains, settings.draws))
+            before = evaluate(prior, (1, settings.prior_draws))
+        with clock("predictive"):
+            predictive = [
+                _predict(model, predict, draws["posterior"], seed)
+                for draws, seed in ((before, seeds[2]), (drawn, seeds[3]))
+            ]
+    groups: dict[str, Arrays] = {
+        "prior": before["posterior"],
+        "prior_predictive": predictive[0],
+        "posterior": drawn["posterior"],
+        "posterior_predictive": predictive[1],
+        "log_prior": drawn["log_prior"],
+        "log_likelihood": drawn["log_likelihood"],
+        "sample_stats": stats,
+    }
+    tree = {name: _dataset(model, arrays, ("chain", "draw")) for name, arrays in groups.items()}
+    tree["observed_data"] = _dataset(model, find_observations(model), ())
+    tree["constant_data"] = _dataset(model, find_constants(model), ())
+    return DataTree.from_dict(tree)
+
+
+class _Chains:
+    """Compiled programs for the chains of one model: start one, advance it by up to `CHUNK` draws."""
+
+    def __init__(self, target: Density, prior: NDArray[np.float64], settings: Sampling, pool: ThreadPoolExecutor) -> None:
+        kernel = KERNELS[settings.sampler](target.logp, settings.tune, settings.target_accept)
+        self.target, self.settings, self.warm = target, settings, kernel.warm
+        self.stop, self.chains = threading.Event(), list[Future[Any]]()
+        low, self.centre, high = np.quantile(prior, [0.159, 0.5, 0.841], axis=0)
+        self.scale = np.clip((high - low) / 2, 1e-8, 1.0)
+        self.lanes = settings.chains if settings.chain_method == "vectorized" else 0
+
+        def run(state: Any, data: Arrays, steps: Any) -> Any:
+            return advance(kernel, state, data, steps)
+
+        start = kernel.start
+        if self.lanes:
+            start = jax.vmap(start, in_axes=(0, 0, None, None))
+            run = jax.vmap(run, in_axes=(0, None, None))
+        arguments = (*self._begin(0, 0), self.scale, target.data)
+        # XLA compiles outside Python's lock, so each program compiles while the next one is being traced.
+        self.begin = pool.submit(jax.jit(start).lower(*arguments).compile)
+        state = jax.eval_shape(start, *arguments)
+        self.advance = pool.submit(jax.jit(run).lower(state, target.data, np.int64(1)).compile)
+
+    def launch(self, seed: int, report: Progress) -> None:
+        """Begin sampling all chains in the background."""
+        settings, lock, done = self.settings, threading.Lock(), [0]
+        total = settings.chains * (settings.draws + settings.tune)
+
+        def one(first: int) -> tuple[list[Any], list[float]]:
+            begin, program = self.begin.result(), self.advance.result()
+            kept, times = [], [time.perf_counter()]
+            state = begin(*self._begin(seed, first), self.scale, self.target.data)
+            for stage, length in (("tune", 0 if self.warm else settings.tune), ("draw", settings.draws)):
+                for begun in range(0, length, CHUNK):
+                    if self.stop.is_set():
+                        raise KeyboardInterrupt
+                    steps = min(CHUNK, length - begun)
+                    state, x, stats = jax.block_until_ready(program(state, self.target.data, np.int64(steps)))
+                    if stage == "draw":
+                        kept.append([self._rows(leaf, steps) for leaf in (x, *stats)])
+                    with lock:
+                        done[0] += steps * max(1, self.lanes)
+                        report(stage, done[0], total)
+                times.append(time.perf_counter())
+            return kept, times
+
+        # As many at a time as there are cores: more would only slow each other down.
+        workers = ThreadPoolExecutor(os.cpu_count() or 1)
+        self.chains = [workers.submit(one, c) for c in range(0, settings.chains, self.lanes or 1)]
+        workers.shutdown(wait=False)
+
+    def gather(self, clock: Clock) -> tuple[Arrays, Arrays]:
+        """Wait for all chains: points by variable [chain * draw, ...] and statistics [chain, draw]."""
+        results = [chain.result() for chain in self.chains]
+        x, *stats = (
+            np.concatenate([np.concatenate([chunk[i] for chunk in kept], axis=1) for kept, _ in results])
+            for i in range(1 + len(STATS))
+        )
+        begun, tuned, ended = np.array([times for _, times in results]).T
+        clock.seconds["sampling alone"] = float(ended.max() - begun.min())
+        share = (tuned - begun).sum() / (ended - begun).sum()
+        clock.seconds["of which tuning"] = float(share) * clock.seconds["sampling alone"]
+        return self.target.flat.split(x.reshape(-1, x.shape[-1])), dict(zip(STATS, stats, strict=True))
+
+    def _begin(self, seed: int, chain: int) -> tuple[Any, Any]:
+        """Keys and starting points of one chain, or of all chains as lanes: prior medians, scattered by prior sds."""
+        keys = jax.random.split(jax.random.key(seed), self.settings.chains)
+        scatter = np.random.default_rng(seed).uniform(-1, 1, (self.settings.chains, self.centre.size))
+        lanes: Any = slice(None) if self.lanes else chain
+        return keys[lanes], (self.centre + self.scale * scatter)[lanes]
+
+    def _rows(self, leaf: Any, steps: int) -> NDArray[Any]:
+        rows = np.asarray(leaf)
+        return (rows if self.lanes else rows[None])[:, :steps]
+
+
+class _Evaluator:
+    """The compiled program for everything derived from draws, in batches of a fixed size."""
+
+    def __init__(self, everything: Callable[..., Any], target: Density, pool: ThreadPoolExecutor) -> None:
+        self.data, self.pool, self.flat = target.data, pool, target.flat
+        points = self.flat.split(np.zeros((BATCH, self.flat.size)))
+        lowered = jax.jit(jax.vmap(everything, in_axes=(0, None))).lower(points, self.data)
+        self.program = pool.submit(lowered.compile)
+
+    def __call__(self, points: Mapping[str, Any], shape: tuple[int, int]) -> dict[str, Arrays]:
+        """Everything derived from points by variable [prod(shape), ...], as [*shape, ...] by group."""
+        number = shape[0] * shape[1]
+
+        def batch(begin: int) -> Any:
+            rows = np.minimum(np.arange(begin, begin + BATCH), number - 1)
+            out = self.program.result()({n: v[rows] for n, v in points.items()}, self.data)
+            return jax.tree.map(lambda leaf: np.asarray(leaf)[: number - begin], out)
+
+        parts = list(self.pool.map(batch, range(0, number, BATCH)))
+        whole = jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
+        return dict(jax.tree.map(lambda leaf: leaf.reshape(*shape, *leaf.shape[1:]), whole))
+
+
+def _reference(model: pm.Model, settings: Sampling, seed: int) -> tuple[Arrays, Arrays]:
+    """PyMC's own NUTS, in one process (JAX has started: no forking)."""
+    run = pm.sample(
+        draws=settings.draws,
+        tune=settings.tune,
+        chains=settings.chains,
+        cores=1,
+        random_seed=seed,
+        nuts_sampler="pymc",
+        target_accept=settings.target_accept,
+        progressbar=False,
+        compute_convergence_checks=False,
+        model=model,
+    )
+    posterior, stats = run["posterior"], run["sample_stats"]
+    free = {rv.name: posterior[rv.name].values for rv in model.free_RVs}
+    flat = {n: v.reshape(-1, *v.shape[2:]) for n, v in free.items()}
+    names = {"diverging": "diverging", "n_steps": "n_steps", "acceptance_rate": "acceptance_rate", "energy": "energy"}
+    kept = {ours: stats[theirs].values for ours, theirs in {**names, "lp": "lp", "step_size": "step_size"}.items()}
+    return unconstrain(model, flat), kept
+
+
+def _predict(model: pm.Model, sampler: Callable[..., Arrays], draws: Arrays, seed: int) -> Arrays:
+    shape = next(iter(draws.values())).shape[:2]
+    free = {rv.name: draws[rv.name].reshape(-1, *draws[rv.name].shape[2:]) for rv in model.free_RVs}
+    return {n: v.reshape(*shape, *v.shape[1:]) for n, v in sampler(free, seed).items()}
+
+
+def _dataset(model: pm.Model, arrays: Mapping[str, Any], leading: tuple[str, ...]) -> Dataset:
+    """Arrays [*leading, ...] with the model's dims and coords."""
+    variables, coords = {}, {}
+    for name, array in arrays.items():
+        array = np.asarray(array)
+        extra = array.ndim - len(leading)
+        # The log density of a multivariate variable has only its batch dims.
+        dims = model.named_vars_to_dims.get(name, [f"{name}_dim_{i}" for i in range(extra)])[:extra]
+        variables[name] = ((*leading, *dims), array)
+        for dim, length in zip((*leading, *dims), array.shape, strict=True):
+            labels = model.coords.get(dim)
+            coords[dim] = np.arange(length) if labels is None else np.array(list(labels))
+    return Dataset(variables, coords=coords)
