@@ -1,0 +1,48 @@
+# make forecast | test | test-all | lint | clean; with another interpreter: make PYTHON=/path/to/python3.12 test
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+
+.PHONY: help install forecast test test-all lint clean
+
+help:
+	@echo "make forecast   fit the model and write the run folder runs/forecast"
+	@echo "make test       the fast tests"
+	@echo "make test-all   all tests"
+	@echo "make lint       ruff and mypy"
+	@echo "make clean      remove the environment and what tools left behind"
+	@echo "Each sets up $(VENV) when it has to, with PYTHON=$(PYTHON)."
+
+install: $(INSTALLED)
+
+forecast: $(INSTALLED)
+	$(BIN)/postcgrp forecast --out runs/forecast
+
+test: $(INSTALLED)
+	$(BIN)/pytest
+
+test-all: $(INSTALLED)
+	$(BIN)/pytest -m ""
+
+lint: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+# The stamp goes first and comes last: without it (a first or an interrupted set-up) the environment starts afresh.
+# A plain editable install sees new and changed files by itself; the type checker finds the package through the link.
+$(INSTALLED): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 12) or sys.exit(1)' 2>/dev/null \
+	  || { echo "postcgrp needs Python 3.12 or newer, and $(PYTHON) is not: make PYTHON=/path/to/python3.12" >&2; exit 1; }
+	@test -e $@ || $(PYTHON) -m venv --clear $(VENV)
+	@rm -f $@
+	$(PIP) setuptools
+	$(PIP) --no-build-isolation --editable '.[dev]'
+	@mkdir -p $(VENV)/src && ln -sfn ../.. $(VENV)/src/postcgrp
+	@touch $@
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
