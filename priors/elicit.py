@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit, logit
 from scipy.stats import norm
 
+from postcgrp.priors.catalogue import Family
 from postcgrp.priors.errors import InputError
-from postcgrp.priors.ledger import Family
 
-LINK = {"normal": (np.asarray, np.asarray), "lognormal": (np.log, np.exp), "logitnormal": (logit, expit)}
+Link = Callable[..., Any]  # a ufunc
+LINK: dict[Family, tuple[Link, Link]] = {
+    "normal": (np.asarray, np.asarray),
+    "lognormal": (np.log, np.exp),
+    "logitnormal": (logit, expit),
+}
 REVERSAL = 1e-3
 
 
@@ -38,12 +46,14 @@ class Prior:
     def quantile(self, probability: ArrayLike) -> NDArray[np.float64]:
         """Quantiles in `unit` at the given probabilities."""
         _, inverse = LINK[self.family]
-        return np.asarray(inverse(norm.ppf(probability, self.mu, self.sd)), dtype=float)
+        return np.asarray(
+            inverse(norm.ppf(np.asarray(probability, dtype=np.float64), self.mu, self.sd)), dtype=np.float64
+        )
 
     def cdf(self, value: ArrayLike) -> NDArray[np.float64]:
         """Probability of at most `value` (in `unit`)."""
         forward, _ = LINK[self.family]
-        return np.asarray(norm.cdf(forward(value), self.mu, self.sd), dtype=float)
+        return np.asarray(norm.cdf(forward(value), self.mu, self.sd), dtype=np.float64)
 
 
 def from_range(low: float, high: float, coverage: float, family: Family) -> tuple[float, float]:
@@ -54,7 +64,7 @@ def from_range(low: float, high: float, coverage: float, family: Family) -> tupl
     """
     forward, _ = LINK[family]
     with np.errstate(divide="ignore", invalid="ignore"):
-        ends = np.asarray(forward([low, high]), dtype=float)
+        ends = np.asarray(forward([low, high]), dtype=np.float64)
     if not np.all(np.isfinite(ends)) or not ends[0] < ends[1]:
         raise InputError(f"range {low:g}..{high:g} has no {family} prior: use ends inside its support, low below high")
     return float(ends.mean()), float(np.diff(ends)[0] / (2 * norm.ppf((1 + coverage) / 2)))
@@ -70,15 +80,13 @@ def coupling(priors: tuple[Prior, ...], correlation: float) -> NDArray[np.float6
     """
     gap_in_sd = float(-norm.ppf(REVERSAL))
     links = [1.0]
-    for below, above in zip(priors, priors[1:], strict=False):
+    for below, above in pairwise(priors):
         gap = (above.mu - below.mu) / gap_in_sd
         needed = (below.sd**2 + above.sd**2 - gap**2) / (2 * below.sd * above.sd)
         if gap < 0 or needed > 1:
             raise InputError(
-                f"{below.name} and {above.name}: the second range does not lie above the first "
-                f"({below.low:g}..{below.high:g}, then {above.low:g}..{above.high:g}): it must not fall"
-                if None not in (below.low, below.high, above.low, above.high)
-                else f"{below.name} and {above.name}: the second prior does not lie above the first"
+                f"{below.name} and {above.name}: {_said(below)}, then {_said(above)}: the second does not lie above "
+                "the first and must not fall: raise it, or make the two alike in width"
             )
         links.append(max(correlation, needed))
     size = len(priors)
@@ -87,3 +95,9 @@ def coupling(priors: tuple[Prior, ...], correlation: float) -> NDArray[np.float6
         for j in range(i):
             matrix[i, j] = matrix[j, i] = np.prod(links[j + 1 : i + 1])
     return np.linalg.cholesky(matrix + 1e-12 * np.eye(size))
+
+
+def _said(prior: Prior) -> str:
+    if prior.low is None or prior.high is None:
+        return f"{float(prior.quantile(0.5)):g}"
+    return f"{prior.low:g}..{prior.high:g}"

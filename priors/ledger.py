@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import math
+import re
 import tomllib
 from collections import Counter
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Strict, ValidationError, model_validator
+from pydantic_core import ErrorDetails
 
+from postcgrp.priors.catalogue import PRIOR_CLAIMS, Family
 from postcgrp.priors.errors import InputError
 
 SCHEMA = 1
+CLAIM_TABLES = {"report": "report", "region": "regions", "depth": "depths", "modality": "modalities", "claim": "claims"}
+ASSUMPTION_TABLES = {"assumption": "assumptions", "trust": "trust"}
 REPORT = Path(__file__).with_name("report.toml")
 ASSUMPTIONS = Path(__file__).with_name("assumptions.toml")
 
-Unit = Literal[
-    "USD million",
-    "USD per patient-year",
+UNITS = (
     "patients",
     "fraction",
     "fraction per year",
@@ -29,13 +33,18 @@ Unit = Literal[
     "log",
     "logit",
     "correlation",
-]
+)
+MONEY = re.compile(r"([A-Z]{3}) (million|per patient-year)")  # in the report's currency
 Role = Literal["prior", "evidence", "check", "context"]
 Uptake = Literal["everyone", "adoption", "launch"]
-Family = Literal["normal", "lognormal", "logitnormal"]
 
-POSITIVE: frozenset[str] = frozenset({"USD million", "USD per patient-year", "patients", "count", "days per month"})
+POSITIVE: frozenset[str] = frozenset({"patients", "count", "days per month"})
 UNIT_INTERVAL: frozenset[str] = frozenset({"fraction", "correlation"})
+LARGEST_LOG = 3.0  # a factor of 20
+LONGEST_WINDOW = 100
+PERCENT = 100
+ROUNDING = 0.0051  # half a percent, and a little for floating point
+ENDS = ("low", "high")
 
 
 def _named(text: str) -> str:
@@ -44,7 +53,26 @@ def _named(text: str) -> str:
     return text
 
 
+def _unit(text: str) -> str:
+    if text not in UNITS and not MONEY.fullmatch(text):
+        raise ValueError(
+            f"unit {text!r} is not known: use one of {', '.join(UNITS)}, or money as 'USD million' or "
+            "'USD per patient-year' in the report's currency"
+        )
+    return text
+
+
+def _currency(text: str) -> str:
+    if not re.fullmatch("[A-Z]{3}", text):
+        raise ValueError(f"currency {text!r} is not a code of three capitals: write one such as 'USD'")
+    return text
+
+
 Name = Annotated[str, AfterValidator(_named)]
+Unit = Annotated[str, AfterValidator(_unit)]
+# Strict: a number in quotes, or true for 1, is a slip and not a number.
+Number = Annotated[float, Strict()]
+Whole = Annotated[int, Strict()]
 
 
 class Row(BaseModel):
@@ -57,13 +85,13 @@ class Quantified(Row):
     """A row with a point `value` or a range `low`..`high` in `unit`, perhaps for one segment and year."""
 
     id: Name
-    year: int | None = None
+    year: Whole | None = None
     region: str | None = None
     depth: str | None = None
     modality: str | None = None
-    value: float | None = None
-    low: float | None = None
-    high: float | None = None
+    value: Number | None = None
+    low: Number | None = None
+    high: Number | None = None
     unit: Unit
     reason: Name
 
@@ -75,25 +103,31 @@ class Quantified(Row):
         if "value" in numbers and len(numbers) > 1:
             raise ValueError(f"{self.id!r} has both a value and a range: keep one")
         for field, number in numbers.items():
-            if not math.isfinite(number):
-                raise ValueError(f"{self.id!r}: {field} = {number} is not a finite number: correct it")
-            if self.unit in UNIT_INTERVAL and not 0 <= number <= 1:
-                raise ValueError(
-                    f"{self.id!r}: {field} = {number:g} is outside 0..1 for unit {self.unit!r}: "
-                    f"write percentages as fractions ({number / 100:g})"
-                )
-            if self.unit == "fraction per year" and abs(number) >= 1:
-                raise ValueError(
-                    f"{self.id!r}: {field} = {number:g} is no yearly rate: write percentages as fractions "
-                    f"({number / 100:g})"
-                )
-            if self.unit in POSITIVE and number < 0:
-                raise ValueError(f"{self.id!r}: {field} = {number:g} {self.unit} is negative: it must be positive")
+            if wrong := _misfit(number, self.unit):
+                raise ValueError(f"{self.id!r}: {field} = {number:g} {wrong}")
         if self.low is not None and self.high is not None and not self.low < self.high:
-            raise ValueError(
-                f"{self.id!r}: low = {self.low:g} is not below high = {self.high:g}: swap or widen them"
-            )
+            raise ValueError(f"{self.id!r}: low = {self.low:g} is not below high = {self.high:g}: swap or widen them")
         return self
+
+
+def _misfit(number: float, unit: str) -> str | None:
+    """What is wrong with a number in a unit and the way out, or None."""
+    fraction, money = _as_fraction(number), bool(MONEY.fullmatch(unit))
+    rules = (
+        (not math.isfinite(number), "is not a finite number: correct it"),
+        (unit in UNIT_INTERVAL and not 0 <= number <= 1, f"is outside 0..1 for unit {unit!r}: {fraction}"),
+        (unit == "fraction per year" and abs(number) >= 1, f"is no yearly rate: {fraction}"),
+        (unit == "log" and abs(number) > LARGEST_LOG, f"is a factor of over 20 on the log scale: {fraction}"),
+        (unit == "sign" and number not in (-1, 0, 1), "is no direction: write 1, 0 or -1"),
+        ((unit in POSITIVE or money) and number < 0, f"{unit} is negative: it must be positive"),
+    )
+    return next((message for broken, message in rules if broken), None)
+
+
+def _as_fraction(number: float) -> str:
+    if 0 < abs(number) <= PERCENT:
+        return f"write percentages as fractions ({number / PERCENT:g})"
+    return "correct it, and write percentages as fractions (0.08 for 8 %)"
 
 
 class Claim(Quantified):
@@ -119,12 +153,16 @@ class Claim(Quantified):
 class Assumption(Quantified):
     """One number that is not from the report: a fixed `value`, or a range that becomes a prior."""
 
-    coverage: float = Field(0.9, gt=0, lt=1)
+    coverage: Number = 0.9
     family: Family | None = None
     source: Name
 
     @model_validator(mode="after")
     def _closed(self) -> Self:
+        if not 0 < self.coverage < 1:
+            raise ValueError(
+                f"{self.id!r}: coverage = {self.coverage:g} is not inside 0..1: {_as_fraction(self.coverage)}"
+            )
         if self.value is None and (self.low is None or self.high is None):
             raise ValueError(f"{self.id!r} has an open range: give both `low` and `high`")
         return self
@@ -134,17 +172,26 @@ class Trust(Row):
     """How far a syndicated report may be off: log-sd at the base year and at the last year of its forecast."""
 
     level: Name
-    base_log_sd: float = Field(gt=0)
-    final_log_sd: float = Field(gt=0)
+    base_log_sd: Number
+    final_log_sd: Number
     source: Name
     reason: Name
 
     @model_validator(mode="after")
     def _grows(self) -> Self:
+        for field in ("base_log_sd", "final_log_sd"):
+            number = getattr(self, field)
+            if wrong := _misfit(number, "log"):
+                raise ValueError(f"trust {self.level!r}: {field} = {number:g} {wrong}")
+            if number <= 0:
+                raise ValueError(
+                    f"trust {self.level!r}: {field} = {number:g} is not above zero: write a small one (0.001)"
+                )
         if self.final_log_sd < self.base_log_sd:
             raise ValueError(
                 f"trust {self.level!r}: final_log_sd = {self.final_log_sd:g} is below base_log_sd = "
-                f"{self.base_log_sd:g}: an error that is a random walk cannot shrink with the horizon"
+                f"{self.base_log_sd:g}: an error that is a random walk cannot shrink with the horizon: "
+                "raise final_log_sd"
             )
         return self
 
@@ -162,6 +209,11 @@ class Modality(Segment):
 
     uptake: Uptake
 
+    @property
+    def key(self) -> str:
+        """The name as a part of variable names: only what every file format allows there."""
+        return re.sub(r"\W+", "_", self.name).strip("_") or "_"
+
 
 class Header(Row):
     """What the report is and which years it covers."""
@@ -169,10 +221,10 @@ class Header(Row):
     id: Name
     title: Name
     vendor: Name
-    currency: Name
-    first_year: int
-    last_year: int
-    anchors: tuple[int, ...] = Field(min_length=2)
+    currency: Annotated[str, AfterValidator(_currency)]
+    first_year: Whole
+    last_year: Whole
+    anchors: tuple[Whole, ...] = Field(min_length=2)
 
     @model_validator(mode="after")
     def _anchored(self) -> Self:
@@ -181,7 +233,12 @@ class Header(Row):
         if (self.first_year, self.last_year) != (self.anchors[0], self.anchors[-1]):
             raise ValueError(
                 f"anchors {list(self.anchors)} must begin with first_year = {self.first_year} "
-                f"and end with last_year = {self.last_year}"
+                f"and end with last_year = {self.last_year}: correct one of them"
+            )
+        if self.last_year - self.first_year >= LONGEST_WINDOW:
+            raise ValueError(
+                f"last_year = {self.last_year} is {self.last_year - self.first_year} years after first_year = "
+                f"{self.first_year}: a forecast spans less than {LONGEST_WINDOW} years: correct one of them"
             )
         return self
 
@@ -218,7 +275,8 @@ class Ledger(Row):
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         for dim, names in self.segments.items():
-            _unique([n.casefold() for n in names], f"{dim} name")
+            _unique([" ".join(n.casefold().split()) for n in names], f"{dim} name")
+        _unique([m.key.casefold() for m in self.modalities], "modality name as a variable's name")
         _unique([c.id for c in self.claims], "claim id")
         _unique([t.level for t in self.trust], "trust level")
         _unique(
@@ -226,8 +284,8 @@ class Ledger(Row):
             "assumption (id year region depth modality)",
         )
         for row in (*self.claims, *self.assumptions):
-            for dim, names in self.segments.items():
-                _known(row.id, dim, getattr(row, dim), names)
+            for dim, segments in zip(self.segments, (self.regions, self.depths, self.modalities), strict=True):
+                _known(row.id, dim, getattr(row, dim), segments)
             modelled = not isinstance(row, Claim) or row.role in ("prior", "evidence")
             if modelled and row.year is not None and row.year not in self.years:
                 raise ValueError(
@@ -239,22 +297,33 @@ class Ledger(Row):
 
     def _check_priors(self) -> None:
         regions, depths, _ = self.segments.values()
-        _one_each([c.region for c in self.claims if _is_prior(c, "patients")], regions, "patients", "region")
-        shares = [c for c in self.claims if _is_prior(c, "depth_share")]
-        _one_each([c.depth for c in shares], depths, "depth_share", "depth")
-        total = sum(middle(c) for c in shares)
-        if abs(total - 1) > 0.01:
-            raise ValueError(f"the depth_share claims sum to {total:g}, not 1: correct the shares")
-        for modality in self.modalities:
-            if modality.uptake == "adoption":
-                years = [
-                    c.year for c in self.claims if _is_prior(c, "adoption") and c.modality == modality.name
-                ]
-                _one_each(years, self.report.anchors, f"adoption of {modality.name}", "anchor year")
-        for quantity in ("patients", "depth_share", "adoption", "acute_use", "moh", "payer_block"):
-            for claim in self.claims:
-                if _is_prior(claim, quantity) and not 0 < middle(claim) < math.inf:
-                    raise ValueError(f"{claim.id!r}: a prior needs a positive number: correct it")
+        priors = [c for c in self.claims if c.role == "prior"]
+        adopted = [m.name for m in self.modalities if m.uptake == "adoption"]
+        for claim in priors:
+            _check_prior(claim)
+            if claim.quantity == "adoption" and claim.modality not in adopted:
+                way_out = f"name {' or '.join(map(repr, adopted))}" if adopted else "make it context"
+                raise ValueError(
+                    f"{claim.id!r}: modality {claim.modality!r} has no uptake = 'adoption' and so no adoption prior: "
+                    f"{way_out}"
+                )
+        of = {quantity: [c for c in priors if c.quantity == quantity] for quantity in PRIOR_CLAIMS}
+        _one_each([c.region for c in of["patients"]], regions, "patients", "region")
+        _one_each([c.depth for c in of["depth_share"]], depths, "depth_share", "depth")
+        for name in adopted:
+            years = [c.year for c in of["adoption"] if c.modality == name]
+            _one_each(years, self.report.anchors, f"adoption of {name}", "anchor year")
+        for quantity in ("acute_use", "moh", "payer_block"):
+            if len(of[quantity]) > 1:
+                raise ValueError(
+                    f"{quantity}: {len(of[quantity])} prior claims ({', '.join(c.id for c in of[quantity])}), but at "
+                    "most one is needed: make the others checks"
+                )
+        # Rounded shares may miss one, and ranges need only contain it.
+        low, high = (sum(getattr(c, end) if c.value is None else c.value for c in of["depth_share"]) for end in ENDS)
+        if low - 1 > (slack := ROUNDING * len(depths)) or 1 - high > slack:
+            total = f"{low:g}" if low == high else f"{low:g}..{high:g}"
+            raise ValueError(f"the depth_share claims sum to {total}, not 1: correct the shares")
 
 
 def middle(row: Quantified) -> float:
@@ -265,8 +334,47 @@ def middle(row: Quantified) -> float:
     return sum(ends) / len(ends)
 
 
-def _is_prior(claim: Claim, quantity: str) -> bool:
-    return claim.role == "prior" and claim.quantity == quantity
+def _check_prior(claim: Claim) -> None:
+    """Refuse a prior claim that the model would not, or only in part, use."""
+    entry = PRIOR_CLAIMS.get(claim.quantity)
+    if entry is None:
+        raise ValueError(
+            f"{claim.id!r}: quantity {claim.quantity!r} takes no prior from a claim: use one of "
+            f"{', '.join(PRIOR_CLAIMS)}, or make it a check or context"
+        )
+    if claim.unit != entry.unit:
+        raise ValueError(
+            f"{claim.id!r}: unit {claim.unit!r}: a prior on {claim.quantity} is in {entry.unit!r}: convert it"
+        )
+    for dim in ("region", "depth", "modality"):
+        if (name := getattr(claim, dim)) is not None and dim not in entry.by:
+            raise ValueError(
+                f"{claim.id!r}: {dim} {name!r}: a prior on {claim.quantity} is not by {dim}: remove it or make it "
+                "a check"
+            )
+    if entry.family is None:
+        if claim.region is None or claim.value is None:
+            raise ValueError(f"{claim.id!r}: a direction needs `region` and `value` (1, 0 or -1): add them")
+        return
+    if claim.value is None and None in (claim.low, claim.high):
+        raise ValueError(f"{claim.id!r} is a prior with an open range: give both ends or make it context")
+    check_support(claim, entry.family)
+
+
+def check_support(row: Quantified, family: Family) -> None:
+    """Refuse numbers on the edge of a family's support, where it has no density."""
+    for field in ("value", *ENDS):
+        number = getattr(row, field)
+        if number is None or family == "normal":
+            continue
+        if number <= 0:
+            raise ValueError(
+                f"{row.id!r}: {field} = {number:g}: a prior here must lie above 0: write a small one (0.001)"
+            )
+        if number >= 1 and family == "logitnormal":
+            raise ValueError(
+                f"{row.id!r}: {field} = {number:g}: a prior here must lie below 1: write a near one (0.999)"
+            )
 
 
 def _unique(keys: list[str], what: str) -> None:
@@ -275,74 +383,128 @@ def _unique(keys: list[str], what: str) -> None:
             raise ValueError(f"{what} {key!r} stands {count} times (case and blanks do not count): keep one")
 
 
-def _known(row: str, dim: str, name: str | None, names: tuple[str, ...]) -> None:
-    if name is None or name in names:
+def _known(row: str, dim: str, name: str | None, segments: tuple[Segment, ...]) -> None:
+    if name is None or name in (names := [s.name for s in segments]):
         return
-    near = [n for n in names if n.casefold() == name.strip().casefold()]
+    wanted = name.strip().casefold()
+    near = [s.name for s in segments if wanted in [n.casefold() for n in (s.name, *s.aliases)]]
     way_out = f"write it {near[0]!r}" if near else f"use one of {', '.join(names)}"
     raise ValueError(f"{row!r}: {dim} {name!r} is not declared: {way_out}")
 
 
 def _one_each(found: list[Any], wanted: tuple[Any, ...], quantity: str, what: str) -> None:
     for key in wanted:
-        if found.count(key) != 1:
+        if (count := found.count(key)) != 1:
+            way_out = "make the others checks" if count else "add a claim with role 'prior'"
             raise ValueError(
-                f"{quantity}: {found.count(key)} prior claims for {what} {key!r}, but exactly one is needed"
+                f"{quantity}: {count} prior claims for {what} {key!r}, but exactly one is needed: {way_out}"
             )
-    if len(found) > len(wanted):
-        raise ValueError(f"{quantity}: prior claims must each name a declared {what}")
+    for key in found:
+        if key not in wanted:
+            raise ValueError(
+                f"{quantity}: a prior claim for {what} {key!r}, but they are {', '.join(map(str, wanted))}: "
+                "make it a check"
+            )
 
 
-def load_ledger(report: Path = REPORT, assumptions: Path = ASSUMPTIONS) -> Ledger:
+def load_ledger(report: str | Path = REPORT, assumptions: str | Path = ASSUMPTIONS) -> Ledger:
     """Read and check a report's claims and the assumptions beside them.
 
     Parameters: `report`, `assumptions`, the two TOML files (format: docs/ledger.md).
     Raises :class:`InputError` with one line naming the value, the rule and the way out.
     """
-    claims, beside = _read(report), _read(assumptions)
-    for path, content in ((report, claims), (assumptions, beside)):
-        if content.pop("schema", None) != SCHEMA:
-            raise InputError(f"{path.name}: `schema` must be {SCHEMA}: this version reads no other ledger")
-    tables = {
-        "report": claims.pop("report", None),
-        "regions": claims.pop("region", ()),
-        "depths": claims.pop("depth", ()),
-        "modalities": claims.pop("modality", ()),
-        "claims": claims.pop("claim", ()),
-        "assumptions": beside.pop("assumption", ()),
-        "trust": beside.pop("trust", ()),
-    }
-    for path, rest in ((report, claims), (assumptions, beside)):
-        if rest:
-            raise InputError(f"{path.name}: unknown table {next(iter(rest))!r}: see docs/ledger.md")
+    report, assumptions = Path(report), Path(assumptions)
+    tables: dict[str, Any] = {}
+    for path, names in ((report, CLAIM_TABLES), (assumptions, ASSUMPTION_TABLES)):
+        found = _read(path)
+        schema = found.pop("schema", None)
+        if type(schema) is not int or schema != SCHEMA:
+            raise InputError(
+                f"{path.name}: schema = {schema!r}, but this version reads {SCHEMA} only: write `schema = {SCHEMA}` "
+                "as its first line"
+            )
+        if unknown := [name for name in found if name not in names]:
+            near = get_close_matches(unknown[0], names, 1)
+            known = ", ".join(f"[{n}]" if n == "report" else f"[[{n}]]" for n in names)
+            raise InputError(
+                f"{path.name}: table {unknown[0]!r} is not known: {f'write {near[0]!r}' if near else f'use {known}'}"
+            )
+        tables |= {field: found[name] for name, field in names.items() if name in found}
     try:
         return Ledger.model_validate(tables)
     except ValidationError as error:
-        raise InputError(f"{report.name}, {assumptions.name}: {_first_line(error, tables)}") from None
+        first = error.errors(include_url=False)[0]
+        of_claims = not first["loc"] or first["loc"][0] in CLAIM_TABLES.values()
+        raise InputError(f"{(report if of_claims else assumptions).name}: {_line(first, tables)}") from None
 
 
 def _read(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read ({error}): give the path of a readable TOML file") from None
-    except tomllib.TOMLDecodeError as error:
-        raise InputError(f"{path}: is not valid TOML ({error}): correct that line") from None
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}): give the path of a readable TOML file") from None
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: cannot be read as UTF-8 ({error.reason}): give a TOML text file") from None
+    except (ValueError, RecursionError) as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise InputError(f"{path}: is not valid TOML ({reason}): correct that line") from None
 
 
-def _first_line(error: ValidationError, tables: dict[str, Any]) -> str:
-    first = error.errors(include_url=False)[0]
-    message = str(first["msg"]).removeprefix("Value error, ")
-    if first["type"] == "value_error":
-        return message
-    where: Any = tables
-    row = ""
-    for step in first["loc"]:
-        try:
-            where = where[step]
-        except (KeyError, IndexError, TypeError):
-            break
-        if isinstance(where, dict):
-            row = where.get("id") or where.get("name") or where.get("level") or row
-    place = ".".join(str(step) for step in first["loc"])
-    return f"{place}{f' (row {row!r})' if row else ''}: {message} (found {str(first['input'])[:60]!r})"
+def _line(error: ErrorDetails, tables: dict[str, Any]) -> str:
+    """One line for pydantic's error: where, the value, the rule, the way out."""
+    table, row, field = _place(error["loc"], tables)
+    found, kind, message = error["input"], error["type"], str(error["msg"]).removeprefix("Value error, ")
+    place = f"{table}{f' {row!r}' if row else ''}"
+    if kind == "value_error":  # from this module; a message on a whole row names it already
+        return f"{place}: {field}: {message}" if field else message
+    value = (
+        f"{field or table} = {str(found)[:60]!r}" if isinstance(found, str) else f"{field or table} = {str(found)[:60]}"
+    )
+    where = table if not field else place
+    context = error.get("ctx", {})
+    near = get_close_matches(field, _fields(table), 1)
+    few = f"{value} is too short: give at least {context.get('min_length')}"
+    table_wanted = f"found {str(found)[:60]!r}, not a table: write it as {table}"
+    said = {
+        "missing": f"`{field}` is missing: add it" if field else "is missing: add it (docs/ledger.md shows how)",
+        "too_short": few if field else "is missing: add it (docs/ledger.md shows how)",
+        "extra_forbidden": f"field {field!r} is not known: {f'write {near[0]!r}' if near else 'remove it'}",
+        "literal_error": f"{value} is not known: use {context.get('expected')}",
+        "float_type": f"{value} is not a number: write it as a number without quotes",
+        "int_type": f"{value} is not a whole number: write it as a whole number without quotes",
+        "string_type": f"{value} is not text: write it in quotes ({str(found)!r})",
+        "tuple_type": f"{value} is not a list: write it in brackets" if field else table_wanted,
+        "model_type": table_wanted,
+        "model_attributes_type": table_wanted,
+    }
+    return f"{where}: {said.get(kind, f'{value}: {message}: correct it')}"
+
+
+def _place(loc: tuple[int | str, ...], tables: dict[str, Any]) -> tuple[str, str, str]:
+    """The table, the row's name and the field of an error's location; empty where it has none."""
+    if not loc:
+        return "", "", ""
+    names = {field: name for name, field in (*CLAIM_TABLES.items(), *ASSUMPTION_TABLES.items())}
+    content, rest = tables.get(str(loc[0])), list(loc[1:])
+    if not (single := loc[0] == "report") and rest:
+        index = rest.pop(0)
+        content = content[index] if isinstance(content, (list, tuple)) and isinstance(index, int) else None
+        row = content if isinstance(content, dict) else {}
+        name = str(row.get("id") or row.get("name") or row.get("level") or f"number {int(index) + 1}")
+    else:
+        name = ""
+    table = names.get(str(loc[0]), str(loc[0]))
+    return (f"[{table}]" if single else f"[[{table}]]"), name, ".".join(map(str, rest))
+
+
+def _fields(table: str) -> list[str]:
+    rows: dict[str, type[Row]] = {
+        "report": Header,
+        "region": Segment,
+        "depth": Segment,
+        "modality": Modality,
+        "claim": Claim,
+        "assumption": Assumption,
+        "trust": Trust,
+    }
+    return list(rows[table.strip("[]")].model_fields)

@@ -1,0 +1,79 @@
+"""What the model reads from a ledger: the unit, form and segments of every claim and assumption that it knows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Family = Literal["normal", "lognormal", "logitnormal"]
+MONEY = "{currency} million"
+SPEND = "{currency} per patient-year"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What one quantity must look like.
+
+    `unit`, with the report's currency left open; `by`, what a row may name to be about a part only; `family`, the
+    prior's family (None: a fixed number); `positive`, whether a fixed number must be above zero.
+    """
+
+    unit: str
+    by: tuple[str, ...] = ()
+    family: Family | None = None
+    positive: bool = False
+
+
+# Claims with the role `prior`. They may all name a year; the model needs it for adoption and for patients.
+PRIOR_CLAIMS = {
+    "patients": Entry("patients", ("region",), "lognormal"),
+    "depth_share": Entry("fraction", ("depth",), "lognormal"),  # a weight: the shares are these, normalised
+    "adoption": Entry("fraction", ("modality",), "logitnormal"),
+    "acute_use": Entry("fraction", (), "logitnormal"),
+    "moh": Entry("fraction", (), "logitnormal"),
+    "payer_block": Entry("fraction", (), "logitnormal"),
+    "adoption_direction": Entry("sign", ("region", "modality")),
+}
+
+# Claims with the role `evidence`.
+OBSERVED = {
+    "revenue": Entry(MONEY, ("region", "depth", "modality")),
+    "revenue_share": Entry("fraction", ("region", "depth", "modality")),
+    "patients": Entry("patients", ("region", "depth")),
+}
+
+ASSUMPTIONS = {
+    "evidence_log_sd": Entry("log", ("year", "region", "depth", "modality"), positive=True),
+    "pool_error": Entry("log", (), "normal"),
+    "region_patients_log_sd": Entry("log", ("region",), positive=True),
+    "patient_growth": Entry("fraction per year", (), "normal"),
+    "patient_growth_region_sd": Entry("fraction per year"),
+    "depth_weight_log_sd": Entry("log", ("depth",), positive=True),
+    "depth_weight_region_sd": Entry("log", (), "lognormal"),
+    "burden_logit_sd": Entry("logit", (), positive=True),
+    "burden_correlation": Entry("correlation"),
+    "acute_use_step": Entry("logit", ("depth",), "lognormal"),
+    "moh_step": Entry("logit", ("depth",), "lognormal"),
+    "burden_region_sd": Entry("logit", (), "lognormal"),
+    "payer_block_logit_sd": Entry("logit", (), positive=True),
+    "payer_block_region_sd": Entry("logit"),
+    "adoption_logit_sd": Entry("logit", ("year", "modality"), positive=True),
+    "uptake_correlation": Entry("correlation", ("modality",)),
+    "adoption_path_concentration": Entry("count", ("modality",), positive=True),
+    "launch_path_concentration": Entry("count", ("modality",), positive=True),
+    "uptake_region_sd": Entry("logit", ("modality",), "lognormal"),
+    "uptake_region_size": Entry("logit", ("modality",)),
+    "adoption_step": Entry("logit", ("depth", "modality"), "lognormal"),
+    "adoption_step_region_sd": Entry("log", ("modality",)),
+    "moh_effect": Entry("logit", ("modality",), "lognormal"),
+    "payer_brake": Entry("logit", ("modality",), "lognormal"),
+    "launch_year": Entry("year", ("modality",)),
+    "eligible_share": Entry("fraction", ("depth", "modality")),
+    "launch_uptake": Entry("fraction", ("year", "modality"), "logitnormal"),
+    "price": Entry(SPEND, ("modality",), "lognormal"),
+    "price_growth": Entry("fraction per year", ("year", "modality"), "normal"),
+    "price_noise": Entry("log", ("modality",)),
+    "region_premium": Entry("log", ("region",), "normal"),
+    "region_premium_modality_sd": Entry("log"),
+    "intensity_step": Entry("log", ("depth",), "lognormal"),
+}

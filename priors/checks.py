@@ -1,0 +1,66 @@
+"""What assumptions must look like: refuse each that the model would not use, or not as it was meant."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+
+from postcgrp.priors.catalogue import ASSUMPTIONS, Entry
+from postcgrp.priors.errors import InputError
+from postcgrp.priors.ledger import MONEY, Assumption, Ledger, check_support
+
+SEGMENTS = ("year", "region", "depth", "modality")
+
+
+def check_assumptions(ledger: Ledger) -> None:
+    """Refuse assumptions that are unknown, in another unit or form, or about what the model does not tell apart."""
+    for row in ledger.assumptions:
+        here = f"assumption {row.id!r} {place({s: key for s in SEGMENTS if (key := getattr(row, s)) is not None})}"
+        entry = ASSUMPTIONS.get(row.id)
+        if entry is None:
+            near = get_close_matches(row.id, ASSUMPTIONS, 1)
+            way_out = f"write {near[0]!r}" if near else "remove it (docs/ledger.md lists all)"
+            raise InputError(f"{here} is not one that the model knows: {way_out}")
+        if row.unit != (unit := entry.unit.format(currency=ledger.report.currency)):
+            raise InputError(f"{here}: unit {row.unit!r}, but it is in {unit!r}: convert it")
+        for dim in SEGMENTS:
+            if (key := getattr(row, dim)) is not None and dim not in entry.by:
+                may = f"may name {' or '.join(entry.by)} only" if entry.by else "is one for the whole market"
+                raise InputError(f"{here}: {dim} {key!r}, but it {may}: remove `{dim}`")
+        (_check_number if entry.family is None else _check_range)(row, entry, here)
+
+
+def check_currency(ledger: Ledger) -> None:
+    """Refuse money in another currency than the report's."""
+    currency = ledger.report.currency
+    for row in (*ledger.claims, *ledger.assumptions):
+        if (money := MONEY.fullmatch(row.unit)) and money[1] != currency:
+            raise InputError(
+                f"{row.id!r}: unit {row.unit!r}, but the report's currency is {currency!r}: convert the number and "
+                f"write '{currency} {money[2]}'"
+            )
+
+
+def place(where: dict[str, str | int]) -> str:
+    """Words for the part of the market that a row is about."""
+    return "for " + ", ".join(f"{s} {key}" for s, key in where.items()) if where else "for the whole market"
+
+
+def _check_number(row: Assumption, entry: Entry, here: str) -> None:
+    if row.value is None:
+        raise InputError(f"{here} is a range {row.low:g}..{row.high:g}: it must be a fixed `value`")
+    if row.value < 0 or (entry.positive and row.value == 0):
+        least = "above zero: write a small one (0.001)" if entry.positive else "at least zero: correct it"
+        raise InputError(f"{here}: value = {row.value:g} must be {least}")
+    if row.unit == "year" and row.value != int(row.value):
+        raise InputError(f"{here}: value = {row.value:g} is no year: write a whole one ({row.value:.0f})")
+
+
+def _check_range(row: Assumption, entry: Entry, here: str) -> None:
+    if row.value is not None:
+        raise InputError(f"{here} is the number {row.value:g}: this one needs `low` and `high`")
+    if row.family not in (None, entry.family):
+        raise InputError(f"{here}: family {row.family!r}, but its prior is {entry.family}: remove `family`")
+    try:
+        check_support(row, entry.family or "normal")
+    except ValueError as error:
+        raise InputError(f"assumption {error}") from None
