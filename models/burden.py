@@ -13,24 +13,30 @@ from postcgrp.priors import PriorSet
 CERTAIN = 1 - 1e-6
 
 
-def burden(pset: PriorSet, patients: TensorVariable) -> tuple[TensorVariable, TensorVariable]:
+def burden(pset: PriorSet, patients: TensorVariable) -> dict[str, TensorVariable]:
     """Acute use and MOH [region, depth], fractions of patients; MOH never above acute use, both rising with depth.
 
     Their patient-weighted means in the base year carry the report's ranges exactly; MOH is acute use times
-    P(MOH | acute use).
+    P(MOH | acute use). Each is there if the report has it.
     """
-    moh_mean, acute_mean = ordered(pset, "burden_level")
+    names = [prior.name for prior in pset.blocks["burden_level"].priors]
+    level = ordered(pset, "burden_level")
+    mean = {name: level[k] for k, name in enumerate(names)}
     spread = variable(pset, "burden_region_sd")
 
     def offset(name: str) -> TensorVariable:
         region = spread * deviation(f"{name}_region", "region")
         return region[:, None] + gradient(variable(pset, f"{name}_step"), len(pset.ledger.depths))
 
-    acute = redistribute(acute_mean, patients[0], offset("acute_use"))
-    given_acute = pt.minimum(moh_mean / acute_mean, CERTAIN)
-    moh = acute * redistribute(given_acute, patients[0] * acute, offset("moh"))
-    dims = ("region", "depth")
-    return pm.Deterministic("acute_use", acute, dims=dims), pm.Deterministic("moh", moh, dims=dims)
+    out = {}
+    among, of = patients[0], pt.ones(())
+    if "acute_use" in mean:
+        out["acute_use"] = redistribute(mean["acute_use"], among, offset("acute_use"))
+        among, of = among * out["acute_use"], mean["acute_use"]
+    if "moh" in mean:
+        given = redistribute(pt.minimum(mean["moh"] / of, CERTAIN), among, offset("moh"))
+        out["moh"] = out["acute_use"] * given if "acute_use" in out else given
+    return {name: pm.Deterministic(name, share, dims=("region", "depth")) for name, share in out.items()}
 
 
 def payer_block(pset: PriorSet) -> TensorVariable:

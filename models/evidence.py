@@ -10,27 +10,10 @@ import pytensor.tensor as pt
 from pytensor.tensor import TensorVariable
 
 from postcgrp.models.latent import deviation, hyper
-from postcgrp.priors import Evidence, InputError, PriorSet
+from postcgrp.priors import Evidence, PriorSet
+from postcgrp.priors.catalogue import OBSERVED
 
-DIMS = {
-    "revenue": ("region", "depth", "modality"),
-    "revenue_share": ("region", "depth", "modality"),
-    "patients": ("region", "depth"),
-}
-UNIT = {"revenue": "USD million", "revenue_share": "fraction", "patients": "patients"}
-FREE_OF_SHARED_ERROR = frozenset({"revenue_share"})
 Cells = Callable[[int], TensorVariable]
-
-
-def check_evidence(pset: PriorSet) -> None:
-    """Refuse evidence on a quantity the model has no aggregate for, or in a unit that is not its own."""
-    for row in pset.evidence:
-        if row.quantity not in UNIT:
-            raise InputError(f"{row.id!r}: evidence on {row.quantity!r}: the model observes {', '.join(UNIT)}")
-        if row.unit != UNIT[row.quantity]:
-            raise InputError(f"{row.id!r}: unit {row.unit!r}: evidence on {row.quantity} is in {UNIT[row.quantity]!r}")
-        if row.modality is not None and "modality" not in DIMS[row.quantity]:
-            raise InputError(f"{row.id!r}: {row.quantity} has no modality: remove it")
 
 
 def source_years(pset: PriorSet) -> list[int]:
@@ -52,9 +35,7 @@ def source_error(pset: PriorSet) -> TensorVariable:
     return pm.Deterministic("source_error", error, dims="source_year")
 
 
-def evidence(
-    pset: PriorSet, error: TensorVariable, totals: Cells, revenue: Cells, patients: Cells
-) -> TensorVariable:
+def evidence(pset: PriorSet, error: TensorVariable, totals: Cells, revenue: Cells, patients: Cells) -> TensorVariable:
     """Observe each row's logarithm around the model's aggregate plus the source's error.
 
     A share is free of the shared error, which cancels. Parameters: `error` [source_year]; `totals`, `revenue` and
@@ -66,11 +47,11 @@ def evidence(
     def expected(row: Evidence) -> TensorVariable:
         year = row.year - pset.ledger.years[0]
         if row.quantity == "patients":
-            cells, dims = patients(year), DIMS["patients"]
+            cells, dims = patients(year), OBSERVED["patients"].by
         elif row.region is None and row.depth is None:
             cells, dims = totals(year), ("modality",)
         else:
-            cells, dims = revenue(year), DIMS["revenue"]
+            cells, dims = revenue(year), OBSERVED["revenue"].by
         part = cells
         for axis, dim in enumerate(dims):
             if (label := getattr(row, dim)) is not None:

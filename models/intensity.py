@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 import pymc as pm
 import pytensor.tensor as pt
+from numpy.typing import NDArray
 from pytensor.tensor import TensorVariable
 
 from postcgrp.models.latent import deviation, hyper, hyperparameters, variable
@@ -17,18 +19,58 @@ from postcgrp.priors import PriorSet
 MILLION = 1e6
 
 
-def relative_intensity(pset: PriorSet) -> TensorVariable:
+def relative_intensity(pset: PriorSet, patients: TensorVariable) -> TensorVariable:
     """Spend per user relative to a common level [region, depth, modality]; never falling with depth.
 
     A region's premium is common to its modalities up to small deviations. A launched procedure has one price at
-    every depth.
+    every depth. Parameters: `patients` [region, depth] of the base year.
     """
     spread = hyper("region_premium_modality_sd", pset.number("region_premium_modality_sd"))
-    deviations = deviation("region_premium_modality", "region", "modality")
-    premium = variable(pset, "region_premium")[:, None] + spread * deviations
+    deviations = spread * deviation("region_premium_modality", "region", "modality")
+    premium = region_premium(pset, patients, deviations)[:, None] + deviations
     graded = np.array([m.uptake != "launch" for m in pset.ledger.modalities], dtype=float)
     depth = gradient(variable(pset, "intensity_step"), len(pset.ledger.depths))
     return pt.exp(premium[:, None, :] + depth[:, None] * graded)
+
+
+def region_premium(pset: PriorSet, patients: TensorVariable, deviations: TensorVariable) -> TensorVariable:
+    """Log premium of a region's spend per user over a common level [region].
+
+    Where a region's share of revenue is in evidence, the free variable is not its premium but, to first order, the log
+    of its value over that of all others. As with revenue this leaves the joint prior as it is, for the mean moves
+    along; and it is what the evidence knows. Parameters: `patients` [region, depth]; `deviations` [region, modality].
+    """
+    lead = lead_region(pset)
+    if lead is None:
+        return variable(pset, "region_premium")
+    mu, sd = hyperparameters(pset, "region_premium")
+    priors = pset.blocks["region_premium"].priors
+    rest = [r for r in range(len(priors)) if r != lead]
+    counts = np.exp([p.mu for p in pset.blocks["region_patients"].priors])
+    weight = (counts * np.exp([p.mu for p in priors]))[rest]
+    others = pm.Normal("region_premium_rest", mu[rest], sd[rest], dims="region_rest")
+    value = pt.log(patients.sum(axis=1)) + deviations @ _value_share(pset)
+    shift = value[lead] - pt.dot(weight / weight.sum(), value[rest] + others)
+    leading = pm.Normal("region_value_lead", mu[lead] + shift, sd[lead]) - shift
+    premium = pt.concatenate([others[:lead], leading[None], others[lead:]])
+    return pm.Deterministic("region_premium", premium, dims="region")
+
+
+def lead_region(pset: PriorSet) -> int | None:
+    """Index of the first region whose share of all revenue is in evidence."""
+    shares = [e.region for e in pset.evidence if (e.quantity, e.depth, e.modality) == ("revenue_share", None, None)]
+    named = [region for region in shares if region is not None]
+    return pset.coords["region"].index(named[0]) if named and len(pset.coords["region"]) > 1 else None
+
+
+def _value_share(pset: PriorSet) -> NDArray[np.float64]:
+    """Rough share of each modality in base-year revenue, from prior medians."""
+    value = []
+    for modality, price in zip(pset.ledger.modalities, pset.blocks["price"].priors, strict=True):
+        levels = pset.blocks.get(pset.own("adoption_level", modality))
+        use = 1.0 if levels is None else float(levels.priors[0].quantile(0.5))
+        value.append(0.0 if modality.uptake == "launch" else use * float(price.quantile(0.5)))
+    return np.array(value) / max(sum(value), 1e-12)
 
 
 def log_prices(pset: PriorSet, treated: TensorVariable, error: TensorVariable | None) -> list[TensorVariable]:
@@ -44,16 +86,16 @@ def log_prices(pset: PriorSet, treated: TensorVariable, error: TensorVariable | 
     anchors, first = pset.ledger.report.anchors, pset.ledger.years[0]
     log_price_mu, log_price_sd = hyperparameters(pset, "price")
     sold = [k for k, m in enumerate(pset.ledger.modalities) if m.uptake != "launch"]
-    names = [m.name for m in pset.ledger.modalities]
-    growth = {m: hyperparameters(pset, f"price_growth_{m}") for m in names}
+    names = [m.key for m in pset.ledger.modalities]
+    growth = {k: hyperparameters(pset, f"price_growth_{names[k]}") for k in sold}
     walks: dict[int, list[TensorVariable]] = {k: [] for k in range(len(names))}
     for a, anchor in enumerate(anchors if sold else ()):
         span = anchor - anchors[a - 1]
         if a == 0:
             mu, sd = log_price_mu[sold], log_price_sd[sold]
         else:
-            mu = pt.stack([walks[k][-1] + growth[names[k]][0][a - 1] * span for k in sold])
-            sd = pt.stack([growth[names[k]][1][a - 1] * span for k in sold])
+            mu = pt.stack([walks[k][-1] + growth[k][0][a - 1] * span for k in sold])
+            sd = pt.stack([growth[k][1][a - 1] * span for k in sold])
         shift = pt.log(treated[anchor - first, sold] / MILLION) + (0.0 if error is None else error[a])
         stated = pm.Normal(f"log_stated_revenue_{anchor}", shift + mu, sd, dims=f"sold_{anchor}")
         for i, k in enumerate(sold):
@@ -61,10 +103,10 @@ def log_prices(pset: PriorSet, treated: TensorVariable, error: TensorVariable | 
     for k, modality in enumerate(pset.ledger.modalities):
         if modality.uptake == "launch":
             own = pset.anchors(modality)
-            walks[k].append(pm.Normal(f"log_price_{modality.name}", log_price_mu[k], log_price_sd[k]))
-            rates = pm.Normal(f"price_growth_{modality.name}", *growth[modality.name], dims=f"period_{modality.name}")
-            for i, span in enumerate(np.diff(own)):
-                walks[k].append(walks[k][-1] + rates[i] * int(span))
+            walks[k].append(pm.Normal(f"log_price_{modality.key}", log_price_mu[k], log_price_sd[k]))
+            rates = variable(pset, f"price_growth_{modality.key}")
+            for i, (start, end) in enumerate(pairwise(own)):
+                walks[k].append(walks[k][-1] + rates[i] * (end - start))
     return [pt.stack(walk) for walk in walks.values()]
 
 
@@ -77,8 +119,8 @@ def price(pset: PriorSet, log_price: Sequence[TensorVariable]) -> TensorVariable
     years, paths = pset.ledger.years, []
     for modality, walk in zip(pset.ledger.modalities, log_price, strict=True):
         own = pset.anchors(modality)
-        noise = hyper(f"price_noise_{modality.name}", pset.number("price_noise", modality=modality.name))
-        z = deviation(f"price_noise_{modality.name}_z", f"free_year_{modality.name}")
+        noise = hyper(f"price_noise_{modality.key}", pset.number("price_noise", modality=modality.name))
+        z = deviation(f"price_noise_{modality.key}_z", f"free_year_{modality.key}")
         paths.append(interpolation(years, own) @ walk + noise * (bridge(years, own) @ z))
     return pm.Deterministic("price", pt.exp(pt.stack(paths, axis=1)), dims=("year", "modality"))
 

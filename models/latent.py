@@ -24,6 +24,8 @@ def variable(pset: PriorSet, name: str) -> TensorVariable:
     A logit-normal is a normal `{name}_logit` and its sigmoid: PyMC 6.4's `LogitNormal` has no default transform.
     """
     block = pset.blocks[name]
+    if not block.priors:  # one depth has no steps, one anchor no growth
+        return pt.zeros(0)
     (family,) = {prior.family for prior in block.priors}
     if family == "logitnormal":
         z = pm.Normal(f"{name}_logit", *hyperparameters(pset, name), dims=block.dims)
@@ -58,4 +60,5 @@ def ordered(pset: PriorSet, name: str) -> TensorVariable:
 
 def deviation(name: str, *dims: str) -> TensorVariable:
     """Standard-normal deviations, to be scaled by a spread (non-centred partial pooling)."""
-    return pm.Normal(name, dims=dims)
+    sizes = [len(pm.modelcontext(None).coords[dim] or ()) for dim in dims]
+    return pm.Normal(name, dims=dims) if all(sizes) else pt.zeros(sizes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import pymc as pm
@@ -9,8 +10,8 @@ import pytensor.tensor as pt
 from pytensor.tensor import TensorVariable
 
 from postcgrp.models.burden import burden, payer_block
-from postcgrp.models.evidence import check_evidence, evidence, source_error, source_years
-from postcgrp.models.intensity import MILLION, intensity, log_prices, price, relative_intensity
+from postcgrp.models.evidence import evidence, source_error, source_years
+from postcgrp.models.intensity import MILLION, intensity, lead_region, log_prices, price, relative_intensity
 from postcgrp.models.patients import patients
 from postcgrp.models.uptake import uptake
 from postcgrp.priors import PriorSet
@@ -22,16 +23,14 @@ def build_model(pset: PriorSet) -> pm.Model:
     """The generative model of one prior set; without evidence rows it is the bottom-up view.
 
     Deterministics (docs/model.md): `patients`, `depth_share`, `acute_use`, `moh`, `payer_block`, `adoption`,
-    `adoption_mean`, `use`, `price`, `intensity`, `revenue`, `revenue_total`. Raises :class:`InputError` for evidence
-    that the model cannot observe.
+    `adoption_mean`, `use`, `price`, `intensity`, `revenue`, `revenue_total`.
     """
-    check_evidence(pset)
     anchors, first = pset.ledger.report.anchors, pset.ledger.years[0]
     with pm.Model(coords=coords(pset)) as model:
         pool = patients(pset)
         drivers: dict[str, TensorVariable] = {}
-        if pset.has("moh"):
-            _, drivers["moh"] = burden(pset, pool)
+        if "burden_level" in pset.blocks:
+            drivers |= burden(pset, pool)
         if pset.has("payer_block"):
             drivers["payer_block"] = payer_block(pset)
         uptakes = [uptake(pset, modality, drivers) for modality in pset.ledger.modalities]
@@ -40,7 +39,7 @@ def build_model(pset: PriorSet) -> pm.Model:
         at_anchors = None if error is None else error[[source_years(pset).index(a) for a in anchors]]
         log_price = log_prices(pset, treated, at_anchors)
         spend = price(pset, log_price)
-        relative = relative_intensity(pset)
+        relative = relative_intensity(pset, pool[0])
 
         def cells(years: list[int]) -> tuple[TensorVariable, TensorVariable, TensorVariable]:
             use = pt.stack([u.use(pool, years) for u in uptakes], axis=-1)
@@ -79,17 +78,17 @@ def coords(pset: PriorSet) -> dict[str, Any]:
     sold = [m.name for m in pset.ledger.modalities if m.uptake != "launch"]
     out |= {f"sold_{anchor}": sold for anchor in anchors if sold}
     for modality in pset.ledger.modalities:
-        m, own = modality.name, pset.anchors(modality)
+        m, own = modality.key, pset.anchors(modality)
         out[f"period_{m}"] = own[1:]
         out[f"free_year_{m}"] = [year for year in years if year not in own]
-        stretches = list(own)
         if modality.uptake == "launch":
             out[f"anchor_{m}"] = own
-            stretches = [int(pset.number("launch_year", modality=m)) - 1, *own]
         if modality.uptake != "everyone":
-            for low, high in zip(stretches, stretches[1:], strict=False):
+            for low, high in pairwise(pset.uptake_years(modality)):
                 name = pset.own(f"{modality.uptake}_path_{high}", modality)
                 out[f"{name}_year"] = list(range(low + 1, high + 1))
+    if (lead := lead_region(pset)) is not None:
+        out["region_rest"] = [r for i, r in enumerate(pset.coords["region"]) if i != lead]
     if pset.evidence:
         out["evidence_row"] = [row.id for row in pset.evidence]
         out["source_year"] = source_years(pset)

@@ -20,11 +20,16 @@ def depth_shares(pset: PriorSet) -> TensorVariable:
     return pm.Deterministic("depth_share", shares, dims=("region", "depth"))
 
 
+def stated_years(pset: PriorSet) -> list[int]:
+    """The year of each region's count, which is the first year unless the report names another."""
+    said = {c.region: c.year for c in pset.ledger.claims if (c.role, c.quantity) == ("prior", "patients")}
+    return [said[str(region)] or pset.ledger.report.first_year for region in pset.coords["region"]]
+
+
 def patients(pset: PriorSet) -> TensorVariable:
     """Actively treated patients [year, region, depth]: regional counts x common error x growth x depth share."""
     base = variable(pset, "region_patients") * pt.exp(variable(pset, "pool_error"))
     spread = hyper("patient_growth_region_sd", pset.number("patient_growth_region_sd"))
     growth = variable(pset, "patient_growth") + spread * deviation("patient_growth_region", "region")
-    elapsed = np.array(pset.ledger.years, dtype=float) - pset.ledger.report.first_year
-    by_region = base * pt.exp(elapsed[:, None] * growth)
+    by_region = base * pt.exp(np.subtract.outer(pset.ledger.years, stated_years(pset)) * growth)
     return pm.Deterministic("patients", by_region[:, :, None] * depth_shares(pset), dims=("year", "region", "depth"))

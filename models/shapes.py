@@ -9,7 +9,7 @@ import pytensor.tensor as pt
 from numpy.typing import NDArray
 from pytensor.tensor import TensorVariable
 
-NEWTON_STEPS = 2
+NEWTON_STEPS = 3
 
 
 def gradient(steps: TensorVariable, depths: int) -> TensorVariable:
@@ -23,7 +23,7 @@ def redistribute(mean: TensorVariable, weights: TensorVariable, offset: TensorVa
     Parameters: `mean` [...] in (0, 1); `weights` [..., region, depth], not negative, any scale; `offset`
     [region, depth], logit. Returns [..., region, depth]. The intercept c starts from the normal approximation to a
     logistic mixture and takes Newton steps on the logit of the mean, where the equation is nearly linear. Relative
-    error of the mean in the worst of 20 000 random cases: 1e-8 for offsets of sd 0.6, 1e-6 for sd 1.
+    error of the mean in the worst of 20 000 random cases: 1e-13 for offsets of sd 1, 4e-4 for sd 2.
     """
     axes = (-2, -1)
     weights = weights / weights.sum(axis=axes, keepdims=True)

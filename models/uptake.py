@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import pymc as pm
@@ -72,9 +73,10 @@ def adoption(pset: PriorSet, modality: Modality, drivers: dict[str, TensorVariab
     """
     own = pset.own
     level = ordered(pset, own("adoption_level", modality))
-    mean = rising_path(pset, "adoption", modality, list(level), pset.ledger.report.anchors)
+    mean = rising_path(pset, modality, list(level))
     depths = len(pset.ledger.depths)
-    spread = hyper(own("adoption_step_region_sd", modality), pset.number("adoption_step_region_sd"))
+    number = pset.number("adoption_step_region_sd", modality=modality.name)
+    spread = hyper(own("adoption_step_region_sd", modality), number)
     steepness = pt.exp(spread * deviation(own("adoption_step_region", modality), "region"))
     step = variable(pset, own("adoption_step", modality))
     offset = region_effect(pset, modality)[:, None] + gradient(step * steepness[:, None], depths)
@@ -90,29 +92,27 @@ def launch(pset: PriorSet, modality: Modality) -> Uptake:
 
     The mean rises from zero in the year before the launch through its levels at the anchors.
     """
-    m = modality.name
     level = ordered(pset, pset.own("launch_level", modality))
-    start = int(pset.number("launch_year", modality=m)) - 1
-    rise = rising_path(pset, "launch", modality, [pt.zeros(()), *level], [start, *pset.launch_anchors(m)])
-    first = start + 1 - pset.ledger.report.first_year
+    rise = rising_path(pset, modality, [pt.zeros(()), *level])
+    first = pset.uptake_years(modality)[0] + 1 - pset.ledger.report.first_year
     mean = pt.concatenate([pt.zeros(first), rise[1:]])
-    eligible = pset.numbers("eligible_share", "depth", modality=m)
+    eligible = pset.numbers("eligible_share", "depth", modality=modality.name)
     offset = region_effect(pset, modality)[:, None] + np.zeros(len(eligible))
     return Uptake(mean, offset, eligible, first)
 
 
-def rising_path(
-    pset: PriorSet, kind: str, modality: Modality, levels: Sequence[TensorVariable], anchors: Sequence[int]
-) -> TensorVariable:
-    """A path [anchors[0]..anchors[-1]] through `levels` that never falls: each year takes a random share of the rise.
+def rising_path(pset: PriorSet, modality: Modality, levels: Sequence[TensorVariable]) -> TensorVariable:
+    """A path [year] through `levels` that never falls: each year takes a random share of the rise.
 
-    Between two anchors the shares are Dirichlet. A launch starts slowly (mean shares growing linearly, the foot of a
+    Parameters: `levels`, one for each of the modality's `uptake_years`, from the first of which the path begins.
+    Between two of them the shares are Dirichlet. A launch starts slowly (mean shares growing linearly, the foot of a
     logistic curve); elsewhere every year expects the same share.
     """
+    kind, anchors = modality.uptake, pset.uptake_years(modality)
     number = f"{kind}_path_concentration"
     concentration = hyper(pset.own(number, modality), pset.number(number, modality=modality.name))
     path = [levels[0][None]]
-    for k, (start, end) in enumerate(zip(anchors, anchors[1:], strict=False)):
+    for k, (start, end) in enumerate(pairwise(anchors)):
         rise = levels[k + 1] - levels[k]
         if (steps := end - start) == 1:
             path.append(levels[k + 1][None])
@@ -127,10 +127,10 @@ def rising_path(
 def region_effect(pset: PriorSet, modality: Modality) -> TensorVariable:
     """Log-odds of uptake by region [region]: the report's direction, with partially pooled deviations around it."""
     kind = modality.uptake
-    size = hyper(pset.own(f"{kind}_region_size", modality), pset.number("uptake_region_size"))
+    size = hyper(pset.own(f"{kind}_region_size", modality), pset.number("uptake_region_size", modality=modality.name))
     spread = variable(pset, pset.own(f"{kind}_region_sd", modality))
     deviations = deviation(pset.own(f"{kind}_region", modality), "region")
-    return size * pset.signs("adoption_direction", "region") + spread * deviations
+    return size * pset.signs("adoption_direction", "region", modality.name) + spread * deviations
 
 
 def logit(share: TensorVariable) -> TensorVariable:
