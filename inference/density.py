@@ -39,7 +39,10 @@ class Flat:
 
     def join(self, point: Arrays) -> NDArray[np.float64]:
         """The vector [..., size] of variables by name, the inverse of :meth:`split`."""
-        parts = [np.reshape(point[n], (*np.shape(point[n])[: np.ndim(point[n]) - len(s)], -1)) for n, s in self.shapes.items()]
+        parts = [
+            np.reshape(point[n], (*np.shape(point[n])[: np.ndim(point[n]) - len(s)], -1))
+            for n, s in self.shapes.items()
+        ]
         return np.concatenate(parts, axis=-1)
 
 
@@ -56,12 +59,17 @@ class Density:
     data: Arrays
 
 
+def layout(model: pm.Model, example: Arrays) -> Flat:
+    """How the model's free variables lie in one vector; `example` is one unconstrained point, for its shapes."""
+    return Flat({v.name: np.shape(example[v.name]) for v in model.value_vars})
+
+
 def density(model: pm.Model, example: Arrays) -> Density:
     """The log density of any PyMC model of continuous variables.
 
     Parameters: `example`, one unconstrained point, by value variable, for its shapes.
     """
-    flat = Flat({v.name: np.shape(example[v.name]) for v in model.value_vars})
+    flat = layout(model, example)
     joint = jaxify(model, [model.logp()], example)
     # A jitted inner function is traced once, however often a sampler's loops call it.
     return Density(flat, jax.jit(lambda vector, data: joint(flat.split(vector), data)[0]), model_data(model))
@@ -81,7 +89,8 @@ def derived(model: pm.Model, example: Arrays) -> Callable[[Arrays, Arrays], dict
         "log_prior": {v.name: terms[v] for v in model.free_RVs},
         "log_likelihood": {v.name: terms[v] for v in model.observed_RVs},
     }
-    function = jaxify(model, [graph for group in graphs.values() for graph in group.values()], example)
+    outputs = [graph for group in graphs.values() for graph in group.values()]
+    function = jaxify(model, outputs, example, optimizer="fast_compile")
 
     def evaluate(point: Arrays, data: Arrays) -> dict[str, Arrays]:
         values = iter(function(point, data))

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import pandas as pd
 from arviz_stats import ess, rhat
-from xarray import DataTree, Dataset
+from xarray import Dataset, DataTree
 
 MAX_RHAT = 1.01
 MIN_ESS = 400.0
@@ -45,7 +45,7 @@ def gate(run: DataTree, free: Sequence[str], also: Sequence[str] = ()) -> tuple[
     everything = run["posterior"].to_dataset()
     not_finite = {str(n): int((~np.isfinite(v)).sum()) for n, v in everything.items() if v.dtype.kind == "f"}
     checks = [_worst("finite", not_finite, "== 0 values not finite", lambda x: x == 0)]
-    constant = {n: int((draws[n].std("draw") == 0).sum()) if n in draws else 0 for n in free}
+    constant = {n: int((draws[n].max("draw") == draws[n].min("draw")).sum()) for n in free}
     checks.append(_worst("moving", constant, "== 0 constant chains", lambda x: x == 0))
     stats = run["sample_stats"].to_dataset()
     diverging = {f"chain {int(c)}": int(stats["diverging"].sel(chain=c).sum()) for c in stats["chain"]}
@@ -68,6 +68,19 @@ def passed(checks: Sequence[Check]) -> bool:
 def table(checks: Sequence[Check]) -> pd.DataFrame:
     """The verdicts, one row a criterion."""
     return pd.DataFrame([asdict(check) for check in checks])
+
+
+def parameters(run: DataTree) -> pd.DataFrame:
+    """R-hat, bulk and tail ESS of every free parameter, one row each."""
+    draws = run["posterior"].to_dataset()[[str(name) for name in run["log_prior"].data_vars]]
+    figures = {"rhat": rhat(draws), "ess_bulk": ess(draws, method="bulk"), "ess_tail": ess(draws, method="tail")}
+    rows = []
+    for name, values in figures["rhat"].items():
+        for where in np.ndindex(values.shape):
+            cell = {str(d): values[d].values[i] for d, i in zip(values.dims, where, strict=True)}
+            label = f"{name}[{', '.join(map(str, cell.values()))}]" if cell else str(name)
+            rows.append({"parameter": label, **{key: float(ds[name].values[where]) for key, ds in figures.items()}})
+    return pd.DataFrame(rows)
 
 
 def _by_name(dataset: Dataset, reduce: object) -> dict[str, float]:

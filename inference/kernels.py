@@ -24,13 +24,12 @@ Potential = Callable[[Any, Arrays], Any]
 class Kernel:
     """A sampler of a flat density.
 
-    `start(key, x, scale, data)` gives a chain's first state, with `scale` [size] the metric to begin with, and `warm` says whether that state is already adapted. `step`
-    is `(state, data) -> (state, x, stats)`, one transition and its statistics in the order of `STATS`.
+    `start(key, x, scale, data)` gives a chain's first state, with `scale` [size] the metric to begin with.
+    `step(state, data)` is one transition: the new state, its position and its statistics in the order of `STATS`.
     """
 
     start: Callable[..., Any]
     step: Callable[..., Any]
-    warm: bool
 
 
 def numpyro_nuts(logp: Potential, tune: int, target_accept: float) -> Kernel:
@@ -60,7 +59,7 @@ def numpyro_nuts(logp: Potential, tune: int, target_accept: float) -> Kernel:
         )
         return new, new.z, stats
 
-    return Kernel(start, step, warm=False)
+    return Kernel(start, step)
 
 
 def blackjax_nuts(logp: Potential, tune: int, target_accept: float) -> Kernel:
@@ -87,22 +86,49 @@ def blackjax_nuts(logp: Potential, tune: int, target_accept: float) -> Kernel:
         stats = (info.is_divergent, info.num_integration_steps, info.acceptance_rate, info.energy, new.logdensity, size)
         return (key, new, size, metric), new.position, stats
 
-    return Kernel(start, step, warm=True)
+    return Kernel(start, step)
 
 
 KERNELS = {"numpyro": numpyro_nuts, "blackjax": blackjax_nuts}
+WARM_AT_START = frozenset({"blackjax"})  # these adapt before their first state is returned
 
 
-def advance(kernel: Kernel, state: Any, data: Arrays, steps: Any) -> Any:
-    """Up to `CHUNK` transitions: the new state, positions [CHUNK, size] and statistics [CHUNK]; rows past `steps` are
-    zero. The number is an argument, so that one compiled program serves every length."""
-    _, x, stats = jax.eval_shape(kernel.step, state, data)
-    buffers = jax.tree.map(lambda leaf: jnp.zeros((CHUNK, *leaf.shape), leaf.dtype), (x, stats))
+def flattened(kernel: Kernel) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """A kernel as two functions of plain arrays: `start(key_data, x, scale, data)` and `advance(state, data, steps)`.
 
-    def body(i: Any, carry: Any) -> Any:
-        state, buffers = carry
-        state, x, stats = kernel.step(state, data)
-        return state, jax.tree.map(lambda buffer, leaf: buffer.at[i].set(leaf), buffers, (x, stats))
+    The state is a tuple of arrays, so that neither a library's own classes nor its typed keys stand in a stored
+    program. `advance` makes up to `CHUNK` transitions and returns the new state, positions [CHUNK, size] and
+    statistics [CHUNK]; rows past `steps` are zero: the number is an argument, and one program serves every length.
+    """
+    trees: dict[str, Any] = {}
 
-    state, (xs, stats) = jax.lax.fori_loop(0, steps, body, (state, buffers))
-    return state, xs, stats
+    def flat(state: Any) -> tuple[Any, ...]:
+        leaves, trees["state"] = jax.tree.flatten(state)
+        trees["typed"] = [jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key) for leaf in leaves]
+        return tuple(
+            jax.random.key_data(leaf) if typed else leaf for leaf, typed in zip(leaves, trees["typed"], strict=True)
+        )
+
+    def nested(leaves: tuple[Any, ...]) -> Any:
+        restored = [
+            jax.random.wrap_key_data(leaf) if typed else leaf
+            for leaf, typed in zip(leaves, trees["typed"], strict=True)
+        ]
+        return jax.tree.unflatten(trees["state"], restored)
+
+    def start(key: Any, x: Any, scale: Any, data: Arrays) -> Any:
+        return flat(kernel.start(jax.random.wrap_key_data(key), x, scale, data))
+
+    def advance(leaves: Any, data: Arrays, steps: Any) -> Any:
+        _, x, stats = jax.eval_shape(kernel.step, nested(leaves), data)
+        buffers = jax.tree.map(lambda leaf: jnp.zeros((CHUNK, *leaf.shape), leaf.dtype), (x, stats))
+
+        def body(i: Any, carry: Any) -> Any:
+            state, buffers = carry
+            state, x, stats = kernel.step(nested(state), data)
+            return flat(state), jax.tree.map(lambda buffer, leaf: buffer.at[i].set(leaf), buffers, (x, stats))
+
+        leaves, (xs, stats) = jax.lax.fori_loop(0, steps, body, (leaves, buffers))
+        return leaves, xs, stats
+
+    return start, advance

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import jax
@@ -16,12 +17,14 @@ import numpy as np
 import pymc as pm
 from numpy.typing import NDArray
 from pymc.backends.arviz import find_constants, find_observations
-from xarray import DataTree, Dataset
+from xarray import Dataset, DataTree
 
-from postcgrp.inference.density import Density, density, derived
+from postcgrp.inference.density import Flat, density, derived, layout
 from postcgrp.inference.forward import draw_prior, observed_sampler, unconstrain
-from postcgrp.inference.jaxify import Arrays
-from postcgrp.inference.kernels import CHUNK, KERNELS, STATS, advance
+from postcgrp.inference.jaxify import Arrays, model_data
+from postcgrp.inference.kernels import CHUNK, KERNELS, STATS, WARM_AT_START, flattened
+from postcgrp.inference.programs import Programs
+from postcgrp.priors import InputError
 
 SAMPLERS = (*KERNELS, "pymc")
 CHAIN_METHODS = ("parallel", "vectorized")
@@ -36,7 +39,7 @@ class Sampling:
     draws: int = 1000
     tune: int = 500
     chains: int = 4
-    seed: int = 432
+    seed: int = 1
     sampler: str = "numpyro"
     chain_method: str = "parallel"
     target_accept: float = 0.8
@@ -45,13 +48,19 @@ class Sampling:
     def __post_init__(self) -> None:
         for name, least in (("draws", 4), ("tune", 1), ("chains", 1), ("prior_draws", 1), ("seed", 0)):
             if (value := getattr(self, name)) < least:
-                raise ValueError(f"{name} = {value} is too small: use at least {least}")
+                raise InputError(f"{name} = {value} is too small: use at least {least}")
         if self.sampler not in SAMPLERS:
-            raise ValueError(f"sampler {self.sampler!r} is not known: use one of {', '.join(SAMPLERS)}")
+            raise InputError(f"sampler {self.sampler!r} is not known: use one of {', '.join(SAMPLERS)}")
         if self.chain_method not in CHAIN_METHODS:
-            raise ValueError(f"chain method {self.chain_method!r} is not known: use one of {', '.join(CHAIN_METHODS)}")
+            raise InputError(f"chain method {self.chain_method!r} is not known: use one of {', '.join(CHAIN_METHODS)}")
         if not 0 < self.target_accept < 1:
-            raise ValueError(f"target_accept = {self.target_accept:g} is not between 0 and 1: 0.8 is usual")
+            raise InputError(f"target_accept = {self.target_accept:g} is not between 0 and 1: 0.8 is usual")
+
+    @property
+    def program(self) -> str:
+        """What of these settings is compiled into the sampler's programs."""
+        lanes = self.chains if self.chain_method == "vectorized" else 1
+        return f"{self.sampler} tune={self.tune} lanes={lanes} target_accept={self.target_accept}"
 
 
 @dataclass
@@ -62,6 +71,7 @@ class Clock:
 
     @contextmanager
     def __call__(self, stage: str) -> Iterator[None]:
+        """Time one stage."""
         start = time.perf_counter()
         try:
             yield
@@ -75,34 +85,35 @@ def sample(
     *,
     progress: Progress | None = None,
     clock: Clock | None = None,
+    key: str | None = None,
 ) -> DataTree:
     """Draw from the posterior of a model.
 
     Parameters: `model`, any PyMC model whose free variables are continuous; `progress`, called with the stage, the
-    transitions done and their total; `clock`, to which stage times are added. Returns a DataTree with `prior`,
-    `prior_predictive`, `posterior`, `posterior_predictive`, `log_prior`, `log_likelihood`, `sample_stats`,
-    `observed_data` and `constant_data`. Equal settings and versions on one machine give equal draws.
+    transitions done and their total; `clock`, to which stage times are added; `key`, a name of the model's graph
+    (equal keys promise models that differ in the values of their `pm.Data` alone) under which traced programs are
+    kept, see :class:`Programs`. Returns a DataTree with `prior`, `prior_predictive`, `posterior`,
+    `posterior_predictive`, `log_prior`, `log_likelihood`, `sample_stats`, `observed_data` and `constant_data`. Equal
+    settings and versions on one machine give equal draws.
     """
     settings, clock = settings or Sampling(), clock or Clock()
     seeds = [int(s) for s in np.random.SeedSequence(settings.seed).generate_state(4)]
     with ThreadPoolExecutor(2 * max(2, os.cpu_count() or 2)) as pool:
-        with clock("prior"):
+        with clock("prior draws"):
             prior = draw_prior(model, settings.prior_draws, seeds[0])
-        example = {name: draws[0] for name, draws in prior.items()}
-        with clock("rewrite density"):
-            target = density(model, example)
+            example = {name: draws[0] for name, draws in prior.items()}
+            flat, data = layout(model, example), model_data(model)
+        programs = Programs(None if key is None else f"{key} {settings.program}", pool)
         chains = None
         if settings.sampler != "pymc":
-            with clock("trace sampler"):
-                chains = _Chains(target, target.flat.join(prior), settings, pool)
+            with clock("sampler's program"):
+                chains = _Chains(lambda: density(model, example).logp, flat, data, flat.join(prior), settings, programs)
             chains.launch(seeds[1], progress or (lambda stage, done, total: None))
         # Compiling and sampling leave Python's lock free: what is needed afterwards is prepared meanwhile.
         try:
-            with clock("rewrite derived"):
-                everything = derived(model, example)
-            with clock("trace derived"):
-                evaluate = _Evaluator(everything, target, pool)
-            with clock("predictive"):
+            with clock("derived quantities' program"):
+                evaluate = _Evaluator(lambda: derived(model, example), flat, data, programs)
+            with clock("predictive program"):
                 predict = observed_sampler(model)
             with clock("wait for sampler"):
                 points, stats = _reference(model, settings, seeds[1]) if chains is None else chains.gather(clock)
@@ -112,7 +123,7 @@ def sample(
         with clock("derive"):
             drawn = evaluate(points, (settings.chains, settings.draws))
             before = evaluate(prior, (1, settings.prior_draws))
-        with clock("predictive"):
+        with clock("predict"):
             predictive = [
                 _predict(model, predict, draws["posterior"], seed)
                 for draws, seed in ((before, seeds[2]), (drawn, seeds[3]))
@@ -135,26 +146,34 @@ def sample(
 class _Chains:
     """Compiled programs for the chains of one model: start one, advance it by up to `CHUNK` draws."""
 
-    def __init__(self, target: Density, prior: NDArray[np.float64], settings: Sampling, pool: ThreadPoolExecutor) -> None:
-        kernel = KERNELS[settings.sampler](target.logp, settings.tune, settings.target_accept)
-        self.target, self.settings, self.warm = target, settings, kernel.warm
+    def __init__(
+        self,
+        logp: Callable[[], Any],
+        flat: Flat,
+        data: Arrays,
+        prior: NDArray[np.float64],
+        settings: Sampling,
+        programs: Programs,
+    ) -> None:
+        self.flat, self.data, self.settings = flat, data, settings
+        self.warm = settings.sampler in WARM_AT_START
         self.stop, self.chains = threading.Event(), list[Future[Any]]()
         low, self.centre, high = np.quantile(prior, [0.159, 0.5, 0.841], axis=0)
         self.scale = np.clip((high - low) / 2, 1e-8, 1.0)
         self.lanes = settings.chains if settings.chain_method == "vectorized" else 0
 
-        def run(state: Any, data: Arrays, steps: Any) -> Any:
-            return advance(kernel, state, data, steps)
+        @cache
+        def traced() -> tuple[Any, Any, Any]:
+            start, run = flattened(KERNELS[settings.sampler](logp(), settings.tune, settings.target_accept))
+            if self.lanes:
+                start = jax.vmap(start, in_axes=(0, 0, None, None))
+                run = jax.vmap(run, in_axes=(0, None, None))
+            return start, run, (*self._begin(0, 0), self.scale, data)
 
-        start = kernel.start
-        if self.lanes:
-            start = jax.vmap(start, in_axes=(0, 0, None, None))
-            run = jax.vmap(run, in_axes=(0, None, None))
-        arguments = (*self._begin(0, 0), self.scale, target.data)
-        # XLA compiles outside Python's lock, so each program compiles while the next one is being traced.
-        self.begin = pool.submit(jax.jit(start).lower(*arguments).compile)
-        state = jax.eval_shape(start, *arguments)
-        self.advance = pool.submit(jax.jit(run).lower(state, target.data, np.int64(1)).compile)
+        self.begin = programs.compile("start", lambda: (traced()[0], traced()[2]))
+        self.advance = programs.compile(
+            "advance", lambda: (traced()[1], (jax.eval_shape(traced()[0], *traced()[2]), data, np.int64(1)))
+        )
 
     def launch(self, seed: int, report: Progress) -> None:
         """Begin sampling all chains in the background."""
@@ -164,13 +183,13 @@ class _Chains:
         def one(first: int) -> tuple[list[Any], list[float]]:
             begin, program = self.begin.result(), self.advance.result()
             kept, times = [], [time.perf_counter()]
-            state = begin(*self._begin(seed, first), self.scale, self.target.data)
+            state = begin(*self._begin(seed, first), self.scale, self.data)
             for stage, length in (("tune", 0 if self.warm else settings.tune), ("draw", settings.draws)):
                 for begun in range(0, length, CHUNK):
                     if self.stop.is_set():
                         raise KeyboardInterrupt
                     steps = min(CHUNK, length - begun)
-                    state, x, stats = jax.block_until_ready(program(state, self.target.data, np.int64(steps)))
+                    state, x, stats = jax.block_until_ready(program(state, self.data, np.int64(steps)))
                     if stage == "draw":
                         kept.append([self._rows(leaf, steps) for leaf in (x, *stats)])
                     with lock:
@@ -195,11 +214,11 @@ class _Chains:
         clock.seconds["sampling alone"] = float(ended.max() - begun.min())
         share = (tuned - begun).sum() / (ended - begun).sum()
         clock.seconds["of which tuning"] = float(share) * clock.seconds["sampling alone"]
-        return self.target.flat.split(x.reshape(-1, x.shape[-1])), dict(zip(STATS, stats, strict=True))
+        return self.flat.split(x.reshape(-1, x.shape[-1])), dict(zip(STATS, stats, strict=True))
 
     def _begin(self, seed: int, chain: int) -> tuple[Any, Any]:
         """Keys and starting points of one chain, or of all chains as lanes: prior medians, scattered by prior sds."""
-        keys = jax.random.split(jax.random.key(seed), self.settings.chains)
+        keys = jax.random.key_data(jax.random.split(jax.random.key(seed), self.settings.chains))
         scatter = np.random.default_rng(seed).uniform(-1, 1, (self.settings.chains, self.centre.size))
         lanes: Any = slice(None) if self.lanes else chain
         return keys[lanes], (self.centre + self.scale * scatter)[lanes]
@@ -212,11 +231,10 @@ class _Chains:
 class _Evaluator:
     """The compiled program for everything derived from draws, in batches of a fixed size."""
 
-    def __init__(self, everything: Callable[..., Any], target: Density, pool: ThreadPoolExecutor) -> None:
-        self.data, self.pool, self.flat = target.data, pool, target.flat
-        points = self.flat.split(np.zeros((BATCH, self.flat.size)))
-        lowered = jax.jit(jax.vmap(everything, in_axes=(0, None))).lower(points, self.data)
-        self.program = pool.submit(lowered.compile)
+    def __init__(self, everything: Callable[[], Any], flat: Flat, data: Arrays, programs: Programs) -> None:
+        self.data, self.pool = data, programs.pool
+        points = flat.split(np.zeros((BATCH, flat.size)))
+        self.program = programs.compile("derive", lambda: (jax.vmap(everything(), in_axes=(0, None)), (points, data)))
 
     def __call__(self, points: Mapping[str, Any], shape: tuple[int, int]) -> dict[str, Arrays]:
         """Everything derived from points by variable [prod(shape), ...], as [*shape, ...] by group."""
@@ -263,8 +281,8 @@ def _predict(model: pm.Model, sampler: Callable[..., Arrays], draws: Arrays, see
 def _dataset(model: pm.Model, arrays: Mapping[str, Any], leading: tuple[str, ...]) -> Dataset:
     """Arrays [*leading, ...] with the model's dims and coords."""
     variables, coords = {}, {}
-    for name, array in arrays.items():
-        array = np.asarray(array)
+    for name, values in arrays.items():
+        array = np.asarray(values)
         extra = array.ndim - len(leading)
         # The log density of a multivariate variable has only its batch dims.
         dims = model.named_vars_to_dims.get(name, [f"{name}_dim_{i}" for i in range(extra)])[:extra]

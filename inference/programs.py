@@ -1,0 +1,74 @@
+"""Traced programs kept on disk: a process that finds its program there need not rewrite and trace the model again."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import jax
+from jax import export
+
+PACKAGE = Path(__file__).parents[1]
+LIBRARIES = ("jax", "jaxlib", "numpyro", "blackjax", "pymc", "pytensor", "numpy")
+
+
+class Programs:
+    """Programs of one model under one setting of the sampler, compiled in the background.
+
+    `key` names the model's graph (everything but the values of its `pm.Data`) and the sampler's settings; None keeps
+    nothing. Programs are stored as StableHLO, which holds no Python to be run, under the key, this package's source,
+    the versions of the libraries and the device: a change of any of these finds nothing and traces anew.
+    """
+
+    def __init__(self, key: str | None, pool: ThreadPoolExecutor) -> None:
+        cache = jax.config.jax_compilation_cache_dir
+        self.folder = None if key is None or not cache else Path(cache) / "programs" / _digest(key)
+        self.pool = pool
+
+    def compile(self, name: str, trace: Callable[[], tuple[Callable[..., Any], tuple[Any, ...]]]) -> Future[Any]:
+        """The compiled program `name`; `trace` gives its function and example arguments where it is not stored.
+
+        Stored or not, the same program is compiled, so both give the same draws.
+        """
+        exported = self._load(name)
+        if exported is None:
+            function, arguments = trace()
+            exported = export.export(jax.jit(function))(*arguments)
+            self._save(name, exported)
+        shapes = [jax.ShapeDtypeStruct(aval.shape, aval.dtype) for aval in exported.in_avals]
+        positional, _ = jax.tree.unflatten(exported.in_tree, shapes)
+        return self.pool.submit(jax.jit(exported.call).lower(*positional).compile)
+
+    def _load(self, name: str) -> export.Exported | None:
+        try:
+            return None if self.folder is None else export.deserialize(bytearray((self.folder / name).read_bytes()))
+        except FileNotFoundError:
+            return None
+        except Exception:  # noqa: BLE001  a damaged file may fail in any way; the program is then traced again
+            return None
+
+    def _save(self, name: str, exported: export.Exported) -> None:
+        if self.folder is None:
+            return
+        beside = self.folder / f".{name}.{os.getpid()}"
+        try:
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            beside.write_bytes(exported.serialize())
+            beside.replace(self.folder / name)
+        except OSError:
+            beside.unlink(missing_ok=True)  # without a place for it the next process traces again
+
+
+def _digest(key: str) -> str:
+    parts = [key, jax.default_backend(), *(f"{name} {version(name)}" for name in LIBRARIES)]
+    parts += [
+        p.read_text(encoding="utf-8")
+        for f in ("priors", "models", "inference")
+        for p in sorted((PACKAGE / f).glob("*.py"))
+    ]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()

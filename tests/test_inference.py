@@ -1,0 +1,156 @@
+"""The sampling layer on models with known answers, and the gate on draws that must not pass."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pymc as pm
+import pytest
+import xarray as xr
+from arviz_stats import ess
+from xarray import DataTree
+
+from postcgrp.inference import Check, Sampling, gate, passed, sample
+from postcgrp.inference.gate import parameters
+from postcgrp.priors import InputError
+
+TOTAL_SETTINGS = (
+    ("numpyro", "parallel"),
+    ("numpyro", "vectorized"),
+    ("blackjax", "parallel"),
+    ("blackjax", "vectorized"),
+    ("pymc", "parallel"),
+)
+
+
+def conjugate() -> tuple[pm.Model, dict[str, tuple[float, float]]]:
+    """A normal mean with known variance and a gamma rate of exponentials, with their exact posteriors."""
+    y = np.array([1.2, 0.4, 2.1, 1.7, 0.9])
+    waits = np.array([0.3, 1.1, 0.7, 0.2])
+    with pm.Model(coords={"case": range(5)}) as model:
+        mu = pm.Normal("mu", 0, 2)
+        rate = pm.Gamma("rate", 2, 1)
+        pm.Normal("y", mu, 1, observed=y, dims="case")
+        pm.Exponential("wait", rate, observed=waits)
+        pm.Deterministic("twice", 2 * mu)
+    variance = 1 / (1 / 4 + y.size)
+    shape, inverse_scale = 2 + waits.size, 1 + waits.sum()
+    exact = {
+        "mu": (variance * y.sum(), variance**0.5),
+        "rate": (shape / inverse_scale, shape**0.5 / inverse_scale),
+        "twice": (2 * variance * y.sum(), 2 * variance**0.5),
+    }
+    return model, exact
+
+
+@pytest.fixture(scope="module", params=TOTAL_SETTINGS, ids="-".join)
+def conjugate_run(request: pytest.FixtureRequest) -> tuple[DataTree, dict[str, tuple[float, float]]]:
+    sampler, method = request.param
+    model, exact = conjugate()
+    return sample(model, Sampling(draws=2000, tune=500, sampler=sampler, chain_method=method, seed=7)), exact
+
+
+def test_known_posteriors(conjugate_run: tuple[DataTree, dict[str, tuple[float, float]]]) -> None:
+    run, exact = conjugate_run
+    for name, (mean, sd) in exact.items():
+        draws = run.children["posterior"].dataset[name]
+        mcse = float(draws.std() / np.sqrt(float(ess(run.children["posterior"].to_dataset()[[name]])[name])))
+        assert abs(float(draws.mean()) - mean) < 4 * mcse, name
+        assert float(draws.std()) == pytest.approx(sd, rel=0.06), name
+
+
+def test_layout_is_the_same_for_every_sampler(conjugate_run: tuple[DataTree, Any]) -> None:
+    run, _ = conjugate_run
+    assert run.children["posterior"].dataset["mu"].dims == ("chain", "draw")
+    assert run.children["log_likelihood"].dataset["y"].dims == ("chain", "draw", "case")
+    assert run.children["posterior_predictive"].dataset["y"].shape == (4, 2000, 5)
+    assert {"diverging", "n_steps", "acceptance_rate", "energy", "lp", "step_size"} == set(
+        run.children["sample_stats"].dataset
+    )
+    assert list(run.children["log_prior"].dataset) == ["mu", "rate"]
+    assert passed(gate(run, ["mu", "rate"], ["twice"]))
+
+
+def test_predictive_draws_follow_the_model() -> None:
+    model, exact = conjugate()
+    run = sample(model, Sampling(draws=2000, prior_draws=4000, seed=1))
+    before, after = run.children["prior_predictive"].dataset["y"], run.children["posterior_predictive"].dataset["y"]
+    assert float(before.std()) == pytest.approx(5**0.5, rel=0.05)
+    assert float(after.mean()) == pytest.approx(exact["mu"][0], abs=0.05)
+    assert float(after.std()) == pytest.approx((1 + exact["mu"][1] ** 2) ** 0.5, rel=0.05)
+
+
+def test_same_seed_same_draws_other_seed_other_draws() -> None:
+    model, _ = conjugate()
+    first, again, other = (sample(model, Sampling(draws=50, tune=50, seed=s)) for s in (3, 3, 4))
+    for group in ("prior", "posterior", "posterior_predictive", "prior_predictive"):
+        assert first.children[group].dataset.equals(again.children[group].dataset), group
+        assert not first.children[group].dataset.equals(other.children[group].dataset), group
+
+
+def test_samplers_agree_on_the_real_model(run: DataTree, model: pm.Model) -> None:
+    """Within Monte-Carlo error: 5 standard errors of the difference, for every yearly total."""
+    other = (
+        sample(model, Sampling(sampler="blackjax", draws=500, seed=11)).children["posterior"].dataset["revenue_total"]
+    )
+    ours = run.children["posterior"].dataset["revenue_total"]
+    for year in ours["year"].values:
+        a, b = ours.sel(year=year), other.sel(year=year)
+        error = sum(float(x.var()) / float(ess(xr.Dataset({"x": x}))["x"]) for x in (a, b)) ** 0.5
+        assert abs(float(a.mean() - b.mean())) < 5 * error, year
+
+
+def draws(values: np.ndarray, diverging: int = 0) -> DataTree:
+    flags = np.zeros(values.shape, bool)
+    flags[0, :diverging] = True
+    stats = xr.Dataset({"diverging": (("chain", "draw"), flags)}, {"chain": range(values.shape[0])})
+    posterior = xr.Dataset({"x": (("chain", "draw"), values)})
+    return DataTree.from_dict({"posterior": posterior, "log_prior": posterior, "sample_stats": stats})
+
+
+def failing(checks: tuple[Check, ...]) -> set[str]:
+    return {check.check for check in checks if not check.passed}
+
+
+def test_gate_passes_good_draws_and_names_what_fails() -> None:
+    good = np.random.default_rng(0).normal(size=(4, 1000))
+    assert passed(gate(draws(good), ["x"]))
+    assert failing(gate(draws(good, diverging=1), ["x"])) == {"divergences"}
+    assert failing(gate(draws(good + np.arange(4)[:, None]), ["x"])) >= {"rhat"}
+    assert failing(gate(draws(good[:, :50]), ["x"])) >= {"ess_bulk", "ess_tail"}
+
+
+@pytest.mark.parametrize("fault", ["nan", "constant", "stuck"])
+def test_gate_rejects_draws_that_pass_comparisons(fault: str) -> None:
+    values = np.random.default_rng(0).normal(size=(4, 1000))
+    if fault == "nan":
+        values[2, 17] = np.nan
+    elif fault == "constant":
+        values[:] = 1.0
+    else:
+        values[3] = 0.3
+    checks = gate(draws(values), ["x"])
+    assert not passed(checks)
+    assert failing(checks) == {"finite" if fault == "nan" else "moving"}
+
+
+def test_gate_fails_an_empty_verdict() -> None:
+    assert not passed(())
+
+
+def test_parameters_have_one_row_each(run: DataTree) -> None:
+    table = parameters(run)
+    free = run.children["posterior"].to_dataset()[list(run.children["log_prior"].dataset.data_vars)]
+    assert len(table) == sum(values[0, 0].size for values in free.data_vars.values())
+    assert table["parameter"].is_unique
+    assert table["rhat"].max() < 1.01
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("draws", 0), ("chains", 0), ("tune", 0), ("seed", -1), ("sampler", "nuts"), ("target_accept", 80.0)],
+)
+def test_bad_settings_say_what_to_do(field: str, value: object) -> None:
+    with pytest.raises(InputError, match=rf"{field.replace('_', '.')}.*: .*"):
+        Sampling(**{field: value})  # type: ignore[arg-type]
