@@ -1,0 +1,1 @@
+"""Summaries, figures, the page, run folders and the command line."""

@@ -1,0 +1,360 @@
+"""Figures: each a function from a run to a matplotlib figure whose title is its message."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import arviz_plots as azp
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
+from xarray import DataArray, Dataset, DataTree
+
+from postcgrp.priors import Prior, PriorSet
+from postcgrp.reports.summary import SAMPLE, group, report_point, spend_per_user
+
+POSTERIOR = "#1f5a96"
+PRIOR = "#9a9a9a"
+REPORT = "#c8502d"
+WIDE = 3  # panels from which a row is drawn lower
+SEGMENTS = ("#1f5a96", "#e0a030", "#4a9c6d", "#8a5aa8", "#8c8c8c", "#b85450", "#3d9fb0")
+STYLE: dict[Any, Any] = {
+    "font.size": 10.0,
+    "axes.titlesize": 12.0,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "#e6e6e6",
+    "legend.frameon": False,
+    "svg.hashsalt": "postcgrp",
+    "svg.fonttype": "none",
+}
+QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
+Draw = Callable[[DataTree, PriorSet], Figure | None]
+
+
+def fan(axes: Axes, draws: DataArray, colour: str = POSTERIOR, *, label: bool = True) -> None:
+    """Median and 50 % / 90 % equal-tailed bands of yearly draws."""
+    years = draws["year"].values
+    q05, q25, q50, q75, q95 = np.quantile(draws.stack(s=SAMPLE).transpose("s", "year").values, QUANTILES, axis=0)
+    axes.fill_between(years, q05, q95, color=colour, alpha=0.18, lw=0, label="90 % interval" if label else None)
+    axes.fill_between(years, q25, q75, color=colour, alpha=0.36, lw=0, label="50 % interval" if label else None)
+    axes.plot(years, q50, color=colour, lw=2, label="median" if label else None)
+
+
+def points(axes: Axes, pset: PriorSet, modality: str | None = None) -> None:
+    """The report's points with their values."""
+    known = [(y, report_point(pset.ledger, y, modality=modality)) for y in pset.ledger.report.anchors]
+    known = [(year, value) for year, value in known if value > 0]
+    axes.plot([y for y, _ in known], [v for _, v in known], "o", color=REPORT, zorder=5, label="the report")
+    for year, value in known:
+        first = year == pset.ledger.years[0]
+        axes.annotate(
+            f"{value:,.0f}",
+            (year, value),
+            xytext=(7, -13) if first else (-7, 5),
+            textcoords="offset points",
+            color=REPORT,
+            weight="bold",
+            ha="left" if first else "right",
+        )
+
+
+def fan_total(run: DataTree, pset: PriorSet) -> Figure:
+    """Total revenue by year: the fan around the report's points."""
+    last = pset.ledger.years[-1]
+    draws = group(run)["revenue_total"]
+    low, high = np.quantile(draws.sel(year=last).values, [0.05, 0.95])
+    figure, (axes,) = panels(
+        1, f"{last}: 90 % of the probability lies between {_currency(pset)} {low:,.0f} and {high:,.0f} million"
+    )
+    fan(axes, draws)
+    points(axes, pset)
+    _money(axes, pset)
+    axes.set_ylabel(f"Revenue, {_currency(pset)} million a year")
+    axes.legend(loc="upper left")
+    return figure
+
+
+def fan_modality(run: DataTree, pset: PriorSet) -> Figure:
+    """Revenue by year for each modality, each on its own scale."""
+    by_modality = group(run)["revenue"].sum(["region", "depth"])
+    modalities = pset.ledger.modalities
+    figure, all_axes = panels(
+        len(modalities), f"Revenue by modality, {_currency(pset)} million a year (each on its own scale)"
+    )
+    for axes, modality in zip(all_axes, modalities, strict=True):
+        fan(axes, by_modality.sel(modality=modality.name), label=axes is all_axes[0])
+        points(axes, pset, modality.name)
+        axes.set_title(modality.label or modality.name, fontsize=10.5, weight="normal")
+        _money(axes, pset)
+    all_axes[0].legend(loc="upper left", fontsize=8.5)
+    return figure
+
+
+def composition(run: DataTree, pset: PriorSet, dim: str) -> Figure:
+    """Mean share of revenue by region or depth over time, with the 90 % interval at the anchors."""
+    others = [d for d in ("region", "depth", "modality") if d != dim]
+    revenue = group(run)["revenue"].sum(others)
+    share = (revenue / revenue.sum(dim)).stack(s=SAMPLE)
+    anchors = list(pset.ledger.report.anchors)
+    name = {"region": "Region", "depth": "Failure depth"}[dim]
+    figure, (left, right) = panels(2, f"{name}: share of revenue", widths=(1.25, 1))
+    labels = {s.name: s.label or s.name for s in (*pset.ledger.regions, *pset.ledger.depths)}
+    keys = pset.ledger.segments[dim]
+    colours = [SEGMENTS[i % len(SEGMENTS)] for i in range(len(keys))]
+    left.stackplot(
+        share["year"].values, [share.sel({dim: k}).mean("s").values for k in keys], colors=colours, alpha=0.9
+    )
+    left.set_title("Mean share by year", fontsize=10.5, weight="normal")
+    left.set_ylim(0, 1)
+    left.set_xlim(anchors[0], anchors[-1])
+    left.grid(visible=False)
+    _years(left, pset)
+    offsets = np.linspace(-0.26, 0.26, len(anchors))
+    for row, key in enumerate(keys):
+        for offset, year in zip(offsets, anchors, strict=True):
+            q05, q25, q50, q75, q95 = np.quantile(share.sel({dim: key, "year": year}).values, QUANTILES)
+            right.plot([q05, q95], [row + offset] * 2, color=colours[row], lw=1.6, alpha=0.6)
+            right.plot([q25, q75], [row + offset] * 2, color=colours[row], lw=4)
+            right.plot(q50, row + offset, "o", color="white", mec=colours[row], ms=5)
+            right.annotate(
+                str(year),
+                (q95, row + offset),
+                xytext=(4, 0),
+                textcoords="offset points",
+                fontsize=7,
+                va="center",
+                color="#555555",
+            )
+    right.set_yticks(range(len(keys)), [labels[k] for k in keys])
+    right.invert_yaxis()
+    right.set_title("Median, 50 % and 90 % interval", fontsize=10.5, weight="normal")
+    right.set_xlim(left=0)
+    right.margins(x=0.12)
+    for axis in (left.yaxis, right.xaxis):
+        axis.set_major_formatter(PercentFormatter(1, decimals=0))
+    return figure
+
+
+def composition_region(run: DataTree, pset: PriorSet) -> Figure:
+    """Share of revenue by region."""
+    return composition(run, pset, "region")
+
+
+def composition_depth(run: DataTree, pset: PriorSet) -> Figure:
+    """Share of revenue by failure depth."""
+    return composition(run, pset, "depth")
+
+
+def adoption(run: DataTree, pset: PriorSet) -> Figure | None:
+    """Patient-weighted adoption by year against the report's ranges; None without an adoption modality."""
+    adopted = pset.modalities("adoption")
+    if not adopted:
+        return None
+    figure, all_axes = panels(len(adopted), "Adoption by year, against the ranges the report gives")
+    for axes, modality in zip(all_axes, adopted, strict=True):
+        fan(axes, group(run)[pset.own("adoption_mean", modality)])
+        for prior in pset.blocks[pset.own("adoption_level", modality)].priors:
+            if prior.low is not None and prior.high is not None:
+                year = int(prior.name.split("[")[1].split(",")[0])
+                axes.plot([year, year], [prior.low, prior.high], color=REPORT, lw=3, solid_capstyle="butt", zorder=4)
+        axes.plot([], [], color=REPORT, lw=3, label="the report's range")
+        axes.set_title(modality.label or modality.name, fontsize=10.5, weight="normal")
+        axes.set_ylabel("Adopters, share of treated patients")
+        axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+        axes.set_ylim(bottom=0)
+        _years(axes, pset)
+        axes.legend(loc="upper left")
+    return figure
+
+
+def spend_per_adopter(run: DataTree, pset: PriorSet) -> Figure:
+    """Spend per treated patient-year by modality: what the revenue forecast asks of price."""
+    modalities = pset.ledger.modalities
+    figure, all_axes = panels(len(modalities), "What the revenue implies that each treated patient costs")
+    for axes, modality in zip(all_axes, modalities, strict=True):
+        first = pset.anchors(modality)[0] if modality.uptake == "launch" else pset.ledger.years[0]
+        fan(axes, spend_per_user(run, modality.name).sel(year=slice(first, None)), label=axes is all_axes[0])
+        axes.set_title(modality.label or modality.name, fontsize=10.5, weight="normal")
+        axes.set_ylabel(f"{_currency(pset)} per {'procedure' if modality.uptake == 'launch' else 'user and year'}")
+        _money(axes, pset)
+    all_axes[0].legend(loc="lower right", fontsize=8.5)
+    return figure
+
+
+def exceedance(run: DataTree, pset: PriorSet) -> Figure:
+    """Probability that total revenue exceeds a level, at each anchor."""
+    total = group(run)["revenue_total"]
+    last = pset.ledger.years[-1]
+    figure, (axes,) = panels(1, "Probability that the market exceeds a level")
+    for year, colour in zip(pset.ledger.report.anchors, SEGMENTS, strict=False):
+        draws, probability = total.sel(year=year).values.ravel(), np.linspace(0, 1, 201)
+        axes.plot(np.quantile(draws, probability), 1 - probability, color=colour, lw=2, label=str(year))
+        if (point := report_point(pset.ledger, year)) > 0:
+            above = float((draws > point).mean())
+            axes.plot(point, above, "o", color=REPORT, ms=6, zorder=5)
+            axes.annotate(
+                f"{point:,.0f}: {above:.0%}",
+                (point, above),
+                xytext=(7, 5),
+                textcoords="offset points",
+                color=REPORT,
+                weight="bold",
+            )
+    axes.set_xlim(0, float(np.quantile(total.sel(year=last).values, 0.995)))
+    axes.set_xlabel(f"Revenue, {_currency(pset)} million a year")
+    axes.set_ylabel("Probability of more")
+    axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,.0f}"))
+    axes.legend(title="Year; dots: the report's point", loc="lower left")
+    return figure
+
+
+def prior_predictive(run: DataTree, pset: PriorSet) -> Figure:
+    """Total revenue before and after seeing the report's revenue."""
+    figure, axes = panels(2, "What the priors alone say, and what the report's revenue adds")
+    for ax, name, colour, title in (
+        (axes[0], "prior", "#6f6f6f", "Bottom-up: before any revenue figure"),
+        (axes[1], "posterior", POSTERIOR, "After the report's revenue figures"),
+    ):
+        fan(ax, group(run, name)["revenue_total"], colour)
+        points(ax, pset)
+        ax.set_title(title, fontsize=10.5, weight="normal")
+        _money(ax, pset)
+        ax.legend(loc="upper left", fontsize=8.5)
+    top = axes[0].get_ylim()[1]
+    axes[1].set_ylim(0, top)
+    axes[0].set_ylabel(f"Revenue, {_currency(pset)} million a year")
+    return figure
+
+
+def prior_posterior(run: DataTree, pset: PriorSet) -> Figure:
+    """Prior and posterior of the quantities a reader argues about (ArviZ)."""
+    named = DataTree.from_dict({g: _named(group(run, g), pset) for g in ("prior", "posterior")})
+    columns, count = 3, len(named["posterior"].data_vars)
+    collection = azp.plot_prior_posterior(
+        named,
+        kind="kde",
+        visuals={"point_estimate_text": False, "credible_interval": False, "point_estimate": False},
+        backend="matplotlib",
+        figure_kwargs={"figsize": (10.5, 2.0 * -(-count // columns)), "layout": "constrained"},
+        col_wrap=columns,
+    )
+    figure: Figure = collection.viz["figure"].item()
+    for axes in figure.axes:
+        axes.set_title(axes.get_title(loc="left"), fontsize=9, weight="normal")
+        axes.set_yticks([])
+        axes.xaxis.set_major_locator(MaxNLocator(4))
+        axes.tick_params(labelsize=8)
+    return figure
+
+
+def priors(run: DataTree, pset: PriorSet) -> Figure:  # noqa: ARG001  all figures share one signature
+    """Every ranged prior over the range it came from, on its own scale."""
+    ranged = [p for block in pset.blocks.values() for p in block.priors if p.low is not None]
+    distinct = list({(p.name.split("[")[0], p.low, p.high): p for p in ranged}.values())
+    columns = 5
+    rows = -(-len(distinct) // columns)
+    figure = Figure(figsize=(11, 1.25 * rows + 0.6), layout="constrained")
+    figure.suptitle("Every ranged prior and the range it came from", x=0.01, ha="left", weight="bold")
+    for i, prior in enumerate(distinct):
+        _prior(figure.add_subplot(rows, columns, i + 1), prior)
+    return figure
+
+
+FIGURES: dict[str, Draw] = {
+    "fan_total": fan_total,
+    "fan_modality": fan_modality,
+    "exceedance": exceedance,
+    "composition_region": composition_region,
+    "composition_depth": composition_depth,
+    "adoption": adoption,
+    "spend_per_adopter": spend_per_adopter,
+    "prior_predictive": prior_predictive,
+    "prior_posterior": prior_posterior,
+    "priors": priors,
+}
+
+
+def save_figures(run: DataTree, pset: PriorSet, folder: Path, recipe: str) -> dict[str, Path]:
+    """Draw every figure into `folder` as PNG and SVG, each naming its recipe; returns the PNGs by name."""
+    paths = {}
+    with mpl.rc_context(STYLE):
+        for name, draw in FIGURES.items():
+            if (figure := draw(run, pset)) is None:
+                continue
+            paths[name] = folder / f"{name}.png"
+            note = f"postcgrp recipe sha256 {recipe}"
+            figure.savefig(paths[name], dpi=150, metadata={"Description": note})
+            figure.set_layout_engine("none")  # laid out once is enough
+            figure.savefig(folder / f"{name}.svg", metadata={"Description": note, "Date": None})
+    return paths
+
+
+def panels(number: int, title: str, widths: tuple[float, ...] | None = None) -> tuple[Figure, list[Axes]]:
+    """A figure with panels side by side under one title."""
+    figure = Figure(figsize=(7.6 if number == 1 else 10.5, 3.6 if number >= WIDE else 4.2), layout="constrained")
+    grid = figure.subplots(1, number, squeeze=False, width_ratios=widths)
+    figure.suptitle(title, x=0.01, ha="left", weight="bold", fontsize=12)
+    return figure, list(grid[0])
+
+
+def _money(axes: Axes, pset: PriorSet) -> None:
+    axes.set_ylim(bottom=0)
+    axes.set_xlim(pset.ledger.years[0] - 0.4, pset.ledger.years[-1] + 0.4)
+    _years(axes, pset)
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:,.0f}"))
+
+
+def _currency(pset: PriorSet) -> str:
+    return pset.ledger.report.currency
+
+
+def _years(axes: Axes, pset: PriorSet) -> None:
+    axes.set_xticks(list(pset.ledger.report.anchors))
+    axes.set_xticks(list(pset.ledger.years), minor=True)
+
+
+def _named(draws: Dataset, pset: PriorSet) -> Dataset:
+    """Scalars with a plain name from one group, for side-by-side densities."""
+    first, last = pset.ledger.years[0], pset.ledger.years[-1]
+    out = {
+        f"revenue {first}, {_currency(pset)} million": draws["revenue_total"].sel(year=first),
+        f"revenue {last}, {_currency(pset)} million": draws["revenue_total"].sel(year=last),
+        f"patients {last}": draws["patients"].sel(year=last).sum(["region", "depth"]),
+    }
+    for modality in pset.ledger.modalities:
+        m, label = modality.name, (modality.label or modality.name).split()[0].lower()
+        out[f"{_currency(pset)} per {label} patient, {last}"] = draws["price"].sel(modality=m, year=last)
+        if modality.uptake == "adoption":
+            out[f"{label} adoption {last}"] = draws[pset.own("adoption_mean", modality)].sel(year=last)
+        if modality.uptake == "launch":
+            out[f"{label} uptake {last}"] = draws[pset.own("launch_level", modality)][..., -1]
+    region = pset.ledger.segments["region"][0]
+    by_region = draws["revenue"].sel(year=first).sum(["depth", "modality"])
+    out[f"{region} share of revenue {first}"] = by_region.sel(region=region) / by_region.sum("region")
+    keep = {k: v.reset_coords(drop=True) for k, v in out.items()}
+    return Dataset({k: v.drop_vars([c for c in v.coords if c not in SAMPLE]) for k, v in keep.items()})
+
+
+def _prior(axes: Axes, prior: Prior) -> None:
+    probability = np.linspace(0.003, 0.997, 80)
+    x = prior.quantile(probability)
+    density = np.gradient(probability, x)
+    axes.fill_between(x, density, color=POSTERIOR, alpha=0.3, lw=0)
+    axes.plot(x, density, color=POSTERIOR, lw=1)
+    axes.axvspan(prior.low, prior.high, color=REPORT, alpha=0.15, lw=0)  # type: ignore[arg-type]
+    axes.set_title(prior.name.replace("_", " "), fontsize=7.5, weight="normal")
+    axes.set_yticks([])
+    axes.grid(visible=False)
+    axes.tick_params(labelsize=6.5)
+    axes.xaxis.set_major_locator(MaxNLocator(3))
+    axes.spines["left"].set_visible(False)

@@ -1,0 +1,97 @@
+"""The main job: from a prior set to a finished run folder."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+import pandas as pd
+from xarray import DataTree
+
+from postcgrp.inference import Check, Clock, Sampling, enable_cache, gate, passed, sample
+from postcgrp.inference.gate import table as gate_table
+from postcgrp.inference.sample import Progress
+from postcgrp.models import build_model
+from postcgrp.priors import PriorSet
+from postcgrp.priors.audit import audit
+from postcgrp.priors.audit import table as audit_table
+from postcgrp.reports.figures import save_figures
+from postcgrp.reports.page import page
+from postcgrp.reports.store import LEDGERS, check_space, manifest, run_folder, write_draws, write_manifest
+from postcgrp.reports.summary import headline, summary
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What a forecast came to: the draws, the summary and headline tables, the gate's table and verdict."""
+
+    run: DataTree
+    summary: pd.DataFrame
+    headline: pd.DataFrame
+    gate: pd.DataFrame
+    passed: bool
+
+
+def judge(run: DataTree) -> tuple[Check, ...]:
+    """The gate on every free variable of a run and on the total."""
+    return gate(run, [str(name) for name in run["log_prior"].data_vars], ["revenue_total"])
+
+
+def _graph(pset: PriorSet) -> str:
+    """A name of the model's graph: settings and evidence values enter as data, all else of the ledger may not."""
+    rows = ",".join(row.id for row in pset.evidence)
+    return hashlib.sha256(f"{pset.ledger.model_dump_json()} {rows}".encode()).hexdigest()
+
+
+def forecast(
+    pset: PriorSet, *, out: Path, ledgers: tuple[Path, Path], progress: Progress | None = None, **sampling: Any
+) -> Forecast:
+    """Fit the model, judge the draws, and write the run folder `out` (design section 5).
+
+    Parameters: `ledgers`, the two files that `pset` was read from, kept with the run; `sampling`, fields of
+    :class:`postcgrp.inference.Sampling`. A run that misses the gate is written and marked as failed. Raises
+    :class:`InputError` for bad settings or a folder that cannot be written.
+    """
+    settings, clock = Sampling(**sampling), Clock()
+    check_space(out, settings.draws * settings.chains)
+    report = progress or (lambda stage, done, total: None)
+    enable_cache()
+    with clock("build"):
+        model = build_model(pset)
+    run = sample(model, settings, progress=progress, clock=clock, key=_graph(pset))
+    report("judging", 0, 0)
+    with clock("gate"):
+        checks = judge(run)
+    with clock("summary"):
+        table = summary(run, pset.ledger)
+        findings = audit(pset.ledger)
+    recipe = pset.fingerprint()
+    with run_folder(out) as folder:
+        report("drawing", 0, 0)
+        with clock("figures"):
+            figures = save_figures(run, pset, folder, recipe)
+        report("writing", 0, 0)
+        status = "passed" if passed(checks) else "failed"
+        record = manifest(pset, settings, checks, status, clock, f"JAX on {jax.default_backend()}")
+        with clock("write"):
+            for path, name in zip(ledgers, LEDGERS, strict=True):
+                shutil.copyfile(path, folder / name)
+            (folder / "recipe.txt").write_text(pset.recipe(), encoding="utf-8")
+            for name, content in {
+                "summary": table,
+                "priors": pset.table(),
+                "evidence": pset.evidence_table(),
+                "audit": audit_table(findings),
+                "gate": gate_table(checks),
+            }.items():
+                content.to_csv(folder / f"{name}.csv", index=False)
+            write_draws(run, pset.recipe(), record, folder)
+            (folder / "report.html").write_text(
+                page(run, pset, table, checks, findings, figures, record), encoding="utf-8"
+            )
+        write_manifest({**record, "seconds": {k: round(v, 3) for k, v in clock.seconds.items()}}, folder)
+    return Forecast(run, table, headline(table, pset.ledger), gate_table(checks), passed(checks))

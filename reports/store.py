@@ -1,0 +1,162 @@
+"""Run folders: written beside and renamed, with the recipe of every number in them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import xarray as xr
+from xarray import DataTree
+
+from postcgrp.priors import InputError, PriorSet, Settings, effective, load_ledger
+
+if TYPE_CHECKING:  # importing inference starts JAX, which refusing a bad output folder must not wait for
+    from postcgrp.inference import Check, Clock, Sampling
+
+SCHEMA = "postcgrp.run/1"
+MANIFEST = "manifest.json"
+DRAWS = "posterior.nc"
+LEDGERS = ("report.toml", "assumptions.toml")
+LIBRARIES = ("postcgrp", "pymc", "pytensor", "jax", "jaxlib", "numpyro", "blackjax", "arviz-stats", "numpy", "xarray")
+BYTES_PER_DRAW = 40_000
+
+
+def manifest(
+    pset: PriorSet, sampling: Sampling, checks: tuple[Check, ...], status: str, clock: Clock, backend: str
+) -> dict[str, Any]:
+    """The recipe of a run: priors, evidence, seed, sampler, backend, versions, and the gate's verdict."""
+    return {
+        "schema": SCHEMA,
+        "status": status,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "report": pset.ledger.report.model_dump(mode="json"),
+        "settings": asdict(pset.settings),
+        "recipe_sha256": pset.fingerprint(),
+        "sampling": asdict(sampling),
+        "backend": backend,
+        "float": "float64",
+        "python": platform.python_version(),
+        "versions": {name: version(name) for name in LIBRARIES},
+        "gate": [asdict(check) for check in checks],
+        "seconds": {stage: round(seconds, 3) for stage, seconds in clock.seconds.items()},
+    }
+
+
+def check_target(out: Path) -> None:
+    """Refuse an output folder that cannot be written or that holds something other than an earlier run.
+
+    Raises :class:`InputError`.
+    """
+    if out.exists() and not out.is_dir():
+        raise InputError(f"--out {out}: is a file: name a folder")
+    if out.is_dir() and any(out.iterdir()) and not _is_run(out):
+        raise InputError(f"--out {out}: holds other files: name a new folder or an earlier run's")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with _beside(out) as trial:
+            (trial / MANIFEST).write_bytes(b"{}")
+    except OSError as error:
+        raise InputError(f"--out {out}: cannot be written ({error.strerror}): name a folder you may write to") from None
+
+
+def check_space(out: Path, draws: int) -> None:
+    """Refuse to begin a run whose draws (all chains') would not fit on the disk. Raises :class:`InputError`."""
+    needed, free = draws * BYTES_PER_DRAW, shutil.disk_usage(out.parent).free
+    if free < needed:
+        raise InputError(
+            f"--out {out}: {free / 1e6:,.0f} MB are free, but the draws need some {needed / 1e6:,.0f} MB: "
+            "free some space or lower --draws"
+        )
+
+
+@contextmanager
+def run_folder(out: Path) -> Iterator[Path]:
+    """A folder to write a run into, which becomes `out` when all went well and is gone when not.
+
+    Raises :class:`InputError` when the disk is full or the folder cannot be written.
+    """
+    try:
+        with _beside(out) as folder:
+            yield folder
+            for path in folder.rglob("*"):
+                path.chmod(0o644 if path.is_file() else 0o755)
+            folder.chmod(0o755)
+            _swap(folder, out)
+    except OSError as error:
+        raise InputError(
+            f"--out {out}: writing failed ({error.strerror or error}): nothing was changed there"
+        ) from None
+
+
+def write_draws(run: DataTree, recipe: str, record: dict[str, Any], folder: Path) -> None:
+    """The DataTree as NetCDF, its recipe in the attributes."""
+    run.attrs.update(schema=SCHEMA, manifest=json.dumps(record), recipe=recipe)
+    run.to_netcdf(folder / DRAWS, engine="h5netcdf")
+
+
+def write_manifest(record: dict[str, Any], folder: Path) -> None:
+    """The manifest, with the sha256 of every other file of the folder."""
+    files = {
+        str(p.relative_to(folder)): hashlib.sha256(p.read_bytes()).hexdigest()
+        for p in sorted(folder.rglob("*"))
+        if p.is_file()
+    }
+    (folder / MANIFEST).write_text(json.dumps({**record, "files": files}, indent=1) + "\n", encoding="utf-8")
+
+
+def load_run(folder: Path) -> tuple[DataTree, PriorSet, dict[str, Any]]:
+    """A run's draws, the prior set it was made from, and its manifest.
+
+    Raises :class:`InputError` for a folder that is no run or whose draws are not those the manifest names.
+    """
+    if not _is_run(folder):
+        raise InputError(f"{folder}: is not a run folder of postcgrp: give the folder of a finished forecast")
+    record = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    draws = folder / DRAWS
+    if not draws.is_file() or hashlib.sha256(draws.read_bytes()).hexdigest() != record["files"][DRAWS]:
+        raise InputError(f"{draws}: is missing or was changed after the run: run the forecast again")
+    pset = effective(load_ledger(*(folder / name for name in LEDGERS)), Settings(**record["settings"]))
+    return xr.open_datatree(draws, engine="h5netcdf").load(), pset, record
+
+
+def _is_run(folder: Path) -> bool:
+    try:
+        return bool(json.loads((folder / MANIFEST).read_text(encoding="utf-8")).get("schema") == SCHEMA)
+    except (OSError, ValueError, AttributeError):
+        return False
+
+
+@contextmanager
+def _beside(out: Path) -> Iterator[Path]:
+    folder = out.parent / f".{out.name}.partial-{os.getpid()}"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _swap(folder: Path, out: Path) -> None:
+    """Rename `folder` to `out`; an earlier run there is moved aside first and removed last."""
+    if not out.exists():
+        folder.rename(out)
+        return
+    aside = out.parent / f".{out.name}.old-{os.getpid()}"
+    out.rename(aside)
+    try:
+        folder.rename(out)
+    except OSError:
+        aside.rename(out)
+        raise
+    shutil.rmtree(aside, ignore_errors=True)
