@@ -41,15 +41,18 @@ def draw_prior(model: pm.Model, draws: int, seed: int) -> Draws:
 
 
 def observed_sampler(model: pm.Model) -> Callable[[Mapping[str, NDArray[Any]], int], Draws]:
-    """A function of draws of the free variables [draws, ...] and a seed to one predictive draw for each."""
-    batched = _batched(model)
-    outputs = {rv.name: vectorize_graph(rv, replace=batched) for rv in model.observed_RVs}
-    return _function(outputs, list(batched.values()))
+    """A function of draws [draws, ...] and a seed to one predictive draw of every observed variable for each.
+
+    The draws are of the free variables and the Deterministics: what is known is not computed again.
+    """
+    known = {v: _batch(v) for v in (*model.free_RVs, *model.deterministics)}
+    outputs = {rv.name: vectorize_graph(rv, replace=known) for rv in model.observed_RVs}
+    return _function(outputs, list(known.values()))
 
 
 def unconstrain(model: pm.Model, free: Mapping[str, NDArray[Any]]) -> Draws:
     """Draws of the free variables [draws, ...] on the unconstrained scale, by value-variable name."""
-    batched = _batched(model)
+    batched = {rv: _batch(rv) for rv in model.free_RVs}
     outputs = {}
     for rv, new in batched.items():
         transform, value = model.rvs_to_transforms[rv], model.rvs_to_values[rv]
@@ -57,8 +60,8 @@ def unconstrain(model: pm.Model, free: Mapping[str, NDArray[Any]]) -> Draws:
     return _function(outputs, list(batched.values()))(free, 0)
 
 
-def _batched(model: pm.Model) -> dict[Any, Any]:
-    return {rv: pt.tensor(rv.name, dtype=rv.dtype, shape=(None, *rv.type.shape)) for rv in model.free_RVs}
+def _batch(variable: Any) -> Any:
+    return pt.tensor(variable.name, dtype=variable.dtype, shape=(None, *variable.type.shape))
 
 
 def _function(outputs: Mapping[str, Any], inputs: list[Any]) -> Callable[[Mapping[str, NDArray[Any]], int], Draws]:

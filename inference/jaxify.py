@@ -28,6 +28,8 @@ if _XLA_FLAGS is None:
     os.environ.pop("XLA_FLAGS", None)
 else:
     os.environ["XLA_FLAGS"] = _XLA_FLAGS
+# Chains run in threads of their own; handing each program to yet another thread only costs.
+jax.config.update("jax_cpu_enable_async_dispatch", False)  # noqa: FBT003  JAX takes it by position only
 jax.config.update("jax_enable_x64", True)  # noqa: FBT003  JAX takes it by position only
 
 # As in PyTensor's own JAX mode: XLA fuses by itself.

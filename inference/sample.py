@@ -86,15 +86,18 @@ def sample(
     progress: Progress | None = None,
     clock: Clock | None = None,
     key: str | None = None,
+    meanwhile: Callable[[], object] = lambda: None,
 ) -> DataTree:
     """Draw from the posterior of a model.
 
     Parameters: `model`, any PyMC model whose free variables are continuous; `progress`, called with the stage, the
     transitions done and their total; `clock`, to which stage times are added; `key`, a name of the model's graph
     (equal keys promise models that differ in the values of their `pm.Data` alone) under which traced programs are
-    kept, see :class:`Programs`. Returns a DataTree with `prior`, `prior_predictive`, `posterior`,
-    `posterior_predictive`, `log_prior`, `log_likelihood`, `sample_stats`, `observed_data` and `constant_data`. Equal
-    settings and versions on one machine give equal draws.
+    kept, see :class:`Programs`; `meanwhile`, called once while the chains run.
+
+    Returns a DataTree with `prior`, `prior_predictive`, `posterior`, `posterior_predictive`, `log_prior`,
+    `log_likelihood`, `sample_stats`, `observed_data` and `constant_data`. Equal settings and versions on one machine
+    give equal draws.
     """
     settings, clock = settings or Sampling(), clock or Clock()
     seeds = [int(s) for s in np.random.SeedSequence(settings.seed).generate_state(4)]
@@ -115,6 +118,8 @@ def sample(
                 evaluate = _Evaluator(lambda: derived(model, example), flat, data, programs)
             with clock("predictive program"):
                 predict = observed_sampler(model)
+            with clock("meanwhile"):
+                meanwhile()
             with clock("wait for sampler"):
                 points, stats = _reference(model, settings, seeds[1]) if chains is None else chains.gather(clock)
         finally:
@@ -125,8 +130,7 @@ def sample(
             before = evaluate(prior, (1, settings.prior_draws))
         with clock("predict"):
             predictive = [
-                _predict(model, predict, draws["posterior"], seed)
-                for draws, seed in ((before, seeds[2]), (drawn, seeds[3]))
+                _predict(predict, draws["posterior"], seed) for draws, seed in ((before, seeds[2]), (drawn, seeds[3]))
             ]
     groups: dict[str, Arrays] = {
         "prior": before["posterior"],
@@ -272,10 +276,10 @@ def _reference(model: pm.Model, settings: Sampling, seed: int) -> tuple[Arrays, 
     return unconstrain(model, flat), kept
 
 
-def _predict(model: pm.Model, sampler: Callable[..., Arrays], draws: Arrays, seed: int) -> Arrays:
+def _predict(sampler: Callable[..., Arrays], draws: Arrays, seed: int) -> Arrays:
     shape = next(iter(draws.values())).shape[:2]
-    free = {rv.name: draws[rv.name].reshape(-1, *draws[rv.name].shape[2:]) for rv in model.free_RVs}
-    return {n: v.reshape(*shape, *v.shape[1:]) for n, v in sampler(free, seed).items()}
+    flat = {name: values.reshape(-1, *values.shape[2:]) for name, values in draws.items()}
+    return {n: v.reshape(*shape, *v.shape[1:]) for n, v in sampler(flat, seed).items()}
 
 
 def _dataset(model: pm.Model, arrays: Mapping[str, Any], leading: tuple[str, ...]) -> Dataset:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -120,8 +121,11 @@ def _forecast(options: argparse.Namespace) -> int:
 
     pset = _prior_set(options)
     check_target(options.out)
+    start = time.perf_counter()
+    from postcgrp.inference import Clock
     from postcgrp.reports.forecast import forecast
 
+    clock = Clock({"import": time.perf_counter() - start})
     sampling = {name: getattr(options, name) for name, *_ in SAMPLING if hasattr(options, name)}
     with _progress("forecast") as progress:
         result = forecast(
@@ -129,6 +133,7 @@ def _forecast(options: argparse.Namespace) -> int:
             out=options.out,
             ledgers=(options.report, options.assumptions),
             progress=progress,
+            clock=clock,
             **sampling,
         )
     _print(result.headline, f"Total revenue, {pset.ledger.report.currency} million")

@@ -257,14 +257,16 @@ def prior_posterior(run: DataTree, pset: PriorSet) -> Figure:
     return figure
 
 
-def priors(run: DataTree, pset: PriorSet) -> Figure:  # noqa: ARG001  all figures share one signature
+def priors(pset: PriorSet) -> Figure:
     """Every ranged prior over the range it came from, on its own scale."""
     ranged = [p for block in pset.blocks.values() for p in block.priors if p.low is not None]
     distinct = list({(p.name.split("[")[0], p.low, p.high): p for p in ranged}.values())
     columns = 5
     rows = -(-len(distinct) // columns)
-    figure = Figure(figsize=(11, 1.25 * rows + 0.6), layout="constrained")
-    figure.suptitle("Every ranged prior and the range it came from", x=0.01, ha="left", weight="bold")
+    height = 1.2 * rows + 0.5
+    figure = Figure(figsize=(11, height))
+    figure.subplots_adjust(0.015, 0.3 / height, 0.985, 1 - 0.65 / height, wspace=0.1, hspace=0.85)
+    figure.suptitle("Every ranged prior and the range it came from", x=0.01, ha="left", weight="bold", fontsize=12)
     for i, prior in enumerate(distinct):
         _prior(figure.add_subplot(rows, columns, i + 1), prior)
     return figure
@@ -280,23 +282,34 @@ FIGURES: dict[str, Draw] = {
     "spend_per_adopter": spend_per_adopter,
     "prior_predictive": prior_predictive,
     "prior_posterior": prior_posterior,
-    "priors": priors,
 }
 
 
 def save_figures(run: DataTree, pset: PriorSet, folder: Path, recipe: str) -> dict[str, Path]:
-    """Draw every figure into `folder` as PNG and SVG, each naming its recipe; returns the PNGs by name."""
-    paths = {}
+    """Draw every figure of a run into `folder` as PNG and SVG, each naming its recipe; returns the PNGs by name."""
+    drawn = {}
+    for name, draw in FIGURES.items():
+        with mpl.rc_context(STYLE):
+            figure = draw(run, pset)
+        if figure is not None:
+            drawn[name] = save(figure, folder / name, recipe)
+    return drawn
+
+
+def save_priors(pset: PriorSet, folder: Path, recipe: str) -> dict[str, Path]:
+    """Draw the figure that needs no run."""
     with mpl.rc_context(STYLE):
-        for name, draw in FIGURES.items():
-            if (figure := draw(run, pset)) is None:
-                continue
-            paths[name] = folder / f"{name}.png"
-            note = f"postcgrp recipe sha256 {recipe}"
-            figure.savefig(paths[name], dpi=150, metadata={"Description": note})
-            figure.set_layout_engine("none")  # laid out once is enough
-            figure.savefig(folder / f"{name}.svg", metadata={"Description": note, "Date": None})
-    return paths
+        return {"priors": save(priors(pset), folder / "priors", recipe)}
+
+
+def save(figure: Figure, path: Path, recipe: str) -> Path:
+    """Write one figure as PNG and SVG, each naming its recipe; returns the PNG's path."""
+    note = f"postcgrp recipe sha256 {recipe}"
+    with mpl.rc_context(STYLE):
+        figure.savefig(path.with_suffix(".png"), dpi=150, metadata={"Description": note})
+        figure.set_layout_engine("none")  # laid out once is enough
+        figure.savefig(path.with_suffix(".svg"), metadata={"Description": note, "Date": None})
+    return path.with_suffix(".png")
 
 
 def panels(number: int, title: str, widths: tuple[float, ...] | None = None) -> tuple[Figure, list[Axes]]:

@@ -19,7 +19,7 @@ from postcgrp.models import build_model
 from postcgrp.priors import PriorSet
 from postcgrp.priors.audit import audit
 from postcgrp.priors.audit import table as audit_table
-from postcgrp.reports.figures import save_figures
+from postcgrp.reports.figures import save_figures, save_priors
 from postcgrp.reports.page import page
 from postcgrp.reports.store import LEDGERS, check_space, manifest, run_folder, write_draws, write_manifest
 from postcgrp.reports.summary import headline, summary
@@ -48,32 +48,47 @@ def _graph(pset: PriorSet) -> str:
 
 
 def forecast(
-    pset: PriorSet, *, out: Path, ledgers: tuple[Path, Path], progress: Progress | None = None, **sampling: Any
+    pset: PriorSet,
+    *,
+    out: Path,
+    ledgers: tuple[Path, Path],
+    progress: Progress | None = None,
+    clock: Clock | None = None,
+    **sampling: Any,
 ) -> Forecast:
-    """Fit the model, judge the draws, and write the run folder `out` (design section 5).
+    """Fit the model, judge the draws, and write the run folder `out`.
 
-    Parameters: `ledgers`, the two files that `pset` was read from, kept with the run; `sampling`, fields of
-    :class:`postcgrp.inference.Sampling`. A run that misses the gate is written and marked as failed. Raises
-    :class:`InputError` for bad settings or a folder that cannot be written.
+    Parameters: `ledgers`, the two files that `pset` was read from, kept with the run; `progress` and `clock`, see
+    :func:`postcgrp.inference.sample`; `sampling`, fields of :class:`postcgrp.inference.Sampling`. A run that misses
+    the gate is written and marked as failed. Raises :class:`InputError` for bad settings or a folder that cannot be
+    written.
     """
-    settings, clock = Sampling(**sampling), Clock()
+    settings, clock = Sampling(**sampling), clock or Clock()
     check_space(out, settings.draws * settings.chains)
     report = progress or (lambda stage, done, total: None)
     enable_cache()
     with clock("build"):
         model = build_model(pset)
-    run = sample(model, settings, progress=progress, clock=clock, key=_graph(pset))
-    report("judging", 0, 0)
-    with clock("gate"):
-        checks = judge(run)
-    with clock("summary"):
-        table = summary(run, pset.ledger)
-        findings = audit(pset.ledger)
     recipe = pset.fingerprint()
     with run_folder(out) as folder:
+        figures: dict[str, Path] = {}
+        run = sample(
+            model,
+            settings,
+            progress=progress,
+            clock=clock,
+            key=_graph(pset),
+            meanwhile=lambda: figures.update(save_priors(pset, folder, recipe)),
+        )
+        report("judging", 0, 0)
+        with clock("gate"):
+            checks = judge(run)
+        with clock("summary"):
+            table = summary(run, pset.ledger)
+            findings = audit(pset.ledger)
         report("drawing", 0, 0)
         with clock("figures"):
-            figures = save_figures(run, pset, folder, recipe)
+            figures |= save_figures(run, pset, folder, recipe)
         report("writing", 0, 0)
         status = "passed" if passed(checks) else "failed"
         record = manifest(pset, settings, checks, status, clock, f"JAX on {jax.default_backend()}")

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 import pymc as pm
 import pytest
@@ -87,6 +91,39 @@ def test_same_seed_same_draws_other_seed_other_draws() -> None:
     for group in ("prior", "posterior", "posterior_predictive", "prior_predictive"):
         assert first.children[group].dataset.equals(again.children[group].dataset), group
         assert not first.children[group].dataset.equals(other.children[group].dataset), group
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> Iterator[Path]:
+    """A compilation cache of its own."""
+    before = jax.config.jax_compilation_cache_dir
+    jax.config.update("jax_compilation_cache_dir", str(tmp_path))
+    yield tmp_path / "programs"
+    jax.config.update("jax_compilation_cache_dir", before)
+
+
+def test_stored_programs_give_the_same_draws_without_tracing(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, _ = conjugate()
+    settings = Sampling(draws=50, tune=50, seed=3)
+    plain, stored = sample(model, settings), sample(model, settings, key="conjugate")
+    assert [path.name for path in cache.glob("*/*")]
+    with monkeypatch.context() as patch:
+        for name in ("density", "derived"):  # would fail if called
+            patch.setattr(sys.modules["postcgrp.inference.sample"], name, None)
+        again = sample(model, settings, key="conjugate")
+    for path in cache.glob("*/*"):
+        path.write_bytes(path.read_bytes()[:100])
+    healed = sample(model, settings, key="conjugate")
+    for other in (stored, again, healed):
+        assert plain.children["posterior"].dataset.equals(other.children["posterior"].dataset)
+
+
+def test_other_models_and_settings_have_other_programs(cache: Path) -> None:
+    model, _ = conjugate()
+    for key, tune in (("a", 50), ("b", 50), ("a", 60)):
+        sample(model, Sampling(draws=20, tune=tune), key=key)
+    sample(model, Sampling(draws=40, tune=50, seed=8), key="a")  # the length and the seed are arguments
+    assert len(list(cache.iterdir())) == 3
 
 
 def test_samplers_agree_on_the_real_model(run: DataTree, model: pm.Model) -> None:

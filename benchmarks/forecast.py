@@ -1,0 +1,56 @@
+"""Time the main job, cold and warm, against the stock call on the same model; all in one run on one machine.
+
+python benchmarks/forecast.py [REPEATS]: each figure is of a fresh process; warm ones are medians of REPEATS (3).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from statistics import median
+
+STOCK = """
+import pymc as pm
+from postcgrp.models import build_model
+from postcgrp.priors import effective, load_ledger
+pm.sample(1000, tune=500, chains=4, nuts_sampler="numpyro", progressbar=False, random_seed=1,
+          model=build_model(effective(load_ledger())))
+"""
+
+
+def seconds(command: list[str], cache: Path) -> float:
+    """Wall time of a fresh process that uses `cache` for compiled programs."""
+    start = time.perf_counter()
+    subprocess.run(command, check=True, env={**os.environ, "POSTCGRP_CACHE": str(cache)}, stdout=subprocess.DEVNULL)
+    return time.perf_counter() - start
+
+
+def main(repeats: int) -> None:
+    """Run and print everything."""
+    with tempfile.TemporaryDirectory() as folder:
+        cache, out = Path(folder) / "cache", Path(folder) / "run"
+        command = [sys.executable, "-m", "postcgrp.reports.cli", "forecast", "--out", str(out)]
+
+        def split() -> dict[str, float]:
+            return dict(json.loads((out / "manifest.json").read_text())["seconds"])
+
+        stock = seconds([sys.executable, "-c", STOCK], cache)
+        cold = seconds(command, cache)
+        cold_split = split()
+        warm = [seconds(command, cache) for _ in range(repeats)]
+        warm_split = split()
+    print(f"stock pm.sample(nuts_sampler='numpyro'), sampling only: {stock:.1f} s = 1")
+    print(f"forecast cold, everything:  {cold:.1f} s = {cold / stock:.2f}")
+    print(f"forecast warm, everything:  {median(warm):.1f} s = {median(warm) / stock:.2f}")
+    print(f"{'stage':32} {'cold':>7} {'warm':>7}")
+    for stage in dict.fromkeys([*cold_split, *warm_split]):
+        print(f"{stage:32} {cold_split.get(stage, 0):7.2f} {warm_split.get(stage, 0):7.2f}")
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 3)
