@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -35,7 +36,7 @@ class Check:
 
 
 def gate(run: DataTree, free: Sequence[str], also: Sequence[str] = ()) -> tuple[Check, ...]:
-    """Judge a run by design section 4.4, on every free variable and the named derived ones.
+    """Judge a run on every free variable and the named derived ones.
 
     Finiteness and movement come first, for a NaN or a constant passes comparisons of R-hat. Parameters: `run` with
     `posterior` [chain, draw, ...] and `sample_stats`; `free`, names of the free variables; `also`, derived ones.
@@ -50,7 +51,8 @@ def gate(run: DataTree, free: Sequence[str], also: Sequence[str] = ()) -> tuple[
     stats = run["sample_stats"].to_dataset()
     diverging = {f"chain {int(c)}": int(stats["diverging"].sel(chain=c).sum()) for c in stats["chain"]}
     total = sum(diverging.values())
-    checks.append(_check("divergences", total, "== 0", total == 0, max(diverging, key=lambda c: diverging[c])))
+    most = max(diverging, key=lambda chain: diverging[chain])
+    checks.append(_check("divergences", total, "== 0", most, passed=total == 0))
     if all(check.passed for check in checks[:2]):
         checks += [
             _worst("rhat", _by_name(rhat(draws), np.max), f"< {MAX_RHAT:g}", lambda x: x < MAX_RHAT),
@@ -83,19 +85,19 @@ def parameters(run: DataTree) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _by_name(dataset: Dataset, reduce: object) -> dict[str, float]:
-    return {str(name): float(reduce(values.values)) for name, values in dataset.items()}  # type: ignore[operator]
+def _by_name(dataset: Dataset, reduce: Callable[[Any], Any]) -> dict[str, float]:
+    return {str(name): float(reduce(values.values)) for name, values in dataset.items()}
 
 
-def _worst(check: str, figures: dict[str, float] | dict[str, int], rule: str, met: object) -> Check:
-    where = max(figures, key=lambda name: figures[name])
-    return _check(check, figures[where], rule, bool(met(figures[where])), where)  # type: ignore[operator]
+def _worst(check: str, figures: Mapping[str, float], rule: str, met: Callable[[float], bool]) -> Check:
+    where = max(figures, key=lambda name: np.nan_to_num(figures[name], nan=np.inf))  # no figure is the worst figure
+    return _check(check, figures[where], rule, where, passed=met(figures[where]))
 
 
-def _least(check: str, figures: dict[str, float]) -> Check:
-    where = min(figures, key=lambda name: figures[name])
-    return _check(check, figures[where], f"> {MIN_ESS:g}", figures[where] > MIN_ESS, where)
+def _least(check: str, figures: Mapping[str, float]) -> Check:
+    where = min(figures, key=lambda name: np.nan_to_num(figures[name], nan=-np.inf))
+    return _check(check, figures[where], f"> {MIN_ESS:g}", where, passed=figures[where] > MIN_ESS)
 
 
-def _check(check: str, figure: float, rule: str, met: bool, where: str) -> Check:  # noqa: FBT001
-    return Check(check, met, float(figure), rule, where, "" if met else ADVICE[check])
+def _check(check: str, figure: float, rule: str, where: str, *, passed: bool) -> Check:
+    return Check(check, passed, float(figure), rule, where if figure else "", "" if passed else ADVICE[check])

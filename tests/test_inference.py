@@ -172,6 +172,24 @@ def test_gate_rejects_draws_that_pass_comparisons(fault: str) -> None:
     assert failing(checks) == {"finite" if fault == "nan" else "moving"}
 
 
+@pytest.mark.parametrize("statistic", ["rhat", "ess"])
+def test_gate_rejects_a_statistic_without_a_value(statistic: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wherever it stands: NaN loses every comparison, in a search for the worst too."""
+    values = np.random.default_rng(0).normal(size=(4, 1000))
+    run = draws(values)
+    posterior = run.children["posterior"].to_dataset().assign(y=(("chain", "draw"), values[::-1].copy()))
+    run = DataTree.from_dict({"posterior": posterior, "sample_stats": run.children["sample_stats"].to_dataset()})
+    module = sys.modules["postcgrp.inference.gate"]
+    known = getattr(module, statistic)
+    assert passed(gate(run, ["x", "y"]))
+    monkeypatch.setattr(module, statistic, lambda data, **options: known(data, **options).assign(y=np.nan))
+    assert failing(gate(run, ["x", "y"])) >= {"rhat" if statistic == "rhat" else "ess_bulk"}
+
+
+def test_gate_rejects_a_single_chain() -> None:
+    assert "rhat" in failing(gate(draws(np.random.default_rng(0).normal(size=(1, 4000))), ["x"]))
+
+
 def test_gate_fails_an_empty_verdict() -> None:
     assert not passed(())
 

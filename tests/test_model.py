@@ -1,4 +1,4 @@
-"""What must always hold of the model (design section 4), recomputed from draws with plain xarray."""
+"""What must always hold of the model, recomputed from draws with plain xarray."""
 
 from __future__ import annotations
 
