@@ -98,7 +98,8 @@ def run_folder(out: Path) -> Iterator[Path]:
 def write_draws(run: DataTree, recipe: str, record: dict[str, Any], folder: Path) -> None:
     """The DataTree as NetCDF, its recipe in the attributes."""
     run.attrs.update(schema=SCHEMA, manifest=json.dumps(record), recipe=recipe)
-    run.to_netcdf(folder / DRAWS, engine="h5netcdf")
+    # Through memory: on a full disk HDF5 itself brings the process down when it closes its file.
+    (folder / DRAWS).write_bytes(bytes(run.to_netcdf(engine="h5netcdf")))
 
 
 def write_manifest(record: dict[str, Any], folder: Path) -> None:
