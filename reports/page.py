@@ -17,9 +17,9 @@ from postcgrp.reports.summary import exceedance, growth
 
 LARGE = 1000  # from here on without decimals
 CAPTIONS = {
-    "fan_total": "Total revenue by year: median, 50 % and 90 % intervals, and the report's three points.",
+    "fan_total": "Total revenue by year: median, 50 % and 90 % intervals, and the report's points.",
     "fan_modality": "The same by modality. Each panel has its own scale.",
-    "exceedance": "The chance that revenue is above any level, at the report's three years.",
+    "exceedance": "The chance that revenue is above any level, at the report's years.",
     "composition_region": "Where the revenue comes from. Dots are medians, bars the 50 % and 90 % intervals.",
     "composition_depth": "Revenue by number of failed preventives.",
     "adoption": "Patient-weighted adoption against the ranges the report gives.",
