@@ -64,7 +64,7 @@ def forecast(
     written.
     """
     settings, clock = Sampling(**sampling), clock or Clock()
-    check_space(out, settings.draws * settings.chains)
+    check_space(out, settings.draws * settings.chains + settings.prior_draws)
     report = progress or (lambda stage, done, total: None)
     enable_cache()
     with clock("build"):

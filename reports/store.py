@@ -28,7 +28,7 @@ MANIFEST = "manifest.json"
 DRAWS = "posterior.nc"
 LEDGERS = ("report.toml", "assumptions.toml")
 LIBRARIES = ("postcgrp", "pymc", "pytensor", "jax", "jaxlib", "numpyro", "blackjax", "arviz-stats", "numpy", "xarray")
-BYTES_PER_DRAW = 40_000  # twice what the real report's draws take, for larger markets
+BYTES_PER_DRAW = 20_000  # a little more than the real report's draws take
 
 
 def manifest(
