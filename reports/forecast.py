@@ -43,7 +43,7 @@ def judge(run: DataTree) -> tuple[Check, ...]:
 
 def _graph(pset: PriorSet) -> str:
     """A name of the model's graph: settings and evidence values enter as data, all else of the ledger may not."""
-    rows = ",".join(row.id for row in pset.evidence)
+    rows = [(row.quantity, row.year, row.region, row.depth, row.modality) for row in pset.evidence]
     return hashlib.sha256(f"{pset.ledger.model_dump_json()} {rows}".encode()).hexdigest()
 
 
