@@ -271,9 +271,7 @@ def _reference(model: pm.Model, settings: Sampling, seed: int) -> tuple[Arrays, 
     posterior, stats = run["posterior"], run["sample_stats"]
     free = {rv.name: posterior[rv.name].values for rv in model.free_RVs}
     flat = {n: v.reshape(-1, *v.shape[2:]) for n, v in free.items()}
-    names = {"diverging": "diverging", "n_steps": "n_steps", "acceptance_rate": "acceptance_rate", "energy": "energy"}
-    kept = {ours: stats[theirs].values for ours, theirs in {**names, "lp": "lp", "step_size": "step_size"}.items()}
-    return unconstrain(model, flat), kept
+    return unconstrain(model, flat), {name: stats[name].values for name in STATS}
 
 
 def _predict(sampler: Callable[..., Arrays], draws: Arrays, seed: int) -> Arrays:
