@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,8 +10,10 @@ import jax
 import numpy as np
 import pymc as pm
 from numpy.typing import NDArray
+from pytensor.graph.replace import graph_replace
 
 from postcgrp.inference.jaxify import Arrays, jaxify, model_data
+from postcgrp.priors import InputError
 
 
 @dataclass(frozen=True)
@@ -30,12 +32,13 @@ class Flat:
 
     def split(self, vector: Any) -> Arrays:
         """Variables by name from a vector [..., size]."""
-        out, start = {}, 0
-        for name, shape in self.shapes.items():
-            stop = start + int(np.prod(shape))
-            out[name] = vector[..., start:stop].reshape((*vector.shape[:-1], *shape))
-            start = stop
-        return out
+        sizes = [int(np.prod(shape)) for shape in self.shapes.values()]
+        parts: Sequence[Any]
+        if isinstance(vector, np.ndarray):
+            parts = np.split(vector, np.cumsum(sizes)[:-1], axis=-1)
+        else:  # one operation, whose gradient is one concatenation; that of slices is a sum of padded vectors
+            parts = jax.lax.split(vector, sizes, axis=vector.ndim - 1)
+        return {n: p.reshape((*p.shape[:-1], *s)) for (n, s), p in zip(self.shapes.items(), parts, strict=True)}
 
     def join(self, point: Arrays) -> NDArray[np.float64]:
         """The vector [..., size] of variables by name, the inverse of :meth:`split`."""
@@ -61,6 +64,12 @@ class Density:
 
 def layout(model: pm.Model, example: Arrays) -> Flat:
     """How the model's free variables lie in one vector; `example` is one unconstrained point, for its shapes."""
+    if not model.free_RVs:
+        raise InputError("the model has no free variables: there is nothing to sample")
+    if discrete := [v.name for v in model.discrete_value_vars]:
+        raise InputError(
+            f"{', '.join(discrete)}: a discrete free variable has no gradient; sum it out, as pm.Mixture does"
+        )
     return Flat({v.name: np.shape(example[v.name]) for v in model.value_vars})
 
 
@@ -75,18 +84,20 @@ def density(model: pm.Model, example: Arrays) -> Density:
     return Density(flat, jax.jit(lambda vector, data: joint(flat.split(vector), data)[0]), model_data(model))
 
 
-def derived(model: pm.Model, example: Arrays) -> Callable[[Arrays, Arrays], dict[str, Arrays]]:
+def derived(
+    model: pm.Model, example: Arrays, keep: Collection[str] | None = None, *, log_prior: bool = True
+) -> Callable[[Arrays, Arrays], dict[str, Arrays]]:
     """A JAX function from one unconstrained point and the data to everything stored of a draw.
 
-    It returns, by group: `posterior`, the free variables on their own scale and all Deterministics; `log_prior` and
-    `log_likelihood`, the elementwise log density of each free and each observed variable, without Jacobians, as
-    `pm.compute_log_prior` and `pm.compute_log_likelihood` define them.
+    `keep` names the Deterministics to compute, all by default. It returns, by group: `posterior`, the free variables
+    on their own scale and the Deterministics; `log_prior` and `log_likelihood`, the elementwise log density of each
+    free and each observed variable, without Jacobians, as PyMC computes them.
     """
-    shown = [*model.free_RVs, *model.deterministics]
-    terms = dict(zip(model.basic_RVs, model.logp(model.basic_RVs, jacobian=False, sum=False), strict=True))
+    shown = [*model.free_RVs, *(d for d in model.deterministics if keep is None or d.name in keep)]
+    terms = _terms(model)
     graphs = {
         "posterior": dict(zip([v.name for v in shown], model.replace_rvs_by_values(shown), strict=True)),
-        "log_prior": {v.name: terms[v] for v in model.free_RVs},
+        **({"log_prior": {v.name: terms[v] for v in model.free_RVs}} if log_prior else {}),
         "log_likelihood": {v.name: terms[v] for v in model.observed_RVs},
     }
     outputs = [graph for group in graphs.values() for graph in group.values()]
@@ -97,3 +108,15 @@ def derived(model: pm.Model, example: Arrays) -> Callable[[Arrays, Arrays], dict
         return {group: {name: next(values) for name in names} for group, names in graphs.items()}
 
     return evaluate
+
+
+def _terms(model: pm.Model) -> dict[Any, Any]:
+    """The elementwise log density of every free and observed variable, as graphs of the value variables."""
+    terms = dict(zip(model.basic_RVs, model.logp(model.basic_RVs, jacobian=False, sum=False), strict=True))
+    for rv in model.free_RVs:
+        if model.rvs_to_transforms[rv] is not None:
+            own = pm.logp(rv, value := rv.type(), warn_rvs=False)
+            # A transform of several values at once (ordered ones) has one Jacobian; PyMC sums their densities to match.
+            if own.type.ndim > terms[rv].type.ndim:
+                [terms[rv]] = model.replace_rvs_by_values([graph_replace(own, {value: rv})])
+    return terms

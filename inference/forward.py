@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,69 +10,149 @@ import pymc as pm
 import pytensor
 import pytensor.tensor as pt
 from numpy.typing import NDArray
+from pymc.distributions.distribution import SymbolicRandomVariable
 from pymc.distributions.shape_utils import change_dist_size
-from pymc.pytensorf import reseed_rngs
+from pymc.pytensorf import collect_default_updates, reseed_rngs
 from pytensor.compile.mode import Mode
 from pytensor.compile.sharedvalue import SharedVariable
-from pytensor.graph.replace import vectorize_graph
-from pytensor.graph.traversal import ancestors, graph_inputs
+from pytensor.graph.replace import graph_replace, vectorize_graph
+from pytensor.graph.traversal import ancestors, graph_inputs, toposort
+from pytensor.tensor.random.op import RandomVariable
 from pytensor.tensor.random.type import RandomType
+from pytensor.tensor.type_other import NoneTypeT
+
+from postcgrp.priors import InputError
 
 Draws = dict[str, NDArray[Any]]
+Seed = int | Sequence[int]
+Function = Callable[..., Draws]
 
 # Compiled once and called once or twice: compiling less is faster than running faster.
 ONCE = Mode(linker="py", optimizer="fast_compile")
+RAREST = 1000  # of so many prior draws at least one must lie within the bounds of the variables' transforms
 
 
 def draw_prior(model: pm.Model, draws: int, seed: int) -> Draws:
     """Prior draws of every free variable on the unconstrained scale, by value-variable name [draws, ...].
 
-    The draws are batched inside the graph: one evaluation, where `pm.sample_prior_predictive` makes one for each.
+    The draws are batched inside the graph: one evaluation, where `pm.sample_prior_predictive` makes one for each. A
+    transform may cut off a part of a distribution (`ordered` leaves one order of several values): draws beyond the cut
+    are made again, for the model's density is zero there.
     """
-    batched: dict[Any, Any] = {}
-    for rv in model.free_RVs:
-        parents = {p: batched[p] for p in ancestors([rv]) if p in batched}
-        batched[rv] = vectorize_graph(rv, replace=parents) if parents else change_dist_size(rv, draws, expand=True)
-    outputs = {}
-    for rv, new in batched.items():
-        transform, value = model.rvs_to_transforms[rv], model.rvs_to_values[rv]
-        outputs[value.name] = new if transform is None else transform.forward(new, *new.owner.inputs)
-    return _function(outputs, [])({}, seed)
+    outputs = _transformed(model)
+
+    def batched() -> list[Any]:
+        alone = [rv for rv in model.free_RVs if not set(ancestors([rv])) & (set(model.basic_RVs) - {rv})]
+        return _batched([*outputs.values()], {rv: change_dist_size(rv, draws, expand=True) for rv in alone}, draws)
+
+    sampler = _sampler(outputs, {}, batched)
+    parts, tried, found = list[Draws](), 0, 0
+    while found < draws:
+        part = sampler({}, [seed, tried] if tried else seed, draws)
+        within = np.all([np.isfinite(v.reshape(draws, -1)).all(axis=1) for v in part.values()], axis=0)
+        parts.append({name: values[within] for name, values in part.items()})
+        tried, found = tried + draws, found + int(np.sum(within))
+        if tried > RAREST * (found + 10):
+            raise InputError(f"{found} of {tried} prior draws lie within the bounds of the variables' transforms")
+    return {name: np.concatenate([part[name] for part in parts])[:draws] for name in outputs}
 
 
-def observed_sampler(model: pm.Model) -> Callable[[Mapping[str, NDArray[Any]], int], Draws]:
+def observed_sampler(
+    model: pm.Model, given: Sequence[str] | None = None
+) -> Callable[[Mapping[str, NDArray[Any]], int], Draws]:
     """A function of draws [draws, ...] and a seed to one predictive draw of every observed variable for each.
 
-    The draws are of the free variables and the Deterministics: what is known is not computed again.
+    The draws are of the free variables and the Deterministics, or of those `given` by name: what is known is not
+    computed again, what is not must follow from the rest.
     """
-    known = {v: _batch(v) for v in (*model.free_RVs, *model.deterministics)}
-    outputs = {rv.name: vectorize_graph(rv, replace=known) for rv in model.observed_RVs}
-    return _function(outputs, list(known.values()))
+    variables = (*model.free_RVs, *model.deterministics)
+    known = [v for v in variables if given is None or v.name in given]
+    return _conditional({rv.name: rv for rv in model.observed_RVs}, known)
 
 
 def unconstrain(model: pm.Model, free: Mapping[str, NDArray[Any]]) -> Draws:
     """Draws of the free variables [draws, ...] on the unconstrained scale, by value-variable name."""
-    batched = {rv: _batch(rv) for rv in model.free_RVs}
+    return _conditional(_transformed(model), model.free_RVs)(free, 0)
+
+
+def _transformed(model: pm.Model) -> dict[str, Any]:
+    """The free variables on the unconstrained scale, by value-variable name."""
     outputs = {}
-    for rv, new in batched.items():
+    for rv in model.free_RVs:
         transform, value = model.rvs_to_transforms[rv], model.rvs_to_values[rv]
-        outputs[value.name] = new if transform is None else transform.forward(new, *rv.owner.inputs)
-    return _function(outputs, list(batched.values()))(free, 0)
+        outputs[value.name] = rv if transform is None else transform.forward(rv, *rv.owner.inputs)
+    return outputs
 
 
-def _batch(variable: Any) -> Any:
-    return pt.tensor(variable.name, dtype=variable.dtype, shape=(None, *variable.type.shape))
+def _conditional(
+    outputs: Mapping[str, Any], known: Sequence[Any]
+) -> Callable[[Mapping[str, NDArray[Any]], int], Draws]:
+    """A function of values of the known variables [draws, ...] and a seed to the outputs [draws, ...]."""
+    batches = {v: pt.tensor(v.name, dtype=v.dtype, shape=(None, *v.type.shape)) for v in known}
+    number = next(iter(batches.values())).shape[0]
+    sampler = _sampler(outputs, batches, lambda: _batched([*outputs.values()], batches, number))
+    return lambda values, seed: sampler(values, seed, len(values[known[0].name]))
 
 
-def _function(outputs: Mapping[str, Any], inputs: list[Any]) -> Callable[[Mapping[str, NDArray[Any]], int], Draws]:
-    rngs = [
-        v for v in graph_inputs(outputs.values()) if isinstance(v, SharedVariable) and isinstance(v.type, RandomType)
-    ]
-    compiled = pytensor.function(inputs, list(outputs.values()), mode=ONCE, on_unused_input="ignore")
+def _sampler(outputs: Mapping[str, Any], known: Mapping[Any, Any], batched: Callable[[], list[Any]]) -> Function:
+    """A function of values of the known variables, a seed and the number of draws to the outputs [draws, ...].
 
-    def call(values: Mapping[str, NDArray[Any]], seed: int) -> Draws:
+    `known` maps variables to their batched form, `batched` makes the batched outputs. What cannot be batched (a Scan
+    over random variables) is drawn in a loop.
+    """
+    try:
+        return _function(dict(zip(outputs, batched(), strict=True)), [*known.values()])
+    except (NotImplementedError, TypeError, ValueError):
+        one = {v: v.type(v.name) for v in known}
+        graphs = graph_replace([*outputs.values()], one, strict=False)
+        return _function(dict(zip(outputs, graphs, strict=True)), [*one.values()], loop=True)
+
+
+def _function(outputs: Mapping[str, Any], inputs: Sequence[Any], *, loop: bool = False) -> Function:
+    """A compiled function of values of the inputs and a seed; in a `loop`, it is called for each draw."""
+    graphs = [*outputs.values()]
+    rngs = [v for v in graph_inputs(graphs) if isinstance(v, SharedVariable) and isinstance(v.type, RandomType)]
+    updates = collect_default_updates(graphs) if loop else {}
+    compiled = pytensor.function(inputs, graphs, updates=updates, mode=ONCE, on_unused_input="ignore")
+
+    def call(values: Mapping[str, NDArray[Any]], seed: Seed, draws: int = 1) -> Draws:
         reseed_rngs(rngs, seed)
-        results = compiled(*(values[v.name] for v in inputs))
+        arrays = [values[v.name] for v in inputs]
+        try:
+            if loop:
+                rows = [compiled(*(array[i] for array in arrays)) for i in range(draws)]
+                results = [np.stack(column) for column in zip(*rows, strict=True)]
+            else:
+                results = compiled(*arrays)
+        except NotImplementedError as error:  # of a flat prior, or of a CustomDist without `random`
+            raise InputError(str(error).partition("\n")[0]) from error
         return {name: np.asarray(result) for name, result in zip(outputs, results, strict=True)}
 
     return call
+
+
+def _batched(outputs: Sequence[Any], known: Mapping[Any, Any], number: Any) -> list[Any]:
+    """Graphs of independent draws of the outputs [number, ...], given those of the known variables."""
+    new = dict(known)
+    for node in toposort(outputs, blockers=list(new)):
+        inputs = {v: new.get(v, v) for v in node.inputs}
+        if isinstance(node.op, RandomVariable):
+            results = _batched_variable(node, inputs, number)
+        elif isinstance(node.op, SymbolicRandomVariable):
+            results = _batched(node.op.fgraph.bind(node.inputs), inputs, number)
+        elif any(after is not before for before, after in inputs.items()):
+            results = vectorize_graph(node.outputs, inputs)
+        else:
+            continue
+        new.update((v, result) for v, result in zip(node.outputs, results, strict=True) if v not in new)
+    return [new.get(v, v) for v in outputs]
+
+
+def _batched_variable(node: Any, batched: Mapping[Any, Any], number: Any) -> list[Any]:
+    """The outputs of one random variable's node; PyTensor would batch it by its first parameter alone."""
+    if all(after is before for before, after in batched.items()):
+        return list(change_dist_size(node.default_output(), number, expand=True).owner.outputs)
+    rng, size, *parameters = (batched[v] for v in node.inputs)
+    if not isinstance(size.type, NoneTypeT):
+        size = pt.concatenate([[number], size[0] if size.type.ndim > 1 else size])  # all draws have one size
+    return list(node.op.make_node(rng, size, *parameters).outputs)

@@ -25,7 +25,8 @@ class Kernel:
     """A sampler of a flat density.
 
     `start(key, x, scale, data)` gives a chain's first state, with `scale` [size] the metric to begin with.
-    `step(state, data)` is one transition: the new state, its position and its statistics in the order of `STATS`.
+    `step(state, data, *controls)` is one transition: the new state, its position and its statistics in the order of
+    `STATS`. Controls are what a caller decides for each transition; most kernels have none.
     """
 
     start: Callable[..., Any]
@@ -89,16 +90,27 @@ def blackjax_nuts(logp: Potential, tune: int, target_accept: float) -> Kernel:
     return Kernel(start, step)
 
 
-KERNELS = {"numpyro": numpyro_nuts, "blackjax": blackjax_nuts}
+NUTS = {"numpyro": numpyro_nuts, "blackjax": blackjax_nuts}
 WARM_AT_START = frozenset({"blackjax"})  # these adapt before their first state is returned
 
 
-def flattened(kernel: Kernel) -> tuple[Callable[..., Any], Callable[..., Any]]:
-    """A kernel as two functions of plain arrays: `start(key_data, x, scale, data)` and `advance(state, data, steps)`.
+def vectorized(kernel: Kernel, chains: int) -> Kernel:
+    """All chains of one posterior as one kernel: positions are [chain, size], statistics [chain]."""
 
-    The state is a tuple of arrays, so that neither a library's own classes nor its typed keys stand in a stored
-    program. `advance` makes up to `CHUNK` transitions and returns the new state, positions [CHUNK, size] and
-    statistics [CHUNK]; rows past `steps` are zero: the number is an argument, and one program serves every length.
+    def start(key: Any, x: Any, scale: Any, data: Arrays) -> Any:
+        return jax.vmap(kernel.start, in_axes=(0, 0, None, None))(jax.random.split(key, chains), x, scale, data)
+
+    return Kernel(start, jax.vmap(kernel.step, in_axes=(0, None)))
+
+
+def flattened(kernel: Kernel) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """A kernel as two functions of plain arrays.
+
+    They are `start(key_data, x, scale, data)` and `advance(state, data, steps, *controls)`. The state is a tuple of
+    arrays, so that neither a library's own classes nor its typed keys stand in a stored program. `advance` makes up to
+    `CHUNK` transitions, each with its own of the `controls` [CHUNK], and returns the new state, positions
+    [CHUNK, ..., size] and statistics [CHUNK, ...]; rows past `steps` are zero: the number is an argument, and one
+    program serves every length.
     """
     trees: dict[str, Any] = {}
 
@@ -119,13 +131,13 @@ def flattened(kernel: Kernel) -> tuple[Callable[..., Any], Callable[..., Any]]:
     def start(key: Any, x: Any, scale: Any, data: Arrays) -> Any:
         return flat(kernel.start(jax.random.wrap_key_data(key), x, scale, data))
 
-    def advance(leaves: Any, data: Arrays, steps: Any) -> Any:
-        _, x, stats = jax.eval_shape(kernel.step, nested(leaves), data)
+    def advance(leaves: Any, data: Arrays, steps: Any, *controls: Any) -> Any:
+        _, x, stats = jax.eval_shape(kernel.step, nested(leaves), data, *(c[0] for c in controls))
         buffers = jax.tree.map(lambda leaf: jnp.zeros((CHUNK, *leaf.shape), leaf.dtype), (x, stats))
 
         def body(i: Any, carry: Any) -> Any:
             state, buffers = carry
-            state, x, stats = kernel.step(nested(state), data)
+            state, x, stats = kernel.step(nested(state), data, *(c[i] for c in controls))
             return flat(state), jax.tree.map(lambda buffer, leaf: buffer.at[i].set(leaf), buffers, (x, stats))
 
         leaves, (xs, stats) = jax.lax.fori_loop(0, steps, body, (leaves, buffers))

@@ -17,6 +17,13 @@ PACKAGE = Path(__file__).parents[1]
 LIBRARIES = ("jax", "jaxlib", "numpyro", "blackjax", "pymc", "pytensor", "numpy")
 
 
+def compiled(program: export.Exported) -> Any:
+    """A program ready to be called with arrays of the shapes it was traced for."""
+    shapes = [jax.ShapeDtypeStruct(aval.shape, aval.dtype) for aval in program.in_avals]
+    positional, _ = jax.tree.unflatten(program.in_tree, shapes)
+    return jax.jit(program.call).lower(*positional).compile()
+
+
 class Programs:
     """Programs of one model under one setting of the sampler, compiled in the background.
 
@@ -25,24 +32,27 @@ class Programs:
     the versions of the libraries and the device: a change of any of these finds nothing and traces anew.
     """
 
-    def __init__(self, key: str | None, pool: ThreadPoolExecutor) -> None:
+    def __init__(self, key: str | None, pool: ThreadPoolExecutor | None = None) -> None:
         cache = jax.config.jax_compilation_cache_dir
-        self.folder = None if key is None or not cache else Path(cache) / "programs" / _digest(key)
-        self.pool = pool
+        self.digest = None if key is None else _digest(key)
+        self.folder = None if self.digest is None or not cache else Path(cache) / "programs" / self.digest
+        self.pool = pool or ThreadPoolExecutor(1)
 
     def compile(self, name: str, trace: Callable[[], tuple[Callable[..., Any], tuple[Any, ...]]]) -> Future[Any]:
         """The compiled program `name`; `trace` gives its function and example arguments where it is not stored.
 
         Stored or not, the same program is compiled, so both give the same draws.
         """
-        exported = self._load(name)
-        if exported is None:
+        return self.pool.submit(compiled, self.exported(name, trace))
+
+    def exported(self, name: str, trace: Callable[[], tuple[Callable[..., Any], tuple[Any, ...]]]) -> export.Exported:
+        """The program `name` as StableHLO."""
+        found = self._load(name)
+        if found is None:
             function, arguments = trace()
-            exported = export.export(jax.jit(function))(*arguments)
-            self._save(name, exported)
-        shapes = [jax.ShapeDtypeStruct(aval.shape, aval.dtype) for aval in exported.in_avals]
-        positional, _ = jax.tree.unflatten(exported.in_tree, shapes)
-        return self.pool.submit(jax.jit(exported.call).lower(*positional).compile)
+            found = export.export(jax.jit(function))(*arguments)
+            self._save(name, found)
+        return found
 
     def _load(self, name: str) -> export.Exported | None:
         try:

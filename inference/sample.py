@@ -20,15 +20,16 @@ from pymc.backends.arviz import find_constants, find_observations
 from xarray import Dataset, DataTree
 
 from postcgrp.inference.density import Flat, density, derived, layout
+from postcgrp.inference.evaluate import BATCH, evaluate
 from postcgrp.inference.forward import draw_prior, observed_sampler, unconstrain
+from postcgrp.inference.hmc import FIRST_STEP, controls, jittered_hmc
 from postcgrp.inference.jaxify import Arrays, model_data
-from postcgrp.inference.kernels import CHUNK, KERNELS, STATS, WARM_AT_START, flattened
+from postcgrp.inference.kernels import CHUNK, NUTS, STATS, WARM_AT_START, Kernel, Potential, flattened, vectorized
 from postcgrp.inference.programs import Programs
 from postcgrp.priors import InputError
 
-SAMPLERS = (*KERNELS, "pymc")
+SAMPLERS = ("hmc", *NUTS, "pymc")
 CHAIN_METHODS = ("parallel", "vectorized")
-BATCH = 250
 Progress = Callable[[str, int, int], None]
 
 
@@ -59,8 +60,21 @@ class Sampling:
     @property
     def program(self) -> str:
         """What of these settings is compiled into the sampler's programs."""
-        lanes = self.chains if self.chain_method == "vectorized" else 1
-        return f"{self.sampler} tune={self.tune} lanes={lanes} target_accept={self.target_accept}"
+        # Jittered HMC takes the others as arguments.
+        rest = "" if self.sampler == "hmc" else f"tune={self.tune} target_accept={self.target_accept}"
+        return f"{self.sampler} together={self.together} {rest}"
+
+    @property
+    def together(self) -> int:
+        """How many chains advance as one program, 0 where each runs by itself."""
+        return self.chains if self.sampler == "hmc" or self.chain_method == "vectorized" else 0
+
+    def kernel(self, logp: Potential) -> Kernel:
+        """The kernel of a log density: of one chain, or of all of them together."""
+        if self.sampler == "hmc":
+            return jittered_hmc(logp, self.chains)
+        one = NUTS[self.sampler](logp, self.tune, self.target_accept)
+        return vectorized(one, self.together) if self.together else one
 
 
 @dataclass
@@ -147,6 +161,12 @@ def sample(
     return DataTree.from_dict(tree)
 
 
+def spread(prior: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Where chains start and the first metric: medians [size] and scales [size] of prior draws [draw, size]."""
+    low, centre, high = np.quantile(prior, [0.159, 0.5, 0.841], axis=0)
+    return centre, np.clip((high - low) / 2, 1e-8, 1.0)
+
+
 class _Chains:
     """Compiled programs for the chains of one model: start one, advance it by up to `CHUNK` draws."""
 
@@ -162,21 +182,17 @@ class _Chains:
         self.flat, self.data, self.settings = flat, data, settings
         self.warm = settings.sampler in WARM_AT_START
         self.stop, self.chains = threading.Event(), list[Future[Any]]()
-        low, self.centre, high = np.quantile(prior, [0.159, 0.5, 0.841], axis=0)
-        self.scale = np.clip((high - low) / 2, 1e-8, 1.0)
-        self.lanes = settings.chains if settings.chain_method == "vectorized" else 0
+        self.centre, self.scale = spread(prior)
 
         @cache
         def traced() -> tuple[Any, Any, Any]:
-            start, run = flattened(KERNELS[settings.sampler](logp(), settings.tune, settings.target_accept))
-            if self.lanes:
-                start = jax.vmap(start, in_axes=(0, 0, None, None))
-                run = jax.vmap(run, in_axes=(0, None, None))
-            return start, run, (*self._begin(0, 0), self.scale, data)
+            start, advance = flattened(settings.kernel(logp()))
+            return start, advance, (*self._begin(0, 0), self.scale, data)
 
         self.begin = programs.compile("start", lambda: (traced()[0], traced()[2]))
         self.advance = programs.compile(
-            "advance", lambda: (traced()[1], (jax.eval_shape(traced()[0], *traced()[2]), data, np.int64(1)))
+            "advance",
+            lambda: (traced()[1], (jax.eval_shape(traced()[0], *traced()[2]), data, *self._controls(0, 1, FIRST_STEP))),
         )
 
     def launch(self, seed: int, report: Progress) -> None:
@@ -186,25 +202,28 @@ class _Chains:
 
         def one(first: int) -> tuple[list[Any], list[float]]:
             begin, program = self.begin.result(), self.advance.result()
-            kept, times = [], [time.perf_counter()]
-            state = begin(*self._begin(seed, first), self.scale, self.data)
-            for stage, length in (("tune", 0 if self.warm else settings.tune), ("draw", settings.draws)):
-                for begun in range(0, length, CHUNK):
+            kept, times, step_size = [], [time.perf_counter()], FIRST_STEP
+            state, tune = begin(*self._begin(seed, first), self.scale, self.data), 0 if self.warm else settings.tune
+            for stage, since, until in (("tune", 0, tune), ("draw", tune, tune + settings.draws)):
+                for begun in range(since, until, CHUNK):
                     if self.stop.is_set():
                         raise KeyboardInterrupt
-                    steps = min(CHUNK, length - begun)
-                    state, x, stats = jax.block_until_ready(program(state, self.data, np.int64(steps)))
+                    steps = min(CHUNK, until - begun)
+                    out = program(state, self.data, *self._controls(begun, steps, step_size))
+                    state, x, stats = jax.block_until_ready(out)
+                    rows = [self._rows(leaf, steps) for leaf in (x, *stats)]
+                    step_size = float(rows[-1][0, -1])
                     if stage == "draw":
-                        kept.append([self._rows(leaf, steps) for leaf in (x, *stats)])
+                        kept.append(rows)
                     with lock:
-                        done[0] += steps * max(1, self.lanes)
+                        done[0] += steps * max(1, settings.together)
                         report(stage, done[0], total)
                 times.append(time.perf_counter())
             return kept, times
 
         # As many at a time as there are cores: more would only slow each other down.
         workers = ThreadPoolExecutor(os.cpu_count() or 1)
-        self.chains = [workers.submit(one, c) for c in range(0, settings.chains, self.lanes or 1)]
+        self.chains = [workers.submit(one, c) for c in range(0, settings.chains, settings.together or 1)]
         workers.shutdown(wait=False)
 
     def gather(self, clock: Clock) -> tuple[Arrays, Arrays]:
@@ -221,15 +240,24 @@ class _Chains:
         return self.flat.split(x.reshape(-1, x.shape[-1])), dict(zip(STATS, stats, strict=True))
 
     def _begin(self, seed: int, chain: int) -> tuple[Any, Any]:
-        """Keys and starting points of one chain, or of all chains as lanes: prior medians, scattered by prior sds."""
-        keys = jax.random.key_data(jax.random.split(jax.random.key(seed), self.settings.chains))
-        scatter = np.random.default_rng(seed).uniform(-1, 1, (self.settings.chains, self.centre.size))
-        lanes: Any = slice(None) if self.lanes else chain
-        return keys[lanes], (self.centre + self.scale * scatter)[lanes]
+        """Key and starting points of a chain, or of all together: prior medians, scattered by prior sds."""
+        chains, together = self.settings.chains, self.settings.together
+        scatter = np.random.default_rng(seed).uniform(-1, 1, (chains, self.centre.size))
+        key = jax.random.key(seed)
+        return (
+            jax.random.key_data(key if together else jax.random.split(key, chains)[chain]),
+            (self.centre + self.scale * scatter)[slice(None) if together else chain],
+        )
+
+    def _controls(self, begun: int, steps: int, step_size: float) -> tuple[Any, ...]:
+        if (settings := self.settings).sampler != "hmc":
+            return (np.int64(steps),)
+        return np.int64(steps), *controls(begun, steps, settings.tune, settings.target_accept, step_size)
 
     def _rows(self, leaf: Any, steps: int) -> NDArray[Any]:
-        rows = np.asarray(leaf)
-        return (rows if self.lanes else rows[None])[:, :steps]
+        """A program's output [step, chain, ...] as [chain, step, ...]."""
+        rows = np.asarray(leaf)[:steps]
+        return np.swapaxes(rows, 0, 1) if self.settings.together else rows[None]
 
 
 class _Evaluator:
@@ -242,16 +270,7 @@ class _Evaluator:
 
     def __call__(self, points: Mapping[str, Any], shape: tuple[int, int]) -> dict[str, Arrays]:
         """Everything derived from points by variable [prod(shape), ...], as [*shape, ...] by group."""
-        number = shape[0] * shape[1]
-
-        def batch(begin: int) -> Any:
-            rows = np.minimum(np.arange(begin, begin + BATCH), number - 1)
-            out = self.program.result()({n: v[rows] for n, v in points.items()}, self.data)
-            return jax.tree.map(lambda leaf: np.asarray(leaf)[: number - begin], out)
-
-        parts = list(self.pool.map(batch, range(0, number, BATCH)))
-        whole = jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
-        return dict(jax.tree.map(lambda leaf: leaf.reshape(*shape, *leaf.shape[1:]), whole))
+        return evaluate(self.program.result(), points, self.data, shape, self.pool.map)
 
 
 def _reference(model: pm.Model, settings: Sampling, seed: int) -> tuple[Arrays, Arrays]:

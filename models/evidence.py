@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pymc as pm
 import pytensor.tensor as pt
+from numpy.typing import NDArray
 from pytensor.tensor import TensorVariable
 
 from postcgrp.models.latent import deviation, hyper
@@ -14,6 +15,7 @@ from postcgrp.priors import Evidence, PriorSet
 from postcgrp.priors.catalogue import OBSERVED
 
 Cells = Callable[[int], TensorVariable]
+Array = NDArray[np.float64]
 
 
 def source_years(pset: PriorSet) -> list[int]:
@@ -66,3 +68,8 @@ def evidence(pset: PriorSet, error: TensorVariable, totals: Cells, revenue: Cell
     observed = pm.Data("evidence_log_value", np.log([row.value for row in pset.evidence]), dims="evidence_row")
     log_sd = hyper("evidence_log_sd", [row.log_sd for row in pset.evidence], ("evidence_row",))
     return pm.Normal("evidence", mean, log_sd, observed=observed, dims="evidence_row")
+
+
+def measured_twice(first: Array, second: Array, log_sd: Array) -> dict[str, Array]:
+    """Data [evidence_row] for two independent measurements of each row, by name: as exact as one of their mean."""
+    return {"evidence_log_value": (first + second) / 2, "evidence_log_sd": log_sd / np.sqrt(2)}

@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 
 import pandas as pd
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
@@ -33,6 +34,9 @@ SAMPLING = (
 )
 
 
+CALIBRATION = ("out", "refits", "seed", "truths", "plant", "scheduler")
+
+
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """One line, as for any other bad input."""
@@ -48,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"postcgrp {options.verb}: {' '.join(str(error).split())}", file=sys.stderr)
         return BAD_INPUT
     except KeyboardInterrupt:
-        print(f"postcgrp {options.verb}: interrupted; no file was changed", file=sys.stderr)
+        print(f"postcgrp {options.verb}: interrupted; {options.interrupted}", file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:
         sys.stderr.close()
@@ -61,7 +65,7 @@ def _parser() -> argparse.ArgumentParser:
 
     def verb(name: str, command: Any, text: str, *, ledger: bool = True) -> argparse.ArgumentParser:
         sub = verbs.add_parser(name, help=text, description=text.capitalize() + ".")
-        sub.set_defaults(command=command)
+        sub.set_defaults(command=command, interrupted="no file was changed")
         if ledger:
             sub.add_argument("--report", type=Path, default=REPORT, help="the report's claims (TOML)")
             sub.add_argument("--assumptions", type=Path, default=ASSUMPTIONS, help="everything else (TOML)")
@@ -81,6 +85,20 @@ def _parser() -> argparse.ArgumentParser:
     judged = verb("diagnose", _diagnose, "judge a finished run again, in full", ledger=False)
     judged.add_argument("run", type=Path, metavar="RUN", help="a run folder")
     judged.add_argument("--out", type=Path, help="also write one row a parameter to this CSV file")
+    checked = verb("calibrate", _calibrate, "check the sampler by simulated truths: does it find what it should")
+    checked.set_defaults(interrupted="finished refits are kept: the same command goes on from there")
+    _settings(checked)
+    checked.add_argument("--out", type=Path, default=Path("runs/calibration"), help="the folder (default %(default)s)")
+    checked.add_argument("--seed", type=int, default=1, help="random seed (default %(default)s)")
+    checked.add_argument("--refits", type=int, default=200, help="simulated truths to refit (default %(default)s)")
+    checked.add_argument(
+        "--truths",
+        default="prior",
+        help="where truths come from: prior; a run folder, for its posterior; or the independent simulator's markets, "
+        "as stated or with a shock, share_drift or vendor_high (default %(default)s)",
+    )
+    checked.add_argument("--plant", help="a fault that the check must find: narrow, biased or dropped")
+    checked.add_argument("--scheduler", metavar="ADDRESS", help="a Dask scheduler to share the refits among machines")
     return parser
 
 
@@ -161,6 +179,26 @@ def _diagnose(options: argparse.Namespace) -> int:
     return DONE if passed(checks) else GATE_FAILED
 
 
+def _calibrate(options: argparse.Namespace) -> int:
+    pset = _prior_set(options)
+    from postcgrp.inference.ranks import NOT_CALIBRATED
+    from postcgrp.reports.calibrate import calibrate
+
+    with _progress("calibrate") as progress:
+        result = calibrate(
+            pset,
+            progress=progress,
+            **{name: getattr(options, name) for name in CALIBRATION},
+        )
+    _print(result.checks[["check", "where", "passed", "figure", "rule", "advice"]].head(12), "The checks, worst first")
+    held = result.coverage[result.coverage["quantity"].str.match(r"(revenue_total|adoption_mean)\[")]
+    _print(held, "How often 50 % and 90 % intervals held the truth")
+    if result.missed:
+        _say(f"{len(result.missed)} refits missed the gate twice and are left out: {result.missed}")
+    _say(f"{result.outcome}; {options.out / 'calibration.png'}: the figure; calibration.csv and pits.csv lie beside it")
+    return GATE_FAILED if result.outcome == NOT_CALIBRATED or result.missed else DONE
+
+
 def _csv(table: pd.DataFrame, out: Path | None) -> None:
     if out is None:
         return
@@ -195,7 +233,7 @@ def _cell(value: Any) -> str:
         return "yes" if value else "NO"
     if isinstance(value, float):
         return "" if pd.isna(value) else f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"  # noqa: PLR2004
-    return "" if value is None else str(value)
+    return "" if value is None else escape(str(value))  # a name's [2030] is no markup
 
 
 @contextmanager

@@ -41,7 +41,7 @@ def judge(run: DataTree) -> tuple[Check, ...]:
     return gate(run, [str(name) for name in run["log_prior"].data_vars], ["revenue_total"])
 
 
-def _graph(pset: PriorSet) -> str:
+def graph(pset: PriorSet) -> str:
     """A name of the model's graph: settings and evidence values enter as data, all else of the ledger may not."""
     rows = [(row.quantity, row.year, row.region, row.depth, row.modality) for row in pset.evidence]
     return hashlib.sha256(f"{pset.ledger.model_dump_json()} {rows}".encode()).hexdigest()
@@ -77,7 +77,7 @@ def forecast(
             settings,
             progress=progress,
             clock=clock,
-            key=_graph(pset),
+            key=graph(pset),
             meanwhile=lambda: figures.update(save_priors(pset, folder, recipe)),
         )
         report("judging", 0, 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -69,6 +70,24 @@ def check_target(out: Path) -> None:
         raise InputError(f"--out {out}: cannot be written ({error.strerror}): name a folder you may write to") from None
 
 
+def working_folder(out: Path, schema: str) -> Path:
+    """A folder whose finished parts stay when the work is interrupted: new, or begun earlier under the same schema.
+
+    Raises :class:`InputError` where `out` holds anything else or cannot be written.
+    """
+    if out.exists() and (not out.is_dir() or (any(out.iterdir()) and _schema(out) != schema)):
+        raise InputError(f"--out {out}: holds something else: name a new folder, or the one this work was begun in")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        if _schema(out) != schema:
+            (out / MANIFEST).write_text(json.dumps({"schema": schema, "status": "unfinished"}), encoding="utf-8")
+        elif not os.access(out, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    except OSError as error:
+        raise InputError(f"--out {out}: cannot be written ({error.strerror}): name a folder you may write to") from None
+    return out
+
+
 def check_space(out: Path, draws: int) -> None:
     """Refuse to begin a run whose draws (all chains') would not fit on the disk. Raises :class:`InputError`."""
     needed, free = draws * BYTES_PER_DRAW, shutil.disk_usage(out.parent).free
@@ -128,10 +147,14 @@ def load_run(folder: Path) -> tuple[DataTree, PriorSet, dict[str, Any]]:
 
 
 def _is_run(folder: Path) -> bool:
+    return _schema(folder) == SCHEMA
+
+
+def _schema(folder: Path) -> str | None:
     try:
-        return bool(json.loads((folder / MANIFEST).read_text(encoding="utf-8")).get("schema") == SCHEMA)
-    except (OSError, ValueError, AttributeError):
-        return False
+        return str(json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["schema"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 @contextmanager

@@ -23,7 +23,7 @@ from postcgrp.priors import InputError, PriorSet, load_ledger
 from postcgrp.priors.ledger import ASSUMPTIONS, REPORT
 from postcgrp.reports.cli import main
 from postcgrp.reports.figures import FIGURES
-from postcgrp.reports.forecast import _graph
+from postcgrp.reports.forecast import graph
 from postcgrp.reports.page import environment
 from postcgrp.reports.store import load_run, run_folder
 from postcgrp.reports.summary import COLUMNS, describe, exceedance, headline, report_point, summary
@@ -171,8 +171,8 @@ def test_a_failure_while_writing_leaves_the_old_run(folder: Path, tmp_path: Path
 def test_stored_programs_are_named_by_what_the_evidence_observes(pset: PriorSet) -> None:
     """The same row on another year is another graph; another value is not."""
     first, *others = pset.evidence
-    assert _graph(pset.with_evidence([replace(first, value=2 * first.value), *others])) == _graph(pset)
-    assert _graph(pset.with_evidence([replace(first, year=2031), *others])) != _graph(pset)
+    assert graph(pset.with_evidence([replace(first, value=2 * first.value), *others])) == graph(pset)
+    assert graph(pset.with_evidence([replace(first, year=2031), *others])) != graph(pset)
 
 
 def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +12,16 @@ import numpy as np
 import pymc as pm
 import pytest
 import xarray as xr
-from arviz_stats import ess
+from arviz_stats import ess, rhat
 from xarray import DataTree
 
 from postcgrp.inference import Check, Sampling, gate, passed, sample
-from postcgrp.inference.gate import parameters
+from postcgrp.inference.diagnostics import Diagnostics
+from postcgrp.inference.gate import gate_arrays, parameters
 from postcgrp.priors import InputError
 
 TOTAL_SETTINGS = (
+    ("hmc", "parallel"),
     ("numpyro", "parallel"),
     ("numpyro", "vectorized"),
     ("blackjax", "parallel"),
@@ -172,18 +174,50 @@ def test_gate_rejects_draws_that_pass_comparisons(fault: str) -> None:
     assert failing(checks) == {"finite" if fault == "nan" else "moving"}
 
 
-@pytest.mark.parametrize("statistic", ["rhat", "ess"])
-def test_gate_rejects_a_statistic_without_a_value(statistic: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("statistic", ["rhat", "ess_bulk", "ess_tail"])
+@pytest.mark.parametrize("place", [0, 1])
+def test_gate_rejects_a_statistic_without_a_value(statistic: str, place: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Wherever it stands: NaN loses every comparison, in a search for the worst too."""
     values = np.random.default_rng(0).normal(size=(4, 1000))
     run = draws(values)
     posterior = run.children["posterior"].to_dataset().assign(y=(("chain", "draw"), values[::-1].copy()))
     run = DataTree.from_dict({"posterior": posterior, "sample_stats": run.children["sample_stats"].to_dataset()})
     module = sys.modules["postcgrp.inference.gate"]
-    known = getattr(module, statistic)
+    known: Callable[[np.ndarray], Diagnostics] = module.diagnostics
     assert passed(gate(run, ["x", "y"]))
-    monkeypatch.setattr(module, statistic, lambda data, **options: known(data, **options).assign(y=np.nan))
-    assert failing(gate(run, ["x", "y"])) >= {"rhat" if statistic == "rhat" else "ess_bulk"}
+
+    def without(data: np.ndarray) -> Diagnostics:
+        figures = known(data)
+        return figures._replace(**{statistic: np.where(np.arange(2) == place, np.nan, getattr(figures, statistic))})
+
+    monkeypatch.setattr(module, "diagnostics", without)
+    failed = [check for check in gate(run, ["x", "y"]) if not check.passed]
+    assert [(check.check, check.where) for check in failed] == [(statistic, "xy"[place])]
+
+
+def test_gate_of_arrays_is_the_gate_of_a_run() -> None:
+    good = np.random.default_rng(0).normal(size=(4, 1000))
+    fine, flags = np.zeros((2, *good.shape), bool)
+    assert gate_arrays({"x": good}, fine, ["x"]) == gate(draws(good), ["x"])
+    flags[2, :3] = True
+    apart = np.stack((good, good + np.arange(4)[:, None]), axis=-1)
+    checks = gate_arrays({"z": good, "x": good, "y": apart}, flags, ["x"], ["y", "z"])
+    assert all(type(check.passed) is bool for check in checks)  # JSON takes no other
+    failed = {check.check: check.where for check in checks if not check.passed}
+    assert failed == {"divergences": "chain 2", "rhat": "y", "ess_bulk": "y", "ess_tail": "y"}
+
+
+def test_gate_judges_the_figures_of_arviz() -> None:
+    values = np.random.default_rng(0).normal(size=(4, 1000)).cumsum(axis=1)
+    run = draws(values)
+    posterior = run.children["posterior"].to_dataset()
+    figures = {check.check: check.figure for check in gate(run, ["x"])}
+    for name, known in {
+        "rhat": rhat(posterior),
+        "ess_bulk": ess(posterior, method="bulk"),
+        "ess_tail": ess(posterior, method="tail", prob=(0.05, 0.95)),
+    }.items():
+        assert figures[name] == pytest.approx(float(known["x"]), rel=1e-9), name
 
 
 def test_gate_rejects_a_single_chain() -> None:

@@ -1,0 +1,361 @@
+"""Many posteriors of one compiled model: other data or hyperparameters, each with its own adaptation and gate.
+
+A :class:`Batch` is data, programs included, and a unit of work is a function of a batch and a few posteriors' data: it
+can run in a thread here or on another machine, as often as need be, with the same result.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from functools import cache, partial
+from pathlib import Path
+from typing import Any, NamedTuple
+from zipfile import BadZipFile
+
+import jax
+import numpy as np
+import pymc as pm
+from jax import export
+from numpy.typing import NDArray
+
+from postcgrp.inference.density import Flat, density, derived, layout
+from postcgrp.inference.evaluate import BATCH, evaluate
+from postcgrp.inference.forward import draw_prior
+from postcgrp.inference.gate import Check, gate_arrays, passed
+from postcgrp.inference.hmc import FIRST_STEP, controls
+from postcgrp.inference.jaxify import Arrays, model_data
+from postcgrp.inference.kernels import CHUNK, flattened
+from postcgrp.inference.programs import Programs, compiled
+from postcgrp.inference.sample import Sampling, spread
+from postcgrp.priors import InputError
+
+LANES = 8  # posteriors that advance together: more would not make a gradient cheaper, fewer would
+Progress = Callable[[str, int, int], None]
+
+
+class Effort(NamedTuple):
+    """How a try differs from the settings: tuning and draws times `longer`, smaller steps, at least this acceptance."""
+
+    longer: int
+    step_size: float
+    target_accept: float
+
+
+EFFORTS = (Effort(1, 1.0, 0.0), Effort(4, 0.6, 0.95))  # the second is for a posterior that missed the gate
+
+
+@dataclass(frozen=True)
+class Batch:
+    """A model compiled for many posteriors, as plain data.
+
+    `programs`: StableHLO by name, and `digest`, a hash of what they were made from. `data`: the values of the model's
+    own `pm.Data`. `centre`, `scale` [size]: where chains start, and the first metric. `free`: names of the free
+    variables. `thin`: every how many draws one is kept. `step_size`: that of the model's own posterior, by which
+    trajectories are measured in leapfrogs.
+    """
+
+    programs: dict[str, bytes]
+    digest: str
+    flat: Flat
+    data: Arrays
+    centre: NDArray[np.float64]
+    scale: NDArray[np.float64]
+    free: tuple[str, ...]
+    settings: Sampling
+    lanes: int
+    thin: int
+    step_size: float = FIRST_STEP
+
+    def posterior(self, data: Mapping[str, Any]) -> Posterior:
+        """The posterior under other values of some of the model's data.
+
+        Raises :class:`InputError` for a name that the model does not have or a value of another shape.
+        """
+        whole = dict(self.data)
+        for name, value in data.items():
+            if name not in whole:
+                raise InputError(f"{name!r} is no data of the model: use one of {', '.join(whole)}")
+            given = np.asarray(value, dtype=whole[name].dtype)
+            if given.shape != whole[name].shape:
+                raise InputError(f"{name!r} has shape {given.shape}: the model needs {whole[name].shape}")
+            whole[name] = given
+        about = repr((self.digest, self.settings, self.lanes, self.thin, self.step_size)).encode()
+        arrays = {"centre": self.centre, "scale": self.scale, **whole}
+        content = b"".join(name.encode() + value.tobytes() for name, value in arrays.items())
+        return Posterior(whole, hashlib.sha256(about + content).hexdigest()[:32])
+
+
+@dataclass(frozen=True)
+class Posterior:
+    """The data that make one posterior of a batch, and the hash of all that its draws follow from."""
+
+    data: Arrays
+    key: str
+
+
+@dataclass(frozen=True)
+class Fit:
+    """One posterior's draws of what was kept [chain, draw, ...], the gate's verdicts, and the effort it took."""
+
+    key: str
+    draws: Arrays
+    checks: tuple[Check, ...]
+    effort: int
+
+    @property
+    def passed(self) -> bool:
+        """Whether every criterion of the gate is met."""
+        return passed(self.checks)
+
+
+def prepare(
+    model: pm.Model,
+    settings: Sampling | None = None,
+    *,
+    keep: Sequence[str] = (),
+    thin: int = 1,
+    lanes: int = LANES,
+    key: str | None = None,
+) -> Batch:
+    """Compile a model once, for any number of posteriors that differ in the values of its `pm.Data`.
+
+    Parameters: `keep`, names of Deterministics whose draws are wanted beside the free variables and the log likelihoods
+    of the observed ones; `thin`, every how many draws one is kept (the gate sees all); `key`, see :class:`Programs`.
+    """
+    settings = replace(settings or Sampling(), sampler="hmc")
+    seed = int(np.random.SeedSequence(settings.seed).generate_state(1)[0])
+    prior = draw_prior(model, settings.prior_draws, seed)
+    example = {name: draws[0] for name, draws in prior.items()}
+    flat, data = layout(model, example), model_data(model)
+    centre, scale = spread(flat.join(prior))
+    lane_data = _stacked([data] * lanes)
+    begin = (*_begin([""] * lanes, settings, centre, scale), scale, lane_data)
+    points = flat.split(np.zeros((BATCH, flat.size)))
+
+    @cache
+    def kernel() -> tuple[Any, Any]:
+        start, advance = flattened(settings.kernel(density(model, example).logp))
+        shared = (None,) * len(_controls(settings, 0, 1, FIRST_STEP))
+        return jax.vmap(start, in_axes=(0, 0, None, 0)), jax.vmap(advance, in_axes=(0, 0, *shared))
+
+    def traced_advance() -> tuple[Any, tuple[Any, ...]]:
+        start, advance = kernel()
+        return advance, (jax.eval_shape(start, *begin), lane_data, *_controls(settings, 0, 1, FIRST_STEP))
+
+    stored = Programs(None if key is None else f"{key} {lanes} {sorted(keep)} {settings.program}")
+    programs = {
+        "start": stored.exported("start", lambda: (kernel()[0], begin)),
+        "advance": stored.exported("advance", traced_advance),
+        "derive": stored.exported(
+            "derive",
+            lambda: (jax.vmap(derived(model, example, keep, log_prior=False), in_axes=(0, None)), (points, data)),
+        ),
+    }
+    free = tuple(rv.name for rv in model.free_RVs)
+    content = {name: bytes(program.serialize()) for name, program in programs.items()}
+    digest = stored.digest or hashlib.sha256(b"".join(content.values())).hexdigest()
+    batch = Batch(content, digest, flat, data, centre, scale, free, settings, lanes, thin)
+    return replace(batch, step_size=_pilot(batch))
+
+
+def fit_many(
+    batch: Batch,
+    posteriors: Sequence[Mapping[str, Any]],
+    *,
+    folder: Path | None = None,
+    scheduler: str | None = None,
+    progress: Progress | None = None,
+) -> Iterator[tuple[int, Fit]]:
+    """Fit every posterior; yields its place in `posteriors` and its fit, as they are finished.
+
+    A posterior that misses the gate is run again with more effort; if it still misses, its fit says so. Parameters:
+    `posteriors`, for each the data that differ from the model's own; `folder`, where finished fits are kept, and found
+    by a later call with the same inputs; `scheduler`, the address of a Dask scheduler, else threads of this process.
+    """
+    places: dict[str, list[int]] = {}
+    todo: dict[str, Posterior] = {}
+    for place, data in enumerate(posteriors):
+        posterior = batch.posterior(data)
+        places.setdefault(posterior.key, []).append(place)
+        todo[posterior.key] = posterior
+    done = 0
+    for fit in _fits(batch, todo, folder, scheduler):
+        done += len(places[fit.key])
+        if progress is not None:
+            progress("fitting", done, len(posteriors))
+        yield from ((place, fit) for place in places[fit.key])
+
+
+def _fits(batch: Batch, todo: dict[str, Posterior], folder: Path | None, scheduler: str | None) -> Iterator[Fit]:
+    """The final fit of every posterior: those found in `folder` first, then those of the first try, then the rest."""
+    for key in list(todo):
+        if folder is not None and (found := load_fit(folder / f"{key}.npz")) is not None:
+            del todo[key]
+            yield found
+    for effort in range(1, len(EFFORTS) + 1):
+        waiting = list(todo.values())
+        units = [waiting[i : i + batch.lanes] for i in range(0, len(waiting), batch.lanes)]
+        if not units:
+            return
+        with _workers(scheduler) as (executor, unit):
+            for future in as_completed([executor.submit(unit, batch, one, effort) for one in units]):
+                for fit in future.result():
+                    if fit.passed or effort == len(EFFORTS):
+                        del todo[fit.key]
+                        if folder is not None:
+                            save_fit(fit, folder)
+                        yield fit
+
+
+def fit_unit(
+    batch: Batch, posteriors: Sequence[Posterior], effort: int = 1, stopped: Callable[[], bool] = lambda: False
+) -> list[Fit]:
+    """Fit up to `batch.lanes` posteriors together: the unit of work, whose result follows from its arguments alone."""
+    how, settings = EFFORTS[effort - 1], batch.settings
+    settings = replace(
+        settings,
+        tune=settings.tune * how.longer,
+        draws=settings.draws * how.longer,
+        target_accept=max(settings.target_accept, how.target_accept),
+    )
+    padded = [posteriors[min(lane, len(posteriors) - 1)] for lane in range(batch.lanes)]
+    seeds, data = [f"{p.key} {effort}" for p in padded], _stacked([p.data for p in padded])
+    x, diverging, _ = _run(batch, seeds, data, settings, batch.step_size * how.step_size, stopped)
+    fits = []
+    for lane, posterior in enumerate(posteriors):
+        points = batch.flat.split(x[lane].reshape(-1, batch.flat.size))
+        draws = evaluate_at(batch, points, posterior.data, (settings.chains, settings.draws))
+        checks = gate_arrays(draws, diverging[lane], batch.free, [n for n in draws if n not in batch.free])
+        kept = {name: values[:, :: batch.thin * how.longer] for name, values in draws.items()}
+        fits.append(Fit(posterior.key, kept, checks, effort))
+    return fits
+
+
+def evaluate_at(batch: Batch, points: Mapping[str, Any], data: Arrays, shape: tuple[int, int] | None = None) -> Arrays:
+    """What a fit keeps [chain, draw, ...], at given points by value variable [chain * draw, ...].
+
+    `shape` is (chain, draw), one chain by default. A log likelihood stands under `log_likelihood/` and its name.
+    """
+    shape = shape or (1, len(next(iter(points.values()))))
+    groups = evaluate(_compiled(batch)["derive"], points, data, shape)
+    return {**groups["posterior"], **{f"log_likelihood/{name}": v for name, v in groups["log_likelihood"].items()}}
+
+
+def save_fit(fit: Fit, folder: Path) -> None:
+    """Write a fit to `folder`, whole or not at all."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{fit.key}.npz"
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    about = json.dumps({"key": fit.key, "effort": fit.effort, "checks": [asdict(check) for check in fit.checks]})
+    try:
+        with beside.open("wb") as file:
+            np.savez(file, about=np.array(about), **fit.draws)
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def load_fit(path: Path) -> Fit | None:
+    """A fit that :func:`save_fit` wrote; None if there is none or it is damaged."""
+    try:
+        with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
+            about = json.loads(str(file["about"]))
+            draws = {name: file[name] for name in file.files if name != "about"}
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile):
+        return None
+    return Fit(about["key"], draws, tuple(Check(**check) for check in about["checks"]), about["effort"])
+
+
+@contextmanager
+def _workers(scheduler: str | None) -> Iterator[tuple[Executor, Callable[..., list[Fit]]]]:
+    """Somewhere to run units, and the function to run there; what has not begun is dropped on the way out."""
+    if scheduler is not None:
+        from postcgrp.inference.cluster import cluster
+
+        with cluster(scheduler) as executor:
+            yield executor, fit_unit
+        return
+    stop = threading.Event()
+    # Threads, not processes: programs run outside of Python's lock, and a process each would compile its own.
+    executor = ThreadPoolExecutor(os.cpu_count() or 1)
+    try:
+        yield executor, partial(fit_unit, stopped=stop.is_set)
+    finally:
+        stop.set()
+        executor.shutdown(cancel_futures=True)
+
+
+_COMPILED: dict[str, dict[str, Any]] = {}
+_COMPILING = threading.Lock()
+
+
+def _compiled(batch: Batch) -> dict[str, Any]:
+    """The batch's programs, compiled once in each process."""
+    with _COMPILING:
+        if (name := batch.digest) not in _COMPILED:
+            with ThreadPoolExecutor() as pool:
+                loaded = {key: export.deserialize(bytearray(content)) for key, content in batch.programs.items()}
+                _COMPILED[name] = dict(zip(loaded, pool.map(compiled, loaded.values()), strict=True))
+        return _COMPILED[name]
+
+
+def _pilot(batch: Batch) -> float:
+    """The step size that tuning ends with on the model's own data: a scale for the length of trajectories."""
+    seeds = [f"pilot {lane}" for lane in range(batch.lanes)]
+    settings = replace(batch.settings, draws=4)
+    _, _, sizes = _run(batch, seeds, _stacked([batch.data] * batch.lanes), settings, batch.step_size)
+    return float(np.median(sizes))
+
+
+def _run(
+    batch: Batch,
+    seeds: Sequence[str],
+    data: Arrays,
+    settings: Sampling,
+    step_size: float,
+    stopped: Callable[[], bool] = lambda: False,
+) -> tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.float64]]:
+    """Positions [lane, chain, draw, size], divergences [lane, chain, draw] and step sizes [lane] of one run."""
+    programs = _compiled(batch)
+    state = programs["start"](*_begin(seeds, settings, batch.centre, batch.scale), batch.scale, data)
+    kept, total = [], settings.tune + settings.draws
+    for since, until in ((0, settings.tune), (settings.tune, total)):
+        for begun in range(since, until, CHUNK):
+            if stopped():
+                raise KeyboardInterrupt
+            steps = min(CHUNK, until - begun)
+            now = _controls(settings, begun, steps, step_size)
+            state, x, stats = jax.block_until_ready(programs["advance"](state, data, *now))
+            if since:
+                kept.append((np.asarray(x)[:, :steps], np.asarray(stats[0])[:, :steps]))
+    x, diverging = (np.swapaxes(np.concatenate(parts, axis=1), 1, 2) for parts in zip(*kept, strict=True))
+    return x, diverging, np.asarray(stats[-1])[:, steps - 1, 0]
+
+
+def _begin(
+    seeds: Sequence[str], settings: Sampling, centre: NDArray[np.float64], scale: NDArray[np.float64]
+) -> tuple[Any, NDArray[np.float64]]:
+    """Keys [lane] and starting points [lane, chain, size] that follow from each lane's own seed and the settings'."""
+    keys, points = [], []
+    for seed in seeds:
+        digest = hashlib.sha256(f"{settings.seed} {seed}".encode()).digest()
+        number = int.from_bytes(digest[:7])
+        keys.append(jax.random.key_data(jax.random.key(number)))
+        scatter = np.random.default_rng(number).uniform(-1, 1, (settings.chains, centre.size))
+        points.append(centre + scale * scatter)
+    return np.stack(keys), np.stack(points)
+
+
+def _controls(settings: Sampling, begun: int, steps: int, step_size: float) -> tuple[Any, ...]:
+    return np.int64(steps), *controls(begun, steps, settings.tune, settings.target_accept, step_size)
+
+
+def _stacked(data: Sequence[Arrays]) -> Arrays:
+    return {name: np.stack([one[name] for one in data]) for name in data[0]}

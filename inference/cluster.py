@@ -1,0 +1,37 @@
+"""Units of work on a Dask cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import Executor
+from contextlib import contextmanager
+
+from postcgrp.priors import InputError
+
+RETRIES = 3  # of a unit whose worker was lost or failed; units are idempotent
+SECONDS = 10
+
+
+@contextmanager
+def cluster(address: str) -> Iterator[Executor]:
+    """An executor on the workers of the scheduler at `address`; what has not begun is dropped on the way out.
+
+    Workers need this package in the same version, and nothing else: a unit carries its programs and data. A worker's
+    programs are executed as they are, so use only a cluster that none but you can reach. Raises :class:`InputError`
+    where Dask is not installed or no scheduler answers.
+    """
+    try:
+        from distributed import Client
+    except ImportError:
+        raise InputError("--scheduler: needs Dask: pip install 'postcgrp[cluster]'") from None
+    try:
+        client = Client(address, timeout=SECONDS)
+    except (OSError, ValueError) as error:
+        raise InputError(f"--scheduler {address}: no scheduler answers ({error}): start one or leave it out") from None
+    with client:
+        # Pure: a task's key is the hash of its arguments.
+        executor = client.get_executor(retries=RETRIES, pure=True)
+        try:
+            yield executor
+        finally:
+            executor.shutdown(wait=False)

@@ -1,0 +1,128 @@
+"""Jittered Hamiltonian Monte Carlo: all chains of one posterior as one program, which vectorises over posteriors.
+
+The transition and the dual averaging are BlackJAX's. Trajectory lengths are decided outside of the program, the same
+for all its lanes: lanes of NUTS wait for the longest tree among them, these never wait. The chains of a posterior share
+its step size and diagonal metric, learned from all of them (docs/performance.md has the measured reason).
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from functools import cache
+from typing import Any, NamedTuple
+
+import blackjax
+import jax
+import jax.numpy as jnp
+import numpy as np
+from blackjax.adaptation.mass_matrix import welford_algorithm
+from blackjax.adaptation.window_adaptation import build_schedule
+from blackjax.optimizers.dual_averaging import dual_averaging
+from numpy.typing import NDArray
+from scipy.stats.qmc import Halton
+
+from postcgrp.inference.jaxify import Arrays
+from postcgrp.inference.kernels import CHUNK, MAX_TREE_DEPTH, Kernel, Potential
+
+TRAJECTORY = 2.0  # mean length of a trajectory, in posterior sds: a little over a normal's quarter turn
+JITTER = 0.5  # lengths spread evenly by this fraction, so that no direction comes back to where it was
+FIRST_STEP = 0.3
+PSEUDO_DRAWS = 5  # weight of the metric before a window against the window's draws, as in Stan
+WINDOWS = {"initial_buffer_size": 50, "first_window_size": 25, "final_buffer_size": 50}
+
+
+class Phase(IntEnum):
+    """What a transition adapts."""
+
+    NOTHING = 0
+    STEP = 1
+    STEP_AND_WINDOW = 2
+    END_OF_WINDOW = 3
+    END_OF_TUNING = 4
+
+
+class _State(NamedTuple):
+    """The chains of one posterior (leaves [chain, ...]) and what they share."""
+
+    key: Any
+    chains: Any
+    averaging: Any
+    step_size: Any
+    metric: Any
+    window: Any
+
+
+def jittered_hmc(logp: Potential, chains: int) -> Kernel:
+    """A kernel of `chains` chains with three controls a step: leapfrogs, the :class:`Phase`, the acceptance aimed at.
+
+    Positions are [chain, size], statistics [chain]. Windows grow as in Stan; a window's variance is pooled over chains.
+    Source: Hoffman, Radul & Sountsov 2021 (ChEES), for jittered lengths shared by all lanes.
+    """
+    transition = blackjax.hmc.build_kernel()
+    averaging, update, averaged = dual_averaging()
+    window, add, _ = welford_algorithm(is_diagonal_matrix=True)
+
+    def start(key: Any, x: Any, scale: Any, data: Arrays) -> _State:
+        states = jax.vmap(lambda z: blackjax.hmc.init(z, lambda v: logp(v, data)))(x)
+        state = _State(key, states, averaging(FIRST_STEP), FIRST_STEP, scale**2, window(x.shape[-1]))
+        return _State(*jax.tree.map(jnp.array, state))
+
+    def step(state: _State, data: Arrays, leapfrogs: Any, phase: Any, target: Any) -> tuple[_State, Any, Any]:
+        key, now = jax.random.split(state.key)
+
+        def move(key: Any, chain: Any) -> Any:
+            return transition(key, chain, lambda v: logp(v, data), state.step_size, state.metric, leapfrogs)
+
+        new, info = jax.vmap(move)(jax.random.split(now, chains), state.chains)
+        accept = jnp.nan_to_num(info.acceptance_rate)
+        size, length = (jnp.broadcast_to(one, (chains,)) for one in (state.step_size, leapfrogs))
+        stats = (info.is_divergent, length, accept, info.energy, new.logdensity, size)
+
+        def adapt_step(s: _State) -> _State:
+            after = update(s.averaging, target - accept.mean())
+            return s._replace(averaging=after, step_size=jnp.exp(after.log_x))
+
+        def adapt_both(s: _State) -> _State:
+            filled = s.window
+            for c in range(chains):
+                filled = add(filled, new.position[c])
+            return adapt_step(s)._replace(window=filled)
+
+        def end_window(s: _State) -> _State:
+            s = adapt_both(s)
+            seen = s.window
+            metric = (seen.m2 + PSEUDO_DRAWS * s.metric) / (seen.sample_size - 1 + PSEUDO_DRAWS)
+            after = averaged(s.averaging)
+            return s._replace(
+                metric=metric, averaging=averaging(after), step_size=after, window=window(metric.shape[-1])
+            )
+
+        def end_tuning(s: _State) -> _State:
+            s = adapt_step(s)
+            return s._replace(step_size=averaged(s.averaging))
+
+        state = state._replace(key=key, chains=new)
+        by_phase = [lambda s: s, adapt_step, adapt_both, end_window, end_tuning]
+        return jax.lax.switch(phase, by_phase, state), new.position, stats
+
+    return Kernel(start, step)
+
+
+@cache
+def phases(tune: int) -> NDArray[np.int64]:
+    """The :class:`Phase` of each tuning transition."""
+    slow, ends = np.asarray(build_schedule(tune, **WINDOWS)).T
+    schedule = np.select([ends == 1, slow == 1], [Phase.END_OF_WINDOW, Phase.STEP_AND_WINDOW], Phase.STEP)
+    schedule[-1] = Phase.END_OF_TUNING
+    return schedule
+
+
+def controls(begun: int, steps: int, tune: int, target_accept: float, step_size: float) -> tuple[NDArray[Any], ...]:
+    """The controls of the `steps` transitions after `begun` [CHUNK], for trajectories at a step size."""
+    turns = Halton(1, scramble=False).fast_forward(begun).random(CHUNK)[:, 0]
+    lengths = TRAJECTORY * (1 - JITTER + 2 * JITTER * turns)
+    leapfrogs = np.clip(np.rint(lengths / step_size), 1, 2**MAX_TREE_DEPTH).astype(np.int64)
+    stage = np.full(CHUNK, Phase.NOTHING)
+    tuning = phases(tune)[begun : begun + steps]
+    stage[: tuning.size] = tuning
+    return leapfrogs, stage, np.full(CHUNK, target_accept)

@@ -1,0 +1,71 @@
+"""The same units on a real Dask cluster of two worker processes, one of which is killed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pymc as pm
+import pytest
+from distributed import Client, LocalCluster
+
+from postcgrp.inference import Sampling
+from postcgrp.inference.batch import Batch, Fit, fit_many, load_fit, prepare
+from postcgrp.priors import InputError
+
+pytestmark = pytest.mark.filterwarnings("default")  # a killed worker leaves sockets and processes behind
+POSTERIORS = 12
+
+
+@pytest.fixture(scope="module")
+def batch() -> Batch:
+    with pm.Model() as model:
+        y = pm.Data("y_value", np.zeros(5))
+        pm.Normal("y", pm.Normal("mu", 0, 2), 1, observed=y)
+    return prepare(model, Sampling(tune=200, draws=1000, prior_draws=500), lanes=2)
+
+
+@pytest.fixture
+def cluster() -> Iterator[LocalCluster]:
+    """Two workers with one thread each; spawned, since JAX has started here and must not be forked."""
+    with (
+        warnings.catch_warnings(action="ignore"),
+        LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None) as running,
+    ):
+        yield running
+
+
+def worker_pids(address: str) -> list[int]:
+    with Client(address) as client:
+        return list(client.run(os.getpid).values())
+
+
+def test_a_killed_worker_costs_nothing_but_time(batch: Batch, cluster: LocalCluster, tmp_path: Path) -> None:
+    address = cluster.scheduler_address
+    before = worker_pids(address)
+    assert len(before) == 2
+    data = [{"y_value": np.full(5, k / 4)} for k in range(POSTERIORS)]
+    fits, victim = dict[int, Fit](), before[0]
+    for place, fit in fit_many(batch, data, folder=tmp_path, scheduler=address):
+        if not fits:
+            os.kill(victim, signal.SIGKILL)
+        fits[place] = fit
+    assert sorted(fits) == list(range(POSTERIORS))
+    assert victim not in worker_pids(address)
+    here = dict(fit_many(batch, data))
+    for place, fit in fits.items():
+        assert fit.key == here[place].key
+        assert np.allclose(fit.draws["mu"][:, :5], here[place].draws["mu"][:, :5])
+        assert load_fit(tmp_path / f"{fit.key}.npz") is not None
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("postcgrp.inference.batch.fit_unit", None)  # nothing is left to run, here or there
+        assert len(dict(fit_many(batch, data, folder=tmp_path, scheduler=address))) == POSTERIORS
+
+
+def test_no_scheduler_is_one_message(batch: Batch) -> None:
+    with pytest.raises(InputError, match=r"--scheduler tcp://127\.0\.0\.1:9: no scheduler answers"):
+        list(fit_many(batch, [{}], scheduler="tcp://127.0.0.1:9"))
