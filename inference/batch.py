@@ -11,7 +11,7 @@ import json
 import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, Executor, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import cache, partial
@@ -48,7 +48,7 @@ class Effort(NamedTuple):
     target_accept: float
 
 
-EFFORTS = (Effort(1, 1.0, 0.0), Effort(4, 0.6, 0.95))  # the second is for a posterior that missed the gate
+EFFORTS = (Effort(1, 1.0, 0.0), Effort(2, 0.7, 0.9))  # the second is for a posterior that missed the gate
 
 
 @dataclass(frozen=True)
@@ -172,12 +172,14 @@ def fit_many(
     folder: Path | None = None,
     scheduler: str | None = None,
     progress: Progress | None = None,
+    tries: int = len(EFFORTS),
 ) -> Iterator[tuple[int, Fit]]:
     """Fit every posterior; yields its place in `posteriors` and its fit, as they are finished.
 
     A posterior that misses the gate is run again with more effort; if it still misses, its fit says so. Parameters:
     `posteriors`, for each the data that differ from the model's own; `folder`, where finished fits are kept, and found
-    by a later call with the same inputs; `scheduler`, the address of a Dask scheduler, else threads of this process.
+    by a later call with the same inputs; `scheduler`, the address of a Dask scheduler, else threads of this process;
+    `tries`, 1 for no second try.
     """
     places: dict[str, list[int]] = {}
     todo: dict[str, Posterior] = {}
@@ -186,32 +188,39 @@ def fit_many(
         places.setdefault(posterior.key, []).append(place)
         todo[posterior.key] = posterior
     done = 0
-    for fit in _fits(batch, todo, folder, scheduler):
+    for fit in _fits(batch, todo, folder, scheduler, tries):
         done += len(places[fit.key])
         if progress is not None:
             progress("fitting", done, len(posteriors))
         yield from ((place, fit) for place in places[fit.key])
 
 
-def _fits(batch: Batch, todo: dict[str, Posterior], folder: Path | None, scheduler: str | None) -> Iterator[Fit]:
-    """The final fit of every posterior: those found in `folder` first, then those of the first try, then the rest."""
+def _fits(
+    batch: Batch, todo: dict[str, Posterior], folder: Path | None, scheduler: str | None, tries: int
+) -> Iterator[Fit]:
+    """The final fit of every posterior: those found in `folder` first, then each as it passes or has had its tries."""
     for key in list(todo):
         if folder is not None and (found := load_fit(folder / f"{key}.npz")) is not None:
             del todo[key]
             yield found
-    for effort in range(1, len(EFFORTS) + 1):
-        waiting = list(todo.values())
-        units = [waiting[i : i + batch.lanes] for i in range(0, len(waiting), batch.lanes)]
-        if not units:
-            return
-        with _workers(scheduler) as (executor, unit):
-            for future in as_completed([executor.submit(unit, batch, one, effort) for one in units]):
+    waiting = list(todo.values())
+    units = [waiting[i : i + batch.lanes] for i in range(0, len(waiting), batch.lanes)]
+    if not units:
+        return
+    with _workers(scheduler) as (executor, unit):
+        running = {executor.submit(unit, batch, one, 1): 1 for one in units}
+        while running:
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                effort, again = running.pop(future), []
                 for fit in future.result():
-                    if fit.passed or effort == len(EFFORTS):
-                        del todo[fit.key]
+                    if fit.passed or effort == tries:
                         if folder is not None:
                             save_fit(fit, folder)
                         yield fit
+                    else:
+                        again.append(todo[fit.key])
+                if again:
+                    running[executor.submit(unit, batch, again, effort + 1)] = effort + 1
 
 
 def fit_unit(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -28,11 +29,11 @@ class Flat:
     @property
     def size(self) -> int:
         """Number of free parameters."""
-        return sum(int(np.prod(shape)) for shape in self.shapes.values())
+        return sum(math.prod(shape) for shape in self.shapes.values())
 
     def split(self, vector: Any) -> Arrays:
         """Variables by name from a vector [..., size]."""
-        sizes = [int(np.prod(shape)) for shape in self.shapes.values()]
+        sizes = [math.prod(shape) for shape in self.shapes.values()]
         parts: Sequence[Any]
         if isinstance(vector, np.ndarray):
             parts = np.split(vector, np.cumsum(sizes)[:-1], axis=-1)
@@ -43,7 +44,7 @@ class Flat:
     def join(self, point: Arrays) -> NDArray[np.float64]:
         """The vector [..., size] of variables by name, the inverse of :meth:`split`."""
         parts = [
-            np.reshape(point[n], (*np.shape(point[n])[: np.ndim(point[n]) - len(s)], -1))
+            np.reshape(point[n], (*np.shape(point[n])[: np.ndim(point[n]) - len(s)], math.prod(s)))
             for n, s in self.shapes.items()
         ]
         return np.concatenate(parts, axis=-1)

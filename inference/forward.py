@@ -49,11 +49,15 @@ def draw_prior(model: pm.Model, draws: int, seed: int) -> Draws:
     parts, tried, found = list[Draws](), 0, 0
     while found < draws:
         part = sampler({}, [seed, tried] if tried else seed, draws)
-        within = np.all([np.isfinite(v.reshape(draws, -1)).all(axis=1) for v in part.values()], axis=0)
+        within = np.ones(draws, bool)
+        for values in part.values():
+            within &= np.isfinite(values).all(axis=tuple(range(1, values.ndim)))
         parts.append({name: values[within] for name, values in part.items()})
-        tried, found = tried + draws, found + int(np.sum(within))
+        tried, found = tried + draws, found + int(within.sum())
         if tried > RAREST * (found + 10):
-            raise InputError(f"{found} of {tried} prior draws lie within the bounds of the variables' transforms")
+            raise InputError(
+                f"{found} of {tried} prior draws lie within the variables' transforms: choose priors that do"
+            )
     return {name: np.concatenate([part[name] for part in parts])[:draws] for name in outputs}
 
 
@@ -125,7 +129,8 @@ def _function(outputs: Mapping[str, Any], inputs: Sequence[Any], *, loop: bool =
             else:
                 results = compiled(*arrays)
         except NotImplementedError as error:  # of a flat prior, or of a CustomDist without `random`
-            raise InputError(str(error).partition("\n")[0]) from error
+            cause = str(error).partition("\n")[0].rstrip(". ")
+            raise InputError(f"{cause}: it has no forward draws; use a proper prior, or give `random`") from error
         return {name: np.asarray(result) for name, result in zip(outputs, results, strict=True)}
 
     return call

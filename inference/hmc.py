@@ -24,7 +24,7 @@ from scipy.stats.qmc import Halton
 from postcgrp.inference.jaxify import Arrays
 from postcgrp.inference.kernels import CHUNK, MAX_TREE_DEPTH, Kernel, Potential
 
-TRAJECTORY = 2.0  # mean length of a trajectory, in posterior sds: a little over a normal's quarter turn
+TRAJECTORY = 1.7  # mean length of a trajectory, in posterior sds: a little over a quarter turn of a normal
 JITTER = 0.5  # lengths spread evenly by this fraction, so that no direction comes back to where it was
 FIRST_STEP = 0.3
 PSEUDO_DRAWS = 5  # weight of the metric before a window against the window's draws, as in Stan

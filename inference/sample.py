@@ -38,10 +38,10 @@ class Sampling:
     """How to sample: numbers of draws, tuning draws and chains, the seed, and the sampler's settings."""
 
     draws: int = 1000
-    tune: int = 500
+    tune: int = 300
     chains: int = 4
     seed: int = 1
-    sampler: str = "numpyro"
+    sampler: str = "hmc"
     chain_method: str = "parallel"
     target_accept: float = 0.8
     prior_draws: int = 10_000  # a thousand would leave a prior mass of 90 % uncertain by a point

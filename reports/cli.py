@@ -28,7 +28,7 @@ SAMPLING = (
     ("draws", int, "draws of each chain"),
     ("tune", int, "tuning draws of each chain, discarded"),
     ("chains", int, "number of chains"),
-    ("sampler", str, "numpyro, blackjax or pymc"),
+    ("sampler", str, "hmc (jittered), numpyro or blackjax (NUTS), or pymc"),
     ("chain_method", str, "parallel or vectorized"),
     ("target_accept", float, "acceptance that the step size aims at"),
 )

@@ -144,10 +144,10 @@ def test_a_posterior_that_misses_the_gate_is_tried_harder_and_then_reported(
 
 
 def test_more_effort_can_pass(monkeypatch: pytest.MonkeyPatch) -> None:
-    short = prepare(build(), Sampling(tune=100, draws=100, prior_draws=200), lanes=2)
+    short = prepare(build(), Sampling(tune=100, draws=150, prior_draws=200), lanes=2)
     ((_, fit),) = fit_many(short, [{}])
     assert fit.effort == 2
-    assert fit.draws["mu"].shape == (4, 100)
+    assert fit.draws["mu"].shape == (4, 150)
     assert fit.checks[4].figure > 400
 
 
