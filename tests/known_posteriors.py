@@ -177,7 +177,7 @@ def interval_within_another() -> Exact:
 
 
 def order_statistics(n: int = 3) -> Exact:
-    """Exchangeable normals, ordered: Arnold, Balakrishnan & Nagaraja, A First Course in Order Statistics, 2.2.2."""
+    """Exchangeable normals, ordered: of the (k + 1)th, k lie below and n - 1 - k above."""
     pm.Normal("ordered", 0, 1, shape=n, transform=ordered, initval=np.linspace(-1, 1, n))
     nodes, weights = _rule(-10, 10, 400)
     below, above = stats.norm.cdf(nodes), stats.norm.sf(nodes)
@@ -265,7 +265,7 @@ def eight_schools() -> Exact:
 
 
 def centred_eight_schools() -> pm.Model:
-    """The same posterior, centred: a funnel that no gradient sampler explores."""
+    """The same posterior, centred: a funnel, whose neck a sampler at one step size does not enter."""
     with pm.Model() as model:
         centre, between = pm.Normal("centre_of_schools", 0, 5), pm.HalfCauchy("between", 5)
         pm.Normal("effects", pm.Normal("school", centre, between, shape=8), ERRORS, observed=EFFECTS)

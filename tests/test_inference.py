@@ -123,8 +123,8 @@ def test_stored_programs_give_the_same_draws_without_tracing(cache: Path, monkey
 def test_other_models_and_settings_have_other_programs(cache: Path) -> None:
     model, _ = conjugate()
     for key, tune in (("a", 50), ("b", 50), ("a", 60)):
-        sample(model, Sampling(draws=20, tune=tune), key=key)
-    sample(model, Sampling(draws=40, tune=50, seed=8), key="a")  # the length and the seed are arguments
+        sample(model, Sampling(draws=20, tune=tune, sampler="numpyro"), key=key)
+    sample(model, Sampling(draws=40, tune=50, seed=8, sampler="numpyro"), key="a")  # length and seed are arguments
     assert len(list(cache.iterdir())) == 3
 
 

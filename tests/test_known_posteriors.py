@@ -38,8 +38,8 @@ JAX_BACKENDS = (
 )
 BACKENDS = (*JAX_BACKENDS, ("pymc", "parallel"))
 QUICK = (interval_within_another, order_statistics)
-# Draws of a chain, where others than usual: those of a hundred dimensions take longer and mix as well.
-DRAWS = {"correlated_normal": 6000, "eight_schools": 20_000}
+# Draws of a chain: more where tails are heavy, fewer of a hundred dimensions, which take longest.
+DRAWS = {"correlated_normal": 6000, "eight_schools": 20_000, "transforms": 12_000}
 MIN_ESS = 4000.0
 MEAN_ERRORS = 4.0  # in Monte-Carlo standard errors
 SD_ERROR = 0.03
@@ -47,7 +47,7 @@ CHAIN_CORRELATION = 0.2  # several standard errors at the least ESS
 
 
 def check_moments(posterior: Dataset, exact: Exact) -> None:
-    """Means and sds are the exact ones, in a run long enough to tell: 3 % are 3 standard errors of every sd or more."""
+    """Means and sds are the exact ones, in a run long enough to tell: 3 % are at least 3.5 standard errors of an sd."""
     squares = Dataset({name: (posterior[name] - np.asarray(mean)) ** 2 for name, (mean, _) in exact.items()})
     sizes, square_sizes = ess(posterior[list(exact)], method="mean"), ess(squares, method="mean")
     for name, (mean, sd) in exact.items():
@@ -56,7 +56,7 @@ def check_moments(posterior: Dataset, exact: Exact) -> None:
         for cell in draws.reshape(*draws.shape[:2], -1).T:
             assert np.abs(np.corrcoef(cell.T) - np.eye(len(draws))).max() < CHAIN_CORRELATION, name
         mcse = square.std(axis=(0, 1)) / np.sqrt(square_sizes[name].values) / (2 * np.square(sd))
-        assert mcse.max() < SD_ERROR / 3, name
+        assert mcse.max() < SD_ERROR / 3.5, name
         assert (np.abs(draws.mean(axis=(0, 1)) - mean) < MEAN_ERRORS * sd / np.sqrt(size)).all(), name
         np.testing.assert_allclose(np.sqrt(square.mean(axis=(0, 1))), sd, rtol=SD_ERROR, err_msg=name)
 
@@ -72,7 +72,7 @@ def check_backend(blocks: Sequence[Block], backend: tuple[str, str], draws: int,
 
 @pytest.mark.parametrize("backend", BACKENDS, ids="-".join)
 def test_every_sampler_finds_a_known_posterior(backend: tuple[str, str]) -> None:
-    check_backend(QUICK, backend, 4000)
+    check_backend(QUICK, backend, 6000)
 
 
 @pytest.mark.slow
