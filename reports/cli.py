@@ -5,21 +5,15 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
-
-import pandas as pd
-from rich.console import Console
-from rich.markup import escape
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
 from postcgrp.priors import InputError, PriorSet, Settings, effective, load_ledger
 from postcgrp.priors.audit import audit
 from postcgrp.priors.audit import table as audit_table
 from postcgrp.priors.ledger import ASSUMPTIONS, REPORT
+from postcgrp.reports.terminal import progress_bar, save_csv, say, show
 
 DONE, BAD_INPUT, GATE_FAILED, INTERRUPTED = 0, 2, 3, 130
 DEFAULT_OUT = Path("runs/forecast")
@@ -120,16 +114,16 @@ def _prior_set(options: argparse.Namespace) -> PriorSet:
 
 def _audit(options: argparse.Namespace) -> int:
     findings = audit_table(audit(load_ledger(options.report, options.assumptions)))
-    _print(findings[["check", "status", "expected", "found", "treatment"]], "The report against itself")
-    _csv(findings, options.out)
+    show(findings[["check", "status", "expected", "found", "treatment"]], "The report against itself")
+    save_csv(findings, options.out)
     return DONE
 
 
 def _priors(options: argparse.Namespace) -> int:
     table = _prior_set(options).table()
     shown = table[["prior", "family", "mu", "sd", "q05", "median", "q95", "unit", "because"]]
-    _print(shown, f"Effective priors (coverage {options.coverage:g}, trust {options.trust})")
-    _csv(table, options.out)
+    show(shown, f"Effective priors (coverage {options.coverage:g}, trust {options.trust})")
+    save_csv(table, options.out)
     return DONE
 
 
@@ -145,7 +139,7 @@ def _forecast(options: argparse.Namespace) -> int:
 
     clock = Clock({"import": time.perf_counter() - start})
     sampling = {name: getattr(options, name) for name, *_ in SAMPLING if hasattr(options, name)}
-    with _progress("forecast") as progress:
+    with progress_bar("forecast") as progress:
         result = forecast(
             pset,
             out=options.out,
@@ -154,9 +148,9 @@ def _forecast(options: argparse.Namespace) -> int:
             clock=clock,
             **sampling,
         )
-    _print(result.headline, f"Total revenue, {pset.ledger.report.currency} million")
-    _print(result.gate, "The gate")
-    _say(f"{options.out / 'report.html'}: the page; summary.csv, posterior.nc and manifest.json lie beside it")
+    show(result.headline, f"Total revenue, {pset.ledger.report.currency} million")
+    show(result.gate, "The gate")
+    say(f"{options.out / 'report.html'}: the page; summary.csv, posterior.nc and manifest.json lie beside it")
     if not result.passed:
         print("postcgrp forecast: the gate failed; the run is marked so", file=sys.stderr)
         return GATE_FAILED
@@ -173,9 +167,9 @@ def _diagnose(options: argparse.Namespace) -> int:
 
     checks = judge(run)
     each = parameters(run)
-    _print(table(checks), "The gate")
-    _print(each.sort_values("ess_tail").head(15), "The 15 parameters with the fewest effective tail draws")
-    _csv(each, options.out)
+    show(table(checks), "The gate")
+    show(each.sort_values("ess_tail").head(15), "The 15 parameters with the fewest effective tail draws")
+    save_csv(each, options.out)
     return DONE if passed(checks) else GATE_FAILED
 
 
@@ -184,73 +178,19 @@ def _calibrate(options: argparse.Namespace) -> int:
     from postcgrp.inference.ranks import NOT_CALIBRATED
     from postcgrp.reports.calibrate import calibrate
 
-    with _progress("calibrate") as progress:
+    with progress_bar("calibrate") as progress:
         result = calibrate(
             pset,
             progress=progress,
             **{name: getattr(options, name) for name in CALIBRATION},
         )
-    _print(result.checks[["check", "where", "passed", "figure", "rule", "advice"]].head(12), "The checks, worst first")
+    show(result.checks[["check", "where", "passed", "figure", "rule", "advice"]].head(12), "The checks, worst first")
     held = result.coverage[result.coverage["quantity"].str.match(r"(revenue_total|adoption_mean)\[")]
-    _print(held, "How often 50 % and 90 % intervals held the truth")
+    show(held, "How often 50 % and 90 % intervals held the truth")
     if result.missed:
-        _say(f"{len(result.missed)} refits missed the gate twice and are left out: {result.missed}")
-    _say(f"{result.outcome}; {options.out / 'calibration.png'}: the figure; calibration.csv and pits.csv lie beside it")
+        say(f"{len(result.missed)} refits missed the gate twice and are left out: {result.missed}")
+    say(f"{result.outcome}; {options.out / 'calibration.png'}: the figure; calibration.csv and pits.csv lie beside it")
     return GATE_FAILED if result.outcome == NOT_CALIBRATED or result.missed else DONE
-
-
-def _csv(table: pd.DataFrame, out: Path | None) -> None:
-    if out is None:
-        return
-    beside = out.with_name(f".{out.name}.partial")
-    try:
-        table.to_csv(beside, index=False)
-        beside.replace(out)
-    except OSError as error:
-        beside.unlink(missing_ok=True)
-        raise InputError(f"--out {out}: cannot be written ({error.strerror}): name a file you may write") from None
-
-
-def _say(text: str) -> None:
-    Console(soft_wrap=True, highlight=False).print(text, markup=False)
-
-
-def _print(table: pd.DataFrame, title: str) -> None:
-    """A table on the terminal; numbers to the right, text to the left."""
-    shown = Table(title=title, title_justify="left", title_style="bold")
-    for name in table.columns:
-        numeric = pd.api.types.is_numeric_dtype(table[name]) and table[name].dtype != bool
-        shown.add_column(str(name), justify="right" if numeric else "left", overflow="fold")
-    for row in table.itertuples(index=False):
-        shown.add_row(*(_cell(value) for value in row))
-    console = Console(highlight=False)
-    # A pipe has no width of its own; 80 columns would fold every table.
-    Console(highlight=False, width=None if console.is_terminal else 200).print(shown)
-
-
-def _cell(value: Any) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "NO"
-    if isinstance(value, float):
-        return "" if pd.isna(value) else f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"  # noqa: PLR2004
-    return "" if value is None else escape(str(value))  # a name's [2030] is no markup
-
-
-@contextmanager
-def _progress(title: str) -> Iterator[Any]:
-    """A progress callback that draws a bar on a terminal and nothing elsewhere."""
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        yield None
-        return
-    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True) as bar:
-        task = bar.add_task(f"{title}: preparing", total=None)
-
-        def progress(stage: str, done: int, total: int) -> None:
-            bar.update(task, description=f"{title}: {stage}", completed=done, total=total or None)
-
-        yield progress
 
 
 if __name__ == "__main__":
