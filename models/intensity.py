@@ -11,7 +11,7 @@ import pytensor.tensor as pt
 from numpy.typing import NDArray
 from pytensor.tensor import TensorVariable
 
-from postcgrp.models.latent import deviation, hyper, hyperparameters, variable
+from postcgrp.models.latent import deviation, hyper, hyperparameters, on_link, variable
 from postcgrp.models.shapes import bridge, gradient, interpolation
 from postcgrp.models.uptake import Uptake
 from postcgrp.priors import PriorSet
@@ -47,11 +47,12 @@ def region_premium(pset: PriorSet, patients: TensorVariable, deviations: TensorV
     priors = pset.blocks["region_premium"].priors
     rest = [r for r in range(len(priors)) if r != lead]
     counts = np.exp([p.mu for p in pset.blocks["region_patients"].priors])
-    weight = (counts * np.exp([p.mu for p in priors]))[rest]
-    others = pm.Normal("region_premium_rest", mu[rest], sd[rest], dims="region_rest")
-    value = pt.log(patients.sum(axis=1)) + deviations @ _value_share(pset)
-    shift = value[lead] - pt.dot(weight / weight.sum(), value[rest] + others)
-    leading = pm.Normal("region_value_lead", mu[lead] + shift, sd[lead]) - shift
+    value_rest = (counts * np.exp([p.mu for p in priors]))[rest]
+    weight = hyper("region_value_weight", value_rest / value_rest.sum(), ("region_rest",))
+    others = on_link(pset, "region_premium", "region_premium_rest", mu[rest], sd[rest], "region_rest")
+    value = pt.log(patients.sum(axis=1)) + deviations @ hyper("modality_value_share", _value_share(pset), ("modality",))
+    shift = value[lead] - pt.dot(weight, value[rest] + others)
+    leading = on_link(pset, "region_premium", "region_value_lead", mu[lead] + shift, sd[lead]) - shift
     premium = pt.concatenate([others[:lead], leading[None], others[lead:]])
     return pm.Deterministic("region_premium", premium, dims="region")
 
@@ -97,13 +98,14 @@ def log_prices(pset: PriorSet, treated: TensorVariable, error: TensorVariable | 
             mu = pt.stack([walks[k][-1] + growth[k][0][a - 1] * span for k in sold])
             sd = pt.stack([growth[k][1][a - 1] * span for k in sold])
         shift = pt.log(treated[anchor - first, sold] / MILLION) + (0.0 if error is None else error[a])
-        stated = pm.Normal(f"log_stated_revenue_{anchor}", shift + mu, sd, dims=f"sold_{anchor}")
+        block = "price" if a == 0 else f"price_growth_{names[sold[0]]}"
+        stated = on_link(pset, block, f"log_stated_revenue_{anchor}", shift + mu, sd, f"sold_{anchor}")
         for i, k in enumerate(sold):
             walks[k].append((stated - shift)[i])
     for k, modality in enumerate(pset.ledger.modalities):
         if modality.uptake == "launch":
             own = pset.anchors(modality)
-            walks[k].append(pm.Normal(f"log_price_{modality.key}", log_price_mu[k], log_price_sd[k]))
+            walks[k].append(on_link(pset, "price", f"log_price_{modality.key}", log_price_mu[k], log_price_sd[k]))
             rates = variable(pset, f"price_growth_{modality.key}")
             for i, (start, end) in enumerate(pairwise(own)):
                 walks[k].append(walks[k][-1] + rates[i] * (end - start))
@@ -134,7 +136,7 @@ def intensity(
     [year, region, depth]; `use` [year, region, depth, modality]; `price` [year, modality]; `rel`
     [region, depth, modality].
     """
-    eligible = np.stack([u.eligible for u in uptakes], axis=-1)
+    eligible = pt.stack([u.eligible for u in uptakes], axis=-1)
     weights = patients[..., None] * pt.switch(pt.gt(use, 0), use, eligible)
     average = (weights * rel).sum(axis=(1, 2)) / weights.sum(axis=(1, 2))
     return (price / average)[:, None, None, :] * rel

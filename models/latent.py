@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pymc as pm
 import pytensor.tensor as pt
@@ -9,8 +11,9 @@ from numpy.typing import ArrayLike
 from pytensor.tensor import TensorVariable
 
 from postcgrp.priors import PriorSet
+from postcgrp.priors.elicit import STUDENT_DF, is_heavy
 
-DISTRIBUTION = {"normal": pm.Normal, "lognormal": pm.LogNormal}
+LOG, LOGIT = "log", "logit"
 
 
 def hyper(name: str, value: ArrayLike, dims: tuple[str, ...] = ()) -> TensorVariable:
@@ -21,16 +24,28 @@ def hyper(name: str, value: ArrayLike, dims: tuple[str, ...] = ()) -> TensorVari
 def variable(pset: PriorSet, name: str) -> TensorVariable:
     """The variable of one prior block, on its natural scale.
 
-    A logit-normal is a normal `{name}_logit` and its sigmoid: PyMC 6.4's `LogitNormal` has no default transform.
+    A logit-normal is a normal `{name}_logit` and its sigmoid: PyMC 6.4's `LogitNormal` has no default transform. A
+    log-Student-t is likewise a `{name}_log` and its exponential.
     """
     block = pset.blocks[name]
     if not block.priors:  # one depth has no steps, one anchor no growth
         return pt.zeros(0)
-    (family,) = {prior.family for prior in block.priors}
-    if family == "logitnormal":
-        z = pm.Normal(f"{name}_logit", *hyperparameters(pset, name), dims=block.dims)
-        return pm.Deterministic(name, pm.math.sigmoid(z), dims=block.dims)
-    return DISTRIBUTION[family](name, *hyperparameters(pset, name), dims=block.dims)
+    family = block.priors[0].family
+    if family == "lognormal":
+        return pm.LogNormal(name, *hyperparameters(pset, name), dims=block.dims)
+    link = next((link for link in (LOGIT, LOG) if family.startswith(link)), None)
+    drawn = on_link(pset, name, f"{name}_{link}" if link else name, *hyperparameters(pset, name), dims=block.dims)
+    inverse = {None: None, LOG: pt.exp, LOGIT: pm.math.sigmoid}[link]
+    return drawn if inverse is None else pm.Deterministic(name, inverse(drawn), dims=block.dims)
+
+
+def on_link(
+    pset: PriorSet, block: str, name: str, mu: Any, sd: Any, dims: str | tuple[str, ...] | None = None
+) -> TensorVariable:
+    """A variable on the link scale of a prior block: normal, or Student-t where the block's family is."""
+    if is_heavy(pset.blocks[block].priors[0].family):
+        return pm.StudentT(name, nu=STUDENT_DF, mu=mu, sigma=sd, dims=dims)
+    return pm.Normal(name, mu, sd, dims=dims)
 
 
 def hyperparameters(pset: PriorSet, name: str) -> tuple[TensorVariable, TensorVariable]:
@@ -45,16 +60,24 @@ def hyperparameters(pset: PriorSet, name: str) -> tuple[TensorVariable, TensorVa
 def ordered(pset: PriorSet, name: str) -> TensorVariable:
     """Correlated logit-normals of one block, non-decreasing along it in every draw, each marginal as elicited.
 
-    The running maximum acts in at most 0.1 % of draws a pair (see :func:`postcgrp.priors.coupling`).
+    The running maximum acts in at most 0.1 % of draws a pair (see :func:`postcgrp.priors.coupling`). Levels of which
+    nothing is claimed give way instead: they are moved between their neighbours.
     """
     block = pset.blocks[name]
     mu, sd = hyperparameters(pset, name)
     z = pm.Normal(f"{name}_z", dims=block.dims)
     cholesky = hyper(f"{name}_cholesky", block.cholesky, (block.dims[0], f"{block.dims[0]}_z"))
     level = pm.math.sigmoid(mu + sd * (cholesky @ z))
-    running = [level[0]]
+    is_open = hyper(f"{name}_open", block.open, block.dims)
+    low = [pt.switch(is_open[0], 0.0, level[0])]
+    high = [pt.ones(())]
     for k in range(1, len(block.priors)):
-        running.append(pt.maximum(running[-1], level[k]))
+        low.append(pt.maximum(low[-1], pt.switch(is_open[k], 0.0, level[k])))
+    for k in reversed(range(1, len(block.priors))):
+        high.insert(0, pt.switch(is_open[k], high[0], low[k]))
+    running = [pt.switch(is_open[k], pt.clip(level[k], low[k], high[k]), low[k]) for k in range(len(block.priors))]
+    for k in range(1, len(block.priors)):  # neighbours of which nothing is claimed keep the order too
+        running[k] = pt.maximum(running[k - 1], running[k])
     return pm.Deterministic(name, pt.stack(running), dims=block.dims)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any
 
@@ -10,10 +11,10 @@ import pytensor.tensor as pt
 from pytensor.tensor import TensorVariable
 
 from postcgrp.models.burden import burden, payer_block
-from postcgrp.models.evidence import evidence, source_error, source_years
+from postcgrp.models.evidence import Observed, evidence, source_dim, source_error, source_years
 from postcgrp.models.intensity import MILLION, intensity, lead_region, log_prices, price, relative_intensity
 from postcgrp.models.patients import patients
-from postcgrp.models.uptake import uptake
+from postcgrp.models.uptake import Uptake, uptake
 from postcgrp.priors import PriorSet
 
 CELLS = ("year", "region", "depth", "modality")
@@ -33,9 +34,12 @@ def build_model(pset: PriorSet) -> pm.Model:
             drivers |= burden(pset, pool)
         if pset.has("payer_block"):
             drivers["payer_block"] = payer_block(pset)
-        uptakes = [uptake(pset, modality, drivers) for modality in pset.ledger.modalities]
+        launches = {m.name: uptake(pset, m, drivers) for m in pset.modalities("launch")}
+        launched = _launched(pset, pool, launches) if pset.settings.adoption_scope == "with_launched" else None
+        uptakes = [launches.get(m.name) or uptake(pset, m, drivers, launched) for m in pset.ledger.modalities]
         treated = pt.stack([u.treated(pool) for u in uptakes], axis=1)
-        error = source_error(pset) if pset.evidence else None
+        errors = {source: source_error(pset, source) for source in pset.sources}
+        error = errors.get(pset.ledger.report.id)
         at_anchors = None if error is None else error[[source_years(pset).index(a) for a in anchors]]
         log_price = log_prices(pset, treated, at_anchors)
         spend = price(pset, log_price)
@@ -64,9 +68,24 @@ def build_model(pset: PriorSet) -> pm.Model:
         pm.Deterministic("intensity", spend_per_user, dims=CELLS)
         pm.Deterministic("revenue", revenue, dims=CELLS)
         pm.Deterministic("revenue_total", revenue.sum(axis=(1, 2, 3)), dims="year")
-        if error is not None:
-            evidence(pset, error, totals, lambda year: cells([year])[2][0], lambda year: pool[year])
+        if pset.evidence:
+            observed = Observed(
+                revenue=lambda year: cells([year])[2][0],
+                totals=totals,
+                patients=lambda year: pool[year],
+                use=lambda year: cells([year])[0][0],
+                mean_use=lambda year: treated[year] / pool[year].sum(),
+                shares=drivers,
+            )
+            evidence(pset, errors, observed)
     return model
+
+
+def _launched(pset: PriorSet, pool: TensorVariable, launches: Mapping[str, Uptake]) -> TensorVariable:
+    """Share of patients [anchor] who had a launched procedure by then, a procedure being once in a life."""
+    procedures = sum(launch.treated(pool) for launch in launches.values())
+    years = [pset.ledger.years.index(anchor) for anchor in pset.ledger.report.anchors]
+    return pt.cumsum(procedures)[years] / pool.sum(axis=(1, 2))[years]
 
 
 def coords(pset: PriorSet) -> dict[str, Any]:
@@ -91,5 +110,5 @@ def coords(pset: PriorSet) -> dict[str, Any]:
         out["region_rest"] = [r for i, r in enumerate(pset.coords["region"]) if i != lead]
     if pset.evidence:
         out["evidence_row"] = [row.id for row in pset.evidence]
-        out["source_year"] = source_years(pset)
+        out |= {source_dim(pset, source): source_years(pset, source) for source in pset.sources}
     return out

@@ -6,14 +6,18 @@ predictive together, and can also draw from markets that depart from the model i
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, logit
 
 from postcgrp.priors import Evidence, PriorSet
+from postcgrp.priors.catalogue import SIZES
+from postcgrp.priors.elicit import STUDENT_DF
 from postcgrp.priors.ledger import Modality
 
 Array = NDArray[np.float64]
@@ -27,6 +31,7 @@ VENDOR_FACTOR = 1.3  # a neighbouring market counted in: more than two sd of the
 
 HALVINGS = 64  # of a bracket a few logits wide: beyond double precision
 LARGEST_SHARE = 1 - 1e-12  # where overuse meets acute use, a share of one has no logit
+LEAST_SHARE = 1e-3  # that a mean keeps after launched procedures are taken off
 MILLION = 1e6
 
 
@@ -106,14 +111,30 @@ class Dice:
         block = self.pset.blocks[name]
         mean = np.array([prior.mu for prior in block.priors])
         sd = np.array([prior.sd for prior in block.priors])
-        value = mean + sd * (self.z(len(mean)) @ block.cholesky.T)
-        if block.priors and block.priors[0].family != "normal":
-            value = np.exp(value) if block.priors[0].family == "lognormal" else expit(value)
+        family = block.priors[0].family if block.priors else "normal"
+        heavy = family.endswith("student")
+        z = self.rng.standard_t(STUDENT_DF, (self.draws, len(mean))) if heavy else self.z(len(mean))
+        value = mean + sd * (z @ block.cholesky.T)
+        if family not in ("normal", "student"):
+            value = np.exp(value) if family.startswith("log") and not family.startswith("logit") else expit(value)
         return value if block.dims else value[:, 0]
 
     def rising(self, name: str) -> Array:
-        """A prior whose values [draw, cell] may not fall along the cells: their running maximum."""
-        return np.maximum.accumulate(self.prior(name), axis=1)
+        """A prior whose values [draw, cell] may not fall along the cells.
+
+        A claimed one is raised to the claimed ones before it; one that is left open is moved between the claimed ones
+        around it, and then raised to any left open before it.
+        """
+        value, claimed = self.prior(name), self.pset.blocks[name].open == 0
+        out = np.zeros_like(value)
+        for k in range(value.shape[1]):
+            before = [value[:, j] for j in range(k) if claimed[j]]
+            least = np.max([np.zeros(self.draws), *before], axis=0)
+            out[:, k] = np.maximum(value[:, k], least)
+            after = [j for j in range(k + 1, value.shape[1]) if claimed[j]]
+            if not claimed[k] and after:
+                out[:, k] = np.minimum(out[:, k], np.maximum(value[:, after[0]], least))
+        return np.maximum.accumulate(out, axis=1)
 
     def rise(self, name: str) -> Array:
         """The sum of a prior's positive steps up to each depth [draw, depth], from zero at the first."""
@@ -129,19 +150,24 @@ def _market(dice: Dice) -> Arrays:
     if "payer_block_level" in pset.blocks:
         level, spread = dice.prior("payer_block_level"), pset.number("payer_block_region_sd")
         market["payer_block"] = expit(logit(level)[:, None] + spread * dice.z(len(pset.ledger.regions)))
-    uses = []
-    for modality in pset.ledger.modalities:
-        if modality.uptake == "adoption":
-            mean = _path(dice, modality)
-            use = placed(patients, _adoption_offset(dice, modality, market), mean)
-            market |= {pset.own("adoption_mean", modality): mean, pset.own("adoption", modality): use}
-        else:
-            use = np.ones_like(patients) if modality.uptake == "everyone" else _launched_use(dice, modality, patients)
-        uses.append(use)
-    market["use"] = np.stack(uses, axis=-1)
+    use = {m.name: np.ones_like(patients) for m in pset.modalities("everyone")}
+    use |= {m.name: _launched_use(dice, m, patients) for m in pset.modalities("launch")}
+    launched = _launched(pset, patients, use) if pset.settings.adoption_scope == "with_launched" else None
+    for modality in pset.modalities("adoption"):
+        mean = _path(dice, modality, launched)
+        use[modality.name] = placed(patients, _adoption_offset(dice, modality, market), mean)
+        market |= {pset.own("adoption_mean", modality): mean, pset.own("adoption", modality): use[modality.name]}
+    market["use"] = np.stack([use[m.name] for m in pset.ledger.modalities], axis=-1)
     market["price"] = np.stack([_price(dice, m, k) for k, m in enumerate(pset.ledger.modalities)], axis=-1)
     market["intensity"] = market["price"][:, :, None, None] * _relative_spend(dice, patients, market["use"])
     return market
+
+
+def _launched(pset: PriorSet, patients: Array, use: dict[str, Array]) -> Array:
+    """Share of patients who have had a launched procedure by each anchor, each patient once [draw, anchor]."""
+    yearly = sum((patients * use[m.name]).sum(axis=(2, 3)) for m in pset.modalities("launch"))
+    at = np.searchsorted(pset.ledger.years, pset.ledger.report.anchors)
+    return np.asarray(np.cumsum(yearly, axis=1)[:, at] / patients.sum(axis=(2, 3))[:, at])
 
 
 def _region_patients(dice: Dice) -> Array:
@@ -189,17 +215,24 @@ def _burden(dice: Dice, patients: Array) -> Arrays:
     return burden
 
 
-def _path(dice: Dice, modality: Modality) -> Array:
-    """Mean uptake of those who may have it [draw, year]: the levels at the anchors, uneven steps between them."""
+def _path(dice: Dice, modality: Modality, launched: Array | None = None) -> Array:
+    """Mean uptake of those who may have it [draw, year]: the levels at the anchors, uneven steps between them.
+
+    What is `launched` by each anchor [draw, anchor] is taken off the levels.
+    """
     pset, launch = dice.pset, modality.uptake == "launch"
     level = dice.rising(pset.own(f"{modality.uptake}_level", modality))
+    if launched is not None:
+        level = np.maximum.accumulate(np.maximum(level - launched, LEAST_SHARE), axis=1)
     if launch:
         level = np.pad(level, ((0, 0), (1, 0)))
     concentration = pset.number(f"{modality.uptake}_path_concentration", modality=modality.name)
     knots = pset.uptake_years(modality)
     path = [level[:, :1]]
     for k, (start, end) in enumerate(pairwise(knots)):
-        share = np.arange(1, end - start + 1) if launch and k == 0 else np.ones(end - start)
+        rising = np.arange(1.0, end - start + 1)
+        shapes = {"even": np.ones(end - start), "early": rising[::-1], "late": rising}
+        share: Array = rising if launch and k == 0 else shapes[pset.settings.uptake_shape]
         steps = dice.rng.dirichlet(concentration * share / share.sum(), dice.draws)
         path.append(level[:, [k]] + (level[:, [k + 1]] - level[:, [k]]) * steps.cumsum(axis=1))
     years = np.array(pset.ledger.years)
@@ -299,30 +332,51 @@ def placed(weight: Array, offset: Array, mean: Array) -> Array:
 
 
 def _evidence(dice: Dice, market: Arrays, vendor_factor: float) -> Arrays:
-    """The vendor's error in each year, and each row's mean and value on the log scale."""
-    rows = dice.pset.evidence
+    """Each source's error in each year it speaks of, and each row's mean and value on the log scale."""
+    pset, rows = dice.pset, dice.pset.evidence
     if not rows:
         return {}
-    years = sorted({row.year for row in rows} | set(dice.pset.ledger.report.anchors))
-    variance = np.diff(dice.pset.vendor_log_sd(years) ** 2, prepend=0.0)
-    error = (np.sqrt(np.maximum(variance, 0.0)) * dice.z(len(years))).cumsum(axis=1)
-    mean = np.stack([_log_aggregate(dice.pset, market, row) for row in rows], axis=1)
-    for k, row in enumerate(rows):
-        if row.quantity != "revenue_share":
-            mean[:, k] += error[:, years.index(row.year)]
-        if row.quantity == "revenue":
-            mean[:, k] += np.log(vendor_factor)
+    errors, mean = {}, np.stack([_log_aggregate(pset, market, row) for row in rows], axis=1)
+    for source in dict.fromkeys(row.source for row in rows):
+        of = [k for k, row in enumerate(rows) if row.source == source and row.quantity in SIZES]
+        if not of:
+            continue
+        is_report = source == pset.ledger.report.id
+        years = sorted({rows[k].year for k in of} | set(pset.ledger.report.anchors if is_report else ()))
+        variance = np.diff(pset.source_log_sd(source, years) ** 2, prepend=0.0)
+        walk = (np.sqrt(np.maximum(variance, 0.0)) * dice.z(len(years))).cumsum(axis=1)
+        error = pset.source_log_bias(source, years) + walk
+        name = "source_error" if is_report else f"source_error_{re.sub(r'[^0-9A-Za-z]+', '_', source).strip('_')}"
+        errors[name] = error
+        for k in of:
+            mean[:, k] += error[:, years.index(rows[k].year)]
+            if is_report and rows[k].quantity == "revenue":
+                mean[:, k] += np.log(vendor_factor)
     value = mean + np.array([row.log_sd for row in rows]) * dice.z(len(rows))
-    return {"source_error": error, "evidence_log_mean": mean, "evidence": value}
+    return {**errors, "evidence_log_mean": mean, "evidence": value}
 
 
 def _log_aggregate(pset: PriorSet, market: Arrays, row: Evidence) -> Array:
     """The log of the true value [draw] of what one row of evidence is about."""
-    cells = market["patients" if row.quantity == "patients" else "revenue"][:, pset.ledger.years.index(row.year)]
-    part = cells
-    for axis, (dim, names) in enumerate(pset.ledger.segments.items(), start=1):
-        if (name := getattr(row, dim)) is not None:
-            part = part.take([names.index(name)], axis=axis)
-    total = part.sum(axis=tuple(range(1, part.ndim)))
-    whole = cells.sum(axis=tuple(range(1, cells.ndim)))
-    return np.asarray(np.log(total / whole if row.quantity == "revenue_share" else total))
+    year = pset.ledger.years.index(row.year)
+    where: list[Any] = [slice(None)]
+    for dim, names in pset.ledger.segments.items():
+        name = getattr(row, dim)
+        where.append(slice(None) if name is None else slice(names.index(name), names.index(name) + 1))
+    region_depth, patients = tuple(where[:3]), market["patients"][:, year]
+
+    def total(cells: Array) -> Array:
+        return np.asarray(cells.reshape(len(cells), -1).sum(axis=1))
+
+    if row.quantity == "adoption":
+        number = total((patients[..., None] * market["use"][:, year])[tuple(where)]) / total(patients[region_depth])
+    elif row.quantity in ("acute_use", "moh", "payer_block"):
+        share = market[row.quantity]
+        share = share if share.ndim == patients.ndim else share[:, :, None]
+        number = total((patients * share)[region_depth]) / total(patients[region_depth])
+    elif row.quantity.startswith("patients"):
+        number = total(patients[region_depth]) / (total(patients) if row.quantity.endswith("_share") else 1.0)
+    else:
+        revenue = market["revenue"][:, year]
+        number = total(revenue[tuple(where)]) / (total(revenue) if row.quantity.endswith("_share") else 1.0)
+    return np.asarray(np.log(number))

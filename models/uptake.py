@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import accumulate, pairwise
 
 import numpy as np
 import pymc as pm
 import pytensor.tensor as pt
-from numpy.typing import NDArray
 from pytensor.tensor import TensorVariable
 
 from postcgrp.models.latent import deviation, hyper, ordered, variable
 from postcgrp.models.shapes import gradient, redistribute
 from postcgrp.priors import PriorSet
 from postcgrp.priors.ledger import Modality
+
+LEAST_SHARE = 1e-3  # of a mean that has a logit
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class Uptake:
 
     mean: TensorVariable | None
     offset: TensorVariable | None
-    eligible: NDArray[np.float64]
+    eligible: TensorVariable
     first: int = 0
 
     def treated(self, patients: TensorVariable) -> TensorVariable:
@@ -53,26 +54,35 @@ class Uptake:
         return pt.concatenate([off, cells * self.eligible]) if len(on) < len(years) else cells * self.eligible
 
 
-def uptake(pset: PriorSet, modality: Modality, drivers: dict[str, TensorVariable]) -> Uptake:
+def uptake(
+    pset: PriorSet, modality: Modality, drivers: dict[str, TensorVariable], launched: TensorVariable | None = None
+) -> Uptake:
     """The uptake of one modality, by the kind its ledger names.
 
     Parameters: `drivers`, graphs of what moves adoption, where the report has them: `moh` [region, depth] and
-    `payer_block` [region].
+    `payer_block` [region]; `launched` [anchor], the share of patients who had a launched procedure by then, if the
+    adoption claim counts them.
     """
     if modality.uptake == "adoption":
-        return adoption(pset, modality, drivers)
+        return adoption(pset, modality, drivers, launched)
     if modality.uptake == "launch":
         return launch(pset, modality)
-    return Uptake(None, None, np.ones(len(pset.ledger.depths)))
+    return Uptake(None, None, pt.ones(len(pset.ledger.depths)))
 
 
-def adoption(pset: PriorSet, modality: Modality, drivers: dict[str, TensorVariable]) -> Uptake:
+def adoption(
+    pset: PriorSet, modality: Modality, drivers: dict[str, TensorVariable], launched: TensorVariable | None = None
+) -> Uptake:
     """An adoption curve whose patient-weighted mean carries the report's ranges exactly at the anchors.
 
-    Region, depth, MOH (drug-sparing) and payer blocking (a brake) only redistribute around that mean.
+    Region, depth, MOH (drug-sparing) and payer blocking (a brake) only redistribute around that mean. What is
+    `launched` [anchor] counts towards the range, so that the mean is the rest, which does not fall either.
     """
     own = pset.own
     level = ordered(pset, own("adoption_level", modality))
+    if launched is not None:
+        rest = [pt.maximum(level[k] - launched[k], LEAST_SHARE) for k in range(len(pset.ledger.report.anchors))]
+        level = pt.stack(list(accumulate(rest, pt.maximum)))
     mean = rising_path(pset, modality, list(level))
     depths = len(pset.ledger.depths)
     number = pset.number("adoption_step_region_sd", modality=modality.name)
@@ -84,7 +94,7 @@ def adoption(pset: PriorSet, modality: Modality, drivers: dict[str, TensorVariab
         offset += variable(pset, own("moh_effect", modality)) * logit(drivers["moh"])
     if "payer_block" in drivers:
         offset -= variable(pset, own("payer_brake", modality)) * logit(drivers["payer_block"])[:, None]
-    return Uptake(mean, offset, np.ones(depths))
+    return Uptake(mean, offset, pt.ones(depths))
 
 
 def launch(pset: PriorSet, modality: Modality) -> Uptake:
@@ -96,8 +106,9 @@ def launch(pset: PriorSet, modality: Modality) -> Uptake:
     rise = rising_path(pset, modality, [pt.zeros(()), *level])
     first = pset.uptake_years(modality)[0] + 1 - pset.ledger.report.first_year
     mean = pt.concatenate([pt.zeros(first), rise[1:]])
-    eligible = pset.numbers("eligible_share", "depth", modality=modality.name)
-    offset = region_effect(pset, modality)[:, None] + np.zeros(len(eligible))
+    share = pset.numbers("eligible_share", "depth", modality=modality.name)
+    eligible = hyper(pset.own("eligible_share", modality), share, ("depth",))
+    offset = region_effect(pset, modality)[:, None] + np.zeros(len(share))
     return Uptake(mean, offset, eligible, first)
 
 
@@ -105,8 +116,7 @@ def rising_path(pset: PriorSet, modality: Modality, levels: Sequence[TensorVaria
     """A path [year] through `levels` that never falls: each year takes a random share of the rise.
 
     Parameters: `levels`, one for each of the modality's `uptake_years`, from the first of which the path begins.
-    Between two of them the shares are Dirichlet. A launch starts slowly (mean shares growing linearly, the foot of a
-    logistic curve); elsewhere every year expects the same share.
+    Between two of them the shares are Dirichlet, their means :meth:`postcgrp.priors.PriorSet.rise`.
     """
     kind, anchors = modality.uptake, pset.uptake_years(modality)
     number = f"{kind}_path_concentration"
@@ -117,9 +127,9 @@ def rising_path(pset: PriorSet, modality: Modality, levels: Sequence[TensorVaria
         if (steps := end - start) == 1:
             path.append(levels[k + 1][None])
             continue
-        mean = np.arange(1.0, steps + 1) if kind == "launch" and k == 0 else np.ones(steps)
         name = pset.own(f"{kind}_path_{end}", modality)
-        share = pm.Dirichlet(name, concentration * (mean / mean.sum()), dims=f"{name}_year")
+        mean = hyper(f"{name}_mean", pset.rise(steps, foot=kind == "launch" and k == 0), (f"{name}_year",))
+        share = pm.Dirichlet(name, concentration * mean, dims=f"{name}_year")
         path.append(levels[k] + rise * pt.cumsum(share))
     return pt.concatenate(path)
 
@@ -127,10 +137,12 @@ def rising_path(pset: PriorSet, modality: Modality, levels: Sequence[TensorVaria
 def region_effect(pset: PriorSet, modality: Modality) -> TensorVariable:
     """Log-odds of uptake by region [region]: the report's direction, with partially pooled deviations around it."""
     kind = modality.uptake
-    size = hyper(pset.own(f"{kind}_region_size", modality), pset.number("uptake_region_size", modality=modality.name))
+    size = pset.number("uptake_region_size", modality=modality.name)
+    direction = size * pset.signs("adoption_direction", "region", modality.name)
+    centre = hyper(pset.own(f"{kind}_region_centre", modality), direction, ("region",))
     spread = variable(pset, pset.own(f"{kind}_region_sd", modality))
     deviations = deviation(pset.own(f"{kind}_region", modality), "region")
-    return size * pset.signs("adoption_direction", "region", modality.name) + spread * deviations
+    return centre + spread * deviations
 
 
 def logit(share: TensorVariable) -> TensorVariable:

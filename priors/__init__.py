@@ -1,8 +1,9 @@
 """The report's ranges and the assumptions beside them, as prior distributions."""
 
-from postcgrp.priors.effective import Block, Evidence, PriorSet, Settings, effective
+from postcgrp.priors.effective import Block, PriorSet, Settings, effective, from_json
 from postcgrp.priors.elicit import Prior, coupling, from_range
 from postcgrp.priors.errors import InputError
+from postcgrp.priors.evidence import Evidence
 from postcgrp.priors.ledger import Assumption, Claim, Ledger, Trust, load_ledger
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "Trust",
     "coupling",
     "effective",
+    "from_json",
     "from_range",
     "load_ledger",
 ]

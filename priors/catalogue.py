@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Family = Literal["normal", "lognormal", "logitnormal"]
+Family = Literal["normal", "lognormal", "logitnormal", "student", "logstudent", "logitstudent"]
+HEAVY: dict[Family, Family] = {"normal": "student", "lognormal": "logstudent", "logitnormal": "logitstudent"}
 MONEY = "{currency} million"
 SPEND = "{currency} per patient-year"
 
@@ -35,13 +36,20 @@ PRIOR_CLAIMS = {
     "adoption_direction": Entry("sign", ("region", "modality")),
 }
 
-# Claims with the role `evidence`.
+# Claims with the role `evidence`, and rows of evidence files. A source's error is one of size: it cancels in fractions.
 OBSERVED = {
     "revenue": Entry(MONEY, ("region", "depth", "modality")),
     "revenue_share": Entry("fraction", ("region", "depth", "modality")),
     "patients": Entry("patients", ("region", "depth")),
+    "patients_share": Entry("fraction", ("region", "depth")),
+    "adoption": Entry("fraction", ("region", "depth", "modality")),
+    "acute_use": Entry("fraction", ("region", "depth")),
+    "moh": Entry("fraction", ("region", "depth")),
+    "payer_block": Entry("fraction", ("region",)),
 }
+SIZES = ("revenue", "patients")
 
+COUPLED = ("launch_uptake",)  # levels that a normal copula orders: no other family
 ASSUMPTIONS = {
     "evidence_log_sd": Entry("log", ("year", "region", "depth", "modality"), positive=True),
     "pool_error": Entry("log", (), "normal"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from difflib import get_close_matches
 
-from postcgrp.priors.catalogue import ASSUMPTIONS, Entry
+from postcgrp.priors.catalogue import ASSUMPTIONS, COUPLED, HEAVY, Entry
 from postcgrp.priors.errors import InputError
 from postcgrp.priors.ledger import MONEY, Assumption, Ledger, check_support
 
@@ -58,8 +58,10 @@ def _check_number(row: Assumption, entry: Entry, here: str) -> None:
 def _check_range(row: Assumption, entry: Entry, here: str) -> None:
     if row.value is not None:
         raise InputError(f"{here} is the number {row.value:g}: this one needs `low` and `high`")
-    if row.family not in (None, entry.family):
-        raise InputError(f"{here}: family {row.family!r}, but its prior is {entry.family}: remove `family`")
+    usual = entry.family or "normal"
+    if row.family not in (None, usual, HEAVY[usual]) or (row.family == HEAVY[usual] and row.id in COUPLED):
+        may = f"must be {usual}" if row.id in COUPLED else f"may be {usual} or {HEAVY[usual]}"
+        raise InputError(f"{here}: family {row.family!r}, but its prior {may}: remove `family` or correct it")
     try:
         check_support(row, entry.family or "normal")
     except ValueError as error:

@@ -3,50 +3,56 @@
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
+import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from difflib import get_close_matches
 from itertools import product
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from postcgrp.priors.catalogue import ASSUMPTIONS, OBSERVED, PRIOR_CLAIMS, Family
-from postcgrp.priors.checks import SEGMENTS, check_assumptions, check_currency, place
+from postcgrp.priors.catalogue import ASSUMPTIONS, PRIOR_CLAIMS, Family
+from postcgrp.priors.checks import check_assumptions, check_currency, place
 from postcgrp.priors.elicit import LINK, Prior, coupling, from_range
 from postcgrp.priors.errors import InputError
-from postcgrp.priors.ledger import PERCENT, Assumption, Claim, Ledger, Modality, Quantified, Trust
+from postcgrp.priors.evidence import (
+    Evidence,
+    check_evidence,
+    claimed_evidence,
+    error_model,
+    log_bias,
+    log_variance,
+)
+from postcgrp.priors.ledger import PERCENT, Claim, Ledger, Modality, Quantified, Trust, middle
+from postcgrp.priors.lookup import Key, anchors, assumption, eligible, launch_anchors, number, own, prior_claims
 
-Key = str | int
 Array = NDArray[np.float64]
+ADOPTION_SCOPES = ("alone", "with_launched")
+UPTAKE_SHAPES = ("even", "early", "late")
+# What is known of a quantity whose claim is left out: a share may be nearly anything, a count as others are.
+OPEN_LOGIT_SD = 1.5  # 5 % to 95 %: 0.08 to 0.92
+OPEN_LOG_SD = 1.0  # a factor of 5 either way
+MANY = 10
 
 
 @dataclass(frozen=True)
 class Settings:
     """What a user may turn without editing a ledger.
 
-    `coverage`: prior mass that a stated range holds (fraction). `trust`: a trust level named in the ledger.
+    `priors`: the name of the prior set. `coverage`: prior mass that a stated range holds (fraction). `trust`: a trust
+    level named in the ledger. `adoption_scope`: whether the adoption claim counts the adopted modality `alone`, or
+    `with_launched` ones too (patients who had the procedure by then). `uptake_shape`: how the rise between two anchors
+    is expected to spread over the years, `even`, `early` or `late`. `leave_out`: ids of claims not to be used.
     """
 
+    priors: str = "report"
     coverage: float = 0.9
     trust: str = "default"
-
-
-@dataclass(frozen=True)
-class Evidence:
-    """One observed aggregate: `value` of `quantity` in a year and segment (None: all of it), with its own log-sd."""
-
-    id: str
-    source: str
-    quantity: str
-    year: int
-    region: str | None
-    depth: str | None
-    modality: str | None
-    value: float
-    unit: str
-    log_sd: float
+    adoption_scope: str = "alone"
+    uptake_shape: str = "even"
+    leave_out: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -62,6 +68,11 @@ class Block:
     def cholesky(self) -> Array:
         """Lower triangle [k, k] of the correlation between cells."""
         return np.eye(len(self.priors)) if self.correlation is None else coupling(self.priors, self.correlation)
+
+    @property
+    def open(self) -> Array:
+        """1 for each cell [k] of which nothing is claimed, else 0."""
+        return np.array([float(prior.open) for prior in self.priors])
 
 
 @dataclass(frozen=True)
@@ -79,7 +90,7 @@ class PriorSet:
     trust: Trust
 
     def __post_init__(self) -> None:
-        _check_evidence(self.ledger, self.evidence)
+        check_evidence(self.ledger, self.evidence, self.trust)
 
     @property
     def coords(self) -> dict[str, list[Key]]:
@@ -94,7 +105,7 @@ class PriorSet:
 
     def has(self, quantity: str) -> bool:
         """Whether the report makes a prior claim on `quantity`."""
-        return any(_claims(self.ledger, quantity))
+        return any(prior_claims(self.ledger, quantity))
 
     def own(self, name: str, modality: Modality) -> str:
         """A variable's name for one modality: plain where it is the only one of its uptake, else suffixed."""
@@ -117,7 +128,7 @@ class PriorSet:
 
         Where it is silent about that modality, what it says of all, else the mean of what it says of others, else 0.
         """
-        said = _claims(self.ledger, quantity)
+        said = [claim for claim in prior_claims(self.ledger, quantity) if claim.id not in self.settings.leave_out]
 
         def direction(key: Key) -> float:
             here = [c for c in said if getattr(c, dim) == key]
@@ -132,11 +143,11 @@ class PriorSet:
 
     def anchors(self, modality: Modality) -> list[int]:
         """The anchors at which a modality is on the market."""
-        return _anchors(self.ledger, modality)
+        return anchors(self.ledger, modality)
 
     def launch_anchors(self, modality: str) -> list[int]:
         """The anchors at which a launched modality is on the market."""
-        return _launch_anchors(self.ledger, modality)
+        return launch_anchors(self.ledger, modality)
 
     def uptake_years(self, modality: Modality) -> list[int]:
         """The years between which uptake rises: the anchors; a launch begins with nothing in the year before it."""
@@ -146,12 +157,37 @@ class PriorSet:
         launch = int(self.number("launch_year", modality=modality.name))
         return [max(launch, self.ledger.report.first_year) - 1, *own]
 
+    def rise(self, steps: int, *, foot: bool = False) -> Array:
+        """Expected shares [step] of a rise over so many years: by the setting, or the `foot` of a logistic curve."""
+        growing = np.arange(1.0, steps + 1)
+        late, early = foot or self.settings.uptake_shape == "late", self.settings.uptake_shape == "early"
+        weight = growing if late else growing[::-1] if early else np.ones(steps)
+        return np.asarray(weight / weight.sum())
+
+    def source_log_sd(self, source: str, years: Sequence[int]) -> Array:
+        """Log-sd of a source's own error at each year: a base error plus a random walk over the horizon."""
+        model = error_model(self.ledger, self.trust, source)
+        return np.sqrt([log_variance(model, share) for share in self._horizon(years)])
+
+    def source_log_bias(self, source: str, years: Sequence[int]) -> Array:
+        """Mean of a source's error at each year, log: its optimism."""
+        model = error_model(self.ledger, self.trust, source)
+        return np.array([log_bias(model, share) for share in self._horizon(years)])
+
     def vendor_log_sd(self, years: Sequence[int]) -> Array:
-        """Log-sd of the report's own error at each year: a base error plus a random walk over the horizon."""
+        """The same for the report."""
+        return self.source_log_sd(self.ledger.report.id, years)
+
+    def _horizon(self, years: Sequence[int]) -> Array:
         report = self.ledger.report
-        share = (np.asarray(years) - report.first_year) / (report.last_year - report.first_year)
-        base, final = self.trust.base_log_sd**2, self.trust.final_log_sd**2
-        return np.asarray(np.sqrt(base + (final - base) * share))
+        return (np.asarray(years) - report.first_year) / (report.last_year - report.first_year)
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Every source of evidence, the report first."""
+        return tuple(
+            sorted({row.source for row in self.evidence}, key=lambda name: (name != self.ledger.report.id, name))
+        )
 
     def with_evidence(self, evidence: Sequence[Evidence]) -> PriorSet:
         """The same priors with other evidence; with none, the bottom-up view."""
@@ -193,110 +229,82 @@ class PriorSet:
             self.table().to_csv(index=False),
             self.evidence_table().to_csv(index=False),
             self.trust.model_dump_json(),
+            repr(self.settings),
             self.ledger.model_dump_json(indent=1),
         )
         return "\n".join(parts)
+
+    def to_json(self) -> str:
+        """Everything that :func:`from_json` makes the same prior set of."""
+        content = {
+            "ledger": self.ledger.model_dump(mode="json"),
+            "settings": asdict(self.settings),
+            "evidence": [asdict(row) for row in self.evidence],
+        }
+        return json.dumps(content, indent=1, ensure_ascii=False)
 
     def fingerprint(self) -> str:
         """sha256 of :meth:`recipe`."""
         return hashlib.sha256(self.recipe().encode()).hexdigest()
 
 
+def from_json(text: str) -> PriorSet:
+    """The prior set that :meth:`PriorSet.to_json` wrote."""
+    content = json.loads(text)
+    settings = content["settings"] | {"leave_out": tuple(content["settings"]["leave_out"])}
+    pset = effective(Ledger.model_validate(content["ledger"]), Settings(**settings))
+    return pset.with_evidence([Evidence(**row) for row in content["evidence"]])
+
+
 def effective(ledger: Ledger, settings: Settings | None = None) -> PriorSet:
     """Read a ledger under settings: every prior and every evidence row that the model will use.
 
-    Raises :class:`InputError` for a coverage outside (0, 1), an unknown trust level, an assumption that is missing or
-    not what the model expects, ranges that cannot be ordered, or evidence that the model cannot observe.
+    Raises :class:`InputError` for a coverage outside (0, 1), an unknown trust level, scope, shape or claim, an
+    assumption that is missing or not what the model expects, ranges that cannot be ordered, or evidence that the model
+    cannot observe.
     """
     settings = settings or Settings()
-    if not 0 < settings.coverage < 1:
-        raise InputError(
-            f"coverage {settings.coverage:g} is not between 0 and 1: write it as a fraction"
-            + (f" ({settings.coverage / PERCENT:g})" if 1 < settings.coverage < PERCENT else "")
-        )
-    levels = {t.level: t for t in ledger.trust}
-    if settings.trust not in levels:
-        raise InputError(f"trust {settings.trust!r} is not in the ledger: use one of {', '.join(levels)}")
+    _check_settings(ledger, settings)
     check_currency(ledger)
     check_assumptions(ledger)
     blocks = {block.name: block for block in _blocks(ledger, settings)}
     for block in blocks.values():
         block.cholesky  # noqa: B018  a range that cannot be ordered is an input error, so find it here
-    return PriorSet(ledger, settings, blocks, _evidence(ledger, settings), levels[settings.trust])
+        _check_family(block)
+    trust = next(t for t in ledger.trust if t.level == settings.trust)
+    rows = [row for row in claimed_evidence(ledger, settings.coverage) if row.id not in settings.leave_out]
+    return PriorSet(ledger, settings, blocks, tuple(rows), trust)
 
 
-def own(ledger: Ledger, name: str, modality: Modality) -> str:
-    """A variable's name for one modality: plain where it is the only one of its uptake, else with its name behind."""
-    alone = sum(m.uptake == modality.uptake for m in ledger.modalities) == 1
-    return name if alone else f"{name}_{modality.key}"
-
-
-def number(ledger: Ledger, name: str, **where: Key) -> float:
-    """A fixed number of the assumptions' ledger: the most specific row that covers the segment and year."""
-    row = _assumption(ledger, name, where)
-    if row.value is None:
-        raise InputError(f"assumption {name!r} {place(where)} is a range: it must be a fixed `value`")
-    return row.value
-
-
-def _check_evidence(ledger: Ledger, rows: Sequence[Evidence]) -> None:
-    """Refuse evidence on what the model does not have, in another unit, or where the model has nothing to observe."""
-    for row in rows:
-        _check_segment(ledger, row)
-        for field, figure in (("value", row.value), ("log_sd", row.log_sd)):
-            if not 0 < figure < np.inf:
-                raise InputError(f"{row.id!r}: {field} = {figure:g} has no logarithm: evidence must be above zero")
-        if "modality" in OBSERVED[row.quantity].by:
-            _check_sold(ledger, row)
-    for key, count in Counter(row.id for row in rows).items():
-        if count > 1:
-            raise InputError(f"evidence id {key!r} stands {count} times: give each row its own")
-
-
-def _check_segment(ledger: Ledger, row: Evidence) -> None:
-    entry = OBSERVED.get(row.quantity)
-    if entry is None:
+def _check_settings(ledger: Ledger, settings: Settings) -> None:
+    if not 0 < settings.coverage < 1:
         raise InputError(
-            f"{row.id!r}: evidence on {row.quantity!r}, but the model observes {', '.join(OBSERVED)}: make it a check"
+            f"coverage {settings.coverage:g} is not between 0 and 1: write it as a fraction"
+            + (f" ({settings.coverage / PERCENT:g})" if 1 < settings.coverage < PERCENT else "")
         )
-    if row.unit != (unit := entry.unit.format(currency=ledger.report.currency)):
-        raise InputError(f"{row.id!r}: unit {row.unit!r}: evidence on {row.quantity} is in {unit!r}: convert it")
-    for dim, names in ledger.segments.items():
-        name = getattr(row, dim)
-        if name is not None and dim not in entry.by:
-            raise InputError(f"{row.id!r}: {dim} {name!r}: {row.quantity} has no {dim}: remove it")
-        if name is not None and name not in names:
-            raise InputError(f"{row.id!r}: {dim} {name!r} is not declared: use one of {', '.join(names)}")
-    if row.year not in ledger.years:
+    for name, value, known in (
+        ("trust", settings.trust, [t.level for t in ledger.trust]),
+        ("adoption_scope", settings.adoption_scope, ADOPTION_SCOPES),
+        ("uptake_shape", settings.uptake_shape, UPTAKE_SHAPES),
+        *(("leave_out", key, [c.id for c in ledger.claims]) for key in settings.leave_out),
+    ):
+        if value not in known:
+            near = get_close_matches(value, known, 1) if len(known) > MANY else known
+            use = f"use one of {', '.join(near)}" if near else "postcgrp audit lists them"
+            raise InputError(f"{name} {value!r} is not in the ledger: {use}")
+    uptakes = [m.uptake for m in ledger.modalities]
+    if settings.adoption_scope != Settings.adoption_scope and (
+        uptakes.count("adoption") != 1 or "launch" not in uptakes
+    ):
         raise InputError(
-            f"{row.id!r}: year {row.year} is outside {ledger.years[0]}..{ledger.years[-1]}: correct or remove it"
+            f"adoption_scope {settings.adoption_scope!r} needs one modality with uptake 'adoption' and a launched one: "
+            f"leave it {Settings.adoption_scope!r}"
         )
 
 
-def _check_sold(ledger: Ledger, row: Evidence) -> None:
-    """Refuse evidence on sales that the model holds at zero: before a launch, or to depths that are not eligible."""
-    for modality in ledger.modalities:
-        if row.modality not in (None, modality.name):
-            continue
-        if modality.uptake != "launch":
-            return
-        launch = number(ledger, "launch_year", modality=modality.name)
-        if row.modality is not None and row.year < launch:
-            raise InputError(
-                f"{row.id!r}: {row.modality} has evidence in {row.year}, before its launch_year {launch:g}: "
-                "make the claim a check or move the launch"
-            )
-        if row.year >= launch and any(_eligible(ledger, modality.name, row.depth)):
-            return
-    raise InputError(
-        f"{row.id!r}: nothing is sold in {row.year} to depth {row.depth or 'any'}, by launch_year and eligible_share: "
-        "make the claim a check or change those"
-    )
-
-
-def _eligible(ledger: Ledger, modality: str, depth: str | None = None) -> list[float]:
-    depths = ledger.segments["depth"] if depth is None else (depth,)
-    return [number(ledger, "eligible_share", depth=d, modality=modality) for d in depths]
+def _check_family(block: Block) -> None:
+    if len(families := {prior.family for prior in block.priors}) > 1:
+        raise InputError(f"{block.name} has priors of families {' and '.join(sorted(families))}: give all of them one")
 
 
 def _blocks(ledger: Ledger, settings: Settings) -> list[Block]:
@@ -308,14 +316,14 @@ def _blocks(ledger: Ledger, settings: Settings) -> list[Block]:
         _claimed_block(ledger, settings, "depth_weight", "depth", "depth_share", "depth_weight_log_sd"),
         _assumed_block(ledger, "depth_weight_region_sd"),
     ]
-    if burden := [q for q in ("moh", "acute_use") if any(_claims(ledger, q))]:
+    if burden := [q for q in ("moh", "acute_use") if any(prior_claims(ledger, q))]:
         levels = tuple(_claimed(ledger, settings, q, "burden_logit_sd", {}) for q in burden)
         blocks += [
             Block("burden_level", ("burden",), levels, number(ledger, "burden_correlation")),
             *(_assumed_block(ledger, f"{q}_step", "step") for q in reversed(burden)),
             _assumed_block(ledger, "burden_region_sd"),
         ]
-    if any(_claims(ledger, "payer_block")):
+    if any(prior_claims(ledger, "payer_block")):
         level = _claimed(ledger, settings, "payer_block", "payer_block_logit_sd", {})
         blocks.append(Block("payer_block_level", (), (level,)))
     for modality in ledger.modalities:
@@ -323,7 +331,7 @@ def _blocks(ledger: Ledger, settings: Settings) -> list[Block]:
             blocks += _uptake_blocks(ledger, settings, modality)
     blocks.append(_assumed_block(ledger, "price", "modality"))
     for modality in ledger.modalities:
-        later = _anchors(ledger, modality)[1:]
+        later = anchors(ledger, modality)[1:]
         growth = tuple(_assumed(ledger, "price_growth", {"year": a, "modality": modality.name}) for a in later)
         blocks.append(Block(f"price_growth_{modality.key}", (f"period_{modality.key}",), growth))
     return [
@@ -336,12 +344,12 @@ def _blocks(ledger: Ledger, settings: Settings) -> list[Block]:
 def _uptake_blocks(ledger: Ledger, settings: Settings, modality: Modality) -> list[Block]:
     """The priors of one adoption curve or launch: its levels at the anchors, and what tells segments apart."""
     uptake, adopted = modality.uptake, modality.uptake == "adoption"
-    cells: list[dict[str, Key]] = [{"year": a, "modality": modality.name} for a in _anchors(ledger, modality)]
+    cells: list[dict[str, Key]] = [{"year": a, "modality": modality.name} for a in anchors(ledger, modality)]
     if adopted:
         levels = tuple(_claimed(ledger, settings, "adoption", "adoption_logit_sd", cell) for cell in cells)
     else:
         levels = tuple(_assumed(ledger, "launch_uptake", cell) for cell in cells)
-        if not any(_eligible(ledger, modality.name)):
+        if not any(eligible(ledger, modality.name)):
             raise InputError(f"eligible_share of {modality.name} is 0 at every depth: give one depth more")
 
     def assumed(variable: str, name: str, *dims: str) -> Block:
@@ -356,7 +364,7 @@ def _uptake_blocks(ledger: Ledger, settings: Settings, modality: Modality) -> li
     if adopted:
         blocks.append(assumed("adoption_step", "adoption_step", "step"))
         drivers = {"moh": "moh_effect", "payer_block": "payer_brake"}
-        blocks += [assumed(effect, effect) for driver, effect in drivers.items() if any(_claims(ledger, driver))]
+        blocks += [assumed(effect, effect) for driver, effect in drivers.items() if any(prior_claims(ledger, driver))]
     return blocks
 
 
@@ -371,74 +379,20 @@ def _claimed_block(ledger: Ledger, settings: Settings, variable: str, dim: str, 
     return Block(variable, (dim,), tuple(_claimed(ledger, settings, quantity, spread, {dim: c}) for c in cells))
 
 
-def _evidence(ledger: Ledger, settings: Settings) -> tuple[Evidence, ...]:
-    rows = []
-    for claim in ledger.claims:
-        if claim.role != "evidence" or claim.year is None:
-            continue
-        if claim.value is None and claim.low is not None and claim.high is not None:
-            log_value, log_sd = from_range(claim.low, claim.high, settings.coverage, "lognormal")
-            value = float(np.exp(log_value))
-        else:
-            where = {s: key for s in SEGMENTS if (key := getattr(claim, s)) is not None}
-            value, log_sd = float(claim.value or 0.0), number(ledger, "evidence_log_sd", **where)
-        segment = (claim.region, claim.depth, claim.modality)
-        rows.append(
-            Evidence(claim.id, ledger.report.id, claim.quantity, claim.year, *segment, value, claim.unit, log_sd)
-        )
-    return tuple(rows)
-
-
-def _anchors(ledger: Ledger, modality: Modality) -> list[int]:
-    if modality.uptake == "launch":
-        return _launch_anchors(ledger, modality.name)
-    return list(ledger.report.anchors)
-
-
-def _launch_anchors(ledger: Ledger, modality: str) -> list[int]:
-    launch = number(ledger, "launch_year", modality=modality)
-    anchors = [a for a in ledger.report.anchors if a >= launch]
-    if not anchors:
-        raise InputError(
-            f"launch_year of {modality} is {launch:g}: it must not lie after {ledger.report.last_year}: "
-            "correct it or leave the modality out"
-        )
-    return anchors
-
-
-def _claims(ledger: Ledger, quantity: str) -> list[Claim]:
-    return [c for c in ledger.claims if c.role == "prior" and c.quantity == quantity]
-
-
-def _assumption(ledger: Ledger, name: str, where: dict[str, Key]) -> Assumption:
-    matches = [
-        (sum(getattr(a, s) is not None for s in SEGMENTS), a)
-        for a in ledger.assumptions
-        if a.id == name and all(getattr(a, s) in (None, where.get(s)) for s in SEGMENTS)
-    ]
-    if not matches:
-        raise InputError(f"no assumption {name!r} {place(where)}: add one to the assumptions' ledger")
-    specificity = max(count for count, _ in matches)
-    best = [row for count, row in matches if count == specificity]
-    if len(best) > 1:
-        raise InputError(
-            f"assumption {name!r} {place(where)}: {len(best)} rows serve it equally well: add one that names all of "
-            f"{', '.join(s for s in SEGMENTS if any(getattr(row, s) is not None for row in best))}"
-        )
-    return best[0]
-
-
 def _assumed(ledger: Ledger, name: str, where: dict[str, Key]) -> Prior:
-    row = _assumption(ledger, name, where)
-    return _ranged(row, name, row.coverage, ASSUMPTIONS[name].family or "normal", where, row.source, row.reason)
+    row = assumption(ledger, name, where)
+    family = row.family or ASSUMPTIONS[name].family or "normal"
+    return _ranged(row, name, row.coverage, family, where, row.source, row.reason)
 
 
 def _claimed(ledger: Ledger, settings: Settings, quantity: str, spread: str, where: dict[str, Key]) -> Prior:
-    found = [c for c in _claims(ledger, quantity) if all(getattr(c, s) == key for s, key in where.items())]
+    found = [c for c in prior_claims(ledger, quantity) if all(getattr(c, s) == key for s, key in where.items())]
     if len(found) != 1:
         raise InputError(f"{len(found)} prior claims on {quantity} {place(where)}: the report's ledger needs one")
     claim = found[0]
     family = PRIOR_CLAIMS[quantity].family or "normal"
+    if claim.id in settings.leave_out:
+        return _open(ledger, claim, family, where)
     if claim.value is None:
         return _ranged(claim, quantity, settings.coverage, family, where, f"report: {claim.id}", claim.quote)
     forward, _ = LINK[family]
@@ -451,6 +405,14 @@ def _claimed(ledger: Ledger, settings: Settings, quantity: str, spread: str, whe
         origin=f"report: {claim.id}; spread: assumption {spread}",
         because=claim.quote,
     )
+
+
+def _open(ledger: Ledger, claim: Claim, family: Family, where: dict[str, Key]) -> Prior:
+    """The prior of a quantity whose claim is left out: near flat for a share, like the other segments for a count."""
+    others = [middle(c) for c in prior_claims(ledger, claim.quantity) if c.id != claim.id] or [middle(claim)]
+    mu, sd = (0.0, OPEN_LOGIT_SD) if family == "logitnormal" else (float(np.mean(np.log(others))), OPEN_LOG_SD)
+    reason = f"the claim {claim.id} is left out: a prior that says next to nothing"
+    return Prior(_label(claim.quantity, where), family, mu, sd, claim.unit, "left out", reason, open=True)
 
 
 def _ranged(

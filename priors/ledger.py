@@ -18,7 +18,7 @@ from postcgrp.priors.errors import InputError
 
 SCHEMA = 1
 CLAIM_TABLES = {"report": "report", "region": "regions", "depth": "depths", "modality": "modalities", "claim": "claims"}
-ASSUMPTION_TABLES = {"assumption": "assumptions", "trust": "trust"}
+ASSUMPTION_TABLES = {"assumption": "assumptions", "trust": "trust", "source": "sources"}
 REPORT = Path(__file__).with_name("report.toml")
 ASSUMPTIONS = Path(__file__).with_name("assumptions.toml")
 
@@ -45,6 +45,11 @@ LONGEST_WINDOW = 100
 PERCENT = 100
 ROUNDING = 0.0051  # half a percent, and a little for floating point
 ENDS = ("low", "high")
+
+
+def slug(name: str) -> str:
+    """A name as a part of variable names: only what every file format allows there."""
+    return re.sub(r"\W+", "_", name).strip("_") or "_"
 
 
 def _named(text: str) -> str:
@@ -168,31 +173,69 @@ class Assumption(Quantified):
         return self
 
 
-class Trust(Row):
-    """How far a syndicated report may be off: log-sd at the base year and at the last year of its forecast."""
+class ErrorModel(Row):
+    """How far a source may be off, on the log scale: sd and bias at the base year and at the last year.
 
-    level: Name
+    A positive bias is optimism: the source's figures lie above the truth.
+    """
+
     base_log_sd: Number
     final_log_sd: Number
+    base_log_bias: Number = 0.0
+    final_log_bias: Number = 0.0
     source: Name
     reason: Name
 
+    @property
+    def name(self) -> str:
+        """How messages call this row."""
+        raise NotImplementedError
+
     @model_validator(mode="after")
     def _grows(self) -> Self:
-        for field in ("base_log_sd", "final_log_sd"):
+        for field in ("base_log_sd", "final_log_sd", "base_log_bias", "final_log_bias"):
             number = getattr(self, field)
             if wrong := _misfit(number, "log"):
-                raise ValueError(f"trust {self.level!r}: {field} = {number:g} {wrong}")
-            if number <= 0:
-                raise ValueError(
-                    f"trust {self.level!r}: {field} = {number:g} is not above zero: write a small one (0.001)"
-                )
+                raise ValueError(f"{self.name}: {field} = {number:g} {wrong}")
+            if number <= 0 and field.endswith("_sd"):
+                raise ValueError(f"{self.name}: {field} = {number:g} is not above zero: write a small one (0.001)")
         if self.final_log_sd < self.base_log_sd:
             raise ValueError(
-                f"trust {self.level!r}: final_log_sd = {self.final_log_sd:g} is below base_log_sd = "
+                f"{self.name}: final_log_sd = {self.final_log_sd:g} is below base_log_sd = "
                 f"{self.base_log_sd:g}: an error that is a random walk cannot shrink with the horizon: "
                 "raise final_log_sd"
             )
+        return self
+
+
+class Trust(ErrorModel):
+    """How far the report may be off, under one named level of trust."""
+
+    level: Name
+
+    @property
+    def name(self) -> str:
+        """How messages call this row."""
+        return f"trust {self.level!r}"
+
+
+class Source(ErrorModel):
+    """How far other sources of one kind may be off, and (`row_log_sd`) each of their rows beyond what all share."""
+
+    kind: Name
+    row_log_sd: Number | None = None
+
+    @property
+    def name(self) -> str:
+        """How messages call this row."""
+        return f"source {self.kind!r}"
+
+    @model_validator(mode="after")
+    def _rows(self) -> Self:
+        if (sd := self.row_log_sd) is not None and (sd <= 0 or _misfit(sd, "log")):
+            raise ValueError(f"{self.name}: row_log_sd = {sd:g} must lie between 0 and {LARGEST_LOG:g}: correct it")
+        if ":" in self.kind:
+            raise ValueError(f"{self.name}: a kind holds no colon: what follows one is the name of a single source")
         return self
 
 
@@ -212,7 +255,7 @@ class Modality(Segment):
     @property
     def key(self) -> str:
         """The name as a part of variable names: only what every file format allows there."""
-        return re.sub(r"\W+", "_", self.name).strip("_") or "_"
+        return slug(self.name)
 
 
 class Header(Row):
@@ -247,7 +290,7 @@ class Ledger(Row):
     """The report's claims and the assumptions beside them, checked against each other.
 
     Attributes: `report` (header), `regions`, `depths`, `modalities` (coordinates, in file order),
-    `claims`, `assumptions`, `trust` (levels). Built by :func:`load_ledger`.
+    `claims`, `assumptions`, `trust` (levels), `sources` (kinds of other sources). Built by :func:`load_ledger`.
     """
 
     report: Header
@@ -257,6 +300,7 @@ class Ledger(Row):
     claims: tuple[Claim, ...] = Field(min_length=1)
     assumptions: tuple[Assumption, ...] = Field(min_length=1)
     trust: tuple[Trust, ...] = Field(min_length=1)
+    sources: tuple[Source, ...] = ()
 
     @property
     def years(self) -> tuple[int, ...]:
@@ -279,6 +323,7 @@ class Ledger(Row):
         _unique([m.key.casefold() for m in self.modalities], "modality name as a variable's name")
         _unique([c.id for c in self.claims], "claim id")
         _unique([t.level for t in self.trust], "trust level")
+        _unique([s.kind.casefold() for s in self.sources] + [self.report.id.casefold()], "kind of source")
         _unique(
             [" ".join(str(v) for v in (a.id, a.year, a.region, a.depth, a.modality)) for a in self.assumptions],
             "assumption (id year region depth modality)",
@@ -416,7 +461,7 @@ def load_ledger(report: str | Path = REPORT, assumptions: str | Path = ASSUMPTIO
     report, assumptions = Path(report), Path(assumptions)
     tables: dict[str, Any] = {}
     for path, names in ((report, CLAIM_TABLES), (assumptions, ASSUMPTION_TABLES)):
-        found = _read(path)
+        found = read_toml(path)
         schema = found.pop("schema", None)
         if type(schema) is not int or schema != SCHEMA:
             raise InputError(
@@ -438,7 +483,8 @@ def load_ledger(report: str | Path = REPORT, assumptions: str | Path = ASSUMPTIO
         raise InputError(f"{(report if of_claims else assumptions).name}: {_line(first, tables)}") from None
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read_toml(path: Path) -> dict[str, Any]:
+    """The content of a TOML file. Raises :class:`InputError`."""
     try:
         return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
@@ -490,7 +536,9 @@ def _place(loc: tuple[int | str, ...], tables: dict[str, Any]) -> tuple[str, str
         index = rest.pop(0)
         content = content[index] if isinstance(content, (list, tuple)) and isinstance(index, int) else None
         row = content if isinstance(content, dict) else {}
-        name = str(row.get("id") or row.get("name") or row.get("level") or f"number {int(index) + 1}")
+        name = str(
+            row.get("id") or row.get("name") or row.get("level") or row.get("kind") or f"number {int(index) + 1}"
+        )
     else:
         name = ""
     table = names.get(str(loc[0]), str(loc[0]))
@@ -506,5 +554,6 @@ def _fields(table: str) -> list[str]:
         "claim": Claim,
         "assumption": Assumption,
         "trust": Trust,
+        "source": Source,
     }
     return list(rows[table.strip("[]")].model_fields)

@@ -6,14 +6,20 @@ import argparse
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, NoReturn
 
-from postcgrp.priors import InputError, PriorSet, Settings, effective, load_ledger
+import pandas as pd
+
+from postcgrp.priors import InputError, PriorSet, Settings, load_ledger
 from postcgrp.priors.audit import audit
 from postcgrp.priors.audit import table as audit_table
+from postcgrp.priors.effective import ADOPTION_SCOPES, UPTAKE_SHAPES
+from postcgrp.priors.evidence_file import read_evidence, template
 from postcgrp.priors.ledger import ASSUMPTIONS, REPORT
-from postcgrp.reports.terminal import progress_bar, save_csv, say, show
+from postcgrp.priors.sets import difference, load_overlay, prior_set, shipped
+from postcgrp.reports.terminal import progress_bar, save_csv, save_text, say, show
 
 DONE, BAD_INPUT, GATE_FAILED, INTERRUPTED = 0, 2, 3, 130
 DEFAULT_OUT = Path("runs/forecast")
@@ -69,7 +75,11 @@ def _parser() -> argparse.ArgumentParser:
     checked.add_argument("--out", type=Path, help="also write the findings to this CSV file")
     shown = verb("priors", _priors, "print the effective priors and why they are so")
     shown.add_argument("--out", type=Path, help="also write the table to this CSV file")
+    shown.add_argument("--diff", metavar="SET", help="show instead where another prior set differs")
     _settings(shown)
+    blank = verb("evidence", _evidence, "write an evidence file to fill in")
+    blank.add_argument("what", choices=["template"], help="what to write")
+    blank.add_argument("--out", type=Path, default=Path("evidence.csv"), help="the file (default %(default)s)")
     fitted = verb("forecast", _forecast, "fit, gate, summarise and write a run folder")
     _settings(fitted)
     fitted.add_argument("--out", type=Path, default=DEFAULT_OUT, help="the run folder (default %(default)s)")
@@ -97,19 +107,41 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _settings(parser: argparse.ArgumentParser) -> None:
+    names = ", ".join(shipped())
+    parser.add_argument("--priors", metavar="SET", help=f"prior set: {names}, or a TOML file (docs/prior-sets.md)")
     parser.add_argument(
-        "--coverage", type=float, default=Settings.coverage, help="prior mass in a stated range (default %(default)s)"
+        "--evidence", type=Path, action="append", default=[], metavar="CSV", help="more evidence; may be given again"
     )
+    # Absent options stay absent: a prior set may turn the same settings, and the command line turns them last.
+    absent: dict[str, Any] = {"default": argparse.SUPPRESS}
+    coverage = f"prior mass in a stated range (default {Settings.coverage})"
+    parser.add_argument("--coverage", type=float, help=coverage, **absent)
     parser.add_argument(
-        "--trust",
-        default=Settings.trust,
-        help="trust in the report's revenue: a level of the ledger (low, default, high)",
+        "--trust", help="trust in the report's revenue, a level of the ledger: low, default, high", **absent
     )
+    scope = "what the adoption claim counts: the adopted modality alone, or with_launched ones too"
+    parser.add_argument("--adoption-scope", choices=ADOPTION_SCOPES, help=scope, **absent)
+    shape = "how the rise between two anchors spreads over the years"
+    parser.add_argument("--uptake-shape", choices=UPTAKE_SHAPES, help=shape, **absent)
+    out = "a claim not to be used, or a quantity of evidence; may be given again"
+    parser.add_argument("--leave-out", action="append", metavar="CLAIM", help=out, **absent)
 
 
 def _prior_set(options: argparse.Namespace) -> PriorSet:
     ledger = load_ledger(options.report, options.assumptions)
-    return effective(ledger, Settings(coverage=options.coverage, trust=options.trust))
+    overlay = None if options.priors is None else load_overlay(options.priors)
+    turned = {f.name: getattr(options, f.name) for f in fields(Settings) if f.name != "priors" and f.name in options}
+    pset = prior_set(ledger, overlay, turned=turned)
+    rows = [row for path in options.evidence for row in read_evidence(path, pset.ledger, pset.trust)]
+    return pset.with_evidence([*pset.evidence, *rows]) if rows else pset
+
+
+def _files(options: argparse.Namespace) -> dict[str, Path]:
+    """The files that a prior set is read from, by the names under which a run keeps them."""
+    files = {"report.toml": options.report, "assumptions.toml": options.assumptions}
+    if options.priors is not None:
+        files["priors.toml"] = shipped().get(options.priors, Path(options.priors))
+    return files | {f"evidence-{k}.csv": path for k, path in enumerate(options.evidence, start=1)}
 
 
 def _audit(options: argparse.Namespace) -> int:
@@ -120,10 +152,27 @@ def _audit(options: argparse.Namespace) -> int:
 
 
 def _priors(options: argparse.Namespace) -> int:
-    table = _prior_set(options).table()
+    pset = _prior_set(options)
+    if options.diff is not None:
+        options.priors = options.diff
+        rows = pd.DataFrame(difference(pset, _prior_set(options)), columns=["what", "name", "first", "second"])
+        rows = rows.rename(columns={"first": f"({pset.settings.priors})", "second": f"({options.diff})"})
+        show(rows, f"Where {pset.settings.priors} and {options.diff} differ")
+        save_csv(rows, options.out)
+        return DONE
+    table = pset.table()
     shown = table[["prior", "family", "mu", "sd", "q05", "median", "q95", "unit", "because"]]
-    show(shown, f"Effective priors (coverage {options.coverage:g}, trust {options.trust})")
+    show(shown, f"Effective priors (set {pset.settings.priors}, coverage {pset.settings.coverage:g})")
     save_csv(table, options.out)
+    return DONE
+
+
+def _evidence(options: argparse.Namespace) -> int:
+    ledger = load_ledger(options.report, options.assumptions)
+    if options.out.exists():
+        raise InputError(f"--out {options.out}: exists already: name a new file")
+    save_text(template(ledger), options.out)
+    say(f"{options.out}: fill in the values and give it to postcgrp forecast --evidence {options.out}")
     return DONE
 
 
@@ -143,7 +192,7 @@ def _forecast(options: argparse.Namespace) -> int:
         result = forecast(
             pset,
             out=options.out,
-            ledgers=(options.report, options.assumptions),
+            sources=_files(options),
             progress=progress,
             clock=clock,
             **sampling,

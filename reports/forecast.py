@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,12 +17,13 @@ from postcgrp.inference import Check, Clock, Sampling, enable_cache, gate, passe
 from postcgrp.inference.gate import table as gate_table
 from postcgrp.inference.sample import Progress
 from postcgrp.models import build_model
+from postcgrp.models.patients import stated_years
 from postcgrp.priors import PriorSet
 from postcgrp.priors.audit import audit
 from postcgrp.priors.audit import table as audit_table
 from postcgrp.reports.figures import save_figures, save_priors
 from postcgrp.reports.page import page
-from postcgrp.reports.store import LEDGERS, check_space, manifest, run_folder, write_draws, write_manifest
+from postcgrp.reports.store import INPUTS, check_space, manifest, run_folder, write_draws, write_manifest
 from postcgrp.reports.summary import headline, summary
 
 
@@ -42,26 +44,37 @@ def judge(run: DataTree) -> tuple[Check, ...]:
 
 
 def graph(pset: PriorSet) -> str:
-    """A name of the model's graph: settings and evidence values enter as data, all else of the ledger may not."""
-    rows = [(row.quantity, row.year, row.region, row.depth, row.modality) for row in pset.evidence]
-    return hashlib.sha256(f"{pset.ledger.model_dump_json()} {rows}".encode()).hexdigest()
+    """A name of the model's graph, equal for prior sets whose models differ in the values of their `pm.Data` alone.
+
+    That is all that a ledger says in numbers, but for the years that cut time.
+    """
+    ledger, settings = pset.ledger, pset.settings
+    structure = (
+        (ledger.years, ledger.report.anchors, ledger.report.id, ledger.segments),
+        [(m.name, m.uptake, pset.uptake_years(m) if m.uptake == "launch" else None) for m in ledger.modalities],
+        stated_years(pset),
+        settings.adoption_scope,
+        [(b.name, b.dims, [p.name for p in b.priors], {p.family for p in b.priors}) for b in pset.blocks.values()],
+        [(row.source, *row.cell) for row in pset.evidence],
+    )
+    return hashlib.sha256(repr(structure).encode()).hexdigest()
 
 
 def forecast(
     pset: PriorSet,
     *,
     out: Path,
-    ledgers: tuple[Path, Path],
+    sources: Mapping[str, Path] | None = None,
     progress: Progress | None = None,
     clock: Clock | None = None,
     **sampling: Any,
 ) -> Forecast:
     """Fit the model, judge the draws, and write the run folder `out`.
 
-    Parameters: `ledgers`, the two files that `pset` was read from, kept with the run; `progress` and `clock`, see
-    :func:`postcgrp.inference.sample`; `sampling`, fields of :class:`postcgrp.inference.Sampling`. A run that misses
-    the gate is written and marked as failed. Raises :class:`InputError` for bad settings or a folder that cannot be
-    written.
+    Parameters: `sources`, files that `pset` was read from, kept with the run by these names; `progress` and `clock`,
+    see :func:`postcgrp.inference.sample`; `sampling`, fields of :class:`postcgrp.inference.Sampling`. A run that
+    misses the gate is written and marked as failed. Raises :class:`InputError` for bad settings or a folder that
+    cannot be written.
     """
     settings, clock = Sampling(**sampling), clock or Clock()
     check_space(out, settings.draws * settings.chains + settings.prior_draws)
@@ -93,8 +106,9 @@ def forecast(
         status = "passed" if passed(checks) else "failed"
         record = manifest(pset, settings, checks, status, clock, f"JAX on {jax.default_backend()}")
         with clock("write"):
-            for path, name in zip(ledgers, LEDGERS, strict=True):
+            for name, path in (sources or {}).items():
                 shutil.copyfile(path, folder / name)
+            (folder / INPUTS).write_text(pset.to_json(), encoding="utf-8")
             (folder / "recipe.txt").write_text(pset.recipe(), encoding="utf-8")
             for name, content in {
                 "summary": table,

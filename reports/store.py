@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import xarray as xr
 from xarray import DataTree
 
-from postcgrp.priors import InputError, PriorSet, Settings, effective, load_ledger
+from postcgrp.priors import InputError, PriorSet, from_json
 
 if TYPE_CHECKING:  # importing inference starts JAX, which refusing a bad output folder must not wait for
     from postcgrp.inference import Check, Clock, Sampling
@@ -27,7 +27,7 @@ if TYPE_CHECKING:  # importing inference starts JAX, which refusing a bad output
 SCHEMA = "postcgrp.run/1"
 MANIFEST = "manifest.json"
 DRAWS = "posterior.nc"
-LEDGERS = ("report.toml", "assumptions.toml")
+INPUTS = "inputs.json"  # of the prior set; the files it was read from lie beside it
 LIBRARIES = ("postcgrp", "pymc", "pytensor", "jax", "jaxlib", "numpyro", "blackjax", "arviz-stats", "numpy", "xarray")
 BYTES_PER_DRAW = 20_000  # a little more than the real report's draws take
 
@@ -142,7 +142,7 @@ def load_run(folder: Path) -> tuple[DataTree, PriorSet, dict[str, Any]]:
     draws = folder / DRAWS
     if not draws.is_file() or hashlib.sha256(draws.read_bytes()).hexdigest() != record["files"][DRAWS]:
         raise InputError(f"{draws}: is missing or was changed after the run: run the forecast again")
-    pset = effective(load_ledger(*(folder / name for name in LEDGERS)), Settings(**record["settings"]))
+    pset = from_json((folder / INPUTS).read_text(encoding="utf-8"))
     return xr.open_datatree(draws, engine="h5netcdf").load(), pset, record
 
 

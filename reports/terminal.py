@@ -18,11 +18,15 @@ from postcgrp.priors import InputError
 
 def save_csv(table: pd.DataFrame, out: Path | None) -> None:
     """Write a table where the user asked for it, whole or not at all. Raises :class:`InputError`."""
-    if out is None:
-        return
+    if out is not None:
+        save_text(table.to_csv(index=False), out)
+
+
+def save_text(text: str, out: Path) -> None:
+    """Write a text file, whole or not at all. Raises :class:`InputError`."""
     beside = out.with_name(f".{out.name}.partial")
     try:
-        table.to_csv(beside, index=False)
+        beside.write_text(text, encoding="utf-8", newline="")
         beside.replace(out)
     except OSError as error:
         beside.unlink(missing_ok=True)

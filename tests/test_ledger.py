@@ -259,7 +259,7 @@ ROWS = [
         "",
         "",
         observed(quantity="adoption", unit="fraction", value=0.1),
-        "'new': evidence on 'adoption', but the model observes revenue, .*: make it a check",
+        "'new': evidence on 'growth', but the model observes revenue, .*: make it a check",
     ),
     (
         R,

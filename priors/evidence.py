@@ -1,0 +1,203 @@
+"""Evidence: rows that each observe one aggregate of the market, from the report's ledger or from elsewhere."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import permutations
+
+import numpy as np
+
+from postcgrp.priors.catalogue import OBSERVED, SIZES
+from postcgrp.priors.checks import SEGMENTS
+from postcgrp.priors.elicit import from_range
+from postcgrp.priors.errors import InputError
+from postcgrp.priors.ledger import ErrorModel, Ledger
+from postcgrp.priors.lookup import eligible, number, prior_claims
+
+DIMS = ("region", "depth", "modality")
+CONTRADICTION = 4.0  # sds of their own errors that two statements of one number may lie apart
+SLACK = 1e-9
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """One observed aggregate: `value` of `quantity` in a year and segment (None: all of it), with its own log-sd."""
+
+    id: str
+    source: str
+    quantity: str
+    year: int
+    region: str | None
+    depth: str | None
+    modality: str | None
+    value: float
+    unit: str
+    log_sd: float
+    note: str = ""
+
+    @property
+    def cell(self) -> tuple[str | int | None, ...]:
+        """What is observed."""
+        return (self.quantity, self.year, self.region, self.depth, self.modality)
+
+
+def claimed_evidence(ledger: Ledger, coverage: float) -> tuple[Evidence, ...]:
+    """The report's own evidence; a range becomes the point and log-sd under which it holds `coverage`."""
+    rows = []
+    for claim in ledger.claims:
+        if claim.role != "evidence" or claim.year is None:
+            continue
+        if claim.value is None and claim.low is not None and claim.high is not None:
+            log_value, log_sd = from_range(claim.low, claim.high, coverage, "lognormal")
+            value = float(np.exp(log_value))
+        else:
+            where = {s: key for s in SEGMENTS if (key := getattr(claim, s)) is not None}
+            value, log_sd = float(claim.value or 0.0), number(ledger, "evidence_log_sd", **where)
+        segment = (claim.region, claim.depth, claim.modality)
+        rows.append(
+            Evidence(claim.id, ledger.report.id, claim.quantity, claim.year, *segment, value, claim.unit, log_sd)
+        )
+    return tuple(rows)
+
+
+def error_model(ledger: Ledger, trust: ErrorModel, source: str) -> ErrorModel:
+    """How far a source may be off: the report by the level of trust, any other by its kind.
+
+    Raises :class:`InputError` for a kind that the ledger does not have.
+    """
+    if source == ledger.report.id:
+        return trust
+    kind = source.partition(":")[0].strip()
+    for row in ledger.sources:
+        if row.kind == kind:
+            return row
+    known = ", ".join([ledger.report.id, *(row.kind for row in ledger.sources)])
+    raise InputError(
+        f"source {source!r}: its kind {kind!r} has no error model: use one of {known} (before a colon and a name), or "
+        "add a [[source]] to the assumptions"
+    )
+
+
+def check_evidence(ledger: Ledger, rows: Sequence[Evidence], trust: ErrorModel) -> None:
+    """Refuse evidence on what the model does not have, in another unit, or at odds with itself.
+
+    Raises :class:`InputError`.
+    """
+    for row in rows:
+        check_row(ledger, row)
+        error_model(ledger, trust, row.source)
+    for key, count in Counter(row.id for row in rows).items():
+        if count > 1:
+            raise InputError(f"evidence id {key!r} stands {count} times: give each row its own")
+    for first, second in permutations(rows, 2):
+        _check_pair(ledger, trust, first, second)
+
+
+def check_row(ledger: Ledger, row: Evidence) -> None:
+    """Refuse a row that the model cannot observe. Raises :class:`InputError`."""
+    entry = OBSERVED.get(row.quantity)
+    if entry is None:
+        raise InputError(
+            f"{row.id!r}: evidence on {row.quantity!r}, but the model observes {', '.join(OBSERVED)}: make it a check"
+        )
+    if row.unit != (unit := entry.unit.format(currency=ledger.report.currency)):
+        raise InputError(f"{row.id!r}: unit {row.unit!r}: evidence on {row.quantity} is in {unit!r}: convert it")
+    for dim, names in ledger.segments.items():
+        name = getattr(row, dim)
+        if name is not None and dim not in entry.by:
+            raise InputError(f"{row.id!r}: {dim} {name!r}: {row.quantity} has no {dim}: remove it")
+        if name is not None and name not in names:
+            raise InputError(f"{row.id!r}: {dim} {name!r} is not declared: use one of {', '.join(names)}")
+    if row.year not in ledger.years:
+        raise InputError(
+            f"{row.id!r}: year {row.year} is outside {ledger.years[0]}..{ledger.years[-1]}: correct or remove it"
+        )
+    for field, figure in (("value", row.value), ("log_sd", row.log_sd)):
+        if not 0 < figure < np.inf:
+            raise InputError(f"{row.id!r}: {field} = {figure:g} has no logarithm: evidence must be above zero")
+    if row.unit == "fraction" and row.value > 1:
+        raise InputError(
+            f"{row.id!r}: value = {row.value:g} is a share over 1: write percentages as fractions ({row.value / 100:g})"
+        )
+    _check_quantity(ledger, row)
+
+
+def _check_quantity(ledger: Ledger, row: Evidence) -> None:
+    """What one quantity asks of a row beyond its unit and segment."""
+    if row.quantity.endswith("_share") and not any(getattr(row, dim) for dim in DIMS):
+        raise InputError(f"{row.id!r}: a share of all is 1: name the {', '.join(OBSERVED[row.quantity].by)} it is of")
+    if row.quantity in ("acute_use", "moh", "payer_block") and not prior_claims(ledger, row.quantity):
+        raise InputError(f"{row.id!r}: the report makes no claim on {row.quantity}, so the model has none: remove it")
+    if row.quantity == "adoption":
+        taken = [m.name for m in ledger.modalities if m.uptake != "everyone"]
+        if row.modality not in taken:
+            raise InputError(
+                f"{row.id!r}: modality {row.modality or ''!r}: adoption is of one that not everyone uses: name "
+                f"{' or '.join(taken) or 'none, and remove the row'}"
+            )
+    if "modality" in OBSERVED[row.quantity].by:
+        _check_sold(ledger, row)
+
+
+def _check_sold(ledger: Ledger, row: Evidence) -> None:
+    """Refuse evidence on sales that the model holds at zero: before a launch, or to depths that are not eligible."""
+    for modality in ledger.modalities:
+        if row.modality not in (None, modality.name):
+            continue
+        if modality.uptake != "launch":
+            return
+        launch = number(ledger, "launch_year", modality=modality.name)
+        if row.modality is not None and row.year < launch:
+            raise InputError(
+                f"{row.id!r}: {row.modality} has evidence in {row.year}, before its launch_year {launch:g}: "
+                "make the claim a check or move the launch"
+            )
+        if row.year >= launch and any(eligible(ledger, modality.name, row.depth)):
+            return
+    raise InputError(
+        f"{row.id!r}: nothing is sold in {row.year} to depth {row.depth or 'any'}, by launch_year and eligible_share: "
+        "make the claim a check or change those"
+    )
+
+
+def _check_pair(ledger: Ledger, trust: ErrorModel, first: Evidence, second: Evidence) -> None:
+    """Refuse one number stated twice by a source, parts above their whole, and sources that cannot both be right."""
+    if first.source == second.source and first.cell == second.cell:
+        same = "once more: remove one" if first.value == second.value else f"as {second.value:g}: keep the right one"
+        raise InputError(f"{first.id!r} states {first.value:g}, and {second.id!r} the same number {same}")
+    if (first.quantity, first.year) != (second.quantity, second.year):
+        return
+    inside = all(getattr(second, d) in (None, getattr(first, d)) for d in DIMS) and first.cell != second.cell
+    larger = first.value > second.value * (1 + SLACK)
+    if first.source == second.source and inside and larger and first.quantity in SIZES:
+        raise InputError(
+            f"{first.id!r} states {first.value:g}, more than the {second.value:g} of {second.id!r} that it is a part "
+            "of: correct one of them"
+        )
+    if first.cell == second.cell:
+        share = _horizon(ledger, first.year)
+        models = [error_model(ledger, trust, row.source) for row in (first, second)]
+        variance = sum(log_variance(model, share) for model in models) + first.log_sd**2 + second.log_sd**2
+        apart = abs(np.log(first.value / second.value)) / np.sqrt(variance)
+        if apart > CONTRADICTION:
+            raise InputError(
+                f"{first.id!r} states {first.value:g} and {second.id!r} {second.value:g}: {apart:.1f} sd apart by "
+                f"their own errors, and over {CONTRADICTION:g} is a contradiction: correct one, or raise log_sd"
+            )
+
+
+def log_variance(model: ErrorModel, share: float) -> float:
+    """Variance of a source's log error at a `share` of the way from the first year to the last."""
+    base, final = model.base_log_sd**2, model.final_log_sd**2
+    return float(base + (final - base) * share)
+
+
+def log_bias(model: ErrorModel, share: float) -> float:
+    """Optimism of a source, log, at a `share` of the way from the first year to the last."""
+    return float(model.base_log_bias + (model.final_log_bias - model.base_log_bias) * share)
+
+
+def _horizon(ledger: Ledger, year: int) -> float:
+    return (year - ledger.report.first_year) / (ledger.report.last_year - ledger.report.first_year)

@@ -1,0 +1,72 @@
+"""Where a number of the ledger is found: the most specific row for a part of the market."""
+
+from __future__ import annotations
+
+from postcgrp.priors.checks import SEGMENTS, place
+from postcgrp.priors.errors import InputError
+from postcgrp.priors.ledger import Assumption, Claim, Ledger, Modality
+
+Key = str | int
+
+
+def own(ledger: Ledger, name: str, modality: Modality) -> str:
+    """A variable's name for one modality: plain where it is the only one of its uptake, else with its name behind."""
+    alone = sum(m.uptake == modality.uptake for m in ledger.modalities) == 1
+    return name if alone else f"{name}_{modality.key}"
+
+
+def number(ledger: Ledger, name: str, **where: Key) -> float:
+    """A fixed number of the assumptions' ledger: the most specific row that covers the segment and year."""
+    row = assumption(ledger, name, where)
+    if row.value is None:
+        raise InputError(f"assumption {name!r} {place(where)} is a range: it must be a fixed `value`")
+    return row.value
+
+
+def anchors(ledger: Ledger, modality: Modality) -> list[int]:
+    """The anchors at which a modality is on the market."""
+    if modality.uptake == "launch":
+        return launch_anchors(ledger, modality.name)
+    return list(ledger.report.anchors)
+
+
+def launch_anchors(ledger: Ledger, modality: str) -> list[int]:
+    """The anchors at which a launched modality is on the market. Raises :class:`InputError` if there is none."""
+    launch = number(ledger, "launch_year", modality=modality)
+    anchors = [a for a in ledger.report.anchors if a >= launch]
+    if not anchors:
+        raise InputError(
+            f"launch_year of {modality} is {launch:g}: it must not lie after {ledger.report.last_year}: "
+            "correct it or leave the modality out"
+        )
+    return anchors
+
+
+def prior_claims(ledger: Ledger, quantity: str) -> list[Claim]:
+    """The claims on a quantity that set priors."""
+    return [c for c in ledger.claims if c.role == "prior" and c.quantity == quantity]
+
+
+def assumption(ledger: Ledger, name: str, where: dict[str, Key]) -> Assumption:
+    """The most specific assumption that covers a segment and year. Raises :class:`InputError` unless there is one."""
+    matches = [
+        (sum(getattr(a, s) is not None for s in SEGMENTS), a)
+        for a in ledger.assumptions
+        if a.id == name and all(getattr(a, s) in (None, where.get(s)) for s in SEGMENTS)
+    ]
+    if not matches:
+        raise InputError(f"no assumption {name!r} {place(where)}: add one to the assumptions' ledger")
+    specificity = max(count for count, _ in matches)
+    best = [row for count, row in matches if count == specificity]
+    if len(best) > 1:
+        raise InputError(
+            f"assumption {name!r} {place(where)}: {len(best)} rows serve it equally well: add one that names all of "
+            f"{', '.join(s for s in SEGMENTS if any(getattr(row, s) is not None for row in best))}"
+        )
+    return best[0]
+
+
+def eligible(ledger: Ledger, modality: str, depth: str | None = None) -> list[float]:
+    """Share of patients at one depth, or at each, who may get a launched modality."""
+    depths = ledger.segments["depth"] if depth is None else (depth,)
+    return [number(ledger, "eligible_share", depth=d, modality=modality) for d in depths]

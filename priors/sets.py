@@ -1,0 +1,288 @@
+"""Prior sets: small TOML overlays on the ledger, each a view that somebody could hold."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, Self
+
+from pydantic import ValidationError, model_validator
+
+from postcgrp.priors.catalogue import ASSUMPTIONS, PRIOR_CLAIMS, Family
+from postcgrp.priors.checks import SEGMENTS, place
+from postcgrp.priors.effective import PriorSet, Settings, effective
+from postcgrp.priors.elicit import LINK
+from postcgrp.priors.errors import InputError
+from postcgrp.priors.evidence import Evidence
+from postcgrp.priors.ledger import SCHEMA, Assumption, Claim, Ledger, Name, Number, Row, Trust, Whole, read_toml
+
+SETS = Path(__file__).with_name("sets")
+EVERY = "*"
+CHANGES = ("`value`", "`low` and `high`", "`centre`", "`spread`", "`coverage`", "`family`")
+
+
+class Change(Row):
+    """What becomes of an assumption, or of a claim's range: a new number or range, or the old one moved or widened.
+
+    `centre` moves a range on the link of its prior, `spread` multiplies its width there.
+    """
+
+    id: Name
+    year: Whole | None = None
+    region: str | None = None
+    depth: str | None = None
+    modality: str | None = None
+    value: Number | None = None
+    low: Number | None = None
+    high: Number | None = None
+    centre: Number | None = None
+    spread: Number | None = None
+    coverage: Number | None = None
+    family: Family | None = None
+    source: Name | None = None
+    reason: Name
+
+    @model_validator(mode="after")
+    def _changes(self) -> Self:
+        stated = [k for k in ("value", "low", "centre", "spread") if getattr(self, k) is not None]
+        if not stated and self.family is None and self.coverage is None:
+            raise ValueError(
+                "changes nothing: give `value`, `low` and `high`, `centre`, `spread`, `family` or `coverage`"
+            )
+        if (self.low is None) != (self.high is None):
+            raise ValueError("has an open range: give both `low` and `high`")
+        if len({"value", "low"} & set(stated)) and len(stated) > 1:
+            raise ValueError(f"has {' and '.join(stated)}: keep a number, a range, or `centre` and `spread`")
+        if self.spread is not None and self.spread <= 0:
+            raise ValueError(f"spread = {self.spread:g} must be above zero: 2 doubles the width")
+        return self
+
+
+class Turned(Row):
+    """The settings of a set; what is left out stays as it was. See :class:`postcgrp.priors.Settings`."""
+
+    coverage: Number | None = None
+    trust: Name | None = None
+    adoption_scope: Name | None = None
+    uptake_shape: Name | None = None
+    leave_out: tuple[Name, ...] | None = None
+
+
+class Overlay(Row):
+    """One prior set: its name, the line a modeller would say for it, and what it changes."""
+
+    name: Name
+    says: Name
+    settings: Turned = Turned()
+    trust: tuple[Trust, ...] = ()
+    assumption: tuple[Change, ...] = ()
+    claim: tuple[Change, ...] = ()
+
+
+def shipped() -> dict[str, Path]:
+    """The files of the shipped sets, by name, the report's own first."""
+    found = {path.stem: path for path in sorted(SETS.glob("*.toml"))}
+    return {Settings.priors: found.pop(Settings.priors), **found}
+
+
+def load_overlay(name: str | Path) -> Overlay:
+    """A shipped set by its name, or one of a TOML file.
+
+    Raises :class:`InputError` with one line naming the value, the rule and the way out.
+    """
+    path = shipped().get(str(name), Path(name))
+    if not path.suffix and not path.exists():
+        raise InputError(f"prior set {str(name)!r}: is not shipped: use one of {', '.join(shipped())}, or a .toml file")
+    found = read_toml(path)
+    if (schema := found.pop("schema", None)) != SCHEMA:
+        raise InputError(
+            f"{path.name}: schema = {schema!r}, but this version reads {SCHEMA}: write `schema = {SCHEMA}`"
+        )
+    try:
+        return Overlay.model_validate(found)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(str(part + 1) if isinstance(part, int) else part for part in first["loc"])
+        message = first["msg"].removeprefix("Value error, ")
+        if first["type"] == "extra_forbidden":
+            known = [*Overlay.model_fields, *Change.model_fields, *Turned.model_fields]
+            near = get_close_matches(str(first["loc"][-1]), known, 1)
+            message = f"is not known: {f'write {near[0]!r}' if near else 'remove it'}"
+        raise InputError(f"{path.name}: {where}: {message}") from None
+
+
+def apply(ledger: Ledger, overlay: Overlay) -> Ledger:
+    """The ledger as one set has it. Raises :class:`InputError` for a change of something that is not there."""
+    assumptions = list(ledger.assumptions)
+    for change in overlay.assumption:
+        _change_assumption(assumptions, change, overlay.name)
+    claims = list(ledger.claims)
+    for change in overlay.claim:
+        _change_claim(claims, change, overlay.name)
+    levels = {row.level: row for row in (*ledger.trust, *overlay.trust)}
+    changed = ledger.model_dump() | {
+        "assumptions": [row.model_dump() for row in assumptions],
+        "claims": [row.model_dump() for row in claims],
+        "trust": [row.model_dump() for row in levels.values()],
+    }
+    try:
+        return Ledger.model_validate(changed)
+    except ValidationError as error:
+        message = error.errors(include_url=False)[0]["msg"].removeprefix("Value error, ")
+        raise InputError(f"prior set {overlay.name!r}: {message}") from None
+
+
+def prior_set(
+    ledger: Ledger,
+    overlay: Overlay | None = None,
+    *,
+    turned: Mapping[str, Any] | None = None,
+    evidence: Sequence[Evidence] = (),
+) -> PriorSet:
+    """The effective priors and evidence of a ledger under one set.
+
+    Parameters: `turned`, settings that override the set's; `evidence`, rows beside the report's. Raises
+    :class:`InputError`.
+    """
+    settings = Settings()
+    if overlay is not None:
+        ledger = apply(ledger, overlay)
+        own = {key: value for key, value in overlay.settings.model_dump().items() if value is not None}
+        settings = replace(settings, priors=overlay.name, **own)
+    settings = replace(settings, **(turned or {}))
+    settings = replace(settings, leave_out=_left_out(ledger, settings.leave_out))
+    pset = effective(ledger, settings)
+    return pset.with_evidence([*pset.evidence, *evidence]) if evidence else pset
+
+
+def difference(first: PriorSet, second: PriorSet) -> list[dict[str, Any]]:
+    """What two sets disagree on, one row a prior, setting, level of trust or row of evidence."""
+    rows = [
+        {"what": "setting", "name": key, "first": value, "second": asdict(second.settings)[key]}
+        for key, value in asdict(first.settings).items()
+    ]
+    sides = []
+    for pset in (first, second):
+        table = pset.table()
+        said = {
+            ("prior", f"{r.variable}: {r.prior}"): f"{r.family} {r.q05:.4g} / {r.median:.4g} / {r.q95:.4g} {r.unit}"
+            for r in table.itertuples()
+        }
+        said |= {
+            ("evidence", row.id): f"{row.value:.6g} {row.unit}, log-sd {row.log_sd:.3g} ({row.source})"
+            for row in pset.evidence
+        }
+        said |= {
+            ("source error", f"{source} {year}"): f"log-sd {sd:.3g}, bias {bias:.3g}"
+            for source in pset.sources
+            for year, sd, bias in zip(
+                pset.ledger.report.anchors,
+                pset.source_log_sd(source, pset.ledger.report.anchors),
+                pset.source_log_bias(source, pset.ledger.report.anchors),
+                strict=True,
+            )
+        }
+        sides.append(said)
+    keys = dict.fromkeys([*sides[0], *sides[1]])
+    rows += [
+        {"what": key[0], "name": key[1], "first": sides[0].get(key, ""), "second": sides[1].get(key, "")}
+        for key in keys
+    ]
+    return [row for row in rows if row["first"] != row["second"]]
+
+
+def _left_out(ledger: Ledger, names: Sequence[str]) -> tuple[str, ...]:
+    """Ids of claims to be left out, given as such or as the quantity of all evidence on it."""
+    out: list[str] = []
+    for name in names:
+        rows = [c.id for c in ledger.claims if c.role == "evidence" and c.quantity == name]
+        out += rows or [name]
+    return tuple(dict.fromkeys(out))
+
+
+def _change_assumption(rows: list[Assumption], change: Change, name: str) -> None:
+    """Change one row, or every range (`*`), or add a row for a segment that a wider one served."""
+    where = {s: key for s in SEGMENTS if (key := getattr(change, s)) is not None}
+    if change.id == EVERY:
+        for k, row in enumerate(rows):
+            if row.value is None:
+                rows[k] = _changed(row, change, ASSUMPTIONS[row.id].family if row.id in ASSUMPTIONS else None, name)
+        return
+    known = [row for row in rows if row.id == change.id]
+    if not known:
+        near = get_close_matches(change.id, [row.id for row in rows], 1)
+        way_out = f"write {near[0]!r}" if near else "postcgrp priors lists them"
+        raise InputError(f"prior set {name!r}: assumption {change.id!r} is not in the ledger: {way_out}")
+    family = ASSUMPTIONS[change.id].family if change.id in ASSUMPTIONS else None
+    # A wider change reaches every row inside its part of the market, a narrower one begins a row of its own.
+    inside = [k for k, row in enumerate(rows) if row.id == change.id and _covers(where, row)]
+    for k in inside:
+        rows[k] = _changed(rows[k], change, family, name)
+    if not inside:
+        wider = [row for row in known if all(getattr(row, s) in (None, where.get(s)) for s in SEGMENTS)]
+        if not wider:
+            raise InputError(
+                f"prior set {name!r}: assumption {change.id!r} {place(where)} is not in the ledger: remove it"
+            )
+        nearest = max(wider, key=lambda row: sum(getattr(row, s) is not None for s in SEGMENTS))
+        rows.append(_changed(nearest, change, family, name).model_copy(update=where))
+
+
+def _covers(where: Mapping[str, Any], row: Assumption) -> bool:
+    return all(getattr(row, key) == value for key, value in where.items())
+
+
+def _change_claim(rows: list[Claim], change: Change, name: str) -> None:
+    found = [k for k, row in enumerate(rows) if row.id == change.id]
+    if not found:
+        near = get_close_matches(change.id, [row.id for row in rows], 1)
+        way_out = f"write {near[0]!r}" if near else "postcgrp audit lists them"
+        raise InputError(f"prior set {name!r}: claim {change.id!r} is not in the ledger: {way_out}")
+    row = rows[found[0]]
+    if row.role not in ("prior", "evidence"):
+        raise InputError(
+            f"prior set {name!r}: claim {change.id!r} is {row.role}, which no model reads: remove the change"
+        )
+    family = PRIOR_CLAIMS[row.quantity].family if row.role == "prior" else "lognormal"
+    rows[found[0]] = _changed(row, change, family, name)
+
+
+def _changed[R: (Assumption, Claim)](row: R, change: Change, family: Family | None, name: str) -> R:
+    """A row with the numbers of a change, and who changed it."""
+    new: dict[str, Any] = {"reason": change.reason}
+    if isinstance(row, Assumption):
+        new["source"] = change.source or f"prior set {name}"
+        new |= {k: v for k in ("coverage", "family") if (v := getattr(change, k)) is not None}
+    elif change.coverage is not None or change.family is not None:
+        raise InputError(
+            f"prior set {name!r}: claim {row.id!r}: coverage and family are not one claim's: turn `coverage` in "
+            "[settings]"
+        )
+    if change.value is not None:
+        new |= {"value": change.value, "low": None, "high": None}
+    if change.low is not None:
+        new |= {"value": None, "low": change.low, "high": change.high}
+    if change.centre is not None or change.spread is not None:
+        new |= _moved(row, change, new.get("family") or family, name)
+    return row.model_copy(update=new)
+
+
+def _moved(row: Assumption | Claim, change: Change, family: Family | None, name: str) -> dict[str, Any]:
+    if row.low is None or row.high is None:
+        if change.spread is None:
+            return {"value": change.centre}
+        raise InputError(f"prior set {name!r}: {row.id!r} is a number and has no spread: give another `value`")
+    forward, inverse = LINK[family or "normal"]
+    low, high = float(forward(row.low)), float(forward(row.high))
+    centre = (low + high) / 2 if change.centre is None else float(forward(change.centre))
+    half = (high - low) / 2 * (change.spread or 1.0)
+    return {"low": float(inverse(centre - half)), "high": float(inverse(centre + half))}
+
+
+def said(name: str) -> str:
+    """The one line of a shipped set."""
+    with shipped()[name].open("rb") as file:
+        return str(tomllib.load(file)["says"])
