@@ -44,7 +44,8 @@ def on_link(
 ) -> TensorVariable:
     """A variable on the link scale of a prior block: normal, or Student-t where the block's family is."""
     if is_heavy(pset.blocks[block].priors[0].family):
-        return pm.StudentT(name, nu=STUDENT_DF, mu=mu, sigma=sd, dims=dims)
+        # PyTensor 3.3 batches a variable by its first parameter alone, so that one must follow the mean.
+        return pm.StudentT(name, nu=STUDENT_DF + pt.zeros_like(mu), mu=mu, sigma=sd, dims=dims)
     return pm.Normal(name, mu, sd, dims=dims)
 
 

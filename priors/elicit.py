@@ -89,9 +89,8 @@ def coupling(priors: tuple[Prior, ...], correlation: float) -> NDArray[np.float6
 
     Each neighbouring pair gets `correlation`, or the smallest larger one at which the probability that the second
     is below the first is at most 0.1 %; each marginal stays exactly what it was. A prior of which nothing is claimed
-    asks for no more. Parameters: `priors`, logit- or
-    log-normals in increasing order. Returns a lower triangle [k, k]. Raises :class:`InputError` where no
-    correlation can keep the order.
+    asks for no more. Parameters: `priors`, logit- or log-normals in increasing order. Returns a lower triangle [k, k].
+    Raises :class:`InputError` where no correlation can keep the order.
     """
     gap_in_sd = float(-ndtri(REVERSAL))
     links = [1.0]

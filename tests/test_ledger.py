@@ -258,7 +258,7 @@ ROWS = [
         R,
         "",
         "",
-        observed(quantity="adoption", unit="fraction", value=0.1),
+        observed(quantity="growth", unit="fraction", value=0.1),
         "'new': evidence on 'growth', but the model observes revenue, .*: make it a check",
     ),
     (
@@ -394,7 +394,7 @@ ROWS = [
         "low = 5000",
         'family = "normal"\nlow = 5000',
         "",
-        "'price' .*: family 'normal', but its prior is lognormal: remove `family`",
+        "'price' .*: family 'normal', but its prior may be lognormal or logstudent: remove `family`",
     ),
 ]
 

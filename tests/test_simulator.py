@@ -22,7 +22,9 @@ from scipy.stats import ks_1samp, t
 
 from postcgrp.models import build_model
 from postcgrp.models.simulator import DRIFT, MISSPECIFICATIONS, SHOCK_DF, SHOCK_SCALE, VENDOR_FACTOR, placed, simulate
-from postcgrp.priors import Ledger, PriorSet, effective, load_ledger
+from postcgrp.priors import Evidence, Ledger, PriorSet, Trust, effective, load_ledger
+from postcgrp.priors.catalogue import OBSERVED
+from postcgrp.priors.sets import Change, Overlay, prior_set
 
 Array = NDArray[np.float64]
 Arrays = dict[str, Array]
@@ -262,7 +264,50 @@ def smallest(one: Arrays, two: Arrays) -> tuple[float, str]:
     return float(p.min()), names[int(p.argmin())]
 
 
+def everything(ledger: Ledger) -> list[Evidence]:
+    """Evidence on each quantity, for the whole and for parts."""
+    rows = []
+    for quantity, entry in OBSERVED.items():
+        unit = entry.unit.format(currency=ledger.report.currency)
+        for region, depth in ((None, None), ("EU5", None), (None, "3+"), ("Japan", "2")):
+            whole = quantity.endswith("_share") and not (region or depth)
+            if whole or (depth and "depth" not in entry.by):
+                continue
+            for modality in ("non_invasive", "implantable") if quantity == "adoption" else (None,):
+                cell = (quantity, 2031, region, depth, modality)
+                rows.append(Evidence(" ".join(map(str, cell)), "study: all", *cell, 0.1, unit, 0.5))
+    return rows
+
+
+def turned(**settings: Any) -> PriorSet:
+    """The shipped ledger with evidence on everything, an optimistic report, a heavy tail and other settings."""
+    heavy = Change(id="price", family="logstudent", reason="a test")
+    optimistic = Trust(
+        level="odd", base_log_sd=0.1, final_log_sd=0.3, final_log_bias=0.5, source="a test", reason="a test"
+    )
+    overlay = Overlay(name="odd", says="a test", trust=(optimistic,), assumption=(heavy,))
+    ledger = load_ledger()
+    return prior_set(ledger, overlay, turned={"trust": "odd", **settings}, evidence=everything(ledger))
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"adoption_scope": "with_launched", "uptake_shape": "early", "leave_out": ["adoption_2025", "moh_2025"]},
+        {"uptake_shape": "late", "leave_out": ["adoption_2030", "acute_use_2025", "patients_japan_2025"]},
+    ],
+    ids=["scope", "open"],
+)
+def test_other_settings_are_drawn_as_the_page_says(settings: dict[str, Any]) -> None:
+    pset = turned(**settings)
+    compare(Market(pset, simulate(pset, DRAWS, SEED)))
+
+
 def test_the_model_draws_what_the_page_says(market: Market) -> None:
+    compare(market)
+
+
+def compare(market: Market) -> None:
     draws = model_draws(build_model(market.pset), list(market.draws))
     assert {name: values.shape for name, values in draws.items()} == {n: v.shape for n, v in market.draws.items()}
     p, worst = smallest(scalars(market.pset, market.draws), scalars(market.pset, draws))
