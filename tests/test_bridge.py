@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -14,17 +15,19 @@ from xarray import DataArray, Dataset, DataTree
 from postcgrp.models import build_model
 from postcgrp.priors import InputError, PriorSet
 from postcgrp.reports import bridge
-from postcgrp.tests.test_other_market import CHANGES, prior_draws, prior_set
+from postcgrp.tests import test_other_market
+from postcgrp.tests.test_other_market import CHANGES, prior_set
 
 FACTOR = st.one_of(st.just(0.0), st.floats(1e-6, 1e6))
 CELLS = arrays(float, (2, 4, 6), elements=FACTOR)
 
 
-def derived(pset: PriorSet) -> DataTree:
+def derived(pset: PriorSet, draws: int = 300) -> DataTree:
     """Prior draws of all that the model derives, as if they were a run."""
-    model = build_model(pset)
-    arrays_ = {}
-    for name, values in prior_draws(model).items():
+    model, arrays_ = build_model(pset), {}
+    with mock.patch.object(test_other_market, "DRAWS", draws):
+        drawn = test_other_market.prior_draws(model)
+    for name, values in drawn.items():
         dims = tuple(model.named_vars_to_dims.get(name, ()))
         coords = {d: np.array(list(model.coords[d])) for d in dims}
         arrays_[name] = DataArray(values[None], coords, ("chain", "draw", *dims))
@@ -128,9 +131,9 @@ def test_the_bridge_of_any_market_is_exact(name: str) -> None:
     run = derived(market)
     bridged = bridge.bridge(run, market)
     exact(bridged)
-    table = bridge.table(bridged, market)
+    table: Any = bridge.table(bridged, market)
     sums = table[table["effect"].isin(bridge.EFFECTS)].groupby(["segment", "name"])["mean"].sum()
-    ends = table.pivot_table("mean", ["segment", "name"], "effect")
+    ends: Any = table.pivot_table("mean", ["segment", "name"], "effect")
     assert np.allclose(sums, (ends["end"] - ends["start"]).loc[sums.index])
     for dim in ("region", "modality"):  # and segments add up to the total, effect by effect
         part = table[table["segment"] == dim].groupby("effect")["mean"].sum()
@@ -142,7 +145,7 @@ def constructed(pset: PriorSet, real: DataTree, **growth: float) -> DataTree:
     """The report's run with only these parts of it growing over the window, by these factors."""
     posterior = real["posterior"].to_dataset()[["patients", "use", "intensity"]]
     first, share = posterior.sel(year=2030), (posterior["year"] - 2025) / 10
-    grown = {name: first[name] * growth.get(name, 1.0) ** share for name in posterior.data_vars}
+    grown = {name: first[name] * growth.get(str(name), 1.0) ** share for name in posterior.data_vars}
     cells = grown["patients"] * grown["use"] * grown["intensity"] / 1e6
     return DataTree.from_dict({"posterior": Dataset({**grown, "revenue": cells})})
 
@@ -169,7 +172,7 @@ def test_what_alone_grows_is_all_of_the_bridge(real: DataTree, pset: PriorSet, p
 def test_the_claim_is_read_in_two_ways(
     real: DataTree, pset: PriorSet, growth: dict[str, float], alone: float, per_patient: float
 ) -> None:
-    claim = bridge.claim(bridge.bridge(constructed(pset, real, **growth), pset)).set_index("reading")
+    claim: Any = bridge.claim(bridge.bridge(constructed(pset, real, **growth), pset)).set_index("reading")
     assert claim["probability"].to_dict() == {"intensity alone": alone, "per patient": per_patient}
     assert (claim["mcse"] == 0).all()
 
@@ -177,7 +180,7 @@ def test_the_claim_is_read_in_two_ways(
 def test_the_claim_s_probability_is_the_share_of_draws(real: DataTree, pset: PriorSet) -> None:
     bridged = bridge.bridge(real, pset)
     effects = bridged["change"].sum(("region", "modality"))
-    claim = bridge.claim(bridged).set_index("reading")
+    claim: Any = bridge.claim(bridged).set_index("reading")
     ahead = effects.sel(effect="intensity").values > effects.sel(effect="patients").values
     assert claim.loc["intensity alone", "probability"] == pytest.approx(ahead.mean())
     assert 0 < claim.loc["intensity alone", "mcse"] < 0.1

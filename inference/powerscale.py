@@ -1,0 +1,388 @@
+"""Power-scaling: how the posterior answers when one group of priors, or one source of evidence, counts more or less.
+
+A density raised to a power alpha counts alpha times. Stored draws are reweighted to that posterior by
+Pareto-smoothed importance sampling, so nothing is fitted again; where the weights cannot be trusted there is a
+reason and no number. Method: Kallioinen, Paananen, Buerkner & Vehtari (2024), Statistics and Computing 34, 57.
+
+Densities are scaled as the model states them: a log-normal one on the variable's own scale, a price on the log scale.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+from arviz_stats.base import array_stats
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import rel_entr
+from xarray import DataArray, DataTree
+
+from postcgrp.priors import InputError, Prior, PriorSet
+from postcgrp.priors.elicit import is_heavy
+
+Array = NDArray[np.float64]
+Members = list[tuple[str, dict[str, str]]]
+
+DRAWS = 4000  # psi is relative to the range of the draws, which grows with their number: compare at one number only
+NEAR = (0.99, 1.01)  # where the derivative at alpha = 1 is taken, as in the paper
+FAR = (0.8, 1.25)  # where shifts are reported: a fifth less and a quarter more
+K_LIMIT = 0.7
+ROTATIONS = 20
+CLEAR = 2.0  # standard errors from zero at which a direction is called one
+QUANTILES = (0.05, 0.5, 0.95)
+SAMPLE = ("chain", "draw")
+TRUST = "vendor trust"
+NOISE = "yearly noise"
+
+
+# ---- groups --------------------------------------------------------------------------------------------------------
+
+
+def groups(pset: PriorSet, names: Iterable[str]) -> dict[str, Members]:
+    """The model's free variables by the group that a user thinks in; every variable, or part of one, in exactly one.
+
+    Parameters: `names`, the free variables (those of a run's `log_prior`). Returns, by group, pairs of a variable and
+    what to select of it (`DataArray.sel`; empty: all). The density of `log_stated_revenue_YEAR` is that of the price,
+    or of its growth, of each modality sold, and that of `region_value_lead` and `region_premium_rest` is that of the
+    regional premium: those changes of variable have a unit Jacobian. Raises :class:`InputError` for a variable that
+    no group knows.
+    """
+    known, out = _known(pset), dict[str, Members]()
+    for name in names:
+        if (held := _error(name) or known.get(name) or known.get(_base(name))) is None:
+            raise InputError(f"{name!r}: a variable in no group of priors: make the run again with this version")
+        for group, part in held:
+            out.setdefault(group, []).append((name, part))
+    return out
+
+
+def deviations(pset: PriorSet) -> set[str]:
+    """Partially pooled deviations of regions around what they have in common: the inner level of the hierarchy.
+
+    They belong to their group but stay as they are when it is power-scaled, for alpha would change how much regions
+    are pooled and not what anybody elicited (Kallioinen et al. 2024 advise to scale top-level priors only).
+    """
+    common = {"patient_growth_region", "depth_weight_region", "acute_use_region", "moh_region", "payer_block_region"}
+    own = {
+        pset.own(name, m)
+        for m in pset.ledger.modalities
+        for name in (f"{m.uptake}_region", "adoption_step_region")
+        if m.uptake != "everyone"
+    }
+    return common | own | {"region_premium_modality"}
+
+
+def components(run: DataTree, pset: PriorSet) -> dict[str, DataArray]:
+    """Log density of every group of priors, and log likelihood of every source of evidence, in each draw.
+
+    Deviations within a group are left out, see :func:`deviations`. Returns [chain, draw] by group.
+    """
+    prior, inner = run["log_prior"].to_dataset(), deviations(pset)
+    out = {}
+    for group, members in groups(pset, map(str, prior.data_vars)).items():
+        parts = [_total(prior[name].sel(part)) for name, part in members if name not in inner]
+        if parts:
+            out[group] = sum(parts[1:], parts[0])
+    if pset.evidence:
+        likelihood = run["log_likelihood"].to_dataset()["evidence"]
+        for source in dict.fromkeys(row.source for row in pset.evidence):
+            rows = [row.id for row in pset.evidence if row.source == source]
+            out[f"evidence: {source}"] = _total(likelihood.sel(evidence_row=rows))
+    return out
+
+
+def _total(density: DataArray) -> DataArray:
+    return density.sum([dim for dim in density.dims if dim not in SAMPLE]).reset_coords(drop=True)
+
+
+def _base(name: str) -> str:
+    """A variable's name without the link scale that it is drawn on."""
+    return name.removesuffix("_logit").removesuffix("_log")
+
+
+def _error(name: str) -> Members | None:
+    """The group of a source's shared error: the report's is trust in the vendor, any other has its source's name."""
+    if not name.startswith("source_error"):
+        return None
+    source = name.removeprefix("source_error").removesuffix("_z").strip("_")
+    return [(f"trust: {source}" if source else TRUST, {})]
+
+
+def _known(pset: PriorSet) -> dict[str, Members]:
+    """For every variable that a model may have, its groups and the part of it that each holds."""
+    by_group = {
+        "patients": ("pool_error", "region_patients", "patient_growth", "patient_growth_region"),
+        "depth": ("depth_weight", "depth_weight_region_sd", "depth_weight_region", "intensity_step"),
+        "burden": (
+            *("burden_level_z", "burden_region_sd", "acute_use_step", "acute_use_region", "moh_step", "moh_region"),
+            *("payer_block_level", "payer_block_region"),
+        ),
+        "regions": ("region_premium", "region_premium_rest", "region_value_lead", "region_premium_modality"),
+    }
+    known: dict[str, Members] = {name: [(group, {})] for group, names in by_group.items() for name in names}
+    for modality in pset.ledger.modalities:
+        uptake, price = f"{modality.uptake}: {modality.name}", f"intensity: {modality.name}"
+        own = {
+            uptake: ("moh_effect", "payer_brake"),
+            "regions": (f"{modality.uptake}_region_sd", f"{modality.uptake}_region", "adoption_step_region"),
+            "depth": ("adoption_step",),
+            NOISE: tuple(f"{modality.uptake}_path_{year}" for year in pset.ledger.years),
+        }
+        if modality.uptake != "everyone":
+            known |= {pset.own(name, modality): [(group, {})] for group, names in own.items() for name in names}
+            known[f"{pset.own(f'{modality.uptake}_level', modality)}_z"] = [(uptake, {})]
+        known[f"price_noise_{modality.key}_z"] = [(NOISE, {})]
+        if modality.uptake == "launch":
+            known |= {f"{name}_{modality.key}": [(price, {})] for name in ("log_price", "price_growth")}
+            continue
+        for year in pset.ledger.report.anchors:
+            known.setdefault(f"log_stated_revenue_{year}", []).append((price, {f"sold_{year}": modality.name}))
+    return known
+
+
+def scaled(pset: PriorSet, group: str, alpha: float) -> PriorSet:
+    """The prior set whose posterior is the power-scaled one: what a refit is made of.
+
+    A normal density to a power is a normal of sd / sqrt(alpha); a log-normal one on its own scale moves its log-mean
+    by sd^2 (1 - alpha) / alpha too. The correlation that keeps levels from falling is found anew. Raises
+    :class:`InputError` for what no prior set can state scaled: yearly noise, the error of another source than the
+    report, and a Student-t; and for an unknown group.
+    """
+    if group.startswith("evidence: "):
+        source = group.removeprefix("evidence: ")
+        rows = [replace(e, log_sd=e.log_sd / alpha**0.5) if e.source == source else e for e in pset.evidence]
+        return pset.with_evidence(rows)
+    if group == TRUST:
+        sds = {name: getattr(pset.trust, name) / alpha**0.5 for name in ("base_log_sd", "final_log_sd")}
+        return replace(pset, trust=pset.trust.model_copy(update=sds))
+    known = {name: [g for g, _ in held] for name, held in _known(pset).items()}
+    blocks, inner = dict(pset.blocks), deviations(pset)
+    for name, block in pset.blocks.items():
+        priced = name == "price" or name.startswith("price_growth_")
+        aliases = () if priced else (name, f"{name}_z")
+        if priced and group.startswith("intensity: "):
+            modality = next(m for m in pset.ledger.modalities if group == f"intensity: {m.name}")
+            growth = name == f"price_growth_{modality.key}"
+            chosen = [growth or prior.name == f"price[{modality.name}]" for prior in block.priors]
+        else:
+            chosen = [any(group in known.get(a, ()) for a in aliases) and name not in inner] * len(block.priors)
+        pairs = zip(block.priors, chosen, strict=True)
+        priors = tuple(_powered(prior, alpha, by_log=priced) if change else prior for prior, change in pairs)
+        blocks[name] = replace(block, priors=priors)
+    if blocks == pset.blocks:
+        raise InputError(f"group {group!r} cannot be fitted power-scaled: name a group of elicited priors or a source")
+    return replace(pset, blocks=blocks)
+
+
+def _powered(prior: Prior, alpha: float, *, by_log: bool) -> Prior:
+    if is_heavy(prior.family):
+        raise InputError(f"{prior.name}: a Student-t to a power is none, so it cannot be fitted power-scaled")
+    shift = prior.sd**2 * (1 - alpha) / alpha if prior.family == "lognormal" and not by_log else 0.0
+    return replace(prior, mu=prior.mu + shift, sd=prior.sd / alpha**0.5, low=None, high=None, coverage=None)
+
+
+# ---- importance weights --------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Importance weights of stored draws.
+
+    `values`, in the shape of the log ratios, sum to one, and are NaN where they were refused; `k`, the Pareto shape of
+    their tail; `ess`, how many equal weights they are worth; `refused`, why there are none, else empty.
+    """
+
+    values: Array
+    k: float
+    ess: float
+    refused: str = ""
+
+
+def k_limit(draws: int) -> float:
+    """The largest Pareto k at which as many draws can be trusted (Vehtari et al. 2024, JMLR 25, 72)."""
+    return min(1 - 1 / float(np.log10(draws)), K_LIMIT)
+
+
+def efficiency(draws: ArrayLike) -> float:
+    """Relative tail effective sample size of draws [chain, draw], which sets how long a tail is smoothed."""
+    relative = float(array_stats.ess(np.asarray(draws, dtype=float), method="tail", prob=(0.05, 0.95), relative=True))
+    return relative if np.isfinite(relative) and relative > 0 else 1.0
+
+
+def reweight(log_ratio: ArrayLike, r_eff: float | None = None) -> Weights:
+    """Pareto-smoothed importance weights, refused where k exceeds min(1 - 1 / log10 S, 0.7).
+
+    Parameters: `log_ratio` [chain, draw], log of the new density over that of the draws, up to a constant; `r_eff`,
+    the relative efficiency of the draws, by default that of the log ratios' tails.
+    """
+    ratio = np.asarray(log_ratio, dtype=float)
+    none, limit = np.full(ratio.shape, np.nan), k_limit(ratio.size)
+    if lost := int((~np.isfinite(ratio)).sum()):
+        return Weights(none, np.nan, np.nan, f"log ratio not finite in {lost} of {ratio.size} draws")
+    if np.ptp(ratio) < np.finfo(float).eps:
+        return Weights(np.full(ratio.shape, 1 / ratio.size), -np.inf, float(ratio.size))
+    try:
+        # ArviZ takes the log of the inverse ratio, as for leave-one-out.
+        log_weights, k = array_stats.psislw(-ratio, efficiency(ratio) if r_eff is None else r_eff, axis=(-2, -1))
+    except ValueError as error:  # all of the tail is one value
+        return Weights(none, np.nan, np.nan, f"no tail to judge the weights by ({error})")
+    if not k <= limit:
+        return Weights(none, float(k), np.nan, f"Pareto k {k:.2f} above {limit:.2f}: refit")
+    values = np.exp(log_weights)
+    return Weights(values / values.sum(), float(k), float(1 / (values**2).sum() * values.sum() ** 2))
+
+
+# ---- sensitivity ---------------------------------------------------------------------------------------------------
+
+
+def cjs_distance(values: Array, weights: Array) -> Array:
+    """Cumulative Jensen-Shannon distance of weighted draws from the same draws unweighted, normalised to [0, 1].
+
+    The larger one of that between the distribution functions and that between the survival functions, so that the
+    sign of the quantity does not matter (Kallioinen et al. 2024; Nguyen & Vreeken 2015). NaN where the
+    draws do not vary. Parameters: `values` [draw]; `weights` [draw, n], columns that sum to one. Returns [n].
+    """
+    order = np.argsort(values, kind="stable")
+    gap = np.diff(values[order])[:, None]
+    q = np.clip(np.cumsum(weights[order], axis=0)[:-1], 0.0, 1.0)
+    p = np.broadcast_to(np.arange(1, len(values))[:, None] / len(values), q.shape)
+    with np.errstate(invalid="ignore"):
+        return np.asarray(np.maximum(_cjs(p, q, gap), _cjs(1 - p, 1 - q, gap)))
+
+
+def _cjs(p: Array, q: Array, gap: Array) -> Array:
+    middle = (p + q) / 2
+    divergence = (gap * (rel_entr(p, middle) + rel_entr(q, middle))).sum(axis=0) / np.log(2)
+    return np.asarray(np.sqrt(np.maximum(divergence, 0.0) / (gap * (p + q)).sum(axis=0)))
+
+
+def psi(values: Array, low: Array, high: Array) -> Array:
+    """Power-scaling sensitivity: the distance moved per doubling of alpha, at alpha = 1.
+
+    Parameters: `values` [draw]; `low` and `high` [draw, n], weights at the two alphas `NEAR`. Returns [n]; above 0.05
+    the paper calls a posterior sensitive.
+    """
+    distance = (cjs_distance(values, weights) for weights in (low, high))
+    return np.asarray(np.mean([d / abs(np.log2(a)) for d, a in zip(distance, NEAR, strict=True)], axis=0))
+
+
+def quantities(run: DataTree, pset: PriorSet) -> dict[str, DataArray]:
+    """What sensitivity is asked of by default: total revenue at the anchors, its growth, modalities in the last year.
+
+    Returns [chain, draw] by name, revenue in millions.
+    """
+    posterior, anchors = run["posterior"].to_dataset(), pset.ledger.report.anchors
+    total, last = posterior["revenue_total"], posterior["revenue"].sel(year=anchors[-1]).sum(("region", "depth"))
+    out = {f"revenue {year}": total.sel(year=year) for year in anchors}
+    growth = (total.sel(year=anchors[-1]) / total.sel(year=anchors[0])) ** (1 / (anchors[-1] - anchors[0])) - 1
+    out["growth a year"] = growth
+    out |= {f"{m.name} {anchors[-1]}": last.sel(modality=m.name) for m in pset.ledger.modalities}
+    return {name: draws.reset_coords(drop=True) for name, draws in out.items()}
+
+
+def sensitivity(of: Mapping[str, DataArray], to: Mapping[str, DataArray]) -> pd.DataFrame:
+    """Power-scaling sensitivity of every quantity to every group.
+
+    Parameters: `of`, quantities, and `to`, log densities (:func:`components`), each [chain, draw] by name; of more
+    than `DRAWS` draws as many are taken, evenly. Returns one row a pair: `psi`, NaN where refused; `noise`, the 95 %
+    quantile of psi once draws and densities are shifted against each other, which is what unrelated ones have;
+    `slope`, the derivative of the quantity's mean by log2(alpha) in its posterior sds, and its Monte-Carlo error `se`;
+    `sign`, + where counting the group more raises the mean, - where it lowers it, 0 within two errors; `spread`, the
+    derivative of the log of its sd; `k_low` and `k_high`, Pareto k at the two alphas; `draws`; `refused`, the reason
+    for no number.
+    """
+    drawn, logs = _same_draws(of), _same_draws(to)
+    weights = {name: [reweight((a - 1) * log, efficiency(log)) for a in NEAR] for name, log in logs.items()}
+    good = [name for name, pair in weights.items() if not any(w.refused for w in pair)]
+    low, high = (
+        np.stack([weights[name][side].values for name in good], axis=-1)
+        if good
+        else np.empty((*next(iter(drawn.values())).shape, 0))
+        for side in (0, 1)
+    )
+    rows = []
+    for quantity, values in drawn.items():
+        found, noise = _psi_and_noise(values, low, high)
+        for name, log in logs.items():
+            pair, k = weights[name], good.index(name) if name in good else None
+            reason = next((w.refused for w in pair if w.refused), "")
+            if k is not None and not np.isfinite(found[k]):
+                reason, k = "the quantity does not vary", None
+            slope, se, spread = (np.nan,) * 3 if k is None else _derivatives(values, log)
+            rows.append(
+                {
+                    "group": name,
+                    "quantity": quantity,
+                    "psi": np.nan if k is None else found[k],
+                    "noise": np.nan if k is None else noise[k],
+                    "slope": slope,
+                    "se": se,
+                    "sign": "" if k is None else "0" if abs(slope) < CLEAR * se else "+" if slope > 0 else "-",
+                    "spread": spread,
+                    "k_low": pair[0].k,
+                    "k_high": pair[1].k,
+                    "draws": values.size,
+                    "refused": reason,
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def shifts(of: Mapping[str, DataArray], to: Mapping[str, DataArray], alphas: Sequence[float] = FAR) -> pd.DataFrame:
+    """Mean, sd and quantiles of every quantity when each group counts `alpha` times.
+
+    Parameters as for :func:`sensitivity`. Returns one row for each group, quantity and alpha (alpha = 1: as it is),
+    with Pareto `k`, the effective sample size `ess` of the weights and, where there is no number, `refused`.
+    """
+    drawn, logs = _same_draws(of), _same_draws(to)
+    rows = []
+    for group, log in logs.items():
+        for alpha in sorted({1.0, *alphas}):
+            weights = reweight((alpha - 1) * log, efficiency(log))
+            about = {"k": weights.k, "ess": weights.ess, "draws": log.size, "refused": weights.refused}
+            for quantity, values in drawn.items():
+                found = summary(values, weights.values)
+                rows.append({"group": group, "quantity": quantity, "alpha": alpha, **found, **about})
+    return pd.DataFrame(rows)
+
+
+def summary(values: ArrayLike, weights: ArrayLike) -> dict[str, float]:
+    """Mean, sd and the 5, 50 and 95 % quantiles of weighted draws (same shapes); NaN with NaN weights."""
+    x, w = np.ravel(np.asarray(values, dtype=float)), np.ravel(np.asarray(weights, dtype=float))
+    names = [f"q{100 * q:02.0f}" for q in QUANTILES]
+    if not np.isfinite(w).all():
+        return dict.fromkeys(("mean", "sd", *names), np.nan)
+    mean = float(w @ x)
+    found = np.quantile(x, QUANTILES, weights=w, method="inverted_cdf")
+    return {"mean": mean, "sd": float(np.sqrt(w @ (x - mean) ** 2)), **dict(zip(names, map(float, found), strict=True))}
+
+
+def _same_draws(by_name: Mapping[str, DataArray]) -> dict[str, Array]:
+    """Arrays [chain, draw] of at most `DRAWS` draws, the same ones of each."""
+    out = {}
+    for name, draws in by_name.items():
+        values = np.asarray(draws.transpose(*SAMPLE).values, dtype=float)
+        chains, length = values.shape
+        keep = max(1, DRAWS // chains)
+        out[name] = values if length <= keep else values[:, np.arange(keep) * length // keep]
+    return out
+
+
+def _psi_and_noise(values: Array, low: Array, high: Array) -> tuple[Array, Array]:
+    """The psi of every group [group], and its 95 % quantile over rotations of the draws within their chains."""
+    length = values.shape[1]
+    steps = [0, *(length * np.arange(1, ROTATIONS + 1) // (ROTATIONS + 1))]
+    turned = (
+        np.concatenate([np.roll(w, s, axis=1).reshape(values.size, -1) for s in steps], axis=1) for w in (low, high)
+    )
+    found = psi(values.ravel(), *turned).reshape(len(steps), -1)
+    return found[0], np.quantile(found[1:], 0.95, axis=0)
+
+
+def _derivatives(values: Array, log: Array) -> tuple[float, float, float]:
+    """Derivative of the mean by log2(alpha), in posterior sds, its Monte-Carlo error, and that of the log of the sd."""
+    z, centred = (values - values.mean()) / values.std(), np.log(2) * (log - log.mean())
+    error = float(array_stats.mcse(z * centred, method="mean"))
+    return float((z * centred).mean()), error, float((z**2 * centred).mean() / 2)
