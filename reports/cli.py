@@ -19,9 +19,19 @@ from postcgrp.priors.effective import ADOPTION_SCOPES, UPTAKE_SHAPES
 from postcgrp.priors.evidence_file import read_evidence, template
 from postcgrp.priors.ledger import ASSUMPTIONS, REPORT
 from postcgrp.priors.sets import difference, load_overlay, prior_set, shipped
-from postcgrp.reports.terminal import progress_bar, save_csv, save_text, say, show
+from postcgrp.reports import cli_bench, cli_invest
+from postcgrp.reports.terminal import (
+    BAD_INPUT,
+    DONE,
+    GATE_FAILED,
+    INTERRUPTED,
+    progress_bar,
+    save_csv,
+    save_text,
+    say,
+    show,
+)
 
-DONE, BAD_INPUT, GATE_FAILED, INTERRUPTED = 0, 2, 3, 130
 DEFAULT_OUT = Path("runs/forecast")
 SAMPLING = (
     ("seed", int, "random seed"),
@@ -103,6 +113,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     checked.add_argument("--plant", help="a fault that the check must find: narrow, biased or dropped")
     checked.add_argument("--scheduler", metavar="ADDRESS", help="a Dask scheduler to share the refits among machines")
+    cli_bench.add(verb)
+    cli_invest.add(verb)
     return parser
 
 

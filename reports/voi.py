@@ -21,6 +21,7 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
+from threadpoolctl import threadpool_limits
 
 from postcgrp.priors import InputError
 from postcgrp.reports.decision import SURE, NetBenefit, Outcomes, mc_error, outcomes
@@ -125,7 +126,7 @@ def table(
     """
     problem = _problem(net_benefit, inputs, method, chains)
     sets = {**{name: (name,) for name in problem.inputs}, **{name: tuple(of) for name, of in (groups or {}).items()}}
-    problem.check_names(each for of in sets.values() for each in of)
+    problem.check_names(each for of in (*sets.values(), *(s.measures for s in studies)) for each in of)
     asked = tuple(frozenset(of) for of in sets.values())
     total, error = evpi(problem.drawn)
     everything = Information(
@@ -214,7 +215,9 @@ class _Problem:
         """The mean, given `columns`, of how much better each other alternative is than the best one."""
         values, best = self.drawn.values, self.drawn.best
         gains = np.delete(values, best, axis=1) - values[:, [best]]
-        return tuple(fit(gain, BASES[self.method](columns, gain)) for gain in gains.T)
+        # Small matrices by the hundred: on busy cores BLAS threads made this thirty times slower.
+        with threadpool_limits(limits=1, user_api="blas"):
+            return tuple(fit(gain, BASES[self.method](columns, gain)) for gain in gains.T)
 
     def estimate(self, columns: Array) -> _Estimate:
         fits = self.fits(columns)

@@ -43,7 +43,7 @@ def wheel(source: Path) -> set[str]:
 
 
 def test_wheel_holds_the_package_and_its_data_and_nothing_else(source: Path, wheel: set[str]) -> None:
-    files = [source / "__init__.py", source / "py.typed", *(source / "priors").glob("*.toml")]
+    files = [source / "__init__.py", source / "py.typed", *(source / "priors").rglob("*.toml")]
     files += [path for folder in FOLDERS for path in (source / folder).rglob("*.py")]
     files += (source / "reports" / "templates").glob("*")
     package = {name for name in wheel if not re.match(r"postcgrp-[^/]+\.dist-info/", name)}

@@ -1,0 +1,99 @@
+"""Commands of the modeller's bench: update, compare, sensitivity."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from postcgrp.reports.terminal import DONE, GATE_FAILED, Verb, progress_bar, say, show
+
+
+def add(verb: Verb) -> None:
+    """Declare the commands."""
+    updated = verb("update", _update, "new evidence on a finished run, by weights or by refit", ledger=False)
+    updated.add_argument("run", type=Path, metavar="RUN", help="a run folder")
+    updated.add_argument(
+        "--evidence", type=Path, action="append", required=True, metavar="CSV", help="new rows; may be given again"
+    )
+    updated.add_argument("--refit", action="store_true", help="fit again even where weights would do")
+    updated.add_argument("--out", type=Path, help="a folder: for weights and tables, or for the refitted run")
+
+    compared = verb("compare", _compare, "how the forecast moved between two runs, and why", ledger=False)
+    compared.add_argument("first", type=Path, metavar="RUN", help="a run folder")
+    compared.add_argument("second", type=Path, metavar="RUN", help="another")
+    compared.add_argument("--out", type=Path, help="also write the tables and the figure to this folder")
+
+    asked = verb("sensitivity", _sensitivity, "which prior and which claim moved what", ledger=False)
+    asked.set_defaults(interrupted="finished refits are kept: the same command goes on from there")
+    asked.add_argument("run", type=Path, metavar="RUN", help="a run folder")
+    grid = "settings to cross, such as trust=low,default,high; may be given again"
+    asked.add_argument("--vary", action="append", default=[], metavar="NAME=VALUE,...", help=grid)
+    flip = "what would move P(revenue of the last year > X) across LEVEL, such as 870:0.5"
+    asked.add_argument("--flip", metavar="X:LEVEL", help=flip)
+    asked.add_argument("--seed", type=int, default=1, help="random seed (default %(default)s)")
+    asked.add_argument("--out", type=Path, default=Path("runs/sensitivity"), help="the folder (default %(default)s)")
+
+
+def _update(options: argparse.Namespace) -> int:
+    # Neither JAX nor PyMC starts unless the model is fitted again.
+    from postcgrp.priors.evidence_file import read_evidence
+    from postcgrp.reports.draws import open_run
+    from postcgrp.reports.update import brief, check_out, refit, save, update
+
+    stored = open_run(options.run)
+    pset = stored.pset
+    rows = [row for path in options.evidence for row in read_evidence(path, pset.ledger, pset.trust)]
+    check_out(options.out, stored)
+    result = update(stored, rows)
+    weights, money = result.weights, f"{pset.ledger.report.currency} million"
+    show(result.rows, "The new evidence, and what the run expected of it (p: chance of something as extreme)")
+    worth = "" if weights.refused else f"; the weights are worth {weights.ess:,.0f} of {weights.values.size:,} draws"
+    say(f"Pareto k = {weights.k:.2f} of at most {weights.limit:.2f}{worth}")
+    if result.moved is not None and not options.refit:
+        show(brief(result.moved), f"Revenue before and after, {money} (stored draws reweighted; median ± its error)")
+        if options.out is not None:
+            save(result, stored, options.evidence, options.out)
+            say(f"{options.out}: update.csv, evidence.csv, weights.csv and manifest.json")
+        return DONE
+    out = options.out or Path("runs/update")
+    check_out(out, stored)
+    say(f"{weights.refused or 'asked for'}: fitting again, into {out}")
+    with progress_bar("update") as progress:
+        made, moved = refit(result, stored, options.evidence, out, progress)
+    show(brief(moved), f"Revenue before and after, {money} (fitted again; median ± its error)")
+    show(made.gate, "The gate")
+    if not made.passed:
+        print("postcgrp update: the gate failed; the run is marked so", file=sys.stderr)
+        return GATE_FAILED
+    return DONE
+
+
+def _compare(options: argparse.Namespace) -> int:
+    from postcgrp.reports.compare import compare, said
+    from postcgrp.reports.draws import open_run
+    from postcgrp.reports.update import brief, money
+
+    first, second = open_run(options.first), open_run(options.second)
+    found = compare(first, second)
+    show(brief(found.moved, (str(options.first), str(options.second))), f"The forecasts, {money(first.pset)}")
+    for line in said(found):
+        say(line)
+    return DONE
+
+
+def _sensitivity(options: argparse.Namespace) -> int:
+    from postcgrp.reports.sensitivity import sensitivity
+
+    with progress_bar("sensitivity") as progress:
+        found = sensitivity(
+            options.run,
+            out=options.out,
+            vary=options.vary,
+            flip=options.flip,
+            seed=options.seed,
+            progress=progress,
+            say=say,
+        )
+    show(found.table, "Every posterior against the run's")
+    return GATE_FAILED if found.missed else DONE
