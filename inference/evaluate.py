@@ -25,12 +25,19 @@ def evaluate(
     Parameters: `program`, compiled for `BATCH` points; `each`, how batches are run: one by one, or a pool's map.
     """
     number = shape[0] * shape[1]
+    first, *later = range(0, number, BATCH)
 
     def batch(begin: int) -> Any:
         rows = np.minimum(np.arange(begin, begin + BATCH), number - 1)
-        out = program({n: v[rows] for n, v in points.items()}, data)
-        return jax.tree.map(lambda leaf: np.asarray(leaf)[: number - begin], out)
+        return program({n: v[rows] for n, v in points.items()}, data)
 
-    parts = list(each(batch, range(0, number, BATCH)))
-    whole = jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
-    return dict(jax.tree.map(lambda leaf: leaf.reshape(*shape, *leaf.shape[1:]), whole))
+    def fill(begin: int, out: Any) -> None:
+        for array, leaf in zip(whole, jax.tree.leaves(out), strict=True):
+            array[begin : begin + BATCH] = np.asarray(leaf)[: number - begin]
+
+    example = batch(first)
+    leaves, tree = jax.tree.flatten(example)
+    whole = [np.empty((number, *leaf.shape[1:]), leaf.dtype) for leaf in leaves]
+    fill(first, example)
+    list(each(lambda begin: fill(begin, batch(begin)), later))
+    return dict(jax.tree.unflatten(tree, [array.reshape(*shape, *array.shape[1:]) for array in whole]))

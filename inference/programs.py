@@ -37,13 +37,20 @@ class Programs:
         self.digest = None if key is None else _digest(key)
         self.folder = None if self.digest is None or not cache else Path(cache) / "programs" / self.digest
         self.pool = pool or ThreadPoolExecutor(1)
+        self.begun = dict[str, Future[Any]]()
+
+    def begin(self) -> None:
+        """Start to compile all that is stored: it leaves Python's lock free for the work that a call of it needs."""
+        for path in self.folder.glob("[!.]*") if self.folder else ():
+            if (found := self._load(path.name)) is not None:
+                self.begun[path.name] = self.pool.submit(compiled, found)
 
     def compile(self, name: str, trace: Callable[[], tuple[Callable[..., Any], tuple[Any, ...]]]) -> Future[Any]:
         """The compiled program `name`; `trace` gives its function and example arguments where it is not stored.
 
         Stored or not, the same program is compiled, so both give the same draws.
         """
-        return self.pool.submit(compiled, self.exported(name, trace))
+        return self.begun.get(name) or self.pool.submit(compiled, self.exported(name, trace))
 
     def exported(self, name: str, trace: Callable[[], tuple[Callable[..., Any], tuple[Any, ...]]]) -> export.Exported:
         """The program `name` as StableHLO."""

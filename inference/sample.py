@@ -100,14 +100,13 @@ def sample(
     progress: Progress | None = None,
     clock: Clock | None = None,
     key: str | None = None,
-    meanwhile: Callable[[], object] = lambda: None,
 ) -> DataTree:
     """Draw from the posterior of a model.
 
     Parameters: `model`, any PyMC model whose free variables are continuous; `progress`, called with the stage, the
     transitions done and their total; `clock`, to which stage times are added; `key`, a name of the model's graph
     (equal keys promise models that differ in the values of their `pm.Data` alone) under which traced programs are
-    kept, see :class:`Programs`; `meanwhile`, called once while the chains run.
+    kept, see :class:`Programs`.
 
     Returns a DataTree with `prior`, `prior_predictive`, `posterior`, `posterior_predictive`, `log_prior`,
     `log_likelihood`, `sample_stats`, `observed_data` and `constant_data`. Equal settings and versions on one machine
@@ -116,24 +115,25 @@ def sample(
     settings, clock = settings or Sampling(), clock or Clock()
     seeds = [int(s) for s in np.random.SeedSequence(settings.seed).generate_state(4)]
     with ThreadPoolExecutor(2 * max(2, os.cpu_count() or 2)) as pool:
+        programs = Programs(None if key is None else f"{key} {settings.program}", pool)
+        programs.begin()
         with clock("prior draws"):
             prior = draw_prior(model, settings.prior_draws, seeds[0])
             example = {name: draws[0] for name, draws in prior.items()}
             flat, data = layout(model, example), model_data(model)
-        programs = Programs(None if key is None else f"{key} {settings.program}", pool)
         chains = None
         if settings.sampler != "pymc":
             with clock("sampler's program"):
                 chains = _Chains(lambda: density(model, example).logp, flat, data, flat.join(prior), settings, programs)
             chains.launch(seeds[1], progress or (lambda stage, done, total: None))
-        # Compiling and sampling leave Python's lock free: what is needed afterwards is prepared meanwhile.
+        # Compiling and sampling leave Python's lock free: all that needs no posterior draws is done meanwhile.
         try:
             with clock("derived quantities' program"):
                 evaluate = _Evaluator(lambda: derived(model, example), flat, data, programs)
             with clock("predictive program"):
                 predict = observed_sampler(model)
-            with clock("meanwhile"):
-                meanwhile()
+            with clock("derive prior"):
+                before = evaluate(prior, (1, settings.prior_draws))
             with clock("wait for sampler"):
                 points, stats = _reference(model, settings, seeds[1]) if chains is None else chains.gather(clock)
         finally:
@@ -141,7 +141,6 @@ def sample(
                 chains.stop.set()
         with clock("derive"):
             drawn = evaluate(points, (settings.chains, settings.draws))
-            before = evaluate(prior, (1, settings.prior_draws))
         with clock("predict"):
             predictive = [
                 _predict(predict, draws["posterior"], seed) for draws, seed in ((before, seeds[2]), (drawn, seeds[3]))

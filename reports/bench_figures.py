@@ -13,8 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, PercentFormatter
 from xarray import DataTree
 
-from postcgrp.inference import powerscale
-from postcgrp.priors import PriorSet
+from postcgrp.priors import InputError, PriorSet
 from postcgrp.reports import bridge, budget
 from postcgrp.reports.figures import POSTERIOR, REPORT, SEGMENTS, Draw, panels
 from postcgrp.reports.summary import group, interval
@@ -65,8 +64,8 @@ def waterfall(run: DataTree, pset: PriorSet) -> Figure | None:
     _by_segment(right, rows[rows["segment"] != ""], pset, effects)
     alone, all_of_it = says["intensity alone"], says["per patient"]
     figure.supxlabel(
-        '"Less about more patients, more about more intensity per patient": '
-        f"{_chance(alone)} true of spend per treated alone, {_chance(all_of_it)} with adoption and mix",
+        f"Adds more than growing patient numbers do: spend per treated with probability {_chance(alone)}, "
+        f"with adoption and mix {_chance(all_of_it)}",
         fontsize=9.5,
         color=REPORT,
     )
@@ -75,7 +74,10 @@ def waterfall(run: DataTree, pset: PriorSet) -> Figure | None:
 
 def variance(run: DataTree, pset: PriorSet) -> Figure | None:
     """The variance budget of the last year's interval: shares, and what knowing each group alone would take away."""
-    table = budget.variance_budget(run, pset)
+    try:
+        table = budget.variance_budget(run, pset)
+    except InputError:  # too few draws
+        return None
     year, rows = pset.ledger.years[-1], table[table["group"] != budget.REST]
     low, high = interval(group(run)["revenue_total"].sel(year=year), budget.WIDTH)
     first = rows.iloc[0]
@@ -98,6 +100,8 @@ def variance(run: DataTree, pset: PriorSet) -> Figure | None:
 
 def power_scaling(run: DataTree, pset: PriorSet) -> Figure | None:
     """Power-scaling sensitivity of every quantity (columns) to every group (rows), with its direction."""
+    from postcgrp.inference import powerscale  # starts JAX, which the other figures do without
+
     found = powerscale.sensitivity(powerscale.quantities(run, pset), powerscale.components(run, pset))
     table = found.pivot_table("psi", "group", "quantity", aggfunc="first", dropna=False, sort=False)
     order = table.max(axis=1).sort_values(ascending=False).index
@@ -126,7 +130,7 @@ def power_scaling(run: DataTree, pset: PriorSet) -> Figure | None:
     return figure
 
 
-FIGURES: dict[str, Draw] = {"bridge": waterfall, "variance_budget": variance, "power_scaling": power_scaling}
+OF_A_RUN: dict[str, Draw] = {"variance_budget": variance, "growth_bridge": waterfall}
 
 
 def _by_segment(axes: Axes, rows: pd.DataFrame, pset: PriorSet, effects: list[str]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from postcgrp.reports.summary import SAMPLE, group, report_point, spend_per_user
 POSTERIOR = "#1f5a96"
 PRIOR = "#9a9a9a"
 REPORT = "#c8502d"
+DPI = 150
 WIDE = 3  # panels from which a row is drawn lower
 SEGMENTS = ("#1f5a96", "#e0a030", "#4a9c6d", "#8a5aa8", "#8c8c8c", "#b85450", "#3d9fb0")
 STYLE: dict[Any, Any] = {
@@ -285,10 +286,12 @@ FIGURES: dict[str, Draw] = {
 }
 
 
-def save_figures(run: DataTree, pset: PriorSet, folder: Path, recipe: str) -> dict[str, Path]:
-    """Draw every figure of a run into `folder` as PNG and SVG, each naming its recipe; returns the PNGs by name."""
+def save_figures(
+    run: DataTree, pset: PriorSet, folder: Path, recipe: str, figures: Mapping[str, Draw]
+) -> dict[str, Path]:
+    """Draw figures of a run into `folder` as PNG and SVG, each naming its recipe; returns the PNGs by name."""
     drawn = {}
-    for name, draw in FIGURES.items():
+    for name, draw in figures.items():
         with mpl.rc_context(STYLE):
             figure = draw(run, pset)
         if figure is not None:
@@ -306,8 +309,11 @@ def save(figure: Figure, path: Path, recipe: str) -> Path:
     """Write one figure as PNG and SVG, each naming its recipe; returns the PNG's path."""
     note = f"postcgrp recipe sha256 {recipe}"
     with mpl.rc_context(STYLE):
-        figure.savefig(path.with_suffix(".png"), dpi=150, metadata={"Description": note})
-        figure.set_layout_engine("none")  # laid out once is enough
+        figure.set_dpi(DPI)
+        if (layout := figure.get_layout_engine()) is not None:
+            layout.execute(figure)  # once is enough; `savefig` would draw once more to the same end
+        figure.set_layout_engine("none")
+        figure.savefig(path.with_suffix(".png"), dpi=DPI, metadata={"Description": note})
         figure.savefig(path.with_suffix(".svg"), metadata={"Description": note, "Date": None})
     return path.with_suffix(".png")
 

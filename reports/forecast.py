@@ -18,12 +18,14 @@ from postcgrp.inference.gate import table as gate_table
 from postcgrp.inference.sample import Progress
 from postcgrp.models import build_model
 from postcgrp.models.patients import stated_years
-from postcgrp.priors import PriorSet
+from postcgrp.priors import InputError, PriorSet
 from postcgrp.priors.audit import audit
 from postcgrp.priors.audit import table as audit_table
-from postcgrp.reports.figures import save_figures, save_priors
+from postcgrp.reports import bridge
+from postcgrp.reports.budget import variance_budget
+from postcgrp.reports.drawing import drawing
 from postcgrp.reports.page import page
-from postcgrp.reports.store import INPUTS, check_space, manifest, run_folder, write_draws, write_manifest
+from postcgrp.reports.store import DRAWS, INPUTS, check_space, manifest, run_folder, write_draws, write_manifest
 from postcgrp.reports.summary import headline, summary
 
 
@@ -41,6 +43,20 @@ class Forecast:
 def judge(run: DataTree) -> tuple[Check, ...]:
     """The gate on every free variable of a run and on the total."""
     return gate(run, [str(name) for name in run["log_prior"].data_vars], ["revenue_total"])
+
+
+def bench_tables(run: DataTree, pset: PriorSet) -> dict[str, pd.DataFrame]:
+    """The variance budget (empty with too few draws), the growth bridge and the report's claim on it, by file name."""
+    try:
+        budget = variance_budget(run, pset)
+    except InputError:
+        budget = pd.DataFrame()
+    bridged = bridge.bridge(run, pset)
+    return {
+        "variance_budget": budget,
+        "growth_bridge": bridge.table(bridged, pset),
+        "growth_claim": bridge.claim(bridged),
+    }
 
 
 def graph(pset: PriorSet) -> str:
@@ -80,28 +96,18 @@ def forecast(
     check_space(out, settings.draws * settings.chains + settings.prior_draws)
     report = progress or (lambda stage, done, total: None)
     enable_cache()
-    with clock("build"):
-        model = build_model(pset)
-    recipe = pset.fingerprint()
-    with run_folder(out) as folder:
-        figures: dict[str, Path] = {}
-        run = sample(
-            model,
-            settings,
-            progress=progress,
-            clock=clock,
-            key=graph(pset),
-            meanwhile=lambda: figures.update(save_priors(pset, folder, recipe)),
-        )
+    with run_folder(out) as folder, drawing(pset, folder, pset.fingerprint()) as figures:
+        with clock("build"):
+            model = build_model(pset)
+        run = sample(model, settings, progress=progress, clock=clock, key=graph(pset))
+        figures.begin(run)
         report("judging", 0, 0)
         with clock("gate"):
             checks = judge(run)
         with clock("summary"):
             table = summary(run, pset.ledger)
+            bench = bench_tables(run, pset)
             findings = audit(pset.ledger)
-        report("drawing", 0, 0)
-        with clock("figures"):
-            figures |= save_figures(run, pset, folder, recipe)
         report("writing", 0, 0)
         status = "passed" if passed(checks) else "failed"
         record = manifest(pset, settings, checks, status, clock, f"JAX on {jax.default_backend()}")
@@ -116,11 +122,15 @@ def forecast(
                 "evidence": pset.evidence_table(),
                 "audit": audit_table(findings),
                 "gate": gate_table(checks),
+                **bench,
             }.items():
                 content.to_csv(folder / f"{name}.csv", index=False)
-            write_draws(run, pset.recipe(), record, folder)
-            (folder / "report.html").write_text(
-                page(run, pset, table, checks, findings, figures, record), encoding="utf-8"
-            )
-        write_manifest({**record, "seconds": {k: round(v, 3) for k, v in clock.seconds.items()}}, folder)
+            digest = write_draws(run, pset.recipe(), record, folder)
+        report("drawing", 0, 0)
+        with clock("wait for figures"):
+            drawn = figures.finish()
+        text = page(run, pset, table, checks, findings, drawn, record, bench)
+        (folder / "report.html").write_text(text, encoding="utf-8")
+        seconds = {stage: round(value, 3) for stage, value in clock.seconds.items()}
+        write_manifest({**record, "seconds": seconds}, folder, {DRAWS: digest})
     return Forecast(run, table, headline(table, pset.ledger), gate_table(checks), passed(checks))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from postcgrp.priors.audit import Finding
 from postcgrp.reports.summary import exceedance, growth
 
 LARGE = 1000  # from here on without decimals
+SURE = 0.995  # what would round to certainty
 CAPTIONS = {
     "fan_total": "Total revenue by year: median, 50 % and 90 % intervals, and the report's points.",
     "fan_modality": "The same by modality. Each panel has its own scale.",
@@ -24,6 +26,8 @@ CAPTIONS = {
     "composition_depth": "Revenue by number of failed preventives.",
     "adoption": "Patient-weighted adoption against the ranges the report gives.",
     "spend_per_adopter": "Spend per treated patient and year that revenue, patients and adoption imply together.",
+    "variance_budget": "Where the width of the last year's interval comes from.",
+    "growth_bridge": "Where the growth comes from: patients, their mix, adoption, and spend per treated patient.",
     "prior_predictive": "Left: patients, adoption and prices alone. Right: with the report's revenue as evidence.",
     "prior_posterior": "What the evidence changed (orange) of what was assumed (blue).",
     "priors": "Each prior drawn from a range, over that range (shaded).",
@@ -35,6 +39,7 @@ def environment() -> Environment:
     env = Environment(loader=PackageLoader("postcgrp.reports"), autoescape=True, undefined=StrictUndefined)
     env.filters["money"] = lambda x: "–" if pd.isna(x) else f"{x:,.0f}"
     env.filters["percent"] = lambda x, digits=0: "–" if pd.isna(x) else f"{100 * x:.{digits}f} %"
+    env.filters["chance"] = lambda p: "more than 99 %" if p > SURE else "less than 1 %" if p < 1 - SURE else f"{p:.0%}"
     env.filters["short"] = lambda x: "–" if pd.isna(x) else f"{x:,.0f}" if abs(x) >= LARGE else f"{x:.3g}"
     return env
 
@@ -47,11 +52,13 @@ def page(
     findings: tuple[Finding, ...],
     figures: dict[str, Path],
     record: dict[str, Any],
+    bench: Mapping[str, pd.DataFrame],
 ) -> str:
     """The page as text.
 
     Parameters: `run` and `pset`; `table`, the summary; `checks`, the gate; `findings`, the audit; `figures`, PNGs by
-    name, embedded; `record`, the manifest.
+    name, embedded; `record`, the manifest; `bench`, the variance budget and the growth bridge, as their functions give
+    them, empty where there are none.
     """
     totals = table[table["quantity"] == "revenue_total"]
     anchors = list(pset.ledger.report.anchors)
@@ -79,5 +86,7 @@ def page(
             evidence=pset.evidence_table().to_dict("records"),
             images=images,
             record=record,
+            budget=bench["variance_budget"].to_dict("records"),
+            claim=bench["growth_claim"].to_dict("records"),
         )
     )

@@ -8,7 +8,7 @@ import json
 import os
 import platform
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -114,20 +114,21 @@ def run_folder(out: Path) -> Iterator[Path]:
         ) from None
 
 
-def write_draws(run: DataTree, recipe: str, record: dict[str, Any], folder: Path) -> None:
-    """The DataTree as NetCDF, its recipe in the attributes."""
+def write_draws(run: DataTree, recipe: str, record: dict[str, Any], folder: Path) -> str:
+    """The DataTree as NetCDF, its recipe in the attributes; returns the file's sha256."""
     run.attrs.update(schema=SCHEMA, manifest=json.dumps(record), recipe=recipe)
-    # Through memory: on a full disk HDF5 itself brings the process down when it closes its file.
-    (folder / DRAWS).write_bytes(bytes(run.to_netcdf(engine="h5netcdf")))
+    try:
+        # Not by h5netcdf: it takes four times as long, and on a full disk h5py brings the whole process down.
+        run.to_netcdf(folder / DRAWS, engine="netcdf4")
+    except RuntimeError as error:  # netCDF's own library says no more than this
+        raise OSError(f"{error}: the disk may be full") from None
+    return _sha256(folder / DRAWS)
 
 
-def write_manifest(record: dict[str, Any], folder: Path) -> None:
-    """The manifest, with the sha256 of every other file of the folder."""
-    files = {
-        str(p.relative_to(folder)): hashlib.sha256(p.read_bytes()).hexdigest()
-        for p in sorted(folder.rglob("*"))
-        if p.is_file()
-    }
+def write_manifest(record: dict[str, Any], folder: Path, known: Mapping[str, str] | None = None) -> None:
+    """The manifest, with the sha256 of every other file of the folder, `known` where it was computed before."""
+    paths = {str(path.relative_to(folder)): path for path in sorted(folder.rglob("*")) if path.is_file()}
+    files = {name: (known or {}).get(name) or _sha256(path) for name, path in paths.items()}
     (folder / MANIFEST).write_text(json.dumps({**record, "files": files}, indent=1) + "\n", encoding="utf-8")
 
 
@@ -139,11 +140,16 @@ def load_run(folder: Path) -> tuple[DataTree, PriorSet, dict[str, Any]]:
     if not _is_run(folder):
         raise InputError(f"{folder}: is not a run folder of postcgrp: give the folder of a finished forecast")
     record = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-    draws = folder / DRAWS
-    if not draws.is_file() or hashlib.sha256(draws.read_bytes()).hexdigest() != record["files"][DRAWS]:
-        raise InputError(f"{draws}: is missing or was changed after the run: run the forecast again")
+    for path in (draws := folder / DRAWS, folder / INPUTS):
+        if not path.is_file() or _sha256(path) != record["files"].get(path.name):
+            raise InputError(f"{path}: is missing or was changed after the run: run the forecast again")
     pset = from_json((folder / INPUTS).read_text(encoding="utf-8"))
-    return xr.open_datatree(draws, engine="h5netcdf").load(), pset, record
+    return xr.open_datatree(draws, engine="netcdf4").load(), pset, record
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _is_run(folder: Path) -> bool:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import signal
 import subprocess
 import sys
 import time
-from dataclasses import replace
+from dataclasses import asdict, replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -19,7 +18,7 @@ import pytest
 import xarray as xr
 from scipy import stats
 
-from postcgrp.priors import InputError, PriorSet, load_ledger
+from postcgrp.priors import InputError, PriorSet, Settings, load_ledger
 from postcgrp.priors.ledger import ASSUMPTIONS, REPORT
 from postcgrp.reports.cli import main
 from postcgrp.reports.figures import FIGURES
@@ -41,6 +40,7 @@ FILES = {
     "recipe.txt",
     "report.toml",
     "assumptions.toml",
+    "inputs.json",
     *(f"{name}.{kind}" for name in (*FIGURES, "priors") for kind in ("png", "svg")),
 }
 
@@ -57,7 +57,7 @@ def test_run_folder_holds_what_it_promises(folder: Path) -> None:
     assert {path.name for path in folder.iterdir()} == FILES
     assert [path.name for path in folder.parent.iterdir()] == ["small"]
     record = json.loads((folder / "manifest.json").read_text())
-    assert record["settings"] == {"coverage": 0.8, "trust": "low"}
+    assert record["settings"] == asdict(Settings(coverage=0.8, trust="low")) | {"leave_out": []}
     assert record["status"] == "failed"
     assert (record["sampling"]["seed"], record["sampling"]["draws"], record["sampling"]["chains"]) == (9, 30, 2)
     assert {check["check"] for check in record["gate"]} >= {"finite", "divergences"}
@@ -135,9 +135,9 @@ def test_diagnose_judges_again(folder: Path, tmp_path: Path, capsys: pytest.Capt
 def test_changed_draws_are_refused(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     copy = tmp_path / "copy"
     shutil.copytree(folder, copy)
-    with (copy / "posterior.nc").open("r+b") as file:
-        file.seek(-1000, os.SEEK_END)
-        file.write(b"\0" * 10)
+    content = bytearray((copy / "posterior.nc").read_bytes())
+    content[-1000] ^= 1
+    (copy / "posterior.nc").write_bytes(content)
     assert main(["diagnose", str(copy)]) == 2
     assert "was changed after the run" in capsys.readouterr().err
 

@@ -1,0 +1,101 @@
+"""Figures drawn by a second process: it imports what draws, and draws, while this one samples and writes."""
+
+from __future__ import annotations
+
+import gc
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+from xarray import DataTree
+
+from postcgrp.priors import PriorSet
+from postcgrp.reports.draws import error_name
+from postcgrp.reports.summary import group
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """The two sides of one run's figures: the draws go to the process that draws, the files' paths come back."""
+
+    pset: PriorSet
+    process: Connection
+
+    def begin(self, run: DataTree) -> None:
+        """Hand over the draws that figures show; the figures of the priors are begun already."""
+        shown, posterior = shown_variables(self.pset), group(run)
+        more = ["use", "intensity", *(error_name(self.pset, source) for source in self.pset.sources)]
+        parts = {
+            "prior": group(run, "prior")[shown],
+            "posterior": posterior[[*shown, *(name for name in more if name in posterior)]],
+        }
+        with suppress(ConnectionError):  # it has failed: `finish` says how
+            self.process.send(DataTree.from_dict(parts))
+
+    def finish(self) -> dict[str, Path]:
+        """Wait for the figures: their PNGs by name. Raises what drawing raised."""
+        try:
+            reply = self.process.recv()
+        except (EOFError, ConnectionError):
+            raise OSError("the process that draws the figures was killed") from None
+        if isinstance(reply, Exception):
+            raise reply
+        return dict(reply)
+
+
+def shown_variables(pset: PriorSet) -> list[str]:
+    """The variables that figures are made of: a fraction of what is stored of a draw."""
+    own = {"adoption": "adoption_mean", "launch": "launch_level"}
+    each = [pset.own(own[m.uptake], m) for m in pset.ledger.modalities if m.uptake in own]
+    return ["revenue", "revenue_total", "patients", "price", *each]
+
+
+@contextmanager
+def drawing(pset: PriorSet, folder: Path, recipe: str) -> Iterator[Drawing]:
+    """A process that draws the figures of one run into `folder` as PNG and SVG, each naming its recipe.
+
+    It starts at once and ends with the block. Not one of `multiprocessing`: those run the caller's script again, take
+    Ctrl-C for themselves and wait forever once their parent is killed.
+    """
+    here, there = Pipe()
+    with here, there:
+        process = subprocess.Popen(  # noqa: S603  this interpreter, this module
+            [sys.executable, "-m", __name__, str(there.fileno())],
+            pass_fds=[there.fileno()],
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+            start_new_session=True,
+        )
+        there.close()
+        try:
+            here.send((pset, folder, recipe))
+            yield Drawing(pset, here)
+        finally:
+            process.kill()
+            process.wait()
+
+
+def main(connection: Connection) -> None:
+    """Draw what is asked for; the end of the connection is the end of the asking process."""
+    gc.disable()  # a short life
+    from postcgrp.reports.bench_figures import OF_A_RUN
+    from postcgrp.reports.figures import FIGURES, save_figures, save_priors
+
+    with suppress(EOFError, ConnectionError):
+        pset, folder, recipe = connection.recv()
+        try:
+            drawn = save_priors(pset, folder, recipe)
+            connection.send(save_figures(connection.recv(), pset, folder, recipe, FIGURES | OF_A_RUN) | drawn)
+        except (EOFError, ConnectionError):
+            raise
+        except Exception as error:  # noqa: BLE001  whatever it is, it is for the other side to raise
+            connection.send(error)
+
+
+if __name__ == "__main__":
+    main(Connection(int(sys.argv[1])))
