@@ -41,7 +41,10 @@ FILES = {
     "report.toml",
     "assumptions.toml",
     "inputs.json",
-    *(f"{name}.{kind}" for name in (*FIGURES, "priors") for kind in ("png", "svg")),
+    "variance_budget.csv",
+    "growth_bridge.csv",
+    "growth_claim.csv",
+    *(f"{name}.{kind}" for name in (*FIGURES, "growth_bridge", "priors") for kind in ("png", "svg")),
 }
 
 
@@ -120,7 +123,7 @@ def test_page_is_one_offline_file_that_says_the_gate_failed(folder: Path) -> Non
     Reader().feed(text)
     assert not [tag for tag, _ in tags if tag in ("script", "link", "iframe")]
     sources = [attributes["src"] or "" for tag, attributes in tags if tag == "img"]
-    assert len(sources) == len(FIGURES) + 1
+    assert len(sources) == len(FIGURES) + 2  # the priors and the growth bridge; too few draws for the budget
     assert all(source.startswith("data:image/png;base64,") for source in sources)
     assert "missed its convergence gate" in text
     assert not {"nan", "None", "inf", "<NA>"} & set(texts)

@@ -59,7 +59,7 @@ def test_the_bottom_up_view_has_no_revenue_and_vague_is_wider_everywhere(ledger:
     vague = prior_set(ledger, load_overlay("vague"))
     for name, block in pset.blocks.items():
         for before, after in zip(block.priors, vague.blocks[name].priors, strict=True):
-            if before.low is not None:
+            if before.low is not None and not name.endswith("region_sd"):
                 assert after.sd > 1.4 * before.sd
                 assert after.mu == pytest.approx(before.mu)
 
