@@ -9,6 +9,9 @@ from pathlib import Path
 from postcgrp.reports.terminal import DONE, GATE_FAILED, Verb, progress_bar, say, show
 
 
+ROWS = 30  # on the terminal; the files have all
+
+
 def add(verb: Verb) -> None:
     """Declare the commands."""
     updated = verb("update", _update, "new evidence on a finished run, by weights or by refit", ledger=False)
@@ -20,8 +23,7 @@ def add(verb: Verb) -> None:
     updated.add_argument("--out", type=Path, help="a folder: for weights and tables, or for the refitted run")
 
     compared = verb("compare", _compare, "how the forecast moved between two runs, and why", ledger=False)
-    compared.add_argument("first", type=Path, metavar="RUN", help="a run folder")
-    compared.add_argument("second", type=Path, metavar="RUN", help="another")
+    compared.add_argument("runs", type=Path, nargs=2, metavar="RUN", help="two run folders")
     compared.add_argument("--out", type=Path, help="also write the tables and the figure to this folder")
 
     asked = verb("sensitivity", _sensitivity, "which prior and which claim moved what", ledger=False)
@@ -39,12 +41,11 @@ def _update(options: argparse.Namespace) -> int:
     # Neither JAX nor PyMC starts unless the model is fitted again.
     from postcgrp.priors.evidence_file import read_evidence
     from postcgrp.reports.draws import open_run
-    from postcgrp.reports.update import brief, check_out, refit, save, update
+    from postcgrp.reports.update import brief, refit, save, update
 
     stored = open_run(options.run)
     pset = stored.pset
     rows = [row for path in options.evidence for row in read_evidence(path, pset.ledger, pset.trust)]
-    check_out(options.out, stored)
     result = update(stored, rows)
     weights, money = result.weights, f"{pset.ledger.report.currency} million"
     show(result.rows, "The new evidence, and what the run expected of it (p: chance of something as extreme)")
@@ -57,7 +58,6 @@ def _update(options: argparse.Namespace) -> int:
             say(f"{options.out}: update.csv, evidence.csv, weights.csv and manifest.json")
         return DONE
     out = options.out or Path("runs/update")
-    check_out(out, stored)
     say(f"{weights.refused or 'asked for'}: fitting again, into {out}")
     with progress_bar("update") as progress:
         made, moved = refit(result, stored, options.evidence, out, progress)
@@ -70,15 +70,25 @@ def _update(options: argparse.Namespace) -> int:
 
 
 def _compare(options: argparse.Namespace) -> int:
-    from postcgrp.reports.compare import compare, said
+    from postcgrp.reports.compare import compare, last_total, leading, save
     from postcgrp.reports.draws import open_run
     from postcgrp.reports.update import brief, money
 
-    first, second = open_run(options.first), open_run(options.second)
+    first, second = (open_run(path) for path in options.runs)
     found = compare(first, second)
-    show(brief(found.moved, (str(options.first), str(options.second))), f"The forecasts, {money(first.pset)}")
-    for line in said(found):
-        say(line)
+    unit, names = money(first.pset), (first.folder.name, second.folder.name)
+    names = names if names[0] != names[1] else ("first", "second")
+    show(brief(found.moved, names), f"Revenue, {unit} (median ± its error)")
+    why, means, year = last_total(found)
+    shown = leading(why, 15)[["factor", "kind", "change", "moves", "moves_mcse", "widens", "widens_mcse"]]
+    show(shown, f"Why the mean of {year} moved from {means[0]:,.0f} to {means[1]:,.0f}, and the sd with it ({unit})")
+    if found.structure:
+        say(f"No ratio of densities expresses, so none is attributed: {'; '.join(found.structure)}")
+    if found.refused:
+        say(f"Not attributed: {found.refused}")
+    if options.out is not None:
+        save(found, first, second, options.out)
+        say(f"{options.out}: compare.csv (every quantity), moved.csv, waterfall.png and manifest.json")
     return DONE
 
 
@@ -95,5 +105,14 @@ def _sensitivity(options: argparse.Namespace) -> int:
             progress=progress,
             say=say,
         )
-    show(found.table, "Every posterior against the run's")
+    money, columns = (
+        found.table,
+        ["kind", "name", "mean", "median", "sd", "low_90", "high_90", "p_above", "shift", "se"],
+    )
+    show(money[columns].head(ROWS), "Every posterior of the last year's revenue against the run's (shift in sds)")
+    for note in found.notes:
+        say(note)
+    say(
+        f"{options.out}: sensitivity.csv and .png; leave_one_out, conflicts, tornado, power_scaling and others beside it"
+    )
     return GATE_FAILED if found.missed else DONE

@@ -65,6 +65,16 @@ def open_run(folder: Path) -> Stored:
     return Stored(folder, from_json((folder / INPUTS).read_text(encoding="utf-8")), record)
 
 
+def check_results(out: Path, schema: str) -> None:
+    """Refuse a folder that holds anything but earlier results of the same kind. Raises :class:`InputError`."""
+    try:
+        earlier = json.loads((out / MANIFEST).read_text(encoding="utf-8"))["schema"] == schema
+    except (OSError, ValueError, KeyError, TypeError):
+        earlier = False
+    if not earlier and out.is_dir() and any(out.iterdir()):
+        raise InputError(f"--out {out}: holds a run or other files, which are not replaced: name a new folder")
+
+
 def error_name(pset: PriorSet, source: str) -> str:
     """The variable that holds a source's error in a run."""
     return "source_error" if source == pset.ledger.report.id else f"source_error_{slug(source)}"
