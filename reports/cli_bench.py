@@ -8,7 +8,6 @@ from pathlib import Path
 
 from postcgrp.reports.terminal import DONE, GATE_FAILED, Verb, progress_bar, say, show
 
-
 ROWS = 30  # on the terminal; the files have all
 
 
@@ -112,7 +111,5 @@ def _sensitivity(options: argparse.Namespace) -> int:
     show(money[columns].head(ROWS), "Every posterior of the last year's revenue against the run's (shift in sds)")
     for note in found.notes:
         say(note)
-    say(
-        f"{options.out}: sensitivity.csv and .png; leave_one_out, conflicts, tornado, power_scaling and others beside it"
-    )
+    say(f"{options.out}: sensitivity.csv and .png; leave_one_out, conflicts, tornado, power_scaling beside it")
     return GATE_FAILED if found.missed else DONE

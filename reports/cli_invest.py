@@ -1,4 +1,4 @@
-"""Commands of those who value and of those who take the draws away: value, voi, export."""
+"""Commands of those who value and of those who take the draws away: value, voi, export, workbook."""
 
 from __future__ import annotations
 
@@ -40,6 +40,15 @@ def add(verb: Verb) -> None:
     informed.add_argument("--method", default="spline", help="spline or gp (default %(default)s)")
     informed.add_argument("--seed", type=int, default=1, help="random seed (default %(default)s)")
     informed.add_argument("--out", type=Path, help="also write the table to this CSV file, the figure beside it")
+
+    book = verb(
+        "workbook", _workbook, "an Excel workbook with a draw picker and live NPV (docs/workbook.md)", ledger=False
+    )
+    book.add_argument("run", type=Path, metavar="RUN", help="a run folder")
+    book.add_argument("--deal", type=Path, metavar="FILE", help="a deal whose inputs fill the live cells")
+    book.add_argument("--seed", type=int, default=1, help="random seed (default %(default)s)")
+    book.add_argument("--thin", type=int, metavar="N", help="keep N draws, chosen so that means and tails stay")
+    book.add_argument("--out", type=Path, help="the file (default: beside the run)")
 
     taken = verb("export", _export, "write the joint draws in another format (docs/schema.md)", ledger=False)
     taken.add_argument("run", type=Path, metavar="RUN", help="a run folder")
@@ -98,6 +107,21 @@ def _voi(options: argparse.Namespace) -> int:
         save_csv(found.assign(learned=found["learned"].map(" + ".join)), options.out)
         say(f"{voi_figures.save(found, unit, options.out.with_suffix(''), recipe)}: the figure")
     return DONE
+
+
+def _workbook(options: argparse.Namespace) -> int:
+    from postcgrp.reports.deal import load_deal
+    from postcgrp.reports.store import load_run
+    from postcgrp.reports.workbook import check_target, default_out, lines, workbook
+
+    deal = None if options.deal is None else load_deal(options.deal)
+    out = options.out or default_out(options.run)
+    check_target(out)
+    run, pset, record = load_run(options.run)
+    content = workbook(run, pset, record, out, deal=deal, seed=options.seed, thin=options.thin)
+    for line in lines(content, out):
+        say(line)
+    return _of_run(record, "workbook")
 
 
 def _export(options: argparse.Namespace) -> int:
