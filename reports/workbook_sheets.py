@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import date
 from typing import Any
 
 import numpy as np
@@ -39,7 +40,10 @@ from postcgrp.reports.workbook_page import ACCENT, Book, Page, here
 
 @dataclass(frozen=True)
 class Input:
-    """A single input: the name of its cell, what it says, the deal's path, its unit, style, and what may be typed."""
+    """A single input: the name of its cell, what it says, the deal's path, its unit and style.
+
+    `allowed`, what may be typed, as XlsxWriter takes it; empty for a date.
+    """
 
     name: str
     label: str
@@ -62,6 +66,13 @@ def _between(low: float, high: float, said: str) -> dict[str, Any]:
 
 def _one_of(*choices: str) -> dict[str, Any]:
     return {"validate": "list", "source": list(choices)}
+
+
+def _window(c: Content) -> dict[str, Any]:
+    """Days of the run's years."""
+    first, last = date(c.years[0], 1, 1), date(c.years[-1], 12, 31)
+    said = _between(0, 0, f"Type a date from {first} to {last}: the run holds no other years.")
+    return {**said, "validate": "date", "minimum": first, "maximum": last}
 
 
 FRACTION = _between(0, 1, "Type a fraction between 0 and 1, or a percentage.")
@@ -142,8 +153,8 @@ def inputs(book: Book, c: Content) -> None:
         page.text(row, 4, source := c.deal.source(said.path) if known else "", "wrap")
         page.height(row, (source, SOURCE_WIDTH))
         page.text(row, 5, said.name, "line")
-        if said.allowed:
-            page.sheet.data_validation(row, 1, row, 1, {"ignore_blank": True, **said.allowed})
+        allowed = said.allowed or _window(c)
+        page.sheet.data_validation(row, 1, row, 1, {"ignore_blank": True, **allowed})
         book.define(said.name, page.at(row, 1))
         row += 1
     row = _tiers(book, page, c, row + 1)
@@ -228,7 +239,7 @@ def cash_flow(book: Book, c: Content) -> None:
     at += 1
     page.text(at, 0, "Terminal value per unit of the last flow after tax")
     growing = (
-        f"IF(terminal_years=\"\",(1+terminal_growth)/(discount_rate-terminal_growth),"
+        'IF(terminal_years="",IF(discount_rate>terminal_growth,(1+terminal_growth)/(discount_rate-terminal_growth),NA()),'
         f"IF(ABS(discount_rate-terminal_growth)<{LEVEL_RATE},terminal_years,(1+terminal_growth)/(discount_rate-"
         "terminal_growth)*(1-((1+terminal_growth)/(1+discount_rate))^terminal_years)))"
     )  # fmt: skip

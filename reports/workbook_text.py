@@ -14,6 +14,7 @@ from postcgrp.priors.ledger import Quantified
 from postcgrp.reports.figures import SEGMENTS
 from postcgrp.reports.store import DRAWS as DRAWS_FILE
 from postcgrp.reports.thin import statement
+from postcgrp.reports.value_table import EVERY
 from postcgrp.reports.workbook_content import ALL, Content
 from postcgrp.reports.workbook_layout import (
     BY_DRAW,
@@ -128,15 +129,24 @@ def message(c: Content) -> str:
 
 
 def _worth(page: Page, c: Content, row: int) -> int:
+    """Value as it follows the inputs and, of a deal, as its author wrote it."""
     deal = c.deal.name if c.full is not None else "what the inputs capture (no deal was given)"
     page.text(row, 0, "Value", "section")
-    page.text(row, 1, deal, "line")
+    page.text(row, 1, f"{deal}; {c.money}", "line")
+    page.text(row + 1, 0, "", "head")
+    page.text(row + 2, 0, "live, on the inputs")
     for k, (_, label, _, number, unit) in enumerate(figures(c)[:5]):
-        page.text(row + 1, k, label, "head right")
-        page.formula(row + 2, k, f"'{VALUE}'!B{FIRST + k + 1}", number, "percent" if unit == "fraction" else "value")
+        style = "percent" if unit == "fraction" else "value"
+        page.text(row + 1, 1 + k, label, "head right")
+        page.formula(row + 2, 1 + k, f"'{VALUE}'!B{FIRST + k + 1}", number, style)
+        if c.full is not None:
+            mine = (c.full["quantity"] == label) & (c.full["given"] == EVERY)
+            page.number(row + 3, 1 + k, c.full.loc[mine, "value"].iloc[0], style)
     page.sheet.set_row(row + 1, 32)
-    page.text(row + 2, 5, f"{c.money}; follows the inputs", "unit")
-    return row + 4
+    if c.full is not None:
+        page.text(row + 3, 0, "the deal in full")
+        page.text(row + 3, 6, "fixed: inputs spread as stated", "unit")
+    return row + 5
 
 
 def _fan(page: Page, c: Content, row: int) -> None:
