@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pymc as pm
+import pytensor
 import pytensor.tensor as pt
 import xarray as xr
 from xarray import DataArray, Dataset, DataTree
@@ -90,7 +91,8 @@ class Refits:
     """A way to fit variants of one prior set, each distinct graph compiled once.
 
     `base`: the set they vary. `folder`: where finished posteriors are kept, and found by a later call with the same
-    inputs; None to keep none. `more`: names of variables, beside revenue, that a call may ask for.
+    inputs; None to keep none. `more`: names of variables, beside revenue, that a call may ask for. `patient`: whether
+    one that misses the gate twice is tried a third way.
     """
 
     base: PriorSet
@@ -98,13 +100,14 @@ class Refits:
     settings: Sampling = SETTINGS
     progress: Progress = lambda stage, done, total: None
     more: tuple[str, ...] = ()
+    patient: bool = True
     batches: dict[str, tuple[Batch, pm.Model]] = field(default_factory=dict)
 
     def __call__(self, variants: Mapping[str, PriorSet], also: tuple[str, ...] = ()) -> dict[str, Refit]:
         """Fit every variant, by name; `also`, which of `more` to keep, where a variant has it.
 
-        Each is judged by the gate. One that misses twice is tried once more, with smaller steps where it diverged, else
-        with more draws; if it still misses there is a reason and no draws. An interrupt keeps what was finished.
+        Each is judged by the gate. One that misses twice is tried a third way, with smaller steps where it diverged,
+        else with more draws; if it still misses there is a reason and no draws. An interrupt keeps what was finished.
         """
         found: dict[str, Refit] = {}
         waiting: dict[str, dict[str, PriorSet]] = {}
@@ -135,9 +138,10 @@ class Refits:
         fits = {name: fit for name, at in stored.items() if (fit := self._load(at)) is not None}
         todo = [name for name in psets if name not in fits]
         data: dict[str, Arrays] = {}
-        for name in todo:
-            data[name] = model_data(build_model(psets[name]))
-            progress("building", len(fits) + len(data))
+        with pytensor.config.change_flags(traceback__limit=0):  # a third of the time goes into traces nobody reads
+            for name in todo:
+                data[name] = model_data(build_model(psets[name]))
+                progress("building", len(fits) + len(data))
         for name, fit in self._fitted(batch, data, lambda done: progress("fitting", len(psets) - len(todo) + done)):
             draws = {n: np.ascontiguousarray(fit.draws[n]) for n in names}
             fits[name] = Fit(stored[name], draws, fit.checks, fit.effort)
@@ -153,7 +157,7 @@ class Refits:
         for way, names in ((batch, list(data)), (_finer(batch), finer), (_longer(batch), longer)):
             for place, fit in fit_many(way, [data[name] for name in names]):
                 name = names[place]
-                if way is batch and not fit.passed:
+                if way is batch and self.patient and not fit.passed:
                     (finer if _diverged(fit) else longer).append(name)
                     continue
                 count += 1

@@ -117,7 +117,7 @@ def sensitivity(
     if decision is not None:
         with clock("flips"):
             known = tornado_points(of_interest, ended, decision, pset)
-            write("flips", flip_table(run, pset, decision, of_interest, known, refits))
+            write("flips", flip_table(run, pset, decision, of_interest, known, replace(refits, patient=False)))
     above = decision.above if decision is not None else point_of(pset)
     everything = [
         *((v.kind, v.name, {}, fits.get(v.key, Refit(Dataset(), v.why))) for v in variants),
