@@ -1,35 +1,50 @@
 """Effective draws a second, refits a minute and gradients an effective draw, against peers in the same run.
 
-python benchmarks/sampling.py [PEER ...], peers among stock, default and nutpie (where installed); each in a process of
-its own. Ratios are what to read: the machine is shared.
+python benchmarks/sampling.py [PEER ...], peers among stock, default, nutpie (left out where not installed) and
+handwritten; each in a process of its own, which makes the call twice: cold, with no compiled program to be found, then
+warm. `seconds` are those of the whole warm call, `sampling` what PyMC says of it; `cpu` leaves out PyMC's worker
+processes. Of the handwritten model the warm call samples only; its posterior is compared with ours, and the exit status
+is 1 if a mean or an sd lies more than `MOST_Z` standard errors away. Ratios are what to read: the machine is shared.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import resource
 import subprocess
 import sys
+import tempfile
 import time
+from importlib.util import find_spec
 
-CODE = """
-import json, sys, time
+HEAD = """
+import json, os, sys, time
 import numpy as np, pymc as pm
-from postcgrp.inference import Clock, Sampling, enable_cache, sample
-from postcgrp.inference.batch import fit_many, prepare
-from postcgrp.inference.diagnostics import diagnostics
 from postcgrp.models import build_model
 from postcgrp.priors import effective, load_ledger
 
 def model():
     return build_model(effective(load_ledger()))
 
+def free(m):
+    return [rv.name for rv in m.free_RVs]
+
+def timed(call):
+    cpu, start = sum(os.times()[:4]), time.perf_counter()
+    result = call()
+    return result, dict(seconds=time.perf_counter() - start, cpu=sum(os.times()[:4]) - cpu)
+"""
+
+# Not before a peer has sampled: these imports take back the devices that PyMC asks JAX for, one for each chain.
+TOOLS = """
+from postcgrp.inference import Clock, Sampling, enable_cache, sample
+from postcgrp.inference.batch import fit_many, prepare
+from postcgrp.inference.diagnostics import diagnostics
+
 def least(posterior, names):
     found = [diagnostics(np.asarray(posterior[n])) for n in names]
     return min(float(min(f.ess_bulk.min(), f.ess_tail.min())) for f in found)
-
-def free(m):
-    return [rv.name for rv in m.free_RVs]
 
 def isotropic(size):
     with pm.Model() as m:
@@ -53,11 +68,38 @@ print(json.dumps(dict(seconds=seconds, ess=ess, gradients_per_effective_draw=eac
 """
 
 PEER = """
-m = model()
-start = time.perf_counter()
-run = pm.sample(1000, tune=1000, chains=4, {options} progressbar=False, random_seed=2, model=m)
-seconds = time.perf_counter() - start
-print(json.dumps(dict(seconds=seconds, ess=least(run["posterior"], [*free(m), "revenue_total"]))))
+def call():
+    return pm.sample(1000, tune=1000, chains=4, {options} progressbar=False, random_seed=2, model=model())
+
+(_, cold), (run, warm) = timed(call), timed(call)
+found = dict(cold=cold["seconds"], cold_cpu=cold["cpu"], **warm, sampling=run["posterior"].attrs["sampling_time"])
+"""
+
+OF_PEER = """
+print(json.dumps(dict(found, ess=least(run["posterior"], [*free(model()), "revenue_total"]))))
+"""
+
+HANDWRITTEN = """
+import jax, numpyro
+from postcgrp.benchmarks.handwritten import CHAINS, agreement, sampler
+numpyro.enable_x64()
+numpyro.set_host_device_count(CHAINS)
+mcmc = sampler(effective(load_ledger()))
+
+def call(seed):
+    mcmc.run(jax.random.key(seed), extra_fields=("diverging", "num_steps"))
+    return jax.device_get((mcmc.get_samples(group_by_chain=True), mcmc.get_extra_fields(group_by_chain=True)))
+
+((first, _), cold), ((draws, stats), warm) = timed(lambda: call(1)), timed(lambda: call(2))
+"""
+
+OF_HANDWRITTEN = """
+ess = least(draws, [*mcmc.last_state.z, "revenue_total"])
+ours = sample(model(), Sampling(draws=4000, prior_draws=1000, seed=3), key="benchmark hmc")["posterior"]
+both = {name: np.concatenate([first[name], draws[name]]) for name in draws}
+gradients, divergences = float(stats["num_steps"].sum()), int(stats["diverging"].sum())
+found = dict(cold=cold["seconds"], cold_cpu=cold["cpu"], **warm, ess=ess, gradients_per_effective_draw=gradients / ess)
+print(json.dumps(dict(found, divergences=divergences, **agreement(both, ours))))
 """
 
 BATCH = """
@@ -73,35 +115,72 @@ seconds = time.perf_counter() - start
 print(json.dumps(dict(seconds=seconds, per_minute={number} / seconds * 60, passed=len(fits), again=fits.count(2))))
 """
 
-PEERS = {"stock": 'nuts_sampler="numpyro",', "default": "", "nutpie": 'nuts_sampler="nutpie",'}
+# PyMC's default is its own NUTS, but nutpie where that is installed: so each is asked for by its name.
+PEERS = {
+    "stock": PEER.format(options='nuts_sampler="numpyro",') + TOOLS + OF_PEER,
+    "default": PEER.format(options='nuts_sampler="pymc",') + TOOLS + OF_PEER,
+    "nutpie": PEER.format(options='nuts_sampler="nutpie",') + TOOLS + OF_PEER,
+    "handwritten": HANDWRITTEN + TOOLS + OF_HANDWRITTEN,
+}
+MOST_Z = 4.0  # that the means and sds of two right samplers lie apart
 
 
-def measure(code: str) -> dict[str, float]:
+def measure(code: str, **environment: str) -> dict[str, float]:
     """What a fresh process prints."""
-    done = subprocess.run([sys.executable, "-c", CODE + code], check=True, capture_output=True, text=True)
+    command = [sys.executable, "-c", HEAD + code]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, env={**os.environ, **environment})
+    if done.returncode:
+        sys.exit(f"a benchmark's process ended with {done.returncode}: {done.stderr[-2000:]}")
     return dict(json.loads(done.stdout.splitlines()[-1]))
 
 
-def main(peers: list[str]) -> None:
-    """Run and print everything."""
-    start, rates = time.perf_counter(), {}
+def cold_measure(code: str) -> dict[str, float]:
+    """The same, where nothing that PyTensor compiled before is found."""
+    with tempfile.TemporaryDirectory() as folder:
+        return measure(code, PYTENSOR_FLAGS=f"base_compiledir={folder}")
+
+
+def rounded(found: dict[str, float]) -> dict[str, float]:
+    """Figures as they are read."""
+    return {name: float(f"{figure:.4g}") for name, figure in found.items()}
+
+
+def main(peers: list[str]) -> bool:
+    """Run and print everything; returns whether all posteriors agree."""
+    start, rates, aims, agree = time.perf_counter(), {}, {}, True
     for sampler in ("hmc", "numpyro"):
-        found = measure(OURS.format(sampler=sampler))
+        found = measure(TOOLS + OURS.format(sampler=sampler))
         rates[sampler] = found["ess"] / found["seconds"]
-        print(f"{sampler}, sampling alone: {found}; smallest ESS a second {rates[sampler]:.0f}", flush=True)
-    for number, draws, tune, name in ((120, 1000, 300, "full"), (240, 250, 150, "small")):
-        found = measure(
-            BATCH.format(number=number, draws=draws, tune=tune, judged="" if name == "full" else ", tries=1")
-        )
-        print(f"batch, {name} fits (4 x {draws} after {tune}): {found}", flush=True)
+        print(f"{sampler}, sampling alone: {rounded(found)}; smallest ESS a second {rates[sampler]:.0f}", flush=True)
+        if sampler == "hmc":
+            aims["smallest ESS a second of sampling (at least 1500)"] = rates[sampler]
+            aims["gradients an effective draw over an isotropic normal's (at most 2)"] = found["of_isotropic"]
+    for number, draws, tune, name, least in ((120, 1000, 300, "full", 180), (240, 250, 150, "small", 500)):
+        judged = "" if name == "full" else ", tries=1"
+        found = measure(TOOLS + BATCH.format(number=number, draws=draws, tune=tune, judged=judged))
+        print(f"batch, {name} fits (4 x {draws} after {tune}): {rounded(found)}", flush=True)
+        aims[f"{name} refits a minute (at least {least})"] = found["per_minute"]
     for peer in peers:
-        found = measure(PEER.format(options=PEERS[peer]))
+        if peer == "nutpie" and find_spec("nutpie") is None:
+            print("nutpie: left out, as it is not installed here")
+            continue
+        found = cold_measure(PEERS[peer])
         rate = found["ess"] / found["seconds"]
         ratios = {name: round(ours / rate, 1) for name, ours in rates.items()}
-        print(f"pm.sample, {peer}: {found}; smallest ESS a second {rate:.1f}; ours over it {ratios}", flush=True)
+        what = "NumPyro" if peer == "handwritten" else "pm.sample"
+        print(f"{what}, {peer}: {rounded(found)}; smallest ESS a second {rate:.1f}; ours over it {ratios}", flush=True)
+        aim = {"stock": " (at least 20)", "default": " (at least 10)"}.get(peer, "")
+        aims[f"smallest ESS a second over {peer}, warm{aim}"] = ratios["hmc"]
+        if peer == "handwritten":
+            agree = max(found["z_mean"], found["z_sd"]) <= MOST_Z
+            print(f"the handwritten posterior {'agrees' if agree else 'DISAGREES'} with ours", flush=True)
+    for aim, figure in aims.items():
+        print(f"{figure:10.1f}  {aim}")
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1e6
-    print(f"largest process {peak:.1f} GB; everything {time.perf_counter() - start:.0f} s")
+    load = os.getloadavg()[2]
+    print(f"largest process {peak:.1f} GB; everything {time.perf_counter() - start:.0f} s; load at the end {load:.1f}")
+    return agree
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:] or ["stock"])
+    sys.exit(not main(sys.argv[1:] or ["stock"]))
