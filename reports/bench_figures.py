@@ -28,7 +28,7 @@ WORDS = {"patients": "more patients", "mix": "their mix", "adoption": "adoption"
 def waterfall(run: DataTree, pset: PriorSet) -> Figure | None:
     """The growth bridge of the total, with 90 % intervals, and the mean effects in every modality and region."""
     bridged = bridge.bridge(run, pset)
-    rows, says = bridge.table(bridged, pset), bridge.claim(bridged).set_index("reading")["probability"]
+    rows, says = bridge.table(bridged, pset), {name: float((m > 0).mean()) for name, m in bridge.ahead(bridged).items()}
     total: Any = rows[rows["segment"] == ""].set_index("effect")
     last = bridged.attrs["last"]
     effects = [str(e) for e in total.loc[list(bridge.EFFECTS), "mean"].sort_values(ascending=False).index]

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import arviz_stats as azs
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -101,6 +100,16 @@ def table(bridged: Dataset, pset: PriorSet) -> pd.DataFrame:
     return pd.DataFrame(rows).assign(unit=f"{pset.ledger.report.currency} million")
 
 
+def ahead(bridged: Dataset) -> dict[str, DataArray]:
+    """By how much more than growing patient numbers each reading of "intensity per patient" adds, in every draw."""
+    total = bridged["change"].sum(("region", "modality"))
+    more = {
+        "intensity alone": total.sel(effect="intensity"),
+        "per patient": total.sel(effect=["adoption", "intensity", "mix"]).sum("effect"),
+    }
+    return {reading: (of - total.sel(effect="patients")).transpose(*SAMPLE) for reading, of in more.items()}
+
+
 def claim(bridged: Dataset) -> pd.DataFrame:
     """The posterior probability that growth is "less about more patients and more about more intensity per patient".
 
@@ -110,20 +119,14 @@ def claim(bridged: Dataset) -> pd.DataFrame:
     revenue grows, the second says that patients are less than half of growth. Returns `reading`, `meaning`,
     `probability`, its Monte-Carlo error `mcse`, and the 90 % interval of the difference in millions.
     """
-    total = bridged["change"].sum(("region", "modality"))
-    patients = total.sel(effect="patients")
-    more = {
-        "intensity alone": total.sel(effect="intensity"),
-        "per patient": total.sel(effect=["adoption", "intensity", "mix"]).sum("effect"),
-    }
+    from postcgrp.inference.diagnostics import diagnostics  # starts JAX, without which the bridge is drawn
+
     rows = []
-    for reading, meaning in READINGS.items():
-        ahead = (more[reading] - patients).transpose(*SAMPLE)
-        agrees, (low, high) = (ahead > 0).astype(float), interval(ahead, 90)
-        certain = float(agrees.min()) == float(agrees.max())
-        mcse = 0.0 if certain else float(azs.mcse(agrees.values, method="mean"))
-        figures = {"probability": float(agrees.mean()), "mcse": mcse, "low_90": low, "high_90": high}
-        rows.append({"reading": reading, "meaning": meaning, **figures})
+    for reading, more in ahead(bridged).items():
+        agrees, (low, high) = more > 0, interval(more, 90)
+        p, draws = float(agrees.mean()), diagnostics(agrees).ess_bulk  # ranks of two values are these values
+        figures = {"probability": p, "mcse": float(np.sqrt(p * (1 - p) / draws)), "low_90": low, "high_90": high}
+        rows.append({"reading": reading, "meaning": READINGS[reading], **figures})
     return pd.DataFrame(rows)
 
 

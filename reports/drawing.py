@@ -1,23 +1,33 @@
-"""Figures drawn by a second process: it imports what draws, and draws, while this one samples and writes."""
+"""Figures drawn by a second process: it imports what draws, and draws, while this one samples and writes.
+
+It never starts JAX, so that it may fork: one copy a core then draws the figures that are left.
+"""
 
 from __future__ import annotations
 
 import gc
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from multiprocessing import Pipe
+from multiprocessing import Pipe, get_context
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Any
 
 from xarray import DataTree
 
 from postcgrp.priors import PriorSet
 from postcgrp.reports.draws import error_name
 from postcgrp.reports.summary import group
+
+# A process with more threads cannot fork.
+ONE_THREAD = {f"{library}_NUM_THREADS": "1" for library in ("OPENBLAS", "OMP", "MKL")}
+_GIVEN: list[Any] = []  # in a copy: the draws, the prior set, the folder and the recipe
 
 
 @dataclass(frozen=True)
@@ -35,7 +45,7 @@ class Drawing:
             "prior": group(run, "prior")[shown],
             "posterior": posterior[[*shown, *(name for name in more if name in posterior)]],
         }
-        with suppress(ConnectionError):  # it has failed: `finish` says how
+        with suppress(ConnectionError):
             self.process.send(DataTree.from_dict(parts))
 
     def finish(self) -> dict[str, Path]:
@@ -68,29 +78,45 @@ def drawing(pset: PriorSet, folder: Path, recipe: str) -> Iterator[Drawing]:
         process = subprocess.Popen(  # noqa: S603  this interpreter, this module
             [sys.executable, "-m", __name__, str(there.fileno())],
             pass_fds=[there.fileno()],
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), **ONE_THREAD},
             start_new_session=True,
         )
         there.close()
         try:
-            here.send((pset, folder, recipe))
+            with suppress(ConnectionError):  # it has failed: `finish` says how
+                here.send((pset, folder, recipe))
             yield Drawing(pset, here)
         finally:
-            process.kill()
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)  # and its copies
             process.wait()
+
+
+def _draw(name: str) -> dict[str, Path]:
+    from postcgrp.reports.bench_figures import OF_A_RUN
+    from postcgrp.reports.figures import FIGURES, save_figures
+
+    run, pset, folder, recipe = _GIVEN
+    return save_figures(run, pset, folder, recipe, {name: (FIGURES | OF_A_RUN)[name]})
 
 
 def main(connection: Connection) -> None:
     """Draw what is asked for; the end of the connection is the end of the asking process."""
     gc.disable()  # a short life
     from postcgrp.reports.bench_figures import OF_A_RUN
-    from postcgrp.reports.figures import FIGURES, save_figures, save_priors
+    from postcgrp.reports.figures import FIGURES, save_priors
 
     with suppress(EOFError, ConnectionError):
         pset, folder, recipe = connection.recv()
         try:
             drawn = save_priors(pset, folder, recipe)
-            connection.send(save_figures(connection.recv(), pset, folder, recipe, FIGURES | OF_A_RUN) | drawn)
+            given, names = (connection.recv(), pset, folder, recipe), list(FIGURES | OF_A_RUN)
+            copies = min(os.cpu_count() or 1, len(names))
+            # A forked copy has the draws already; nothing is sent to it but a figure's name.
+            with ProcessPoolExecutor(copies, get_context("fork"), _GIVEN.extend, (given,)) as pool:
+                for one in pool.map(_draw, names):
+                    drawn |= one
+            connection.send({name: drawn[name] for name in (*names, "priors") if name in drawn})
         except (EOFError, ConnectionError):
             raise
         except Exception as error:  # noqa: BLE001  whatever it is, it is for the other side to raise

@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import arviz_plots as azp
 import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
@@ -15,13 +14,14 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
 from xarray import DataArray, Dataset, DataTree
 
 from postcgrp.priors import Prior, PriorSet
-from postcgrp.reports.summary import SAMPLE, group, report_point, spend_per_user
+from postcgrp.reports.summary import SAMPLE, group, interval, report_point, spend_per_user
 
 POSTERIOR = "#1f5a96"
 PRIOR = "#9a9a9a"
 REPORT = "#c8502d"
 DPI = 150
 WIDE = 3  # panels from which a row is drawn lower
+LARGE = 100  # from here on a tick has no decimals
 SEGMENTS = ("#1f5a96", "#e0a030", "#4a9c6d", "#8a5aa8", "#8c8c8c", "#b85450", "#3d9fb0")
 STYLE: dict[Any, Any] = {
     "font.size": 10.0,
@@ -238,22 +238,21 @@ def prior_predictive(run: DataTree, pset: PriorSet) -> Figure:
 
 
 def prior_posterior(run: DataTree, pset: PriorSet) -> Figure:
-    """Prior and posterior of the quantities a reader argues about (ArviZ)."""
-    named = DataTree.from_dict({g: _named(group(run, g), pset) for g in ("prior", "posterior")})
-    columns, count = 3, len(named["posterior"].data_vars)
-    collection = azp.plot_prior_posterior(
-        named,
-        kind="kde",
-        visuals={"point_estimate_text": False, "credible_interval": False, "point_estimate": False},
-        backend="matplotlib",
-        figure_kwargs={"figsize": (10.5, 2.0 * -(-count // columns)), "layout": "constrained"},
-        col_wrap=columns,
-    )
-    figure: Figure = collection.viz["figure"].item()
-    for axes in figure.axes:
-        axes.set_title(axes.get_title(loc="left"), fontsize=9, weight="normal")
+    """Prior and posterior of the quantities a reader argues about, as histograms over the prior's middle 99 %."""
+    before, after = (_named(group(run, name), pset) for name in ("prior", "posterior"))
+    columns, rows = 3, -(-len(before) // 3)
+    figure = Figure(figsize=(10.5, 1.9 * rows + 0.5), layout="constrained")
+    figure.suptitle("What the evidence changed (blue) of what was assumed (grey)", x=0.01, ha="left", weight="bold")
+    for at, (name, prior) in enumerate(before.items()):
+        axes = figure.add_subplot(rows, columns, at + 1)
+        bins = np.linspace(*interval(prior, 99), 40)
+        for draws, colour in ((prior, PRIOR), (after[name], POSTERIOR)):
+            axes.hist(draws.values.ravel(), bins, density=True, histtype="stepfilled", color=colour, alpha=0.55)
+        axes.set_title(str(name), fontsize=9, weight="normal")
         axes.set_yticks([])
+        axes.spines["left"].set_visible(False)
         axes.xaxis.set_major_locator(MaxNLocator(4))
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,.0f}" if abs(x) >= LARGE else f"{x:.3g}"))
         axes.tick_params(labelsize=8)
     return figure
 

@@ -5,16 +5,18 @@ from __future__ import annotations
 import base64
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from xarray import DataTree
 
-from postcgrp.inference import Check
 from postcgrp.priors import PriorSet
 from postcgrp.priors.audit import Finding
 from postcgrp.reports.summary import exceedance, growth
+
+if TYPE_CHECKING:  # importing inference starts JAX
+    from postcgrp.inference import Check
 
 LARGE = 1000  # from here on without decimals
 SURE = 0.995  # what would round to certainty
@@ -29,7 +31,7 @@ CAPTIONS = {
     "variance_budget": "Where the width of the last year's interval comes from.",
     "growth_bridge": "Where the growth comes from: patients, their mix, adoption, and spend per treated patient.",
     "prior_predictive": "Left: patients, adoption and prices alone. Right: with the report's revenue as evidence.",
-    "prior_posterior": "What the evidence changed (orange) of what was assumed (blue).",
+    "prior_posterior": "What the evidence changed (blue) of what was assumed (grey).",
     "priors": "Each prior drawn from a range, over that range (shaded).",
 }
 

@@ -1,0 +1,126 @@
+"""Figures drawn beside the run, and draws written where there is no room: faults come back in one line."""
+
+from __future__ import annotations
+
+import resource
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+import pymc as pm
+import pytest
+import xarray as xr
+from xarray import DataTree
+
+from postcgrp.inference.forward import ONCE
+from postcgrp.priors import InputError, PriorSet
+from postcgrp.reports.bench_figures import OF_A_RUN
+from postcgrp.reports.drawing import drawing, shown_variables
+from postcgrp.reports.figures import FIGURES, STYLE, fan_modality, save, save_figures
+from postcgrp.reports.store import DRAWS, run_folder, write_draws
+from postcgrp.reports.summary import group
+
+
+@pytest.fixture(scope="module")
+def draws(model: pm.Model) -> DataTree:
+    """A few prior draws, as both groups that figures show."""
+    prior = pm.sample_prior_predictive(20, model=model, random_seed=1, compile_kwargs={"mode": ONCE})["prior"]
+    return DataTree.from_dict({"prior": prior.to_dataset(), "posterior": prior.to_dataset()})
+
+
+def test_another_process_draws_the_same_figures(draws: DataTree, pset: PriorSet, tmp_path: Path) -> None:
+    there, here = tmp_path / "there", tmp_path / "here"
+    there.mkdir()
+    here.mkdir()
+    with drawing(pset, there, "0" * 8) as figures:
+        figures.begin(draws)
+        drawn = figures.finish()
+    assert {*FIGURES, "priors"} <= set(drawn) <= {*FIGURES, *OF_A_RUN, "priors"}
+    assert {path.name for path in there.iterdir()} == {f"{name}.{kind}" for name in drawn for kind in ("png", "svg")}
+    shown = DataTree.from_dict({g: group(draws, g)[shown_variables(pset)] for g in ("prior", "posterior")})
+    save_figures(shown, pset, here, "0" * 8, FIGURES)  # in this process a warning is an error
+    for path in here.iterdir():
+        assert path.read_bytes() == (there / path.name).read_bytes(), path.name
+
+
+def test_the_layout_is_the_one_that_matplotlib_would_make(draws: DataTree, pset: PriorSet, tmp_path: Path) -> None:
+    note = {"Description": "postcgrp recipe sha256 0"}
+    with mpl.rc_context(STYLE):
+        fan_modality(draws, pset).savefig(tmp_path / "plain.png", dpi=150, metadata=note)
+        saved = save(fan_modality(draws, pset), tmp_path / "saved", "0")
+    assert (tmp_path / "plain.png").read_bytes() == saved.read_bytes()
+
+
+def test_what_fails_there_is_raised_here(draws: DataTree, pset: PriorSet, tmp_path: Path) -> None:
+    with drawing(pset, tmp_path / "no-such-folder", "0" * 8) as figures:
+        figures.begin(draws)
+        with pytest.raises(FileNotFoundError, match="no-such-folder"):
+            figures.finish()
+
+
+def test_a_process_that_dies_is_one_line(
+    draws: DataTree, pset: PriorSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "executable", "/bin/true")
+
+    def run() -> None:
+        with run_folder(tmp_path / "run") as folder, drawing(pset, folder, "0" * 8) as figures:
+            figures.begin(draws)
+            figures.finish()
+
+    with pytest.raises(InputError, match=r"the process that draws the figures was killed.*nothing was changed"):
+        run()
+    assert not list(tmp_path.iterdir())
+
+
+def test_it_ends_with_a_killed_parent(tmp_path: Path) -> None:
+    """Nobody is left waiting for draws that will not come."""
+    script = (
+        "import os, signal, sys; from pathlib import Path; from postcgrp.priors import effective, load_ledger\n"
+        "from postcgrp.reports.drawing import drawing\n"
+        "with drawing(effective(load_ledger()), Path(sys.argv[1]), '0'):\n"
+        "    print(Path(f'/proc/{os.getpid()}/task/{os.getpid()}/children').read_text(), flush=True)\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    command = [sys.executable, "-c", script, str(tmp_path)]
+    killed = subprocess.run(command, check=False, capture_output=True, text=True, timeout=100)
+    assert killed.returncode == -signal.SIGKILL
+    child = Path(f"/proc/{int(killed.stdout)}/cmdline")
+    until = time.monotonic() + 60
+    while child.exists() and b"drawing" in child.read_bytes():
+        assert time.monotonic() < until
+        time.sleep(0.1)
+
+
+def test_a_full_disk_is_one_line_and_leaves_nothing(draws: DataTree, tmp_path: Path) -> None:
+    """The C library's own error, at each place where room may end; the process lives and writes the next one."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    with run_folder(tmp_path / "whole") as folder:
+        write_draws(draws, "recipe", {}, folder)
+    size = (tmp_path / "whole" / DRAWS).stat().st_size
+    for room in (1000, size // 2, size - 1):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (room, limits[1]))
+        try:
+            with (
+                pytest.raises(InputError, match=r"writing failed .*disk may be full"),
+                run_folder(tmp_path / "run") as new,
+            ):
+                write_draws(draws, "recipe", {}, new)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        assert [path.name for path in tmp_path.iterdir()] == ["whole"]
+
+
+@pytest.mark.parametrize("engine", ["netcdf4", "h5netcdf"])
+def test_draws_are_read_by_either_library(draws: DataTree, tmp_path: Path, engine: str) -> None:
+    write_draws(draws, "recipe", {"a": 1}, tmp_path)
+    with xr.open_datatree(tmp_path / DRAWS, engine=engine) as tree:
+        assert tree.attrs["recipe"] == "recipe"
+        for name in ("prior", "posterior"):
+            written, read = group(draws, name), group(tree.load(), name)
+            xr.testing.assert_equal(written, read)
+            assert all(np.dtype(read[v].dtype) == written[v].dtype for v in written.data_vars)
