@@ -27,8 +27,8 @@ Draws = dict[str, NDArray[Any]]
 Seed = int | Sequence[int]
 Function = Callable[..., Draws]
 
-# Compiled once and called once or twice: compiling less is faster than running faster.
-ONCE = Mode(linker="py", optimizer="fast_compile")
+# Compiled once and called once or twice: to rewrite a graph takes longer than what it makes faster.
+ONCE = Mode(linker="py", optimizer=None)
 RAREST = 1000  # of so many prior draws at least one must lie within the bounds of the variables' transforms
 
 

@@ -11,24 +11,21 @@ from enum import IntEnum
 from functools import cache
 from typing import Any, NamedTuple
 
-import blackjax
 import jax
 import jax.numpy as jnp
 import numpy as np
-from blackjax.adaptation.mass_matrix import welford_algorithm
-from blackjax.adaptation.window_adaptation import build_schedule
-from blackjax.optimizers.dual_averaging import dual_averaging
 from numpy.typing import NDArray
-from scipy.stats.qmc import Halton
 
 from postcgrp.inference.jaxify import Arrays
 from postcgrp.inference.kernels import CHUNK, MAX_TREE_DEPTH, Kernel, Potential
 
 TRAJECTORY = 1.7  # mean length of a trajectory, in posterior sds: a little over a quarter turn of a normal
 JITTER = 0.5  # lengths spread evenly by this fraction, so that no direction comes back to where it was
+TURN_BITS = 40
 FIRST_STEP = 0.3
 PSEUDO_DRAWS = 5  # weight of the metric before a window against the window's draws, as in Stan
-WINDOWS = {"initial_buffer_size": 50, "first_window_size": 25, "final_buffer_size": 50}
+BEFORE, WINDOW, AFTER = 50, 25, 50  # tuning transitions before the first window, in it, and after the last one
+LEAST = 20  # tuning transitions from which the metric is learned at all
 
 
 class Phase(IntEnum):
@@ -45,6 +42,7 @@ class _State(NamedTuple):
     """The chains of one posterior (leaves [chain, ...]) and what they share."""
 
     key: Any
+    fresh: Any
     chains: Any
     averaging: Any
     step_size: Any
@@ -58,20 +56,28 @@ def jittered_hmc(logp: Potential, chains: int) -> Kernel:
     Positions are [chain, size], statistics [chain]. Windows grow as in Stan; a window's variance is pooled over chains.
     Source: Hoffman, Radul & Sountsov 2021 (ChEES), for jittered lengths shared by all lanes.
     """
+    import blackjax  # not where the program is stored
+    from blackjax.adaptation.mass_matrix import welford_algorithm
+    from blackjax.optimizers.dual_averaging import dual_averaging
+
     transition = blackjax.hmc.build_kernel()
     averaging, update, averaged = dual_averaging()
     window, add, _ = welford_algorithm(is_diagonal_matrix=True)
 
-    def start(key: Any, x: Any, scale: Any, data: Arrays) -> _State:
-        states = jax.vmap(lambda z: blackjax.hmc.init(z, lambda v: logp(v, data)))(x)
-        state = _State(key, states, averaging(FIRST_STEP), FIRST_STEP, scale**2, window(x.shape[-1]))
+    def start(key: Any, x: Any, scale: Any, _: Arrays) -> _State:
+        # The first transition goes nowhere and so finds density and gradient: a program for these alone would take as
+        # long to compile as that of all transitions.
+        states = blackjax.mcmc.hmc.HMCState(x, jnp.full(chains, -jnp.inf), jnp.zeros_like(x))
+        fresh, own = jnp.ones((), bool), averaging(FIRST_STEP)
+        state = _State(key, fresh, states, own, FIRST_STEP, scale**2, window(x.shape[-1]))
         return _State(*jax.tree.map(jnp.array, state))
 
     def step(state: _State, data: Arrays, leapfrogs: Any, phase: Any, target: Any) -> tuple[_State, Any, Any]:
         key, now = jax.random.split(state.key)
+        step_size = jnp.where(state.fresh, 0.0, state.step_size)
 
         def move(key: Any, chain: Any) -> Any:
-            return transition(key, chain, lambda v: logp(v, data), state.step_size, state.metric, leapfrogs)
+            return transition(key, chain, lambda v: logp(v, data), step_size, state.metric, leapfrogs)
 
         new, info = jax.vmap(move)(jax.random.split(now, chains), state.chains)
         accept = jnp.nan_to_num(info.acceptance_rate)
@@ -101,7 +107,7 @@ def jittered_hmc(logp: Potential, chains: int) -> Kernel:
             s = adapt_step(s)
             return s._replace(step_size=averaged(s.averaging))
 
-        state = state._replace(key=key, chains=new)
+        state = state._replace(key=key, fresh=False, chains=new)
         by_phase = [lambda s: s, adapt_step, adapt_both, end_window, end_tuning]
         return jax.lax.switch(phase, by_phase, state), new.position, stats
 
@@ -110,16 +116,30 @@ def jittered_hmc(logp: Potential, chains: int) -> Kernel:
 
 @cache
 def phases(tune: int) -> NDArray[np.int64]:
-    """The :class:`Phase` of each tuning transition."""
-    slow, ends = np.asarray(build_schedule(tune, **WINDOWS)).T
-    schedule = np.select([ends == 1, slow == 1], [Phase.END_OF_WINDOW, Phase.STEP_AND_WINDOW], Phase.STEP)
+    """The :class:`Phase` of each tuning transition: Stan's windows, each twice as long as the one before.
+
+    Equal to `blackjax.adaptation.staged_adaptation.build_schedule` (tested), whose import would take as long as the
+    sampling itself.
+    """
+    schedule = np.full(tune, Phase.STEP)
+    if tune >= LEAST:
+        begin, size, end = BEFORE, WINDOW, tune - AFTER
+        if begin + size > end:
+            begin, end = int(0.15 * tune), tune - int(0.1 * tune)
+            size = end - begin
+        while begin < end:
+            until = begin + size if 3 * size <= end - begin else end
+            schedule[begin:until] = Phase.STEP_AND_WINDOW
+            schedule[until - 1] = Phase.END_OF_WINDOW
+            begin, size = until, 2 * size
     schedule[-1] = Phase.END_OF_TUNING
     return schedule
 
 
 def controls(begun: int, steps: int, tune: int, target_accept: float, step_size: float) -> tuple[NDArray[Any], ...]:
     """The controls of the `steps` transitions after `begun` [CHUNK], for trajectories at a step size."""
-    turns = Halton(1, scramble=False).fast_forward(begun).random(CHUNK)[:, 0]
+    at = np.arange(begun, begun + CHUNK)[:, None] >> np.arange(TURN_BITS)
+    turns = (at & 1) @ 0.5 ** np.arange(1, TURN_BITS + 1)  # the van der Corput sequence: bits behind the point
     lengths = TRAJECTORY * (1 - JITTER + 2 * JITTER * turns)
     leapfrogs = np.clip(np.rint(lengths / step_size), 1, 2**MAX_TREE_DEPTH).astype(np.int64)
     stage = np.full(CHUNK, Phase.NOTHING)

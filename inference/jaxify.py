@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from importlib import import_module
 from typing import Any
 
+import jax
 import numpy as np
 import pymc as pm
 import pytensor.tensor as pt
@@ -15,25 +17,12 @@ from pytensor.graph.fg import FunctionGraph
 from pytensor.graph.replace import clone_replace
 from pytensor.graph.rewriting.db import RewriteDatabaseQuery
 from pytensor.graph.traversal import graph_inputs
-from pytensor.link.jax.dispatch import jax_funcify
-from pytensor.link.jax.linker import JAXLinker
 from pytensor.tensor import TensorVariable
 
-_XLA_FLAGS = os.environ.get("XLA_FLAGS")
-import jax  # noqa: E402
-import pymc.sampling.jax  # noqa: E402  registers JAX forms of PyMC's own ops
-
-# That import asks XLA for a hundred host devices; nothing here needs more than the machine has.
-if _XLA_FLAGS is None:
-    os.environ.pop("XLA_FLAGS", None)
-else:
-    os.environ["XLA_FLAGS"] = _XLA_FLAGS
 # Chains run in threads of their own; handing each program to yet another thread only costs.
 jax.config.update("jax_cpu_enable_async_dispatch", False)  # noqa: FBT003  JAX takes it by position only
 jax.config.update("jax_enable_x64", True)  # noqa: FBT003  JAX takes it by position only
 
-# As in PyTensor's own JAX mode: XLA fuses by itself.
-NOT_FOR_JAX = ["fusion", *JAXLinker.incompatible_rewrites]
 Arrays = dict[str, Any]
 JaxFunction = Callable[[Arrays, Arrays], list[Any]]
 
@@ -53,6 +42,7 @@ def jaxify(
     Data enter as arguments, so other hyperparameters or observations need no new compilation. `optimizer`: PyTensor's
     rewrites; "fast_compile" takes half the time and leaves the rest to XLA.
     """
+    jax_funcify, not_for_jax = _dispatch()
     data = model_data(model)
     example = {**inputs, **data}
     replace: dict[Any, Any] = {}
@@ -66,7 +56,7 @@ def jaxify(
             replace[var] = pt.constant(var.get_value())
     graphs = clone_replace(list(outputs), replace=replace, rebuild_strict=False)
     fgraph = FunctionGraph(list(arguments.values()), graphs, clone=True)
-    query = RewriteDatabaseQuery(include=[optimizer, "jax"], exclude=NOT_FOR_JAX)
+    query = RewriteDatabaseQuery(include=[optimizer, "jax"], exclude=not_for_jax)
     optdb.query(query).rewrite(fgraph)
     function = jax_funcify(fgraph)
     names = tuple(arguments)
@@ -75,3 +65,19 @@ def jaxify(
         return list(function(*(point[n] if n in point else data[n] for n in names)))
 
     return call
+
+
+def _dispatch() -> tuple[Callable[..., Any], list[str]]:
+    """PyTensor's translation to JAX and the rewrites it goes without; a process with stored programs needs neither."""
+    flags = os.environ.get("XLA_FLAGS")
+    import_module("pymc.sampling.jax")  # registers JAX forms of PyMC's own ops
+    from pytensor.link.jax.dispatch import jax_funcify
+    from pytensor.link.jax.linker import JAXLinker
+
+    # The first of these asks XLA for a hundred host devices; nothing here needs more than the machine has.
+    if flags is None:
+        os.environ.pop("XLA_FLAGS", None)
+    else:
+        os.environ["XLA_FLAGS"] = flags
+    # As in PyTensor's own JAX mode: XLA fuses by itself.
+    return jax_funcify, ["fusion", *JAXLinker.incompatible_rewrites]

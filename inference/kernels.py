@@ -1,4 +1,7 @@
-"""Stock JAX kernels behind one small interface: start a chain, advance it by a few draws."""
+"""Stock JAX kernels behind one small interface: start a chain, advance it by a few draws.
+
+The libraries are imported where a kernel is made: a process that finds its programs stored needs none of them.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import blackjax
 import jax
 import jax.numpy as jnp
-from blackjax.adaptation.base import get_filter_adapt_info_fn
-from numpyro.infer.hmc import hmc
 
 from postcgrp.inference.jaxify import Arrays
 
@@ -35,6 +35,8 @@ class Kernel:
 
 def numpyro_nuts(logp: Potential, tune: int, target_accept: float) -> Kernel:
     """NumPyro's iterative NUTS with Stan's windowed adaptation of step size and diagonal metric."""
+    from numpyro.infer.hmc import hmc
+
     init, sample = hmc(potential_fn_gen=lambda data: lambda x: -logp(x, data), algo="NUTS")
 
     def start(key: Any, x: Any, scale: Any, data: Arrays) -> Any:
@@ -65,6 +67,9 @@ def numpyro_nuts(logp: Potential, tune: int, target_accept: float) -> Kernel:
 
 def blackjax_nuts(logp: Potential, tune: int, target_accept: float) -> Kernel:
     """BlackJAX's NUTS with its own windowed adaptation, run whole at the start of a chain."""
+    import blackjax
+    from blackjax.adaptation.base import get_filter_adapt_info_fn
+
     transition = blackjax.nuts.build_kernel()
 
     def start(key: Any, x: Any, scale: Any, data: Arrays) -> Any:

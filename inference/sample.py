@@ -15,6 +15,7 @@ from typing import Any
 import jax
 import numpy as np
 import pymc as pm
+import pytensor
 from numpy.typing import NDArray
 from pymc.backends.arviz import find_constants, find_observations
 from xarray import Dataset, DataTree
@@ -114,7 +115,7 @@ def sample(
     """
     settings, clock = settings or Sampling(), clock or Clock()
     seeds = [int(s) for s in np.random.SeedSequence(settings.seed).generate_state(4)]
-    with ThreadPoolExecutor(2 * max(2, os.cpu_count() or 2)) as pool:
+    with pytensor.config.change_flags(traceback__limit=0), ThreadPoolExecutor(2 * max(2, os.cpu_count() or 2)) as pool:
         programs = Programs(None if key is None else f"{key} {settings.program}", pool)
         programs.begin()
         with clock("prior draws"):

@@ -7,6 +7,7 @@ from itertools import pairwise
 from typing import Any
 
 import pymc as pm
+import pytensor
 import pytensor.tensor as pt
 from pytensor.tensor import TensorVariable
 
@@ -27,7 +28,8 @@ def build_model(pset: PriorSet) -> pm.Model:
     `adoption_mean`, `use`, `price`, `intensity`, `revenue`, `revenue_total`.
     """
     anchors, first = pset.ledger.report.anchors, pset.ledger.years[0]
-    with pm.Model(coords=coords(pset)) as model:
+    # Notes of where each node was made take longer to take than the nodes to make.
+    with pytensor.config.change_flags(traceback__limit=0), pm.Model(coords=coords(pset)) as model:
         pool = patients(pset)
         drivers: dict[str, TensorVariable] = {}
         if "burden_level" in pset.blocks:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-import time
 from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -194,11 +193,8 @@ def _forecast(options: argparse.Namespace) -> int:
 
     pset = _prior_set(options)
     check_target(options.out)
-    start = time.perf_counter()
-    from postcgrp.inference import Clock
     from postcgrp.reports.forecast import forecast
 
-    clock = Clock({"import": time.perf_counter() - start})
     sampling = {name: getattr(options, name) for name, *_ in SAMPLING if hasattr(options, name)}
     with progress_bar("forecast") as progress:
         result = forecast(
@@ -206,7 +202,6 @@ def _forecast(options: argparse.Namespace) -> int:
             out=options.out,
             sources=_files(options),
             progress=progress,
-            clock=clock,
             **sampling,
         )
     show(result.headline, f"Total revenue, {pset.ledger.report.currency} million")

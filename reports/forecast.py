@@ -7,17 +7,12 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
 
-import jax
 import pandas as pd
 from xarray import DataTree
 
-from postcgrp.inference import Check, Clock, Sampling, enable_cache, gate, passed, sample
-from postcgrp.inference.gate import table as gate_table
-from postcgrp.inference.sample import Progress
-from postcgrp.models import build_model
-from postcgrp.models.patients import stated_years
 from postcgrp.priors import InputError, PriorSet
 from postcgrp.priors.audit import audit
 from postcgrp.priors.audit import table as audit_table
@@ -26,7 +21,13 @@ from postcgrp.reports.budget import variance_budget
 from postcgrp.reports.drawing import drawing
 from postcgrp.reports.page import page
 from postcgrp.reports.store import DRAWS, INPUTS, check_space, manifest, run_folder, write_draws, write_manifest
-from postcgrp.reports.summary import headline, summary
+from postcgrp.reports.summary import group, headline, summary
+
+if TYPE_CHECKING:  # JAX and PyMC are imported where a function needs them: a forecast starts its second process first
+    from postcgrp.inference import Check, Clock
+    from postcgrp.inference.sample import Progress
+
+UNTOLD = ("use", "intensity")  # of the prior draws: two thirds of the file, and of no use without a fit
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,8 @@ class Forecast:
 
 def judge(run: DataTree) -> tuple[Check, ...]:
     """The gate on every free variable of a run and on the total."""
+    from postcgrp.inference import gate
+
     return gate(run, [str(name) for name in run["log_prior"].data_vars], ["revenue_total"])
 
 
@@ -64,6 +67,8 @@ def graph(pset: PriorSet) -> str:
 
     That is all that a ledger says in numbers, but for the years that cut time.
     """
+    from postcgrp.models.patients import stated_years
+
     ledger, settings = pset.ledger, pset.settings
     structure = (
         (ledger.years, ledger.report.anchors, ledger.report.id, ledger.segments),
@@ -92,14 +97,23 @@ def forecast(
     misses the gate is written and marked as failed. Raises :class:`InputError` for bad settings or a folder that
     cannot be written.
     """
-    settings, clock = Sampling(**sampling), clock or Clock()
-    check_space(out, settings.draws * settings.chains + settings.prior_draws)
     report = progress or (lambda stage, done, total: None)
-    enable_cache()
     with run_folder(out) as folder, drawing(pset, folder, pset.fingerprint()) as figures:
+        start = perf_counter()
+        import jax
+
+        from postcgrp.inference import Clock, Sampling, enable_cache, passed, sample
+        from postcgrp.inference.gate import table as gate_table
+        from postcgrp.models import build_model
+
+        settings, clock = Sampling(**sampling), clock or Clock()
+        clock.seconds["import"] = perf_counter() - start
+        check_space(out, settings.draws * settings.chains + settings.prior_draws)
+        enable_cache()
         with clock("build"):
             model = build_model(pset)
         run = sample(model, settings, progress=progress, clock=clock, key=graph(pset))
+        run["prior"] = group(run, "prior").drop_vars(UNTOLD)
         figures.begin(run)
         report("judging", 0, 0)
         with clock("gate"):

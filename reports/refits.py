@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pymc as pm
-import pytensor
 import pytensor.tensor as pt
 import xarray as xr
 from xarray import DataArray, Dataset, DataTree
@@ -138,10 +137,9 @@ class Refits:
         fits = {name: fit for name, at in stored.items() if (fit := self._load(at)) is not None}
         todo = [name for name in psets if name not in fits]
         data: dict[str, Arrays] = {}
-        with pytensor.config.change_flags(traceback__limit=0):  # a third of the time goes into traces nobody reads
-            for name in todo:
-                data[name] = model_data(build_model(psets[name]))
-                progress("building", len(fits) + len(data))
+        for name in todo:
+            data[name] = model_data(build_model(psets[name]))
+            progress("building", len(fits) + len(data))
         for name, fit in self._fitted(batch, data, lambda done: progress("fitting", len(psets) - len(todo) + done)):
             draws = {n: np.ascontiguousarray(fit.draws[n]) for n in names}
             fits[name] = Fit(stored[name], draws, fit.checks, fit.effort)

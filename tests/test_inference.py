@@ -13,11 +13,15 @@ import pymc as pm
 import pytest
 import xarray as xr
 from arviz_stats import ess, rhat
+from blackjax.adaptation.window_adaptation import build_schedule
+from scipy.stats.qmc import Halton
 from xarray import DataTree
 
 from postcgrp.inference import Check, Sampling, gate, passed, sample
 from postcgrp.inference.diagnostics import Diagnostics
 from postcgrp.inference.gate import gate_arrays, parameters
+from postcgrp.inference.hmc import AFTER, BEFORE, JITTER, TRAJECTORY, WINDOW, Phase, controls, phases
+from postcgrp.inference.kernels import CHUNK
 from postcgrp.priors import InputError
 
 TOTAL_SETTINGS = (
@@ -243,3 +247,18 @@ def test_parameters_have_one_row_each(run: DataTree) -> None:
 def test_bad_settings_say_what_to_do(field: str, value: object) -> None:
     with pytest.raises(InputError, match=rf"{field.replace('_', '.')}.*: .*"):
         Sampling(**{field: value})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("tune", [1, 19, 20, 84, 124, 125, 300, 500, 1000])
+def test_tuning_windows_are_blackjax_s(tune: int) -> None:
+    slow, ends = np.asarray(build_schedule(tune, BEFORE, AFTER, WINDOW)).T
+    expected = np.select([ends == 1, slow == 1], [Phase.END_OF_WINDOW, Phase.STEP_AND_WINDOW], Phase.STEP)
+    expected[-1] = Phase.END_OF_TUNING
+    assert list(phases(tune)) == list(expected)
+
+
+@pytest.mark.parametrize("begun", [0, 100, 12_300])
+def test_trajectory_lengths_follow_a_halton_sequence(begun: int) -> None:
+    turns = Halton(1, scramble=False).fast_forward(begun).random(CHUNK)[:, 0]
+    expected = np.rint(TRAJECTORY * (1 - JITTER + 2 * JITTER * turns) / 0.01)
+    assert list(controls(begun, CHUNK, 300, 0.8, 0.01)[0]) == list(expected)
