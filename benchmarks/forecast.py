@@ -1,6 +1,8 @@
-"""Time the main job, cold and warm, against the stock call on the same model; all in one run on one machine.
+"""Time the main job, cold and warm, against two bare calls on the same model; all in one run on one machine.
 
-python benchmarks/forecast.py [REPEATS]: each figure is of a fresh process; warm ones are medians of REPEATS (3).
+python benchmarks/forecast.py [REPEATS]: each figure is of a fresh process; warm ones are medians of REPEATS (3). The
+bare calls draw and do nothing else: PyMC's own sampler, which compiles C, and NumPyro's by way of PyMC, both with
+nothing compiled before. The first takes minutes.
 """
 
 from __future__ import annotations
@@ -14,19 +16,20 @@ import time
 from pathlib import Path
 from statistics import median
 
-STOCK = """
+BARE = """
 import pymc as pm
 from postcgrp.models import build_model
 from postcgrp.priors import effective, load_ledger
-pm.sample(1000, tune=500, chains=4, nuts_sampler="numpyro", progressbar=False, random_seed=1,
+pm.sample(1000, tune=500, chains=4, nuts_sampler="{sampler}", progressbar=False, random_seed=1,
           model=build_model(effective(load_ledger())))
 """
 
 
 def seconds(command: list[str], cache: Path) -> float:
     """Wall time of a fresh process that uses `cache` for compiled programs."""
+    places = {"POSTCGRP_CACHE": str(cache), "PYTENSOR_FLAGS": f"base_compiledir={cache}"}
     start = time.perf_counter()
-    subprocess.run(command, check=True, env={**os.environ, "POSTCGRP_CACHE": str(cache)}, stdout=subprocess.DEVNULL)
+    subprocess.run(command, check=True, env={**os.environ, **places}, stdout=subprocess.DEVNULL)
     return time.perf_counter() - start
 
 
@@ -39,12 +42,17 @@ def main(repeats: int) -> None:
         def split() -> dict[str, float]:
             return dict(json.loads((out / "manifest.json").read_text())["seconds"])
 
-        stock = seconds([sys.executable, "-c", STOCK], cache)
+        bare = {
+            sampler: seconds([sys.executable, "-c", BARE.format(sampler=sampler)], Path(folder) / sampler)
+            for sampler in ("pymc", "numpyro")
+        }
         cold = seconds(command, cache)
         cold_split = split()
         warm = [seconds(command, cache) for _ in range(repeats)]
         warm_split = split()
-    print(f"stock pm.sample(nuts_sampler='numpyro'), sampling only: {stock:.1f} s = 1")
+    stock = bare["numpyro"]
+    for sampler, wall in bare.items():
+        print(f"pm.sample(nuts_sampler={sampler!r}), draws only: {wall:.1f} s = {wall / stock:.2f}")
     print(f"forecast cold, everything:  {cold:.1f} s = {cold / stock:.2f}")
     print(f"forecast warm, everything:  {median(warm):.1f} s = {median(warm) / stock:.2f}")
     print(f"{'stage':32} {'cold':>7} {'warm':>7}")

@@ -41,7 +41,9 @@ def environment() -> Environment:
     env = Environment(loader=PackageLoader("postcgrp.reports"), autoescape=True, undefined=StrictUndefined)
     env.filters["money"] = lambda x: "–" if pd.isna(x) else f"{x:,.0f}"
     env.filters["percent"] = lambda x, digits=0: "–" if pd.isna(x) else f"{100 * x:.{digits}f} %"
-    env.filters["chance"] = lambda p: "more than 99 %" if p > SURE else "less than 1 %" if p < 1 - SURE else f"{p:.0%}"
+    env.filters["chance"] = lambda p: (
+        "more than 99 %" if p > SURE else "less than 1 %" if p < 1 - SURE else f"{100 * p:.0f} %"
+    )
     env.filters["short"] = lambda x: "–" if pd.isna(x) else f"{x:,.0f}" if abs(x) >= LARGE else f"{x:.3g}"
     return env
 
