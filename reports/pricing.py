@@ -216,5 +216,6 @@ def _terminal(deal: Deal, x: Inputs, recurring: Array, sales: Array) -> Array:
             f"{deal.discounting.rate} in {bad.mean():.0%} of the draws: a perpetuity then has no value: lower it, or "
             "give `years`"
         )
-    flow = np.maximum(flow - x["economics.working_capital"] * sales * growth / (1 + growth), 0)
-    return cashflow.perpetuity(flow, rate, growth, x["terminal.years"] if terminal.years is not None else None)
+    tied, years = x["economics.working_capital"] * sales, None if terminal.years is None else x["terminal.years"]
+    freed = 0.0 if years is None else tied * ((1 + growth) / (1 + rate)) ** years  # when the last of them ends
+    return np.maximum(cashflow.perpetuity(flow - tied * growth / (1 + growth), rate, growth, years) + freed, 0)

@@ -128,7 +128,7 @@ def _money(page: Page, c: Content, row: int, rows: Rows, k: int, *, end: int, ri
         row,
         3,
         f"MAX(({profit[last]}+{spent(c, end, last, milestone=True)})/{cash('part', last)}*(1-tax_rate)"
-        f"-terminal_tied*{sales[last]},0)*terminal_factor",
+        f"*terminal_factor-terminal_tied*{sales[last]},0)",
         rows.terminal[k],
         "value",
     )

@@ -230,7 +230,7 @@ def money(model: Live, line: Timeline, sales: Array, end: int) -> Rows:
             )
             losses[:, t] = balance
     recurring = (profit[:, -1] + model.milestones[end, -1]) / line.part[-1] * (1 - x["tax_rate"])
-    terminal = np.maximum(recurring - terminal_tied(model) * sales[:, -1], 0) * terminal_factor(model)
+    terminal = np.maximum(recurring * terminal_factor(model) - terminal_tied(model) * sales[:, -1], 0)
     value = (flow * line.discount).sum(axis=1) - x["upfront"] + terminal * line.discount[-1]
     return Rows(sales, profit, losses, flow, terminal, value)
 
@@ -248,11 +248,13 @@ def terminal_factor(model: Live) -> float:
 
 
 def terminal_tied(model: Live) -> float:
-    """Working capital that the growth beyond the last year ties up, per unit of its net sales."""
-    if model.x["terminal_kind"] != GROWTH:
+    """Value, at the last flow, of the working capital that goes on being tied up, per unit of the last net sales."""
+    x = model.x
+    if x["terminal_kind"] != GROWTH:
         return 0.0
-    growth = model.x["terminal_growth"]
-    return float(model.x["working_capital"] * growth / (1 + growth))
+    growth, years = x["terminal_growth"], x["terminal_years"]
+    freed = 0.0 if years is None else ((1 + growth) / (1 + x["discount_rate"])) ** years
+    return float(x["working_capital"] * (growth / (1 + growth) * terminal_factor(model) - freed))
 
 
 @dataclass(frozen=True)

@@ -247,9 +247,10 @@ def cash_flow(book: Book, c: Content) -> None:
                  terminal_factor(c.model), "factor")  # fmt: skip
     book.define("terminal_factor", page.at(at, 1))
     at += 1
-    page.text(at, 0, "Working capital its growth ties up, per unit of sales")
-    page.formula(at, 1, f'IF(terminal_kind="{GROWTH}",working_capital*terminal_growth/(1+terminal_growth),0)',
-                 terminal_tied(c.model), "factor")  # fmt: skip
+    page.text(at, 0, "Terminal value of the working capital tied up, per unit of the last net sales")
+    freed = 'IF(terminal_years="",0,((1+terminal_growth)/(1+discount_rate))^terminal_years)'
+    tied = f"working_capital*(terminal_growth/(1+terminal_growth)*terminal_factor-{freed})"
+    page.formula(at, 1, f'IF(terminal_kind="{GROWTH}",{tied},0)', terminal_tied(c.model), "factor")
     book.define("terminal_tied", page.at(at, 1))
     at = FIRST_COST
     page.text(at - 1, 0, "Costs, and milestones paid (received: negative)", "section")

@@ -204,6 +204,16 @@ def test_working_capital_costs_time_and_not_money(flat: DataTree, pset: PriorSet
     np.testing.assert_allclose(one.cash_flows[0], [0.7, *[1] * 8, 1.3], rtol=1e-12)
 
 
+def test_working_capital_comes_back_when_a_finite_terminal_ends(flat: DataTree, pset: PriorSet) -> None:
+    def beyond(**terminal: Any) -> float:
+        deal = plain(economics={"working_capital": 0.3}, terminal={"label": "test", **terminal})
+        return float(price(flat, pset, deal).ends.terminal[0] * 1.1**10)
+
+    assert beyond(growth=0.0, years=2) == pytest.approx(1 / 1.1 + 1.3 / 1.1**2, rel=1e-12)
+    assert beyond(growth=-0.5, years=1) == pytest.approx((0.5 + 0.3) / 1.1, rel=1e-12)  # all that was tied up
+    assert beyond(growth=0.0) == pytest.approx(10, rel=1e-12)  # never
+
+
 def test_own_price_replaces_the_markets(flat: DataTree, pset: PriorSet) -> None:
     # 4 000 patients, a quarter treated, at 250 a year: a quarter of a million, of which 80 % arrive
     one = price(flat, pset, plain(captured={"price": 250, "net": 0.8}))
@@ -337,9 +347,11 @@ def slow_value(one: Valuation, d: int, stop: int) -> float:
         tied = 0.2 * net
         total += (profit - tax - tied + before) / (1 + rate) ** (t + 1)
         before = tied
-        final = max((running - spent) * 0.75 + 0.2 * net * 0.1 / 0.9, 0)
-    worth = sum(final * 0.9**k / (1 + rate) ** k for k in range(1, 5)) if stop == 2 else 0
-    return total + worth / (1 + rate) ** 10
+        final = (running - spent) * 0.75
+    later = [final * 0.9**k + 0.2 * net * (0.9 ** (k - 1) - 0.9**k) for k in range(1, 5)]
+    later[-1] += 0.2 * net * 0.9**4
+    worth = sum(flow / (1 + rate) ** k for k, flow in enumerate(later, 1)) if stop == 2 else 0
+    return total + max(worth, 0) / (1 + rate) ** 10
 
 
 def test_a_second_pricing_agrees_on_every_end(uneven: DataTree, pset: PriorSet) -> None:
