@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from postcgrp.priors import InputError
-from postcgrp.reports.terminal import DONE, GATE_FAILED, Verb, save_csv, say, show
+from postcgrp.reports.terminal import DONE, GATE_FAILED, Verb, check_csv, save_csv, say, show
 
 EXPORT_FORMATS = ("parquet", "csv", "xlsx", "netcdf", "zarr")
 CHOICES = {"quantities": str, "years": int, "regions": str, "depths": str, "modalities": str}
@@ -37,7 +37,8 @@ def add(verb: Verb) -> None:
     informed.add_argument("--cara", type=float, action="append", default=[], metavar="A", help=absolute)
     relative: dict[str, Any] = {"type": float, "nargs": 2, "action": "append", "default": []}
     informed.add_argument("--crra", metavar=("G", "WEALTH"), help="relative risk aversion and wealth", **relative)
-    informed.add_argument("--method", default="spline", help="spline or gp (default %(default)s)")
+    fitted = "the regression (default %(default)s)"
+    informed.add_argument("--method", choices=["spline", "gp"], default="spline", help=fitted)
     informed.add_argument("--seed", type=int, default=1, help="random seed (default %(default)s)")
     informed.add_argument("--out", type=Path, help="also write the table to this CSV file, the figure beside it")
 
@@ -83,30 +84,50 @@ def _voi(options: argparse.Namespace) -> int:
     from postcgrp.reports import decision, voi, voi_figures
     from postcgrp.reports.voi_inputs import decision_of, draws_of, parse_study
 
+    _check_voi(options)
     studies = [parse_study(text) for text in options.study]
-    if (options.run is None) == (options.net_benefit is None):
-        raise InputError("RUN or --net-benefit: give a run folder with --deal, or two CSV files")
-    groups: dict[str, list[str]] = {}
-    if options.run is not None:
-        outcomes, inputs, groups, unit, recipe = decision_of(options.run, options.deal, options.seed)
-    elif options.inputs is None:
-        raise InputError("--inputs: is missing: give the CSV file with the inputs' draws")
-    else:
-        outcomes, inputs, unit, recipe = draws_of(options.net_benefit, options.inputs)
-    show(decision.table(outcomes), f"The alternatives, {unit}")
     views: list[decision.View] = [decision.CARA(a) for a in options.cara]
     views += [decision.CRRA(g, wealth) for g, wealth in options.crra]
+    groups: dict[str, list[str]] = {}
+    sets: dict[str, decision.NetBenefit] = {}
+    records: list[dict[str, Any]] = []
+    if options.run is None:
+        outcomes, inputs, unit, recipe = draws_of(options.net_benefit, options.inputs)
+    else:
+        outcomes, inputs, groups, unit, record = decision_of(options.run, options.deal, options.seed)
+        recipe, records, sets = record["recipe_sha256"], [record], {str(options.run): outcomes}
+    for run in options.against:
+        sets[str(run)], *_, record = decision_of(run, options.deal, options.seed)
+        records.append(record)
+    tables = {f"The alternatives, {unit}": decision.table(outcomes)}
     if views:
-        show(decision.risk_averse(outcomes, views), f"With risk aversion, {unit}")
-    if options.against and options.run is not None:
-        others = {str(run): decision_of(run, options.deal, options.seed)[0] for run in options.against}
-        show(decision.robustness({str(options.run): outcomes} | others), "Does the choice survive?")
+        tables[f"With risk aversion, {unit}"] = decision.risk_averse(outcomes, views)
+    for view in (decision.Neutral(), *views) if options.against else ():
+        tables[f"Does the choice survive, {view.name}? {unit}"] = decision.robustness(sets, view)
     found = voi.table(outcomes, inputs, groups, studies, method=options.method, seed=options.seed)
+    for title, table in tables.items():
+        show(table, title)
     show(voi.readable(found, unit), "Worth of learning before deciding")
     if options.out is not None:
         save_csv(found.assign(learned=found["learned"].map(" + ".join)), options.out)
         say(f"{voi_figures.save(found, unit, options.out.with_suffix(''), recipe)}: the figure")
-    return DONE
+    return max((_of_run(record, "voi") for record in records), default=DONE)
+
+
+def _check_voi(options: argparse.Namespace) -> None:
+    """What can be said of the options before any draw is read. Raises :class:`InputError`."""
+    check_csv(options.out)
+    if options.seed < 0:
+        raise InputError(f"--seed {options.seed}: is negative: use 0 or more")
+    if (options.run is None) == (options.net_benefit is None):
+        raise InputError("RUN or --net-benefit: give a run folder with --deal, or two CSV files")
+    needless = ["inputs"] if options.run is not None else ["deal", "against"]
+    for name in needless:
+        if getattr(options, name):
+            other = "--net-benefit" if options.run is not None else "RUN"
+            raise InputError(f"--{name}: goes with {other}, which is not given: leave it out")
+    if options.run is None and options.inputs is None:
+        raise InputError("--inputs: is missing: give the CSV file with the inputs' draws")
 
 
 def _workbook(options: argparse.Namespace) -> int:

@@ -33,6 +33,7 @@ SCHEMA = 1
 UNSTATED = "assumption (no reason stated)"
 APPROVAL = "approval"
 LAUNCH = "launch"
+NO_DATE = "is no date: write it as 2026-01-01, without quotes"
 STAGES = (  # in this order; a name of a phase that contains none of these may stand anywhere
     r"discovery",
     r"pre-?clinical",
@@ -59,7 +60,16 @@ def _named(text: str) -> str:
     return text
 
 
+def _date(value: Any) -> Any:
+    """No number, which pydantic would take for seconds, and no time of day."""
+    if isinstance(value, dt.datetime) or not isinstance(value, dt.date | str):
+        raise ValueError(f" = {value}: {NO_DATE}")  # noqa: TRY004  pydantic collects these only
+    return value
+
+
 Name = Annotated[str, AfterValidator(_named)]
+Segments = Annotated[tuple[str, ...], Field(min_length=1)]
+Whole = Annotated[int, Strict()]
 
 
 class Part(BaseModel):
@@ -71,15 +81,15 @@ class Part(BaseModel):
 class Captured(Part):
     """Which cells of the market, and the share of them that the deal's product takes.
 
-    Empty `modalities`, `regions` or `depths` are all. The share rises in a line from `launch_year` over `ramp_years`
-    to its peak; from `loss_of_exclusivity` on, `share_kept` of it remains. `net` is the part of what the market spends
-    on the product that reaches its seller. `price`, in the report's currency for a treated patient-year or procedure,
-    replaces the market's own.
+    `modalities`, `regions` or `depths` that are left out are all. The share rises in a line from `launch_year` over
+    `ramp_years` to its peak; from `loss_of_exclusivity` on, `share_kept` of it remains. `net` is the part of what the
+    market spends on the product that reaches its seller. `price`, in the report's currency for a treated patient-year
+    or procedure, replaces the market's own.
     """
 
-    modalities: tuple[str, ...] = ()
-    regions: tuple[str, ...] = ()
-    depths: tuple[str, ...] = ()
+    modalities: Segments = ()
+    regions: Segments = ()
+    depths: Segments = ()
     peak_share: Fraction
     launch_year: Year
     ramp_years: Span = NOTHING
@@ -104,7 +114,7 @@ class Cost(Part):
 
     name: Name
     stage: str | None = None
-    from_year: int | None = None
+    from_year: Whole | None = None
     by_year: tuple[Money, ...] = Field(min_length=1)
 
 
@@ -115,7 +125,7 @@ class Milestone(Part):
     on: str | None = None
     net_sales_above: Money | None = None
     amount: Money
-    received: bool = False
+    received: Annotated[bool, Strict()] = False
 
 
 class Economics(Part):
@@ -159,7 +169,7 @@ class Discounting(Part):
     rate: Rate
     convention: Literal["start", "mid", "end"] = "mid"
     day_count: Literal["years", "actual/365"] = "years"
-    valuation_date: dt.date
+    valuation_date: Annotated[dt.date, BeforeValidator(_date)]
 
 
 class Terminal(Part):
@@ -168,7 +178,7 @@ class Terminal(Part):
     Either `growth` of the last year's flow, for `years` or for ever, or a `multiple` of it.
     """
 
-    label: Annotated[str, Field(min_length=1)]
+    label: Annotated[str, Field(pattern=r"\S")]
     growth: Growth | None = None
     years: Span | None = None
     multiple: Multiple | None = None
@@ -177,7 +187,7 @@ class Terminal(Part):
 class Deal(Part):
     """A deal; money is in millions of the report's currency. Built by :func:`load_deal`; format: docs/value.md."""
 
-    schema_: Annotated[int, Strict()] = Field(alias="schema")
+    schema_: Whole = Field(alias="schema")
     name: Name
     description: str = ""
     currency: str | None = None
@@ -251,7 +261,9 @@ def read_deal(tables: dict[str, Any], origin: str = "deal") -> Deal:
     try:
         return Deal.model_validate(tables)
     except ValidationError as error:
-        raise InputError(f"{origin}: {_line(error.errors(include_url=False)[0], tables)}") from None
+        found = error.errors(include_url=False)  # a key that is misspelt comes before the one that it leaves missing
+        first = next((one for one in found if one["type"] == "extra_forbidden"), found[0])
+        raise InputError(f"{origin}: {_line(first, tables)}") from None
 
 
 def _check_phases(phases: Sequence[Phase]) -> None:
@@ -362,7 +374,7 @@ def _line(error: ErrorDetails, tables: dict[str, Any]) -> str:
     message = str(error["msg"]).removeprefix("Value error, ")
     if error["type"] == "value_error":
         return f"{place}{message}" if place else message
-    found = str(error["input"])[:60]
+    found, written = str(error["input"])[:60], repr(error["input"])[:60]
     context = error.get("ctx", {})
     if error["type"] == "extra_forbidden":
         known = [f.alias or name for name, f in parent.model_fields.items()] if parent else []
@@ -371,13 +383,15 @@ def _line(error: ErrorDetails, tables: dict[str, Any]) -> str:
     said = {
         "missing": ": is missing: add it (docs/value.md lists all)",
         "literal_error": f" = {found!r}: is not known: use {context.get('expected')}",
-        "too_short": ": is empty: give at least one",
-        "string_too_short": ": is empty: write a few words",
+        "too_short": f": is empty: {'name one, or leave it out for all' if parent is Captured else 'give one'}",
+        "string_pattern_mismatch": ": is empty: write a few words",
         "tuple_type": f" = {found}: is not a list: write it in brackets",
         "model_type": f" = {found}: is not a table: write it as [{place}]",
         "string_type": f" = {found}: is not text: write it in quotes",
-        "date_from_datetime_parsing": f" = {found!r}: is no date: write it as 2026-01-01, without quotes",
-        "date_type": f" = {found}: is no date: write it as 2026-01-01, without quotes",
+        "date_from_datetime_parsing": f" = {found!r}: {NO_DATE}",
+        "date_from_datetime_inexact": f" = {found!r}: {NO_DATE}",
+        "bool_type": f" = {written}: is not true or false: write one of them without quotes",
+        "int_type": f" = {written}: is not a whole number: write it without quotes or decimals",
     }
     return place + said.get(error["type"], f" = {found}: {message}: correct it")
 

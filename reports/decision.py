@@ -238,9 +238,9 @@ def robustness(
 
     Parameters: `sets`, the draws of the same alternatives by prior set (the sets' draws need not be paired); `view`,
     risk-neutral by default; `reference`, the set whose best alternative is put to the test, by default the first.
-    Columns: the set's own best alternative and P(best) of the tested `choice`; `lead`, how far the choice is ahead of
-    the best other one (negative: behind), with its error; `survives`: yes, no, or too close to call within two
-    standard errors. Raises :class:`InputError` where alternatives differ among sets.
+    Columns: the set's own best alternative; P(best) and expected loss of the tested `choice`; `lead`, how far the
+    choice is ahead of the best other one (negative: behind), with its error; `survives`: yes, no, or too close to call
+    within two standard errors. Raises :class:`InputError` where alternatives differ among sets.
     """
     view = view or Neutral()
     drawn = {name: outcomes(each, chains) for name, each in sets.items()}
@@ -266,6 +266,7 @@ def robustness(
                 "choice": choice,
                 "value": found[choice][0],
                 "p_best": beliefs.loc[choice, "p_best"],
+                "expected_loss": beliefs.loc[choice, "expected_loss"],
                 "best": order[0],
                 "lead": lead,
                 "se": error,

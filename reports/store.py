@@ -28,6 +28,7 @@ SCHEMA = "postcgrp.run/1"
 MANIFEST = "manifest.json"
 DRAWS = "posterior.nc"
 INPUTS = "inputs.json"  # of the prior set; the files it was read from lie beside it
+WRITTEN = ("status", "created", "recipe_sha256", "files")  # by every run; what is made of a run repeats them
 LIBRARIES = ("postcgrp", "pymc", "pytensor", "jax", "jaxlib", "numpyro", "blackjax", "arviz-stats", "numpy", "xarray")
 BYTES_PER_DRAW = 20_000  # a little more than the real report's draws take
 
@@ -140,6 +141,8 @@ def load_run(folder: Path) -> tuple[DataTree, PriorSet, dict[str, Any]]:
     if not _is_run(folder):
         raise InputError(f"{folder}: is not a run folder of postcgrp: give the folder of a finished forecast")
     record = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    if lacking := [key for key in WRITTEN if not isinstance(record.get(key), dict if key == "files" else str)]:
+        raise InputError(f"{folder / MANIFEST}: has no {lacking[0]!r} as a run writes it: run the forecast again")
     for path in (draws := folder / DRAWS, folder / INPUTS):
         if not path.is_file() or _sha256(path) != record["files"].get(path.name):
             raise InputError(f"{path}: is missing or was changed after the run: run the forecast again")

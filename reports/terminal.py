@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,12 @@ DONE, BAD_INPUT, GATE_FAILED, INTERRUPTED = 0, 2, 3, 130  # exit statuses
 Verb = Callable[..., argparse.ArgumentParser]  # declares a command: its name, its function, what it does
 
 
+def check_csv(out: Path | None) -> None:
+    """Refuse, before the work, a place where :func:`save_csv` cannot write. Raises :class:`InputError`."""
+    if out is not None and (out.is_dir() or not out.parent.is_dir() or out.suffix in (".png", ".svg")):
+        raise InputError(f"--out {out}: is no CSV file in a folder that exists: name one")
+
+
 def save_csv(table: pd.DataFrame, out: Path | None) -> None:
     """Write a table where the user asked for it, whole or not at all. Raises :class:`InputError`."""
     if out is not None:
@@ -33,7 +39,8 @@ def save_text(text: str, out: Path) -> None:
         beside.write_text(text, encoding="utf-8", newline="")
         beside.replace(out)
     except OSError as error:
-        beside.unlink(missing_ok=True)
+        with suppress(OSError):  # where a folder on the way is a file
+            beside.unlink(missing_ok=True)
         raise InputError(f"--out {out}: cannot be written ({error.strerror}): name a file you may write") from None
 
 

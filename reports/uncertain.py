@@ -146,9 +146,13 @@ def _number(value: Any, name: str) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         way_out = "write a number, or a table such as { low = 0.2, high = 0.4 }"
         raise ValueError(f"{where} = {str(value)[:60]} is not a number: {way_out}")  # noqa: TRY004
-    if not math.isfinite(value):
-        raise ValueError(f"{where} = {value} is not finite: write a number")
-    return float(value)
+    try:
+        number = float(value)
+    except OverflowError:  # TOML's whole numbers have no end
+        number = math.inf
+    if not math.isfinite(number):
+        raise ValueError(f"{where} = {str(value)[:60]} is not finite: write a number")
+    return number
 
 
 def _distribution(table: dict[str, Any], kind: Kind) -> Uncertain:
@@ -173,8 +177,12 @@ def _distribution(table: dict[str, Any], kind: Kind) -> Uncertain:
     if dist == "range":
         try:
             _link_scale(numbers, family)
-        except ValueError as error:
-            raise ValueError(f": {error}, or a `dist` with bounds, such as triangular") from None
+        except ValueError:
+            support = "inside 0..1" if family == "logitnormal" else "above 0"
+            raise ValueError(
+                f": range {numbers['low']:g}..{numbers['high']:g} is not {support}, ends excluded: {kind.way_out}, "
+                "or give a `dist` with bounds, such as triangular"
+            ) from None
     return made
 
 
@@ -191,10 +199,13 @@ def _check(numbers: dict[str, float]) -> None:
 
 
 def _in_limits(made: Uncertain, kind: Kind) -> Uncertain:
-    low, high = made.quantile([0.0, 1.0])
+    with np.errstate(all="ignore"):  # what overflows lies outside
+        low, high = made.quantile([0.0, 1.0])
     if kind.low <= low and high <= kind.high:
         return made
     way_out = kind.way_out
+    if made.fixed and low == 0 < kind.low:
+        raise ValueError(" = 0 is not above 0: give a fraction above 0")
     if way_out == AS_FRACTION and made.fixed:
         way_out += f" ({low / PERCENT:g})" if 1 <= low <= PERCENT else " (0.12 for 12 %)"
     limits = f"{kind.low:g}..{kind.high:g}"

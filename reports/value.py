@@ -29,6 +29,7 @@ SCHEMA = "postcgrp.value/1"
 APPROVED = "approved"
 Cell = tuple[str, str, str]  # modality, region, depth
 ONE = 1 + 1e-9  # a sum of shares that is one
+LONGEST = 80  # part of a file's name that a deal's name makes
 VARIES = 1e-9  # relative range below which an input is the same in every draw
 
 
@@ -216,7 +217,12 @@ def value(
     from postcgrp.reports.value_figures import save_figures
     from postcgrp.reports.value_table import assumptions, table, tornado
 
-    priced = price_all(run, pset, [load_deal(path) for path in deals], seed)
+    read = [load_deal(path) for path in deals]
+    files = {slug(deal.name): deal.name for deal in read}
+    for deal in read:
+        if (other := files[slug(deal.name)]) != deal.name:
+            raise InputError(f"deals {deal.name!r} and {other!r}: their files would have one name: rename one")
+    priced = price_all(run, pset, read, seed)
     frames = [pd.concat([f(one) for one in priced], ignore_index=True) for f in (table, tornado, assumptions)]
     answer = Answer(priced, *frames)
     provenance = {
@@ -247,7 +253,7 @@ def value(
 
 def slug(name: str) -> str:
     """A deal's name as part of a file's name."""
-    return re.sub(r"\W+", "_", name.casefold()).strip("_") or "deal"
+    return re.sub(r"\W+", "_", name.casefold())[:LONGEST].strip("_") or "deal"
 
 
 def _json(answer: Answer, provenance: dict[str, Any]) -> str:

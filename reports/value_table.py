@@ -178,7 +178,9 @@ def _value(one: Valuation) -> Iterator[dict[str, Any]]:
         beyond_window = np.where(np.arange(every.shape[1]) == every.shape[1] - 1, one.ends.terminal[:, None], 0.0)
         label = f"explicit terminal assumption: {one.deal.terminal.label}"
         yield _row("of rNPV, beyond the run's last year", EVERY, mean(beyond_window, every, sample), money, label)
-        yield _row("rNPV without it", EVERY, mean(value - beyond_window, every, sample), money)
+        tied = one.deal.terminal.growth is not None and one.x["economics.working_capital"].any()
+        yield _row("rNPV without it", EVERY, mean(value - beyond_window, every, sample), money,
+                   "its working capital still tied up" if tied else "")  # fmt: skip
 
 
 def _commercial(one: Valuation) -> Iterator[dict[str, Any]]:

@@ -105,7 +105,8 @@ def evsi(
 
     Parameters as for :func:`evppi`; `seed` of the simulated results.
     """
-    return _study_worth(_problem(net_benefit, inputs, method, chains), study, seed)
+    problem = _problem(net_benefit, inputs, method, chains)
+    return _study_worth(problem, study, _simulated(problem, study, seed))
 
 
 def table(
@@ -144,8 +145,9 @@ def table(
         0.0,
         "",
     )
+    results = [_simulated(problem, study, seed + k) for k, study in enumerate(studies)]  # first: it may be refused
     rows = [_worth(problem, name, of, asked) for name, of in sets.items()]
-    rows += [_study_worth(problem, study, seed + k) for k, study in enumerate(studies)]
+    rows += [_study_worth(problem, study, result) for study, result in zip(studies, results, strict=True)]
     return pd.DataFrame([everything, *sorted(rows, key=lambda row: -row.value)])
 
 
@@ -276,13 +278,18 @@ def _worth(problem: _Problem, name: str, of: Sequence[str], asked: Sequence[froz
     )
 
 
-def _study_worth(problem: _Problem, study: Study, seed: int) -> Information:
+def _simulated(problem: _Problem, study: Study, seed: int) -> Array:
+    """The study's result in each draw [draw, k]."""
     problem.check_names(study.measures)
     given = {name: column[:, 0] if column.shape[1] == 1 else column for name, column in problem.inputs.items()}
     result = np.asarray(study.simulate(given, np.random.default_rng(seed)), dtype=float)
     if len(result) != len(problem.drawn.values) or not np.isfinite(result).all():
         raise InputError(f"study {study.name!r}: must give a finite result for every draw: mend its simulation")
-    own = problem.estimate(result.reshape(len(result), -1))
+    return result.reshape(len(result), -1)
+
+
+def _study_worth(problem: _Problem, study: Study, result: Array) -> Information:
+    own = problem.estimate(result)
     limit = _worth(problem, study.name, study.measures).value
     about = (study.name, "EVSI", study.measures)
     return _describe(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -24,6 +24,7 @@ Array = NDArray[np.float64]
 
 NO_DEAL = "pass"
 INDEX = (".chain", ".iteration", ".draw")  # as exported; the draws of a file are in their order
+MOST_ASKED = 1_000_000_000
 STUDIES = "measure:INPUT:LOG_SD, survey:INPUT:SIZE or readout:INPUT"
 CELLS = ["region", "depth"]
 
@@ -95,8 +96,8 @@ def measurement(name: str, of: str, log_sd: float) -> Study:
 
 def survey(name: str, of: str, size: int) -> Study:
     """A survey of `size` respondents who each answer yes with the probability that the input [draw] is."""
-    if size < 1:
-        raise InputError(f"study {name!r}: {size} respondents: ask at least one")
+    if not 1 <= size <= MOST_ASKED:
+        raise InputError(f"study {name!r}: {size} respondents: ask at least one, at most {MOST_ASKED:,}")
 
     def simulate(inputs: Mapping[str, Array], rng: np.random.Generator) -> Array:
         given = _single(name, of, inputs[of])
@@ -133,35 +134,62 @@ def parse_study(text: str) -> Study:
 def read_draws(path: Path) -> tuple[pd.DataFrame, int]:
     """A CSV file with a header and one row a draw, and how many chains it holds (column .chain, if it has one).
 
-    Raises :class:`InputError` for a file that cannot be read, or holds what is no finite number.
+    Raises :class:`InputError` for a file that cannot be read, or holds a draw twice or what is no finite number.
     """
-    try:
-        table = pd.read_csv(path)
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: cannot be read ({' '.join(str(error).split())}): give a CSV file") from None
-    chains = int(table[".chain"].nunique()) if ".chain" in table else 1
-    table = table.drop(columns=[name for name in INDEX if name in table])
-    for name in table.columns:
-        numbers = pd.to_numeric(table[name], errors="coerce")
-        if not np.isfinite(numbers).all():
-            row = int(np.argmin(np.isfinite(numbers)))
-            raise InputError(f"{path}: {name!r} has {table[name][row]!r} in line {row + 2}: give finite numbers only")
-    return table.astype(float), chains
+    table, ids = _read(path)
+    return table, _chains(ids)
 
 
 def draws_of(net_benefit: Path, inputs: Path) -> tuple[Outcomes, dict[str, Array], str, str]:
     """A decision and its inputs from two CSV files with a row for each draw; its unit and recipe, as far as known.
 
-    Raises :class:`InputError`.
+    Rows are joined by the columns `INDEX` that both files have, else by their order. Raises :class:`InputError`.
     """
-    (values, chains), (known, others) = read_draws(net_benefit), read_draws(inputs)
-    return outcomes(values, max(chains, others)), grouped(known), "in the file's unit", f"{net_benefit} {inputs}"
+    (values, ids), (known, others) = _read(net_benefit), _read(inputs)
+    shared = [name for name in INDEX if name in ids and name in others]
+    if shared:
+        at, there = (each.sort_values(shared, kind="stable").index for each in (ids, others))
+        if not np.array_equal(ids.loc[at, shared], others.loc[there, shared]):
+            raise InputError(
+                f"{inputs}: its draws, by {', '.join(shared)}, are not those of {net_benefit}: "
+                "give the same draws in both"
+            )
+        values, known = values.loc[at], known.loc[there]
+    elif len(values) == len(known):
+        both = pd.concat([ids, others], axis=1)  # chain after chain
+        at = both.sort_values([str(name) for name in both], kind="stable").index if len(both.columns) else both.index
+        values, known = values.loc[at], known.loc[at]
+    chains = max(_chains(ids), _chains(others))
+    return outcomes(values, chains), grouped(known), "in the file's unit", f"{net_benefit} {inputs}"
+
+
+def _read(path: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The numbers and the columns `INDEX` of a CSV file, see :func:`read_draws`."""
+    try:
+        table = pd.read_csv(path)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: cannot be read ({' '.join(str(error).split())}): give a CSV file") from None
+    ids = table[[name for name in INDEX if name in table]]
+    if (".draw" in ids or len(ids.columns) > 1) and (again := ids.duplicated()).any():
+        by = ", ".join(map(str, ids))
+        raise InputError(f"{path}: the draw in line {int(np.argmax(again)) + 2} stands twice (by {by}): keep one")
+    table = table.drop(columns=ids.columns)
+    for name in table.columns:
+        numbers = pd.to_numeric(table[name], errors="coerce")
+        if not np.isfinite(numbers).all():
+            row = int(np.argmin(np.isfinite(numbers)))
+            raise InputError(f"{path}: {name!r} has {table[name][row]!r} in line {row + 2}: give finite numbers only")
+    return table.astype(float), ids
+
+
+def _chains(ids: pd.DataFrame) -> int:
+    return int(ids[".chain"].nunique()) if ".chain" in ids else 1
 
 
 def decision_of(
     folder: Path, deals: Sequence[Path], seed: int
-) -> tuple[Outcomes, dict[str, Array], dict[str, list[str]], str, str]:
-    """A decision among deals, and passing, on a run's draws: with its inputs, their groups, the unit and the recipe.
+) -> tuple[Outcomes, dict[str, Array], dict[str, list[str]], str, dict[str, Any]]:
+    """A decision among deals, and passing, on a run's draws: its inputs, their groups, the unit, the run's manifest.
 
     Raises :class:`InputError`.
     """
@@ -177,7 +205,7 @@ def decision_of(
     market, own = market_inputs(run, pset), deal_inputs(priced)
     groups = {name: list(of) for name, of in (("all of the market", market), ("all of the deals", own)) if len(of) > 1}
     unit = f"{pset.ledger.report.currency} million"
-    return outcomes(values, group(run).sizes["chain"]), market | own, groups, unit, record["recipe_sha256"]
+    return outcomes(values, group(run).sizes["chain"]), market | own, groups, unit, record
 
 
 def grouped(table: pd.DataFrame) -> dict[str, Array]:

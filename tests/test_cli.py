@@ -27,6 +27,7 @@ from postcgrp.reports.page import environment
 from postcgrp.reports.store import load_run, run_folder
 from postcgrp.reports.summary import COLUMNS, describe, exceedance, headline, report_point, summary
 
+DEALS = Path(__file__).parents[1] / "docs" / "examples"
 SMALL = ["--draws", "30", "--tune", "30", "--chains", "2"]
 FILES = {
     "posterior.nc",
@@ -66,6 +67,54 @@ def test_run_folder_holds_what_it_promises(folder: Path) -> None:
     assert {check["check"] for check in record["gate"]} >= {"finite", "divergences"}
     assert set(record["files"]) == FILES - {"manifest.json"}
     assert record["float"] == "float64"
+
+
+@pytest.mark.parametrize("key", ["status", "created", "recipe_sha256", "files"])
+def test_a_manifest_that_lacks_something_is_no_run(folder: Path, tmp_path: Path, key: str) -> None:
+    record = json.loads((folder / "manifest.json").read_text())
+    del record[key]
+    (tmp_path / "manifest.json").write_text(json.dumps(record))
+    with pytest.raises(InputError, match=f"manifest.json: has no '{key}'"):
+        load_run(tmp_path)
+
+
+def test_what_is_made_of_a_failed_run_is_marked_as_failed(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    deal, out = str(DEALS / "noninvasive_us.toml"), tmp_path / "value"
+    assert main(["value", str(folder), "--deal", deal, "--out", str(out)]) == 3
+    assert json.loads((out / "value.json").read_text())["provenance"]["status"] == "failed"
+    assert main(["voi", str(folder), "--deal", deal, "--against", str(folder), "--cara", "0.1"]) == 3
+    said = capsys.readouterr()
+    assert "marked as failed by its gate" in said.err
+    assert "Does the choice survive, CARA 0.1?" in said.out
+
+
+@pytest.mark.parametrize(
+    ("more", "says"),
+    [
+        (["--seed", "-1"], "--seed -1: is negative"),
+        (["--out", "none/x.csv"], "--out none/x.csv: is no CSV file in a folder that exists"),
+        (["--out", "x.png"], "--out x.png: is no CSV file"),
+        (["--inputs", "x.csv"], "--inputs: goes with --net-benefit, which is not given"),
+        (["--method", "kriging"], "--method: invalid choice: 'kriging'"),
+        (["--study", "survey:payer blocking:" + "9" * 30], "ask at least one, at most 1,000,000,000"),
+        (["--study", "survey:patients 2025:10"], "'patients 2025' is no share"),
+        (["--crra", "2", "0.1"], "wealth must stay positive"),
+    ],
+)
+def test_bad_input_of_voi_is_one_line_before_any_table(
+    folder: Path, capsys: pytest.CaptureFixture[str], more: list[str], says: str
+) -> None:
+    try:
+        status = main(["voi", str(folder), "--deal", str(DEALS / "noninvasive_us.toml"), *more])
+    except SystemExit as stopped:  # argparse
+        status = int(str(stopped.code))
+    said = capsys.readouterr()
+    assert status == 2
+    assert says in said.err
+    assert said.err.count("\n") == 1
+    assert said.out == ""
 
 
 def test_draws_open_with_plain_xarray_and_name_their_recipe(folder: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import datetime as dt
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -125,6 +126,35 @@ BAD: dict[str, tuple[Callable[[Tables], None], str]] = {
     "schema": (put("schema", 7), "schema = 7: this version reads 1"),
     "table as number": (put("captured", 3), "captured = 3: is not a table"),
     "list as number": (put("economics", "cost", 0, "by_year", 3), "by_year = 3: is not a list"),
+    "probability of zero": (put("risk", "phase", 1, "probability", 0), "probability = 0 is not above 0: "),
+    "range in percent": (
+        put("risk", "phase", 0, "probability", {"low": 55, "high": 80}),
+        r"range 55..80 is not inside 0..1, ends excluded: write percentages as fractions, or give a `dist`",
+    ),
+    "range of money from zero": (
+        put("economics", "upfront", {"low": 0, "high": 5}),
+        "economics.upfront: range 0..5 is not above 0, ends excluded: .* or give a `dist` with bounds",
+    ),
+    "a number of 400 digits": (put("economics", "upfront", 10**400), "economics.upfront = 10{59} is not finite"),
+    "misspelt and therefore missing": (
+        both(lambda deal: deal["captured"].pop("peak_share"), put("captured", "peek_share", 0.4)),
+        "captured.peek_share: is not known: write 'peak_share'",
+    ),
+    "yes for true": (put("economics", "milestone", 0, "received", "yes"), "received = 'yes': is not true or false"),
+    "year as text": (put("economics", "cost", 0, "from_year", "2027"), "from_year = '2027': is not a whole number"),
+    "half a year": (put("economics", "cost", 0, "from_year", 2027.5), "from_year = 2027.5: is not a whole"),
+    "schema as text": (put("schema", "1"), "schema = '1': is not a whole number: write it without quotes"),
+    "date as number": (put("discounting", "valuation_date", 2026), "valuation_date = 2026: is no date: write"),
+    "date with a time": (
+        put("discounting", "valuation_date", dt.datetime(2026, 1, 1, 9)),  # noqa: DTZ001
+        "valuation_date = 2026-01-01 09:00:00: is no date",
+    ),
+    "overflow": (
+        put("economics", "upfront", {"dist": "lognormal", "median": 1e300, "log_sd": 1000}),
+        "economics.upfront = lognormal.* reaches inf, outside",
+    ),
+    "blank label": (put("terminal", "label", "  "), "terminal.label: is empty: write a few words"),
+    "no regions": (put("captured", "regions", []), "captured.regions: is empty: name one, or leave it out for all"),
 }
 
 UNFIT: dict[str, tuple[Callable[[Tables], None], str]] = {

@@ -578,6 +578,10 @@ def test_the_answer_as_files(uneven: DataTree, pset: PriorSet, tmp_path: Path) -
     assert (out / "deal-implantable_pivotal_stage.toml").read_bytes() == EXAMPLES[0].read_bytes()
     value(uneven, pset, record, EXAMPLES[:1], seed=5, out=out)  # its own folder may be written again
     assert not (out / "deal-royalty_pharmacologic_line.toml").exists()
+    loud = tmp_path / "loud.toml"
+    loud.write_text(EXAMPLES[0].read_text().replace("Implantable, pivotal stage", "IMPLANTABLE: pivotal stage"))
+    with pytest.raises(InputError, match="their files would have one name: rename one"):
+        value(uneven, pset, record, [EXAMPLES[0], loud], seed=5, out=out)
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("mine")
     with pytest.raises(InputError, match="holds something else"):

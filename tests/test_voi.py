@@ -390,6 +390,22 @@ def test_draws_travel_by_csv(tmp_path: Path) -> None:
     drawn, known, _, _ = draws_of(tmp_path / "nb.csv", tmp_path / "x.csv")
     assert drawn.chains == 2
     assert voi.evppi(drawn, known, "pool") == voi.evppi(gains, inputs, "pool", chains=2)
+    mixed = pd.concat([index, frame], axis=1).sample(frac=1, random_state=1)
+    mixed.to_csv(tmp_path / "mixed.csv", index=False)
+    pd.concat([index, gains], axis=1).to_csv(tmp_path / "named.csv", index=False)
+    again, shuffled, _, _ = draws_of(tmp_path / "named.csv", tmp_path / "mixed.csv")  # joined by their ids
+    np.testing.assert_array_equal(again.values, drawn.values)
+    np.testing.assert_array_equal(shuffled["pool"], inputs["pool"])
+    gains.loc[mixed.index].to_csv(tmp_path / "alike.csv", index=False)
+    again, shuffled, _, _ = draws_of(tmp_path / "alike.csv", tmp_path / "mixed.csv")  # no ids: by their rows
+    np.testing.assert_array_equal(again.values, drawn.values)
+    np.testing.assert_array_equal(shuffled["pool"], inputs["pool"])
+    mixed.iloc[1:].to_csv(tmp_path / "fewer.csv", index=False)
+    with pytest.raises(InputError, match=r"are not those of .*named.csv: give the same draws"):
+        draws_of(tmp_path / "named.csv", tmp_path / "fewer.csv")
+    pd.concat([mixed, mixed.tail(1)]).to_csv(tmp_path / "twice.csv", index=False)
+    with pytest.raises(InputError, match="the draw in line 62 stands twice"):
+        read_draws(tmp_path / "twice.csv")
     (tmp_path / "bad.csv").write_text("a,b\n1,2\n3,lots\n")
     for path, says in (("bad.csv", "'lots' in line 3"), ("none.csv", "cannot be read")):
         with pytest.raises(InputError, match=says):
