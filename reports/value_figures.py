@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 import matplotlib as mpl
@@ -22,15 +23,22 @@ EDGES = (0.002, 0.998)  # of the draws shown
 DEAL, MARKET = figures.POSTERIOR, figures.SEGMENTS[1]
 LOSS, GAIN = figures.REPORT, figures.SEGMENTS[2]
 BIG = 1000
+TITLE_WIDTH = 104  # characters
+STYLE = {**figures.STYLE, "text.parse_math": False}  # a name may hold dollars
+OVER = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1}  # behind labels that lines may cross
+TABLES = ("captured.", "economics.", "risk.phase.", "discounting.")
 
 
 def figure(one: Valuation, table: pd.DataFrame, tornado: pd.DataFrame) -> Figure:
     """Value, flows and tornado of one deal; `table` and `tornado` are its figures (see `reports.value_table`)."""
     said = table[table["given"] == EVERY].set_index("quantity")["value"]
     drawn = Figure(figsize=(10.5, 7.6), layout="constrained")
-    drawn.suptitle(
+    message = (
         f"{one.deal.name}: worth {one.currency} {said['rNPV, mean']:.1f} million on average; "
-        f"it loses money with a probability of {said['P(NPV < 0)']:.0%}",
+        f"it loses money with a probability of {said['P(NPV < 0)']:.0%}"
+    )
+    drawn.suptitle(
+        fill(message, TITLE_WIDTH),
         x=0.01,
         ha="left",
         weight="bold",
@@ -45,7 +53,7 @@ def figure(one: Valuation, table: pd.DataFrame, tornado: pd.DataFrame) -> Figure
 
 def save_figures(one: Valuation, table: pd.DataFrame, tornado: pd.DataFrame, path: Path, recipe: str) -> Path:
     """Write the figure as PNG and SVG, each naming the run's recipe; returns the PNG's path."""
-    with mpl.rc_context(figures.STYLE):
+    with mpl.rc_context(STYLE):
         return figures.save(figure(one, table, tornado), path, recipe)
 
 
@@ -79,20 +87,22 @@ def _distribution(axes: Axes, one: Valuation, said: pd.Series[float]) -> None:
             color=LOSS,
             fontsize=8.5,
             weight="bold",
+            bbox=OVER,
         )
-    axes.set_title("Net present value, and how the deal ends", fontsize=10.5, weight="normal")
+    ending = ", and how the deal ends" if one.deal.phases else ""
+    axes.set_title(f"Net present value{ending}", fontsize=10.5, weight="normal")
     axes.set_xlabel(f"NPV, {one.currency} million")
     axes.set_ylabel("Probability of each bar")
     axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     if one.deal.phases:
-        axes.legend(loc="center right", fontsize=8.5)
+        axes.legend(loc="center right", fontsize=8.5, frameon=True, edgecolor="none")
 
 
 def _flows(axes: Axes, one: Valuation) -> None:
     expected = (one.ends.probability[:, :, None] * one.ends.flows).sum(axis=1)
     expected[:, 0] -= one.ends.upfront
     mean, years = expected.mean(axis=0), np.array(one.years)
-    axes.bar(years, mean, color=[LOSS if m < 0 else GAIN for m in mean], width=0.7, label="expected flow of the year")
+    axes.bar(years, mean, color=[LOSS if m < 0 else GAIN for m in mean], width=0.7, label="expected flow")
     q05, q50, q95 = np.quantile(np.cumsum(expected, axis=1), (0.05, 0.5, 0.95), axis=0)
     axes.fill_between(years, q05, q95, color=DEAL, alpha=0.18, lw=0, label="cumulative, 90 % of draws")
     axes.plot(years, q50, color=DEAL, lw=2, label="cumulative, median")
@@ -101,7 +111,9 @@ def _flows(axes: Axes, one: Valuation) -> None:
     axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:,.0f}"))
     axes.set_title("Expected cash after tax, undiscounted", fontsize=10.5, weight="normal")
     axes.set_ylabel(f"{one.currency} million")
-    axes.legend(loc="best", fontsize=8.5)
+    axes.legend(
+        loc="upper center", bbox_to_anchor=(0.5, -0.1), ncols=2, fontsize=8.5
+    )  # below: no corner is surely free
 
 
 def _tornado(axes: Axes, one: Valuation, rows: pd.DataFrame, centre: float) -> None:
@@ -126,13 +138,17 @@ def _tornado(axes: Axes, one: Valuation, rows: pd.DataFrame, centre: float) -> N
 
 def _label(row: pd.Series[Any]) -> str:
     name = str(row["input"])
-    for prefix in ("captured.", "economics.", "risk.phase.", "discounting."):
-        name = name.removeprefix(prefix)
-    words = name.replace("_", " ").replace(".by year", ", year ").replace(".", " ").replace("[", "").replace("]", "")
     if name == "technical success":
         return "technical success (no, yes)"
     low, high = (_number(row[end]) for end in ("input_low", "input_high"))
-    return f"{words} ({low} to {high})"
+    return f"{plain(name)} ({low} to {high})"
+
+
+def plain(path: str) -> str:
+    """An input's path in words: `economics.cost.trial.by_year[1]` is "cost trial, year 1"."""
+    name = next((path.removeprefix(table) for table in TABLES if path.startswith(table)), path)
+    words = name.replace("_", " ").replace(".by year", ", year ").replace(".", " ")
+    return words.replace("[", "").replace("]", "")
 
 
 def _number(value: object) -> str:

@@ -11,10 +11,11 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
 from postcgrp.reports import figures
+from postcgrp.reports.value_figures import OVER, STYLE, TABLES, plain
 
 INPUT, STUDY, LIMIT = figures.POSTERIOR, "#4a9c6d", figures.REPORT
 SHOWN = 16
-NAME_WIDTH, TITLE_WIDTH = 44, 78
+NAME_WIDTH, DEAL_WIDTH, TITLE_WIDTH = 44, 32, 78
 NEGLIGIBLE = 0.005  # of the EVPI: rows below it share one line of the caption
 
 
@@ -31,7 +32,7 @@ def worth(found: pd.DataFrame, unit: str) -> Figure:
     axes = drawn.subplots()
     study = kept["kind"] == "EVSI"
     axes.barh(
-        [fill(name, NAME_WIDTH) for name in kept["name"]],
+        [fill(_words(name), NAME_WIDTH, max_lines=2, placeholder="…") for name in kept["name"]],
         kept["value"],
         xerr=2 * kept["se"],
         color=[STUDY if each else INPUT for each in study],
@@ -48,6 +49,7 @@ def worth(found: pd.DataFrame, unit: str) -> Figure:
             va="center",
             fontsize=8.5,
             color="#333333",
+            bbox=OVER,
         )
     axes.axvline(total, color=LIMIT, lw=1.4, ls="--")
     axes.annotate(
@@ -79,7 +81,7 @@ def worth(found: pd.DataFrame, unit: str) -> Figure:
 
 def save(found: pd.DataFrame, unit: str, path: Path, recipe: str) -> Path:
     """Write the figure as PNG and SVG, each naming its recipe; returns the PNG's path."""
-    with mpl.rc_context(figures.STYLE):
+    with mpl.rc_context(STYLE):
         return figures.save(worth(found, unit), path, recipe)
 
 
@@ -90,4 +92,12 @@ def _message(kept: pd.DataFrame, total: float, unit: str) -> str:
     first = (single if len(single) else kept).iloc[0]
     if first["value"] <= 2 * first["se"]:
         return f"No single thing is surely worth learning; all together are worth {unit} {total:,.3g}"
-    return f"Most worth learning: {first['name']}, {first['value']:,.3g} {unit} ({first['share']:.0%} of everything)"
+    worth = f"{first['value']:,.3g} {unit} ({first['share']:.0%} of everything)"
+    return f"Most worth learning: {_words(first['name'])}, {worth}"
+
+
+def _words(name: str) -> str:
+    """A deal's input in words, after the deal's name where there are several; any other name as it is."""
+    deal, colon, path = name.rpartition(": ")
+    own = f"{deal[:DEAL_WIDTH]}…" if len(deal) > DEAL_WIDTH else deal
+    return f"{own}{colon}{plain(path) if path.startswith(TABLES) else path}"

@@ -22,6 +22,7 @@ from postcgrp.priors import InputError, PriorSet, effective, load_ledger
 from postcgrp.reports import cashflow
 from postcgrp.reports.deal import Deal, load_deal, read_deal
 from postcgrp.reports.value import Valuation, price, price_all, value
+from postcgrp.reports.value_figures import save_figures
 from postcgrp.reports.value_table import mean, quantile, shortfall, shown, table, tornado
 
 EXAMPLES = sorted((Path(__file__).parents[1] / "docs" / "examples").glob("*.toml"))
@@ -586,6 +587,12 @@ def test_the_answer_as_files(uneven: DataTree, pset: PriorSet, tmp_path: Path) -
     (tmp_path / "mine" / "thesis.txt").write_text("mine")
     with pytest.raises(InputError, match="holds something else"):
         value(uneven, pset, record, EXAMPLES[:1], out=tmp_path / "mine")
+
+
+def test_a_deals_name_is_text_in_its_figure_however_it_reads(flat: DataTree, pset: PriorSet, tmp_path: Path) -> None:
+    one = price(flat, pset, plain(name=r"From $\frac$" + ", and so on" * 12))
+    made = save_figures(one, table(one), tornado(one), tmp_path / "figure", "r" * 64)
+    assert made.stat().st_size > 10_000
 
 
 def test_examples_are_priced_on_any_market_of_their_segments(uneven: DataTree, pset: PriorSet) -> None:

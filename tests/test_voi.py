@@ -458,6 +458,16 @@ def test_what_a_market_has_to_learn_comes_from_its_ledger(folder: Path | None) -
     assert found["name"][1] == f"patients {first}"
 
 
+def test_the_figure_calls_a_deals_inputs_by_plain_words() -> None:
+    draws = np.random.default_rng(0).normal(size=500)
+    deal = "A deal whose name is longer than a label has room for"
+    found = voi.table(invest(draws), {f"{deal}: economics.cost.trial.by_year[1]": draws, "p_side[2025]": draws})
+    labels = [
+        label.get_text().replace("\n", " ") for label in voi_figures.worth(found, "USD").axes[0].get_yticklabels()
+    ]
+    assert labels == ["A deal whose name is longer than…: cost trial, year 1", "p_side[2025]"]
+
+
 def test_the_figure_says_what_is_worth_most() -> None:
     rng = np.random.default_rng(0)
     inputs = {f"input {k}": rng.normal(size=500) for k in range(4)}
