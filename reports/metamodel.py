@@ -33,6 +33,7 @@ INDUCING = 150  # points of the Gaussian process
 TUNING = 300  # draws on which its length scales are tuned
 STARTS = (2.0, 0.5)  # length scales to begin from, in sd of the input
 LENGTH_SD = 1.5  # of the log-normal prior of a length scale, in sd of the input
+CROWDED = 1e-4  # of the widest gap between knots: a narrower one leaves the spline's algebra no digits
 RIDGE = 1e-9  # on linear terms, so that shares that sum to one do no harm
 NEIGHBOURS = 10
 
@@ -71,9 +72,10 @@ def spline_basis(x: Array) -> Basis:
     Each input has its linear term and a smoothing spline; pairs interact through their linear and smoothest terms,
     and up to `TRIPLES` columns three linear terms together (smoothing-spline ANOVA: Gu 2013, ch. 3).
     """
-    x = standardised(x)
+    knots = KNOTS.get(x.shape[1], MANY_KNOTS)
+    x = standardised(np.column_stack([_tamed(column, knots) for column in x.T]))
     columns = x.shape[1]
-    bends = [_bends(column, KNOTS.get(columns, MANY_KNOTS)) for column in x.T]
+    bends = [_bends(column, knots) for column in x.T]
     # products of the linear and smoothest terms of two inputs, as many of each as there is room for
     room = MAX_COLUMNS - sum(bend.shape[1] for bend in bends)
     terms = next((k for k in (1 + SMOOTHEST, 1) if columns * (columns - 1) // 2 * k * k <= room), 0)
@@ -97,7 +99,7 @@ def process_basis(x: Array, y: Array) -> Basis:
     fixed = np.column_stack([np.ones(len(x)), x])
     if not x.shape[1]:
         return Basis(fixed, ())
-    scores = np.column_stack([norm.ppf((rankdata(column) - 0.5) / len(column)) for column in x.T])
+    scores = np.column_stack([_scores(column) for column in x.T])
     rng = np.random.default_rng(0)  # the same points in every call, hence the same value
     some = rng.permutation(len(x))[:TUNING]
     beyond = y - fixed @ np.linalg.lstsq(fixed, y, rcond=None)[0]
@@ -189,10 +191,29 @@ def neighbour_covariance(x: Array, residual: Array) -> tuple[float, float]:
     return float(product.sum() / 2 / n), float(product.sum() / max(np.sqrt(2 * (product**2).sum()), 1e-300))
 
 
+def _scores(x: Array) -> Array:
+    """Normal scores of `x` [draw]: its ranks on the scale of a standard normal."""
+    return np.asarray(norm.ppf((rankdata(x) - 0.5) / len(x)))
+
+
+def _places(x: Array, knots: int) -> Array:
+    """Where the knots of a spline of `x` [draw] lie: at its levels where they are few, else at its quantiles."""
+    levels = np.unique(x)
+    return levels if len(levels) <= knots else np.unique(np.quantile(x, np.linspace(0, 1, knots)))
+
+
+def _tamed(x: Array, knots: int) -> Array:
+    """`x` [draw], or its normal scores where a tail is so long that beside it all other knots fall into one.
+
+    The one is known where the other is, so that no mean given them changes.
+    """
+    gaps = np.diff(_places(x, knots))
+    return _scores(x) if len(gaps) and gaps.min() < CROWDED * gaps.max() else x
+
+
 def _bends(x: Array, knots: int) -> Array:
     """Natural cubic splines of `x` [draw] beyond a straight line, smoothest first, of equal roughness each."""
-    levels = np.unique(x)
-    at = levels if len(levels) <= knots else np.unique(np.quantile(x, np.linspace(0, 1, knots)))
+    at = _places(x, knots)
     if len(at) <= 2:  # noqa: PLR2004
         return np.empty((len(x), 0))
     spline = CubicSpline(at, np.eye(len(at)), bc_type="natural")

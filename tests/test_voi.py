@@ -109,6 +109,23 @@ def test_a_wave_is_followed(method: str) -> None:
     assert np.sqrt(((fitted - truth) ** 2).mean()) < 0.15  # of a spread of 1.6
 
 
+TAILS: dict[str, Callable[[Array], Array]] = {
+    "power": lambda z: z**9,
+    "lognormal": lambda z: np.exp(4 * z),
+    "outliers": lambda z: np.where(z > 3, 1e12, np.round(z)),
+}
+
+
+@pytest.mark.parametrize("tail", TAILS)
+@pytest.mark.parametrize("method", METHODS)
+def test_a_very_long_tail_hides_nothing(method: str, tail: str) -> None:
+    z = np.random.default_rng(0).normal(size=2000)
+    x = TAILS[tail](z)
+    net_benefit = invest(np.clip(x, -0.5, 0.5) - 0.1)
+    found = voi.evppi(net_benefit, {"tail": x, "other": z[::-1]}, ["tail", "other"], method=method)
+    assert found.value == pytest.approx(voi.evpi(net_benefit)[0], rel=0.03, abs=1e-9)
+
+
 def test_a_straight_line_has_the_covariance_of_least_squares() -> None:
     rng = np.random.default_rng(0)
     x = rng.normal(size=(500, 2)) @ [[1, 0.9], [0, 0.3]]
