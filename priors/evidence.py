@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import permutations
 
 import numpy as np
 
@@ -13,12 +11,14 @@ from postcgrp.priors.catalogue import OBSERVED, SIZES
 from postcgrp.priors.checks import SEGMENTS
 from postcgrp.priors.elicit import from_range
 from postcgrp.priors.errors import InputError
-from postcgrp.priors.ledger import ErrorModel, Ledger
+from postcgrp.priors.ledger import ErrorModel, Ledger, slug
 from postcgrp.priors.lookup import eligible, number, prior_claims
 
 DIMS = ("region", "depth", "modality")
 CONTRADICTION = 4.0  # sds of their own errors that two statements of one number may lie apart
 SLACK = 1e-9
+HUGE = 1e12  # beyond any market in any unit
+FINEST = 1e-4  # log-sd
 
 
 @dataclass(frozen=True)
@@ -88,11 +88,22 @@ def check_evidence(ledger: Ledger, rows: Sequence[Evidence], trust: ErrorModel) 
     for row in rows:
         check_row(ledger, row)
         error_model(ledger, trust, row.source)
-    for key, count in Counter(row.id for row in rows).items():
-        if count > 1:
-            raise InputError(f"evidence id {key!r} stands {count} times: give each row its own")
-    for first, second in permutations(rows, 2):
-        _check_pair(ledger, trust, first, second)
+    for k, row in enumerate(rows):
+        check_beside(ledger, trust, row, rows[:k])
+    _check_sums(ledger, rows)
+
+
+def check_beside(ledger: Ledger, trust: ErrorModel, row: Evidence, others: Sequence[Evidence]) -> None:
+    """Refuse a row that is at odds with one of the others. Raises :class:`InputError`."""
+    for other in others:
+        if row.source != other.source and slug(row.source) == slug(other.source):
+            raise InputError(
+                f"sources {other.source!r} and {row.source!r} differ in marks only: use one, or other names"
+            )
+        _check_pair(ledger, trust, other, row)
+        _check_pair(ledger, trust, row, other)
+        if row.id == other.id:
+            raise InputError(f"evidence id {row.id!r} stands twice: give each row its own")
 
 
 def check_row(ledger: Ledger, row: Evidence) -> None:
@@ -114,6 +125,12 @@ def check_row(ledger: Ledger, row: Evidence) -> None:
         raise InputError(
             f"{row.id!r}: year {row.year} is outside {ledger.years[0]}..{ledger.years[-1]}: correct or remove it"
         )
+    _check_figures(row)
+    _check_quantity(ledger, row)
+
+
+def _check_figures(row: Evidence) -> None:
+    """Refuse a value or an error that no count has."""
     for field, figure in (("value", row.value), ("log_sd", row.log_sd)):
         if not 0 < figure < np.inf:
             raise InputError(f"{row.id!r}: {field} = {figure:g} has no logarithm: evidence must be above zero")
@@ -121,7 +138,10 @@ def check_row(ledger: Ledger, row: Evidence) -> None:
         raise InputError(
             f"{row.id!r}: value = {row.value:g} is a share over 1: write percentages as fractions ({row.value / 100:g})"
         )
-    _check_quantity(ledger, row)
+    if not 1 / HUGE < row.value < HUGE:
+        raise InputError(f"{row.id!r}: value = {row.value:g}: is no size of a market in {row.unit}: correct it")
+    if row.log_sd < FINEST:
+        raise InputError(f"{row.id!r}: log_sd = {row.log_sd:g}: nothing is counted so finely: write {FINEST:g} or more")
 
 
 def _check_quantity(ledger: Ledger, row: Evidence) -> None:
@@ -186,6 +206,36 @@ def _check_pair(ledger: Ledger, trust: ErrorModel, first: Evidence, second: Evid
                 f"{first.id!r} states {first.value:g} and {second.id!r} {second.value:g}: {apart:.1f} sd apart by "
                 f"their own errors, and over {CONTRADICTION:g} is a contradiction: correct one, or raise log_sd"
             )
+
+
+def _check_sums(ledger: Ledger, rows: Sequence[Evidence]) -> None:
+    """Refuse parts of one source that add up to more than their whole, or all of them to less, beyond their errors."""
+    for dim in DIMS:
+        found: dict[tuple[str | int | None, ...], list[Evidence]] = {}
+        for row in rows:
+            if row.quantity.removesuffix("_share") in SIZES:
+                others = [getattr(row, other) for other in DIMS if other != dim]
+                found.setdefault((row.source, row.quantity, row.year, *others), []).append(row)
+        for (_, quantity, _, *rest), members in found.items():
+            parts = [row for row in members if getattr(row, dim) is not None]
+            whole = [(row.value, row.log_sd) for row in members if getattr(row, dim) is None]
+            if quantity not in SIZES and not any(rest):
+                whole.append((1.0, 0.0))
+            if parts and whole:
+                _check_sum(parts, *whole[0], complete=len(parts) == len(ledger.segments[dim]))
+
+
+def _check_sum(parts: Sequence[Evidence], whole: float, log_sd: float, *, complete: bool) -> None:
+    """The parts' own errors are independent, and the one that they share cancels."""
+    total = sum(row.value for row in parts)
+    variance = log_sd**2 + sum((row.value / total * row.log_sd) ** 2 for row in parts)
+    apart = float(np.log(total / whole) / np.sqrt(variance))
+    if apart > CONTRADICTION or (complete and apart < -CONTRADICTION):
+        named = ", ".join(repr(row.id) for row in parts)
+        raise InputError(
+            f"{named} add up to {total:g}, and their whole is {whole:g}: {abs(apart):.1f} sd apart by their own "
+            f"errors, and over {CONTRADICTION:g} is a contradiction: correct one, or raise log_sd"
+        )
 
 
 def log_variance(model: ErrorModel, share: float) -> float:

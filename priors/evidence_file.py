@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import csv
+import io
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 
 from postcgrp.priors.catalogue import OBSERVED
 from postcgrp.priors.checks import SEGMENTS
 from postcgrp.priors.errors import InputError
-from postcgrp.priors.evidence import DIMS, Evidence, check_row, error_model
+from postcgrp.priors.evidence import DIMS, Evidence, check_beside, check_row, error_model
 from postcgrp.priors.ledger import Ledger, Trust
 from postcgrp.priors.lookup import number
 
@@ -20,6 +21,11 @@ COLUMNS = ("source", "quantity", "year", "region", "depth", "modality", "value",
 ENCODINGS = ("utf-8-sig", "utf-16", "cp1252")  # Excel's "CSV UTF-8", "Unicode text" and plain CSV
 DELIMITERS = (";", "\t", ",")
 PERCENT = 100
+# Thousands in groups of three (or two, as in India) by one mark, or by blanks and apostrophes as in France and
+# Switzerland, then a decimal mark; or a plain number, with a point or a comma.
+GROUPED = re.compile(r"[+-]?\d{1,3}(?:(?P<mark>[.,' ])(?:\d{2,3}(?P=mark))*\d{3})(?:(?!(?P=mark))[.,]\d*)?")
+PLAIN = re.compile(r"[+-]?(?:\d+[.,]?\d*|[.,]\d+)(?:[eE][+-]?\d+)?|[+-]?(?:nan|inf|infinity)", re.IGNORECASE)
+ONE_MARK = re.compile(r"[+-]?\d{1,3}[.,]\d{3}")
 
 
 def read_evidence(path: Path, ledger: Ledger, trust: Trust) -> tuple[Evidence, ...]:
@@ -28,33 +34,63 @@ def read_evidence(path: Path, ledger: Ledger, trust: Trust) -> tuple[Evidence, .
     An empty segment means all of it; an empty `log_sd` the source's usual one. Raises :class:`InputError` with one line
     naming the row, the value, the rule and the way out.
     """
-    lines = _text(path).splitlines()
+    return read_files([path], ledger, trust)
+
+
+def read_files(
+    paths: Sequence[Path], ledger: Ledger, trust: Trust, known: Sequence[Evidence] = ()
+) -> tuple[Evidence, ...]:
+    """The rows of several evidence files, none at odds with another or with rows that are `known`.
+
+    Raises :class:`InputError` as :func:`read_evidence`.
+    """
+    found: dict[str, Evidence] = {}
+    for path in paths:
+        for here, row in _rows(path, ledger, trust):
+            for there, other in found.items():
+                if (row.source, row.cell) == (other.source, other.cell):
+                    raise InputError(
+                        f"{here}: states {row.value:g} for {row.id!r}, and {there} {other.value:g}: keep one of them"
+                    )
+            try:
+                check_beside(ledger, trust, row, [*known, *found.values()])
+            except InputError as error:
+                raise InputError(f"{here}: {error}") from None
+            found[here] = row
+    return tuple(found.values())
+
+
+def _rows(path: Path, ledger: Ledger, trust: Trust) -> Iterator[tuple[str, Evidence]]:
+    """Each row with where it stands."""
+    lines = list(io.StringIO(_text(path), newline=None))  # a line's end, by whatever machine, is kept in quotes
     if lines and lines[0].strip().casefold().startswith("sep="):
         lines = ["", *lines[1:]]  # a hint to spreadsheets; the line still counts
-    start = next((k for k, line in enumerate(lines) if line.strip(';,\t "')), None)
+    start = next((k for k, line in enumerate(lines) if line.strip(';,\t\n "')), None)
     if start is None:
         raise InputError(f"{path}: is empty: `postcgrp evidence template` writes one to fill in")
     delimiter = max(DELIMITERS, key=lines[start].count)
     names = _header(path, next(csv.reader([lines[start]], delimiter=delimiter)))
-    rows = []
+    empty = True
     reader = csv.reader(lines[start + 1 :], delimiter=delimiter, strict=True)
     try:
         for cells in reader:
             if not any(cell.strip() for cell in cells):
                 continue
-            here = f"{path.name}: line {start + 1 + reader.line_num}"
-            if any(cell.strip() for cell in cells[len(names) :]) or len(cells) < len([n for n in names if n]):
+            here = f"{path}: line {start + 1 + reader.line_num}"
+            if any(cell.strip() for cell in cells[len(names) :]):
                 raise InputError(
                     f"{here}: has {len(cells)} cells, but the header has {len(names)}: put text that holds "
                     f"{delimiter!r} in double quotes"
                 )
-            row = {name: cell.strip() for name, cell in zip(names, cells, strict=False) if name}
-            rows.append(_row(here, row, ledger, trust, comma=delimiter != ","))
+            # Excel leaves the empty cells at the end of a row away.
+            full = [*cells, *[""] * (len(names) - len(cells))]
+            row = {name: " ".join(cell.split()) for name, cell in zip(names, full, strict=False) if name}
+            yield here, _row(here, row, ledger, trust, delimiter)
+            empty = False
     except csv.Error as error:
-        raise InputError(f"{path.name}: line {start + 1 + reader.line_num}: {error}: close the quotes") from None
-    if not rows:
+        raise InputError(f"{path}: line {start + 1 + reader.line_num}: {error}: close the quotes") from None
+    if empty:
         raise InputError(f"{path}: has a header and no rows: fill in at least one")
-    return tuple(rows)
 
 
 def template(ledger: Ledger) -> str:
@@ -80,46 +116,60 @@ def _text(path: Path) -> str:
         if (encoding == "utf-16") != wide:
             continue
         try:
-            return content.decode(encoding)
+            text = content.decode(encoding)
         except UnicodeDecodeError:
             continue
+        if "\0" not in text:
+            return text
     raise InputError(f"{path}: is no text: save it as CSV UTF-8")
 
 
 def _header(path: Path, cells: Sequence[str]) -> list[str]:
-    names = [cell.strip().casefold().replace(" ", "_") for cell in cells]
+    names = ["_".join(cell.casefold().split()) for cell in cells]
+    if not set(names) & set(COLUMNS):
+        raise InputError(
+            f"{path}: the first row names none of the columns: write {', '.join(COLUMNS)}, apart by commas, "
+            "semicolons or tabs"
+        )
     for name in names:
         if name and name not in COLUMNS:
             near = get_close_matches(name, COLUMNS, 1)
             way_out = f"write {near[0]!r}" if near else f"remove it; the columns are {', '.join(COLUMNS)}"
-            raise InputError(f"{path.name}: column {name!r} is not known: {way_out}")
+            raise InputError(f"{path}: column {name!r} is not known: {way_out}")
         if name and names.count(name) > 1:
-            raise InputError(f"{path.name}: column {name!r} stands {names.count(name)} times: keep one")
+            raise InputError(f"{path}: column {name!r} stands {names.count(name)} times: keep one")
     if missing := [name for name in REQUIRED if name not in names]:
-        raise InputError(f"{path.name}: column {missing[0]!r} is missing: the first row names {', '.join(COLUMNS)}")
+        raise InputError(f"{path}: column {missing[0]!r} is missing: the first row names {', '.join(COLUMNS)}")
     return names
 
 
-def _row(here: str, cells: Mapping[str, str], ledger: Ledger, trust: Trust, *, comma: bool) -> Evidence:
+def _row(here: str, cells: Mapping[str, str], ledger: Ledger, trust: Trust, delimiter: str) -> Evidence:
     for name in REQUIRED:
         if not cells[name]:
             raise InputError(f"{here}: {name} is empty: fill it in or delete the row")
     segment = {dim: cells.get(dim) or None for dim in DIMS}
-    year = _number(here, "year", cells["year"], comma=comma)
-    if year != int(year):
+    year = _number(here, "year", cells["year"], delimiter)
+    if not year.is_integer():
         raise InputError(f"{here}: year = {cells['year']}: is not whole: write one such as {ledger.years[0]}")
     try:
         model = error_model(ledger, trust, cells["source"])
         usual = getattr(model, "row_log_sd", None)
         where = {s: k for s, k in {"year": int(year), **segment}.items() if s in SEGMENTS and k is not None}
-        log_sd = _number(here, "log_sd", text, comma=comma) if (text := cells.get("log_sd", "")) else usual
+        log_sd = _number(here, "log_sd", text, delimiter, percent=True) if (text := cells.get("log_sd", "")) else usual
         row = Evidence(
             id=" ".join(filter(None, [cells["source"], cells["quantity"], str(int(year)), *segment.values()])),
             source=cells["source"],
             quantity=cells["quantity"],
             year=int(year),
             **segment,
-            value=_number(here, "value", cells["value"], comma=comma),
+            value=_number(
+                here,
+                "value",
+                cells["value"],
+                delimiter,
+                percent=cells["unit"] == "fraction",
+                counts=cells["unit"] == "patients",
+            ),
             unit=cells["unit"],
             log_sd=number(ledger, "evidence_log_sd", **where) if log_sd is None else log_sd,
             note=cells.get("note", ""),
@@ -131,28 +181,43 @@ def _row(here: str, cells: Mapping[str, str], ledger: Ledger, trust: Trust, *, c
     return row
 
 
-def _number(here: str, name: str, text: str, *, comma: bool) -> float:
-    """A number as people write it; `comma`: a comma may be the decimal mark, as the cells are not split by one."""
-    bare = re.sub(r"[\s'\u2019\u00a0\u202f]", "", text)
-    if bare.endswith("%"):
-        digits = bare[:-1].replace(",", ".")
-        way_out = f" ({float(digits) / PERCENT:g})" if re.fullmatch(r"[\d.]+", digits) else ""
-        raise InputError(f"{here}: {name} = {text!r}: write percentages as fractions{way_out}")
-    if re.fullmatch(r"[+-]?[1-9]\d{0,2}[.,]\d{3}", bare) and ("," in bare) != comma:
-        plain = re.sub(r"[.,]", "", bare)
-        raise InputError(
-            f"{here}: {name} = {text!r}: may be {plain} or {plain[:-3]}.{plain[-3:]}: write it without a thousands "
-            "mark, or with one decimal more"
-        )
-    marks = [mark for mark in bare if mark in ".,"]
-    if len(set(marks)) > 1:  # the last is the decimal mark, the others group thousands
-        other = "," if marks[-1] == "." else "."
-        bare = bare.replace(other, "").replace(marks[-1], ".")
-    elif len(marks) > 1:
-        bare = bare.replace(marks[0], "")
-    elif marks == [","]:
-        bare = bare.replace(",", ".")
-    try:
-        return float(bare)
-    except ValueError:
-        raise InputError(f"{here}: {name} = {text!r}: is not a number: correct it") from None
+def _number(here: str, name: str, text: str, delimiter: str, *, percent: bool = False, counts: bool = False) -> float:
+    """A number as people write it.
+
+    Parameters: `percent`, whether `12 %` may stand for 0.12, as a spreadsheet saves it; `counts`, whether it is of
+    things that are counted, of which none has three decimals.
+    """
+    bare = re.sub("[\\s\u2019']", lambda mark: "'" if mark[0] in "'\u2019" else " ", text).strip("' ")
+    share = bare.endswith("%")
+    bare = bare.removesuffix("%").rstrip()
+    grouped = GROUPED.fullmatch(bare)
+    if not (grouped or PLAIN.fullmatch(bare)):
+        raise InputError(f"{here}: {name} = {text!r}: is not a number: correct it")
+    if share and not percent:
+        raise InputError(f"{here}: {name} = {text!r}: only a share, in unit 'fraction', is a percentage: correct it")
+    if ONE_MARK.fullmatch(bare) and (groups := _groups(bare, delimiter, counts=counts)) is not True:
+        if groups is None:
+            plain = re.sub(r"[.,]", "", bare)
+            raise InputError(
+                f"{here}: {name} = {text!r}: may be {plain} or {plain[:-3]}.{plain[-3:]}: write it without a thousands "
+                "mark, or with one decimal more"
+            )
+        grouped = None
+    if grouped:
+        bare = bare.replace(grouped["mark"], "")
+    return float(bare.replace(",", ".")) / (PERCENT if share else 1)
+
+
+def _groups(text: str, delimiter: str, *, counts: bool) -> bool | None:
+    """Whether the mark before a number's last three digits groups thousands; None where that is not clear.
+
+    Cells apart by commas come from where a point is the decimal mark; apart by semicolons, mostly from where a comma
+    is; tabs say nothing.
+    """
+    if text.lstrip("+-").startswith("0"):
+        return False
+    if delimiter == ",":
+        return "," in text
+    if counts:
+        return None if delimiter == ";" and "," in text else True
+    return False if delimiter == ";" and "," in text else None

@@ -15,7 +15,7 @@ from postcgrp.priors import InputError, PriorSet, Settings, load_ledger
 from postcgrp.priors.audit import audit
 from postcgrp.priors.audit import table as audit_table
 from postcgrp.priors.effective import ADOPTION_SCOPES, UPTAKE_SHAPES
-from postcgrp.priors.evidence_file import read_evidence, template
+from postcgrp.priors.evidence_file import read_files, template
 from postcgrp.priors.ledger import ASSUMPTIONS, REPORT
 from postcgrp.priors.sets import difference, load_overlay, prior_set, shipped
 from postcgrp.reports import cli_bench, cli_invest
@@ -143,7 +143,7 @@ def _prior_set(options: argparse.Namespace) -> PriorSet:
     overlay = None if options.priors is None else load_overlay(options.priors)
     turned = {f.name: getattr(options, f.name) for f in fields(Settings) if f.name != "priors" and f.name in options}
     pset = prior_set(ledger, overlay, turned=turned)
-    rows = [row for path in options.evidence for row in read_evidence(path, pset.ledger, pset.trust)]
+    rows = read_files(options.evidence, pset.ledger, pset.trust, pset.evidence)
     return pset.with_evidence([*pset.evidence, *rows]) if rows else pset
 
 

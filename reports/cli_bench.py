@@ -38,13 +38,13 @@ def add(verb: Verb) -> None:
 
 def _update(options: argparse.Namespace) -> int:
     # Neither JAX nor PyMC starts unless the model is fitted again.
-    from postcgrp.priors.evidence_file import read_evidence
+    from postcgrp.priors.evidence_file import read_files
     from postcgrp.reports.draws import open_run
     from postcgrp.reports.update import brief, refit, save, update
 
     stored = open_run(options.run)
     pset = stored.pset
-    rows = [row for path in options.evidence for row in read_evidence(path, pset.ledger, pset.trust)]
+    rows = read_files(options.evidence, pset.ledger, pset.trust, pset.evidence)
     result = update(stored, rows)
     weights, money = result.weights, f"{pset.ledger.report.currency} million"
     show(result.rows, "The new evidence, and what the run expected of it (p: chance of something as extreme)")

@@ -77,7 +77,8 @@ def psis(log_ratio: Array, r_eff: float = 1.0) -> tuple[Array, float]:
         return log_weights, np.inf
     k, sigma = _pareto(excess)
     probability = (np.arange(count) + 0.5) / count
-    quantile = cutoff + sigma * np.expm1(-k * np.log1p(-probability)) / k
+    with np.errstate(over="ignore"):  # of a k so large that the weights are refused
+        quantile = cutoff + sigma * np.expm1(-k * np.log1p(-probability)) / k
     log_weights[tail] = np.minimum(np.log(quantile), 0.0)
     return log_weights, k
 

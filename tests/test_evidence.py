@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from postcgrp.models import build_model
 from postcgrp.models.simulator import simulate
 from postcgrp.priors import Evidence, InputError, Ledger, PriorSet
-from postcgrp.priors.evidence_file import COLUMNS, read_evidence, template
+from postcgrp.priors.evidence_file import COLUMNS, read_evidence, read_files, template
 from postcgrp.priors.sets import prior_set
 
 HEADER = ",".join(COLUMNS)
@@ -46,6 +46,10 @@ def joined(pset: PriorSet, rows: tuple[Evidence, ...]) -> PriorSet:
         "capitals and blanks": f"{HEADER.upper()}\n actuals , revenue,2026.0,,,, 455 ,USD million,,\n",
         "grouped thousands": f"{HEADER}\n{ROW.replace('455', chr(34) + '0,000,455.0' + chr(34))}\n",
         "quoted note": f'{HEADER}\n{ROW}"filings, added up"\n',
+        "a note of two lines": f'{HEADER}\r\n{ROW}"filings,\nadded up"\r\n',
+        "old Macintosh": f"{HEADER}\r{ROW}\r",
+        "empty cells left away": f"{HEADER}\n{ROW[:-2]}\n",  # as Excel does at the end of a row
+        "a blank that does not break": f"{HEADER}\n{ROW}\n".replace("USD million", "USD\u00a0million"),
     }.items(),
     ids=lambda item: item[0],
 )
@@ -69,7 +73,20 @@ def test_files_as_spreadsheets_save_them(pset: PriorSet, tmp_path: Path, content
         (HEADER + ",colour\n" + ROW, "column 'colour' is not known: remove it"),
         (HEADER + ",year\n" + ROW + ",", "column 'year' stands 2 times: keep one"),
         (f"{HEADER}\n{ROW},x", "line 2: has 11 cells, but the header has 10"),
-        (f"{HEADER}\nactuals,revenue,2026", "line 2: has 3 cells, but the header has 10"),
+        (f"{HEADER}\nactuals,revenue,2026", "line 2: value is empty: fill it in or delete the row"),
+        (f"{ROW}\n{ROW}", "the first row names none of the columns: write source, quantity"),
+        (HEADER.replace(",", "|"), "the first row names none of the columns"),
+        (f"{HEADER}\r\n".replace(",", "\t").encode("utf-16-le"), "is no text: save it as CSV UTF-8"),
+        (bytes(100), "is no text: save it as CSV UTF-8"),
+        (f"{HEADER}\n{ROW.replace('2026', 'inf')}", "line 2: year = inf: is not whole"),
+        (f"{HEADER}\n{ROW.replace('2026', 'nan')}", "line 2: year = nan: is not whole"),
+        (f"{HEADER}\n{ROW.replace('455', '1e300')}", "value = 1e+300: is no size of a market in USD million"),
+        (f"{HEADER}\n{ROW[:-1]}1e-200,", "log_sd = 1e-200: nothing is counted so finely: write 0.0001 or more"),
+        *(
+            (f"{HEADER}\n{ROW.replace('455', chr(34) + text + chr(34))}", f"value = {text!r}: is not a number")
+            for text in ("1..2", "1.2.3", "4,5,5", "4 5 5", "1_000", "1,234.5.6", "0x10")
+        ),
+        (f"{HEADER}\n{ROW.replace('455', '45 %')}", "only a share, in unit 'fraction', is a percentage"),
         (f'{HEADER}\n{ROW}"open', "line 2: unexpected end of data: close the quotes"),
         (f"{HEADER}\n\n{ROW}\n{ROW.replace('455', '')}", "line 4: value is empty: fill it in or delete the row"),
         (f"{HEADER}\n{ROW.replace('2026', '2026.5')}", "line 2: year = 2026.5: is not whole"),
@@ -78,14 +95,14 @@ def test_files_as_spreadsheets_save_them(pset: PriorSet, tmp_path: Path, content
         (f"{HEADER}\n{ROW.replace('455', '-455')}", "value = -455 has no logarithm: evidence must be above zero"),
         (f"{HEADER}\n{ROW.replace('455', 'nan')}", "value = nan has no logarithm"),
         (f"{HEADER};\n{ROW}".replace(",", ";").replace("455", "1.455"), "may be 1455 or 1.455: write it without"),
-        (f"{HEADER}\n{ROW.replace('455', chr(34) + '1,455' + chr(34))}", "may be 1455 or 1.455: write it without"),
+        (f"{HEADER}\n{ROW}".replace(",", "\t").replace("455", "1,455"), "may be 1455 or 1.455: write it without"),
         (f"{HEADER}\n{ROW.replace('USD million', 'EUR million')}", "unit 'EUR million': evidence on revenue is in"),
         (f"{HEADER}\n{ROW.replace('revenue', 'profit')}", "evidence on 'profit', but the model observes revenue"),
         (
             f"{HEADER}\n{ROW.replace('actuals', 'hearsay')}",
             "'hearsay' has no error model: use one of smr, vendor",
         ),
-        (f"{HEADER}\nstudy,adoption,2025,,,non_invasive,11 %,fraction,,", "write percentages as fractions (0.11)"),
+        (f"{HEADER}\nstudy,adoption,2025,,,non_invasive,110 %,fraction,,", "value = 1.1 is a share over 1"),
         (f"{HEADER}\nstudy,adoption,2025,,,non_invasive,11,fraction,,", "is a share over 1: write percentages as fr"),
         (
             f"{HEADER}\nstudy,adoption,2025,,,,0.11,fraction,,",
@@ -109,12 +126,28 @@ def test_a_slip_gives_one_clear_line(pset: PriorSet, tmp_path: Path, content: st
     assert "\n" not in said
 
 
+REGIONS = ("United States", "EU5", "Japan", "Other Developed", "Rest of World")
+
+
+def parts(*values: float, quantity: str = "revenue", unit: str = "USD million") -> tuple[str, ...]:
+    """Actuals of 2026 by region."""
+    return tuple(
+        f"actuals,{quantity},2026,{region},,,{value},{unit},," for region, value in zip(REGIONS, values, strict=False)
+    )
+
+
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        ((ROW, ROW), "stands 2 times"),
-        ((ROW, ROW.replace("455", "460")), "stands 2 times"),
-        ((ROW, "actuals,revenue,2026,EU5,,,500,USD million,,"), "more than the 455 of 'actuals revenue 2026'"),
+        ((ROW, ROW), "line 3: states 455 for 'actuals revenue 2026', and .*line 2 455: keep one"),
+        ((ROW, ROW.replace("455", "460")), "line 3: states 460 for .*line 2 455: keep one"),
+        ((ROW, *parts(200, 150, 100, 50, 50)), "add up to 550, and their whole is 455: .* correct one"),
+        ((ROW, *parts(200, 50, 50, 20, 20)), "add up to 340, and their whole is 455: .* correct one"),
+        (parts(0.8, 0.7, quantity="revenue_share", unit="fraction"), "add up to 1.5, and their whole is 1:"),
+        (
+            ("vendor: a b,revenue,2026,,,,455,USD million,,", "vendor: a_b,revenue,2027,,,,455,USD million,,"),
+            "marks only",
+        ),
         ((ROW, "actuals: other,revenue,2026,,,,900,USD million,,"), "sd apart by their own errors"),
         (("vendor,revenue,2025,,,non_invasive,4400,USD million,0.1,",), "sd apart by their own errors"),
     ],
@@ -122,6 +155,51 @@ def test_a_slip_gives_one_clear_line(pset: PriorSet, tmp_path: Path, content: st
 def test_rows_at_odds_with_each_other(pset: PriorSet, tmp_path: Path, rows: tuple[str, ...], message: str) -> None:
     with pytest.raises(InputError, match=message):
         joined(pset, read(pset, tmp_path, "\n".join([HEADER, *rows])))
+
+
+def test_parts_may_miss_their_whole_by_rounding(pset: PriorSet, tmp_path: Path) -> None:
+    for rows in ((ROW, *parts(251, 101, 41, 41, 22)), (ROW, *parts(251, 101)), parts(200, 150, 100)):
+        assert joined(pset, read(pset, tmp_path, "\n".join([HEADER, *rows])))
+
+
+@pytest.mark.parametrize(
+    ("text", "unit", "delimiter", "value"),
+    [
+        ("1,455", "USD million", ",", 1455),  # where a comma parts cells, a point is the decimal mark
+        ("1.455", "USD million", ",", 1.455),
+        ("1,455", "USD million", ";", 1.455),
+        ("12,34,567.5", "USD million", ",", 1234567.5),
+        ("1\u202f455,5", "USD million", ";", 1455.5),
+        ("1\u2019455.5", "USD million", ";", 1455.5),
+        ("131,000", "patients", ",", 131000),
+        ("131.000", "patients", ";", 131000),
+        ("131,000", "patients", "\t", 131000),
+        ("131\u00a0000", "patients", ";", 131000),
+        ("0,455", "fraction", ",", 0.455),
+        ("55%", "fraction", ",", 0.55),
+        ("55,5 %", "fraction", ";", 0.555),
+    ],
+)
+def test_numbers_as_spreadsheets_format_them(
+    pset: PriorSet, tmp_path: Path, text: str, unit: str, delimiter: str, value: float
+) -> None:
+    quantity = {"USD million": "revenue", "patients": "patients", "fraction": "acute_use"}[unit]
+    cells = ("study", quantity, "2026", "", "", "", f'"{text}"', unit, "2 %", "")
+    (row,) = read(pset, tmp_path, f"{delimiter.join(COLUMNS)}\n{delimiter.join(cells)}\n")
+    assert (row.value, row.log_sd) == (pytest.approx(value), 0.02)
+
+
+def test_several_files_are_checked_against_each_other_and_the_run(pset: PriorSet, tmp_path: Path) -> None:
+    first, second = (tmp_path / f"{name}.csv" for name in ("first", "second"))
+    first.write_text(f"{HEADER}\n{ROW}\n")
+    second.write_text(f"{HEADER}\n{ROW.replace('2026', '2027')}\n{ROW.replace('455', '460')}\n")
+    with pytest.raises(InputError, match=r"second.csv: line 3: states 460 for .*first.csv: line 2 455: keep one"):
+        read_files([first, second], pset.ledger, pset.trust)
+    with pytest.raises(InputError, match=r"first.csv: line 2: states 455 .*first.csv: line 2 455"):
+        read_files([first, first], pset.ledger, pset.trust)
+    known = read_evidence(first, pset.ledger, pset.trust)
+    with pytest.raises(InputError, match=r"second.csv: line 3: 'actuals revenue 2026' states 455"):
+        read_files([second], pset.ledger, pset.trust, known)
 
 
 def test_missing_files_are_one_line(pset: PriorSet, tmp_path: Path) -> None:
@@ -165,4 +243,4 @@ def test_numbers_come_back_as_they_were_written(value: float, comma: bool) -> No
     from postcgrp.priors.evidence_file import _number
 
     text = f"{value:.4f}"
-    assert _number("", "value", text.replace(".", ",") if comma else text, comma=comma) == float(text)
+    assert _number("", "value", text.replace(".", ",") if comma else text, ";" if comma else ",") == float(text)
