@@ -6,6 +6,7 @@ import math
 import re
 import tomllib
 from collections import Counter
+from collections.abc import Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -499,19 +500,27 @@ def read_toml(path: Path) -> dict[str, Any]:
 def _line(error: ErrorDetails, tables: dict[str, Any]) -> str:
     """One line for pydantic's error: where, the value, the rule, the way out."""
     table, row, field = _place(error["loc"], tables)
-    found, kind, message = error["input"], error["type"], str(error["msg"]).removeprefix("Value error, ")
+    message = str(error["msg"]).removeprefix("Value error, ")
     place = f"{table}{f' {row!r}' if row else ''}"
-    if kind == "value_error":  # from this module; a message on a whole row names it already
+    if error["type"] == "value_error":  # from this module; a message on a whole row names it already
         return f"{place}: {field}: {message}" if field else message
-    value = (
-        f"{field or table} = {str(found)[:60]!r}" if isinstance(found, str) else f"{field or table} = {str(found)[:60]}"
-    )
     where = table if not field else place
+    return f"{where}: {worded(error, field, _fields(table), table)}"
+
+
+def worded(error: ErrorDetails, field: str, known: Sequence[str], table: str = "") -> str:
+    """Pydantic's error about a field, or a whole table, in words: the value, the rule, the way out.
+
+    Parameters: `known`, the fields that there are.
+    """
+    found, message = error["input"], str(error["msg"])
+    name, short = field or table, str(found)[:60]
+    value = f"{name} = {short!r}" if isinstance(found, str) else f"{name} = {short}"
     context = error.get("ctx", {})
-    near = get_close_matches(field, _fields(table), 1)
+    near = get_close_matches(field, known, 1)
     few = f"{value} is too short: give at least {context.get('min_length')}"
-    table_wanted = f"found {str(found)[:60]!r}, not a table: write it as {table}"
-    said = {
+    table_wanted = f"found {short!r}, not a table: write it as {table or f'[{field}]'}"
+    words = {
         "missing": f"`{field}` is missing: add it" if field else "is missing: add it (docs/ledger.md shows how)",
         "too_short": few if field else "is missing: add it (docs/ledger.md shows how)",
         "extra_forbidden": f"field {field!r} is not known: {f'write {near[0]!r}' if near else 'remove it'}",
@@ -523,7 +532,7 @@ def _line(error: ErrorDetails, tables: dict[str, Any]) -> str:
         "model_type": table_wanted,
         "model_attributes_type": table_wanted,
     }
-    return f"{where}: {said.get(kind, f'{value}: {message}: correct it')}"
+    return words.get(error["type"], f"{value}: {message}: correct it")
 
 
 def _place(loc: tuple[int | str, ...], tables: dict[str, Any]) -> tuple[str, str, str]:

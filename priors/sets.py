@@ -9,7 +9,9 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Self
 
+import numpy as np
 from pydantic import ValidationError, model_validator
+from pydantic_core import ErrorDetails
 
 from postcgrp.priors.catalogue import ASSUMPTIONS, PRIOR_CLAIMS, Family
 from postcgrp.priors.checks import SEGMENTS, place
@@ -17,10 +19,11 @@ from postcgrp.priors.effective import PriorSet, Settings, effective
 from postcgrp.priors.elicit import LINK
 from postcgrp.priors.errors import InputError
 from postcgrp.priors.evidence import Evidence
-from postcgrp.priors.ledger import SCHEMA, Assumption, Claim, Ledger, Name, Number, Row, Trust, Whole, read_toml
+from postcgrp.priors.ledger import SCHEMA, Assumption, Claim, Ledger, Name, Number, Row, Trust, Whole, read_toml, worded
 
 SETS = Path(__file__).with_name("sets")
 EVERY = "*"
+SHARES = ("logitnormal", "logitstudent")
 CHANGES = ("`value`", "`low` and `high`", "`centre`", "`spread`", "`coverage`", "`family`")
 
 
@@ -105,13 +108,18 @@ def load_overlay(name: str | Path) -> Overlay:
         return Overlay.model_validate(found)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        where = ".".join(str(part + 1) if isinstance(part, int) else part for part in first["loc"])
-        message = first["msg"].removeprefix("Value error, ")
-        if first["type"] == "extra_forbidden":
-            known = [*Overlay.model_fields, *Change.model_fields, *Turned.model_fields]
-            near = get_close_matches(str(first["loc"][-1]), known, 1)
-            message = f"is not known: {f'write {near[0]!r}' if near else 'remove it'}"
-        raise InputError(f"{path.name}: {where}: {message}") from None
+        raise InputError(f"{path.name}: {_line(first)}") from None
+
+
+def _line(error: ErrorDetails) -> str:
+    """Where pydantic's error is, the value, the rule and the way out."""
+    where = ".".join(str(part + 1) if isinstance(part, int) else part for part in error["loc"])
+    if error["type"] == "value_error":  # from this module
+        return f"{where}: {error['msg'].removeprefix('Value error, ')}".removeprefix(": ")
+    tables: dict[str, type[Row]] = {"settings": Turned, "trust": Trust, "assumption": Change, "claim": Change}
+    fields = tables[str(error["loc"][0])] if len(error["loc"]) > 1 else Overlay
+    table, _, field = where.rpartition(".")
+    return f"{table}: {worded(error, field, list(fields.model_fields))}".removeprefix(": ")
 
 
 def apply(ledger: Ledger, overlay: Overlay) -> Ledger:
@@ -207,9 +215,13 @@ def _change_assumption(rows: list[Assumption], change: Change, name: str) -> Non
     """Change one row, or every range (`*`), or add a row for a segment that a wider one served."""
     where = {s: key for s in SEGMENTS if (key := getattr(change, s)) is not None}
     if change.id == EVERY:
-        for k, row in enumerate(rows):
-            if row.value is None:
-                rows[k] = _changed(row, change, ASSUMPTIONS[row.id].family if row.id in ASSUMPTIONS else None, name)
+        every = [k for k, row in enumerate(rows) if row.value is None and _covers(where, row)]
+        if not every:
+            raise InputError(f"prior set {name!r}: no range {place(where)} is in the ledger: remove the change of '*'")
+        for k in every:
+            rows[k] = _changed(
+                rows[k], change, ASSUMPTIONS[rows[k].id].family if rows[k].id in ASSUMPTIONS else None, name
+            )
         return
     known = [row for row in rows if row.id == change.id]
     if not known:
@@ -276,10 +288,17 @@ def _moved(row: Assumption | Claim, change: Change, family: Family | None, name:
             return {"value": change.centre}
         raise InputError(f"prior set {name!r}: {row.id!r} is a number and has no spread: give another `value`")
     forward, inverse = LINK[family or "normal"]
-    low, high = float(forward(row.low)), float(forward(row.high))
-    centre = (low + high) / 2 if change.centre is None else float(forward(change.centre))
-    half = (high - low) / 2 * (change.spread or 1.0)
-    return {"low": float(inverse(centre - half)), "high": float(inverse(centre + half))}
+    with np.errstate(all="ignore"):
+        low, high = float(forward(row.low)), float(forward(row.high))
+        centre = (low + high) / 2 if change.centre is None else float(forward(change.centre))
+        half = (high - low) / 2 * (change.spread or 1.0)
+        new = {"low": float(inverse(centre - half)), "high": float(inverse(centre + half))}
+    if not np.isfinite(centre):
+        rule = "must lie between 0 and 1: write percentages as fractions" if family in SHARES else "must be above zero"
+        raise InputError(f"prior set {name!r}: {row.id!r}: centre = {change.centre:g} {rule}")
+    if not new["low"] < new["high"] < np.inf:
+        raise InputError(f"prior set {name!r}: {row.id!r}: spread = {change.spread or 1:g} is too wide: lower it")
+    return new
 
 
 def said(name: str) -> str:

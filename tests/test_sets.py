@@ -113,6 +113,19 @@ reason = "r"
     assert mine.ledger != ledger
 
 
+def test_a_change_of_everything_keeps_to_its_part(ledger: Ledger, pset: PriorSet, tmp_path: Path) -> None:
+    text = '[[assumption]]\nid = "*"\nmodality = "implantable"\nspread = 2.0\nreason = "r"'
+    mine = under(ledger, tmp_path, text)
+    changed = {
+        p.name
+        for name, b in mine.blocks.items()
+        for p, q in zip(b.priors, pset.blocks[name].priors, strict=True)
+        if p != q
+    }
+    assert "price[implantable]" in changed
+    assert not any("pharmacologic" in name or "patient_growth" in name for name in changed)
+
+
 def test_a_change_of_a_part_adds_a_row_and_leaves_the_rest(ledger: Ledger, pset: PriorSet, tmp_path: Path) -> None:
     text = '[[assumption]]\nid = "region_premium"\nregion = "Japan"\nlow = 0.1\nhigh = 0.2\nreason = "r"'
     mine = under(ledger, tmp_path, text).blocks["region_premium"].priors
@@ -147,9 +160,22 @@ def test_a_change_of_a_part_adds_a_row_and_leaves_the_rest(ledger: Ledger, pset:
             "'all' is not in the ledger: use one of alone",
         ),
         ('[settings]\nleave_out = ["moh_202"]', "leave_out 'moh_202' is not in the ledger: use one of moh_2025"),
-        ("[settings]\ncoverag = 0.5", "coverag: is not known: write 'coverage'"),
-        ('[settings]\ncoverage = "0.5"', "coverage: Input should be a valid number"),
-        ("x = 1", "x: is not known"),
+        ("[settings]\ncoverag = 0.5", "settings: field 'coverag' is not known: write 'coverage'"),
+        ('[settings]\ncoverage = "0.5"', "coverage = '0.5' is not a number: write it as a number without quotes"),
+        ('[settings]\nleave_out = "revenue"', "leave_out = 'revenue' is not a list: write it in brackets"),
+        ("[[assumption]]\nvalue = 1.0", "assumption.1: `id` is missing: add it"),
+        (
+            '[[assumption]]\nid = "price"\nfamily = "cauchy"\nreason = "r"',
+            "family = 'cauchy' is not known: use 'normal'",
+        ),
+        (
+            '[[assumption]]\nid = "launch_uptake"\nyear = 2030\ncentre = 8.0\nreason = "r"',
+            "centre = 8 must lie between 0 and 1: write percentages as fractions",
+        ),
+        ('[[assumption]]\nid = "price"\ncentre = -8.0\nreason = "r"', "centre = -8 must be above zero"),
+        ('[[assumption]]\nid = "price"\nspread = 1e9\nreason = "r"', "spread = 1e+09 is too wide: lower it"),
+        ('[[assumption]]\nid = "*"\nregion = "Mars"\nspread = 2.0\nreason = "r"', "no range for region Mars is in"),
+        ("x = 1", "field 'x' is not known"),
     ],
 )
 def test_a_slip_gives_one_clear_line(ledger: Ledger, tmp_path: Path, text: str, message: str) -> None:
