@@ -71,6 +71,8 @@ def check_results(out: Path, schema: str) -> None:
         earlier = json.loads((out / MANIFEST).read_text(encoding="utf-8"))["schema"] == schema
     except (OSError, ValueError, KeyError, TypeError):
         earlier = False
+    if out.exists() and not out.is_dir():
+        raise InputError(f"--out {out}: is a file: name a folder")
     if not earlier and out.is_dir() and any(out.iterdir()):
         raise InputError(f"--out {out}: holds a run or other files, which are not replaced: name a new folder")
 

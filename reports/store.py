@@ -147,7 +147,9 @@ def load_run(folder: Path) -> tuple[DataTree, PriorSet, dict[str, Any]]:
         if not path.is_file() or _sha256(path) != record["files"].get(path.name):
             raise InputError(f"{path}: is missing or was changed after the run: run the forecast again")
     pset = from_json((folder / INPUTS).read_text(encoding="utf-8"))
-    return xr.open_datatree(draws, engine="netcdf4").load(), pset, record
+    # Closed at once: where one handle is still open, the next one to the same file may bring the process down.
+    with xr.open_datatree(draws, engine="netcdf4") as run:
+        return run.load(), pset, record
 
 
 def _sha256(path: Path) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import subprocess
 import sys
@@ -25,6 +26,7 @@ from postcgrp.models import build_model
 from postcgrp.priors import Evidence, InputError, PriorSet, load_ledger
 from postcgrp.reports import update as updating
 from postcgrp.reports.draws import Stored, known_years, open_run, residuals
+from postcgrp.reports.store import load_run
 from postcgrp.reports.update import brief, money, moved, quantities, refit, save, surprise, update
 from postcgrp.reports.weights import k_limit, psis, quantile, quantile_error, reweight, standard_error
 from postcgrp.tests.stored import prior_run, write
@@ -308,10 +310,25 @@ def test_runs_and_other_files_are_left_alone(lognormal: Stored, tmp_path: Path) 
     for out in (lognormal.folder, other.folder, tmp_path / "mine"):
         with pytest.raises(InputError, match="holds a run or other files, which are not replaced"):
             save(result, lognormal, [], out)
+    with pytest.raises(InputError, match="is a file: name a folder"):
+        save(result, lognormal, [], tmp_path / "mine" / "thesis.txt")
+    assert [path.name for path in (tmp_path / "mine").iterdir()] == ["thesis.txt"]
     with pytest.raises(InputError, match="is the run that is updated"):
         refit(result, lognormal, [], lognormal.folder)
     with pytest.raises(InputError, match="holds other files"):
         refit(result, lognormal, [], tmp_path / "mine")
+
+
+def test_a_run_is_closed_once_it_is_read(lognormal: Stored, tmp_path: Path) -> None:
+    """With a real run, an open handle and another one to the same file end the process (netCDF4 1.7)."""
+    folder = write(lognormal.pset, tmp_path / "run", lognormal.read(updating.READ)).folder
+    record = json.loads((folder / "manifest.json").read_text())
+    record["files"]["inputs.json"] = hashlib.sha256((folder / "inputs.json").read_bytes()).hexdigest()
+    (folder / "manifest.json").write_text(json.dumps(record))
+    before = len(list(Path("/dev/fd").iterdir()))
+    run, _, _ = load_run(folder)
+    assert len(list(Path("/dev/fd").iterdir())) == before
+    assert "revenue_total" in run["posterior"]
 
 
 def test_what_is_no_run_or_was_changed_is_refused(lognormal: Stored, tmp_path: Path) -> None:
