@@ -6,9 +6,11 @@ import argparse
 import sys
 from pathlib import Path
 
+import pandas as pd
+
 from postcgrp.reports.terminal import DONE, GATE_FAILED, Verb, progress_bar, say, show
 
-ROWS = 30  # on the terminal; the files have all
+ROWS, MOST = 30, 10  # on the terminal; the files have all
 
 
 def add(verb: Verb) -> None:
@@ -104,12 +106,27 @@ def _sensitivity(options: argparse.Namespace) -> int:
             progress=progress,
             say=say,
         )
-    money, columns = (
-        found.table,
-        ["kind", "name", "mean", "median", "sd", "low_90", "high_90", "p_above", "shift", "se"],
-    )
-    show(money[columns].head(ROWS), "Every posterior of the last year's revenue against the run's (shift in sds)")
+    columns = ["kind", "name", "mean", "median", "sd", "low_90", "high_90", "p_above", "shift", "se"]
+    others = found.table[found.table["kind"] != "assumption moved"]
+    show(others[columns].head(ROWS), "Every posterior of the last year's revenue against the run's (shift in sds)")
+    moves = ["input", "unit", "value_low", "value_high", "mean_low", "mean_high", "direction"]
+    show(found.tables["tornado"][moves].head(MOST), "What moves it most: the mean with an assumption at either end")
+    power, name, draws = strongest(found.tables["power_scaling"])
+    show(power, f"Power-scaling of {name} on {draws:,} draws (sensitive: psi above 0.05 and its noise)")
+    if (flips := found.tables.get("flips")) is not None:
+        there = flips[flips["flips_at_sds"].notna()]
+        shown = there[["input", "unit", "value_now", "value", "flips_at_sds", "se", "outcome"]]
+        show(shown, f"Moved alone, what takes P across {options.flip} ({len(there)} of {len(flips)} assumptions)")
     for note in found.notes:
         say(note)
     say(f"{options.out}: sensitivity.csv and .png; leave_one_out, conflicts, tornado, power_scaling beside it")
     return GATE_FAILED if found.missed else DONE
+
+
+def strongest(table: pd.DataFrame) -> tuple[pd.DataFrame, str, int]:
+    """Power-scaling of the last year's revenue, the strongest group first; its name, and on how many draws."""
+    name = [each for each in table["quantity"].unique() if each.startswith("revenue ")][-1]
+    rows = table[table["quantity"] == name].sort_values("psi", ascending=False, na_position="first")
+    worst = rows[["k_low", "k_high"]].max(axis=1)
+    shown = rows[["group", "psi", "noise", "sign", "spread"]].assign(pareto_k=worst, refused=rows["refused"])
+    return shown, name, int(rows["draws"].iloc[0])

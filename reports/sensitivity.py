@@ -130,6 +130,8 @@ def sensitivity(
     notes = [note for note in (leave_out.unused(pset), control(base, fits[variants[0].key], pset)) if note]
     notes += [f"claim {name} cannot be left out: {why}" for name, why in forbidden.items()]
     notes += [f"{v.kind} {v.name} does not apply: {v.why}" for v in variants if v.why]
+    if (draws := int(tables["power_scaling"]["draws"].min())) < powerscale.DRAWS:
+        notes.insert(0, f"psi is of {draws:,} draws, not {powerscale.DRAWS:,}: compare it only with psi of as many")
     if record["status"] != "passed":
         notes.insert(0, "the run itself missed the gate: what is compared with it here is not to be trusted")
     save_sensitivity(pset, table, tables, target / "sensitivity", pset.fingerprint(), above)
@@ -211,16 +213,13 @@ def parse_vary(text: str) -> tuple[str, list[Any]]:
     if name not in known:
         near = get_close_matches(name, known, 1)
         raise InputError(f"--vary {text!r}: {name!r} is no setting: use {near[0] if near else ', '.join(known)}")
-    if not values or len(set(values)) < len(values):
-        raise InputError(f"--vary {text!r}: needs distinct values: write {name}=A,B")
-    if name == "leave_out":
-        return name, [(value,) for value in values]
-    if name != "coverage":
-        return name, list(values)
     try:
-        return name, [float(value) for value in values]
+        read = [float(value) for value in values] if name == "coverage" else list(values)
     except ValueError:
         raise InputError(f"--vary {text!r}: coverage is a number: write coverage=0.5,0.8,0.9") from None
+    if not read or len(set(read)) < len(read):
+        raise InputError(f"--vary {text!r}: needs distinct values: write {name}=A,B")
+    return name, [(value,) for value in read] if name == "leave_out" else read
 
 
 def _said(value: Any) -> str:

@@ -22,6 +22,7 @@ from postcgrp.models import build_model
 from postcgrp.priors import InputError, PriorSet, effective, load_ledger
 from postcgrp.priors.elicit import LINK
 from postcgrp.reports import sensitivity as command
+from postcgrp.reports.cli_bench import strongest
 from postcgrp.reports.flip import FAR, Flip, Point, flip_table, next_try, parse_flip, solve
 from postcgrp.reports.forecast import forecast
 from postcgrp.reports.leave_out import Left, conflicts, influence, kept, leave_outs, unused
@@ -385,6 +386,7 @@ def test_a_grid_is_the_product_of_its_axes(pset: PriorSet) -> None:
         ("trst=low", "trust"),
         ("trust", "write trust=A,B"),
         ("trust=low,low", "distinct"),
+        ("coverage=0.5,0.50", "distinct"),
         ("coverage=a", "coverage=0.5"),
         ("coverage=50,80", "0.5"),
         ("trust=lowest", "low, default, high"),
@@ -473,3 +475,27 @@ def test_the_whole_command_on_another_market(other: PriorSet, tmp_path: Path) ->
     )
     assert "fitting" not in seen
     pd.testing.assert_frame_equal(again.table, table)
+
+
+def test_the_terminal_has_the_last_year_s_power_scaling_with_its_draws() -> None:
+    rows = [
+        {
+            "group": group,
+            "quantity": quantity,
+            "psi": psi,
+            "noise": 0.01,
+            "sign": "+",
+            "spread": 0.1,
+            "k_low": 0.1,
+            "k_high": 0.2,
+            "draws": 1200,
+            "refused": "Pareto k" if np.isnan(psi) else "",
+        }
+        for quantity in ("revenue 2025", "revenue 2035", "growth a year")
+        for group, psi in (("weak", 0.01), ("refused", np.nan), ("strong", 0.3))
+    ]
+    shown, name, draws = strongest(pd.DataFrame(rows))
+    assert (name, draws) == ("revenue 2035", 1200)
+    assert list(shown["group"]) == ["refused", "strong", "weak"]
+    assert list(shown["refused"]) == ["Pareto k", "", ""]
+    assert (shown["pareto_k"] == 0.2).all()
