@@ -143,15 +143,23 @@ def check_target(out: Path, to: str) -> None:
         if out.is_dir() != kind.folder:
             raise InputError(f"--out {out}: is no export to {to}: name a new place")
         try:
-            read_header(out, to)
+            header = read_header(out, to)
         except InputError:
             raise InputError(f"--out {out}: holds something else than an export to {to}: name a new place") from None
+        if not kind.suffix and (foreign := _foreign(out, to, header)):
+            raise InputError(f"--out {out}: holds {foreign[0]}, which is of no export to {to}: name a new place")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         if not os.access(out.parent, os.W_OK):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
     except OSError as error:
         raise InputError(f"--out {out}: cannot be written ({error.strerror}): name a place you may write to") from None
+
+
+def _foreign(folder: Path, to: str, header: Header) -> list[str]:
+    """Names in a folder of tables that are not of its export, hidden ones too: it will be replaced whole."""
+    ours = {f"{name}.{to}{behind}" for name in header["tables"] for behind in ("", SIDECAR)}
+    return sorted({file.name for file in folder.iterdir()} - ours - {".DS_Store"})
 
 
 def _held(known: dict[str, Quantity], chosen: Chosen) -> dict[str, Quantity]:

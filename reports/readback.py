@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
+import struct
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Set
 from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
 
+import h5py
 import numpy as np
 import pyarrow as pa
 import pyarrow.csv
@@ -25,8 +29,9 @@ from postcgrp.reports.tabular import LAYOUTS, SIDECAR, Array, Keys, arrow_schema
 # What readers raise on a damaged file: they were made for whole ones.
 DAMAGE = (
     OSError, ValueError, KeyError, IndexError, TypeError, AttributeError, RuntimeError, SyntaxError, EOFError,
-    BadZipFile, zlib.error, pa.ArrowException,
+    ArithmeticError, MemoryError, SystemError, struct.error, BadZipFile, zlib.error, pa.ArrowException,
 )  # fmt: skip
+CHUNK = re.compile(r"\w+/[\d.]+")  # of a Zarr array
 Read = tuple[Header, dict[str, tuple[Keys, Array]]]
 
 
@@ -164,19 +169,18 @@ def _text(value: Any) -> Any:
 
 
 def _provenance(book: Any, path: Path) -> Header:
+    """The header, of a workbook to which nobody added a sheet."""
     if PROVENANCE not in book.sheetnames:
         return parse(None, path)
     rows = book[PROVENANCE].iter_rows(max_col=1, values_only=True)
-    return parse("".join(str(_text(value) or "") for (value,) in rows), path)
+    header = parse("".join(str(_text(value) or "") for (value,) in rows), path)
+    _no_more(path, {*book.sheetnames} - {CONTENTS, PROVENANCE, *sheet_names(header).values()})
+    return header
 
 
 def _header_xlsx(path: Path) -> Header:
-    """The header, of a workbook to which nobody added a sheet."""
     with _book(path) as book:
-        header = _provenance(book, path)
-        if book.sheetnames != [CONTENTS, PROVENANCE, *sheet_names(header).values()]:
-            raise InputError(f"{path}: has other sheets than were exported")
-        return header
+        return _provenance(book, path)
 
 
 def _read_xlsx(path: Path) -> Read:
@@ -187,8 +191,8 @@ def _read_xlsx(path: Path) -> Read:
             names = [_text(value) for value in next(rows)]
             layout = layout_of(names, name, header, path)
             types = arrow_schema(name, header, layout).types
-            columns = [
-                pa.array([_text(value) for value in column], pa.string() if pa.types.is_dictionary(kind) else kind)
+            columns = [  # a cast refuses what a type given at once would cut: draw 1.5
+                pa.array([_text(value) for value in column]).cast(pa.string() if pa.types.is_dictionary(kind) else kind)
                 for column, kind in zip(zip(*rows, strict=True), types, strict=True)
             ]
             tables[name] = from_arrow(pa.table(columns, names=names), name, header, path)
@@ -200,45 +204,66 @@ def _read_xlsx(path: Path) -> Read:
 
 def _arrays(path: Path, data: Dataset) -> Read:
     """Header and tables of arrays [draw, ...], as NetCDF and Zarr hold them."""
-    header = parse(data.attrs.get(KEY), path)
-    keys = np.stack([data[column.array].values for column in DRAWS])
-    for column in DIMS:
-        if column.name in header["coords"] and data[column.name].values.tolist() != header["coords"][column.name]:
+    header = _header_arrays(path, data)
+    labelled = [column for column in DIMS if column.name in header["coords"]]
+    for column in (*DRAWS, *labelled):
+        if column.dtype != "string" and data[column.array].dtype != column.dtype:
+            raise InputError(f"{path}: the type of {column.array!r} was changed: run postcgrp export again")
+    for column in labelled:
+        if data[column.name].values.tolist() != header["coords"][column.name]:
             raise InputError(f"{path}: labels of {column.name!r} were changed: run postcgrp export again")
+    keys = np.stack([data[column.array].values for column in DRAWS])
     tables = {}
-    for name, array in data.data_vars.items():
-        spec = header["tables"].get(name)
-        if spec and (array.dims != ("draw", *spec["dims"]) or array.attrs.get("units") != spec["unit"]):
-            raise InputError(f"{path}: dims or units of {name!r} were changed: run postcgrp export again")
+    for name, spec in header["tables"].items():
+        if name not in data.data_vars:
+            continue  # said to be missing by who asked
+        array = data[name]
+        stated = ("draw", *spec["dims"]), spec["dtype"], spec["unit"], spec["about"]
+        if stated != (array.dims, array.dtype, array.attrs.get("units"), array.attrs.get("long_name")):
+            raise InputError(f"{path}: type, name, dims or units of {name!r} were changed: run postcgrp export again")
         tables[str(name)] = keys, array.values
     return header, tables
 
 
+def _header_arrays(path: Path, data: Dataset) -> Header:
+    """The header of arrays, to which nobody added one."""
+    header = parse(data.attrs.get(KEY), path)
+    ours = {*header["tables"], *header["coords"], *(column.array for column in DRAWS)}
+    _no_more(path, {*map(str, data.variables)} - ours)
+    return header
+
+
+def _no_more(path: Path, foreign: Set[str]) -> None:
+    """Refuse what was not exported: it may be somebody's work, or of another export."""
+    if foreign:
+        raise InputError(f"{path}: holds {min(foreign)!r}, which was not exported: remove it or export again")
+
+
 def _open_netcdf(path: Path) -> Dataset:
-    return xr.open_dataset(path, engine="netcdf4")
+    # From memory and not by netCDF4, whose library brings the process down on some damaged files. It closes a file that
+    # it could not open with a traceback on the terminal, so h5py looks first.
+    content = BytesIO(path.read_bytes())
+    with h5py.File(content) as file:
+        _no_more(path, {name for name, item in file.items() if isinstance(item, h5py.Group)})
+    return xr.open_dataset(content, engine="h5netcdf")
 
 
 def _open_zarr(path: Path) -> Dataset:
+    """A store to which nobody added a file."""
+    known = {".zmetadata", *json.loads((path / ".zmetadata").read_text(encoding="utf-8"))["metadata"]}
+    files = {file.relative_to(path).as_posix() for file in path.rglob("*") if not file.is_dir()}
+    _no_more(path, {file for file in files - known if not CHUNK.fullmatch(file)})
     return xr.open_dataset(path, engine="zarr", consolidated=True)
 
 
 def _header_netcdf(path: Path) -> Header:
     with _open_netcdf(path) as data:
-        return parse(data.attrs.get(KEY), path)
+        return _header_arrays(path, data)
 
 
 def _header_zarr(path: Path) -> Header:
-    """The header, of a store to which nobody added a file."""
     with _open_zarr(path) as data:
-        foreign = {file.name for file in path.iterdir()} - {
-            ".zgroup",
-            ".zattrs",
-            ".zmetadata",
-            *map(str, data.variables),
-        }
-        if foreign:
-            raise InputError(f"{path}: holds {min(foreign)!r}, which was not exported")
-        return parse(data.attrs.get(KEY), path)
+        return _header_arrays(path, data)
 
 
 def _read_netcdf(path: Path) -> Read:

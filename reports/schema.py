@@ -163,14 +163,14 @@ def parse(text: str | bytes | None, path: Path) -> Header:
     try:
         header = json.loads(text or "")
         name, version = header["schema"].split("/")
-        major, minor = map(int, version.split("."))
+        major = int(version.split(".")[0])
     except (ValueError, KeyError, TypeError, AttributeError):
         name = None
     if name != NAME:
         raise InputError(f"{path}: is no export of postcgrp, or its header was lost: run postcgrp export")
     if major > MAJOR:
         raise InputError(
-            f"{path}: has schema {major}.{minor}, but this postcgrp reads up to {MAJOR}.x: install a newer postcgrp, "
+            f"{path}: has schema {version}, but this postcgrp reads up to {MAJOR}.x: install a newer postcgrp, "
             "or export the run again with this one"
         )
     if header.get("content_sha256") != content_sha256(header):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import shutil
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,8 @@ import openpyxl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import xarray as xr
+from xarray import Dataset
 
 from postcgrp.priors import InputError, PriorSet
 from postcgrp.reports.export import FORMATS
@@ -54,6 +58,25 @@ def edit_book(path: Path, sheet: str, change: Callable[[Any], object]) -> None:
     book = openpyxl.load_workbook(path)
     change(book[sheet])
     book.save(path)
+
+
+def edit_sheet(path: Path, old: str, new: str, sheet: int = 3) -> None:
+    """One cell and nothing else: openpyxl writes every number anew, with fewer digits."""
+    name = f"xl/worksheets/sheet{sheet}.xml"
+    with zipfile.ZipFile(path) as book:
+        parts = {part: book.read(part) for part in book.namelist()}
+    changed, count = re.subn(old, new, parts[name].decode(), count=1)
+    assert count == 1
+    with zipfile.ZipFile(path, "w") as book:
+        for part, content in {**parts, name: changed.encode()}.items():
+            book.writestr(part, content)
+
+
+def rewrite_netcdf(path: Path, change: Callable[[Dataset], Dataset]) -> None:
+    with xr.open_dataset(path, engine="netcdf4") as data:
+        changed = change(data.load())
+    path.unlink()
+    changed.to_netcdf(path, engine="netcdf4")
 
 
 def edit_netcdf(path: Path, change: Callable[[Any], object]) -> None:
@@ -177,6 +200,36 @@ DAMAGES: dict[str, tuple[str, Damage, str]] = {
     ),
     "xlsx unit edited": ("xlsx", lambda p: edit_book(p, "contents", set_cell("C2", "EUR million")), "'contents'"),
     "xlsx sheet lost": ("xlsx", lambda p: edit_book(p, "acute_use", lambda s: s.parent.remove(s)), "damaged"),
+    "xlsx sheet added": ("xlsx", lambda p: edit_book(p, "revenue", lambda s: s.parent.create_sheet("my")), "'my'"),
+    "xlsx number alone edited": (
+        "xlsx", lambda p: edit_sheet(p, r'(<c r="H5"[^>]*>)<v>[^<]*', r"\1<v>1"), "values were changed",
+    ),
+    "xlsx draw made 1.5": (
+        "xlsx", lambda p: edit_sheet(p, r'(<c r="C5"[^>]*>)<v>1', r"\1<v>1.5"), "damaged.*1.5",
+    ),
+    "xlsx year made 2025.5": (
+        "xlsx", lambda p: edit_sheet(p, r'(<c r="D5"[^>]*>)<v>2025', r"\1<v>2025.5"), "damaged.*2025.5",
+    ),
+    "netcdf numbers made text": (
+        "netcdf", lambda p: rewrite_netcdf(p, lambda d: d.assign(revenue=d["revenue"].astype(str))), "type, name",
+    ),
+    "netcdf chain made 1.4": (
+        "netcdf", lambda p: rewrite_netcdf(p, lambda d: d.assign_coords(chain=d["chain"] + 0.4)), "type of 'chain'",
+    ),
+    "netcdf chain made longer": (
+        "netcdf",
+        lambda p: rewrite_netcdf(p, lambda d: d.assign_coords(chain=d["chain"].astype("i8") + 2**32)),
+        "type of 'chain'",
+    ),
+    "netcdf name edited": (
+        "netcdf", lambda p: edit_netcdf(p, lambda f: f["revenue"].setncattr("long_name", "profit")), "type, name",
+    ),
+    "netcdf group added": ("netcdf", lambda p: edit_netcdf(p, lambda f: f.createGroup("mine")), "'mine', which was"),
+    "netcdf variable added": (
+        "netcdf", lambda p: edit_netcdf(p, lambda f: f.createVariable("mine", "f8", ("draw",))), "'mine', which was",
+    ),
+    "zarr file added": ("zarr", lambda p: (p / "revenue" / "my.txt").write_text("mine"), "'revenue/my.txt'"),
+    "zarr array added": ("zarr", lambda p: shutil.copytree(p / "revenue", p / "mine"), "'mine/.zarray'"),
     "netcdf truncated": ("netcdf", truncate, "damaged"),
     "netcdf cell edited": (
         "netcdf",

@@ -197,6 +197,16 @@ def test_an_export_may_be_replaced_and_nothing_else(pset: PriorSet, tmp_path: Pa
     assert [path.name for path in tmp_path.iterdir()] == [out.name]
 
 
+@pytest.mark.parametrize(("to", "name"), [("parquet", ".git"), ("csv", ".notes"), ("csv", "mine.csv.json")])
+def test_a_hidden_file_beside_the_tables_is_not_lost(pset: PriorSet, tmp_path: Path, to: str, name: str) -> None:
+    out, few = target(tmp_path, to), Chosen(["moh"])
+    write(pset, out, to, chosen=few)
+    (out / name).write_text("{}")
+    with pytest.raises(InputError, match=rf"holds {name}, .*name a new place"):
+        write(pset, out, to, chosen=few)
+    assert (out / name).read_text() == "{}"
+
+
 def test_other_files_and_formats_are_left_alone(pset: PriorSet, tmp_path: Path) -> None:
     (tmp_path / "thesis").mkdir()
     (tmp_path / "thesis" / "chapter.csv").write_text("a\n1\n")
@@ -265,7 +275,7 @@ def test_a_newer_minor_version_loads_with_what_it_adds(tmp_path: Path) -> None:
     assert "revenue" in read.data
 
 
-@pytest.mark.parametrize("version", ["2.0", "11.3"])
+@pytest.mark.parametrize("version", ["2.0", "11.3", "2", "2.0.1"])
 def test_a_newer_major_version_is_refused_with_the_way_out(tmp_path: Path, version: str) -> None:
     with pytest.raises(InputError, match=rf"has schema {version}, .*reads up to 1\.x: install a newer postcgrp"):
         read_export(of_version(tmp_path, version))
