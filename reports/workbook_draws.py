@@ -35,6 +35,8 @@ from postcgrp.reports.workbook_model import LEVELS, Rows
 from postcgrp.reports.workbook_page import ACCENT, CONTRAST, SOFT, Book, Page, chart, here, series
 from postcgrp.reports.workbook_sheets import weight_row
 
+WIDTH = 16  # of a column of draws
+
 
 def by_draw(book: Book, c: Content) -> None:
     """Every draw's flows and value, and those of the ways to fail and of the paths, in the same columns."""
@@ -138,7 +140,7 @@ def draws(book: Book, c: Content) -> None:
     """The joint draws: a row a draw, a column for each year and segment."""
     page = book.page(DRAWS, SOFT)
     page.sheet.set_column(0, IDS - 1, 10)
-    page.sheet.set_column(IDS, IDS + len(c.years) * len(c.cut) - 1, 11)
+    page.sheet.set_column(IDS, IDS + len(c.years) * len(c.cut) - 1, WIDTH)
     said = c.kept.header["thinning"]
     page.title(
         "The joint draws of revenue",
@@ -149,8 +151,8 @@ def draws(book: Book, c: Content) -> None:
     labels = {WEIGHT_ROW: "captured", 5: "modality", 6: "region", 7: "depth"}
     for row, label in labels.items():
         page.text(row, 0, label, "line")
-    page.line(HEADER_ROW, 0, (".draw", ".chain", ".iteration"), "head")
-    every = c.pset.ledger.segments["depth"]
+    page.line(HEADER_ROW, 0, (".draw", ".chain", ".iteration"), "head right")
+    every, longest = c.pset.ledger.segments["depth"], ""
     for j, year in enumerate(c.years):
         for k, s in enumerate(c.cut):
             at = IDS + j * len(c.cut) + k
@@ -159,8 +161,9 @@ def draws(book: Book, c: Content) -> None:
             page.text(6, at, s.region, "line")
             page.text(7, at, "all" if s.depths == every else " and ".join(s.depths), "line")
             where = ",".join([str(year), s.modality, s.region, *([] if s.depths == every else s.depths)])
-            page.text(HEADER_ROW, at, f"revenue[{where}]", "head right")
-    page.sheet.set_row(HEADER_ROW, 48)
+            page.text(HEADER_ROW, at, name := f"revenue[{where}]", "head right")
+            longest = max(longest, name, key=len)
+    page.height(HEADER_ROW, (longest, WIDTH - 2))  # bold is wider, and lines break at blanks
     page.sheet.freeze_panes(FIRST_DRAW, IDS)
     page.sheet.print_area(0, 0, FIRST_DRAW + PRINTED, IDS + len(c.cut) - 1)
     page.sheet.repeat_rows(HEADER_ROW)

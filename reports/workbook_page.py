@@ -14,6 +14,7 @@ from xlsxwriter.utility import xl_range_abs, xl_rowcol_to_cell
 
 from postcgrp.reports.sheets import LONGEST_TEXT, Exact
 
+LARGE = 1000  # a number of which decimals say nothing
 LINE = 15.0  # height of a line of text, in points
 INK, SOFT, ACCENT, CONTRAST, BAD = "#1c2733", "#5c6875", "#1f5a96", "#c8502d", "#a3231d"
 MONEY, SMALL_MONEY, PERCENT, YEAR, DATE = "#,##0", "#,##0.0", "0.0%", "0", "yyyy-mm-dd"
@@ -33,7 +34,7 @@ STYLES: dict[str, dict[str, Any]] = {
     "head": HEAD,
     "head right": {**HEAD, "align": "right"},
     "head year": {**HEAD, "align": "right", "num_format": YEAR},
-    "wrap": {"text_wrap": True},
+    "wrap": {"text_wrap": True, "indent": 1},
     "bold": {"bold": True},
     "money": {"num_format": MONEY},
     "bold money": {"num_format": MONEY, "bold": True},
@@ -44,14 +45,15 @@ STYLES: dict[str, dict[str, Any]] = {
     "year": {"num_format": YEAR},
     "decimal": {"num_format": "0.000"},
     "factor": {"num_format": "0.0000"},
-    "general": {"num_format": "#,##0.####"},
+    "general": {"num_format": "0.0###"},
+    "whole": {"num_format": "[>=10000]#,##0;[<=-10000]-#,##0;0"},
     "difference": {"num_format": "0.0E+00;-0.0E+00;0"},
     "grey": {"font_color": "#b0b6bd", "num_format": YEAR},
     "endless": {"num_format": '"–";"–"', "align": "right"},
     "typed money": {**TYPED, "num_format": "#,##0.00"},
     "typed percent": {**TYPED, "num_format": "0.0##%"},
     "typed decimal": {**TYPED, "num_format": "0.0##"},
-    "typed general": {**TYPED, "num_format": "0.###"},
+    "typed general": {**TYPED, "num_format": "General"},
     "typed year": {**TYPED, "num_format": "0.0##"},
     "typed id": {**TYPED, "num_format": YEAR, "bold": True, "font_size": 14},
     "typed date": {**TYPED, "num_format": DATE},
@@ -110,6 +112,9 @@ class Page:
         if value is None or not np.isfinite(value):
             self.sheet.write_blank(row, column, None, self.book.format(style))
         else:
+            # Excel shows "2." where decimals may follow; four digits may be a year
+            if style == "general" and (float(value).is_integer() or abs(value) >= LARGE):
+                style = "whole"
             self.sheet.write_number(row, column, Exact(value), self.book.format(style))
 
     def formula(self, row: int, column: int, formula: str, value: Any, style: str = "") -> None:

@@ -214,7 +214,8 @@ def _stacked(page: Page, c: Content) -> None:
 def assumptions_sheet(book: Book, c: Content) -> None:
     """One table of all that the numbers rest on."""
     page = book.page(ASSUMPTIONS)
-    page.widths(14, 34, 7, 26, 18, 11, 11, 11, 20, 14, 60, 70)
+    widths = (14, 34, 7, 26, 24, 11, 11, 11, 20, 14, 60, 70)
+    page.widths(*widths)
     page.title(
         "What the numbers rest on",
         "Priors and evidence are what the model was given; claims are the report's words; assumptions are not from it. "
@@ -227,6 +228,7 @@ def assumptions_sheet(book: Book, c: Content) -> None:
             if value is not None and value != "":
                 style = "wrap" if isinstance(value, str) else "year" if PRIOR_COLUMNS[j] == "Year" else "general"
                 page.put(k, j, value, style)
+        page.height(k, *((text, width - 2) for text, width in zip(row, widths, strict=True) if isinstance(text, str)))
     page.sheet.autofilter(3, 0, 3 + len(rows), len(PRIOR_COLUMNS) - 1)
     page.sheet.freeze_panes(4, 2)
     page.sheet.repeat_rows(3)
