@@ -66,6 +66,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         sys.stderr.close()
         return DONE
+    except OSError as error:
+        if error.filename is None:
+            raise  # of no file that the user could name otherwise
+        print(f"postcgrp {options.verb}: {error.filename}: {error.strerror}: name another place", file=sys.stderr)
+        return BAD_INPUT
 
 
 def _parser() -> argparse.ArgumentParser:

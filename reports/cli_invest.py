@@ -161,7 +161,7 @@ def _export(options: argparse.Namespace) -> int:
 
 def _of_run(record: dict[str, Any], verb: str) -> int:
     """The exit status of what was made from a run."""
-    if record["status"] != "passed":
+    if record.get("status") != "passed":
         print(f"postcgrp {verb}: the run is marked as failed by its gate; so is this answer", file=sys.stderr)
         return GATE_FAILED
     return DONE

@@ -5,7 +5,6 @@ What `models/evidence.py` observes, computed from a finished run in NumPy, so th
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -17,11 +16,11 @@ import xarray as xr
 from numpy.typing import NDArray
 from xarray import DataArray, Dataset
 
-from postcgrp.priors import Evidence, InputError, PriorSet, from_json
+from postcgrp.priors import Evidence, InputError, PriorSet
 from postcgrp.priors.catalogue import SIZES
 from postcgrp.priors.evidence import DIMS
 from postcgrp.priors.ledger import slug
-from postcgrp.reports.store import DRAWS, INPUTS, MANIFEST, SCHEMA
+from postcgrp.reports.store import DRAWS, MANIFEST, check_files, read_inputs, read_manifest
 from postcgrp.reports.summary import SAMPLE
 
 Array = NDArray[np.float64]
@@ -50,19 +49,12 @@ class Stored:
 def open_run(folder: Path) -> Stored:
     """A run of which only the variables that are asked for will be read.
 
-    Raises :class:`InputError` for a folder that is no run or whose draws are not those the manifest names.
+    Raises :class:`InputError` for a folder that is no run or of a newer major version, or whose draws are not those
+    the manifest names.
     """
-    try:
-        record = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-        recorded = record["files"][DRAWS] if record["schema"] == SCHEMA else ""
-    except (OSError, ValueError, KeyError, TypeError):
-        recorded = ""
-    if not recorded:
-        raise InputError(f"{folder}: is not a run folder of postcgrp: give the folder of a finished forecast")
-    draws = folder / DRAWS
-    if not draws.is_file() or _sha256(draws) != recorded:
-        raise InputError(f"{draws}: is missing or was changed after the run: run the forecast again")
-    return Stored(folder, from_json((folder / INPUTS).read_text(encoding="utf-8")), record)
+    record = read_manifest(folder)
+    check_files(folder, record, DRAWS)
+    return Stored(folder, read_inputs(folder), record)
 
 
 def check_results(out: Path, schema: str) -> None:
@@ -189,8 +181,3 @@ def _sum(cells: DataArray) -> DataArray:
 
 def _log(values: DataArray) -> DataArray:
     return values.copy(data=np.log(values.values))
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -24,7 +24,8 @@ from postcgrp.priors import InputError, PriorSet, from_json
 if TYPE_CHECKING:  # importing inference starts JAX, which refusing a bad output folder must not wait for
     from postcgrp.inference import Check, Clock, Sampling
 
-SCHEMA = "postcgrp.run/1"
+NAME, MAJOR = "postcgrp.run", 1
+SCHEMA = f"{NAME}/{MAJOR}"
 MANIFEST = "manifest.json"
 DRAWS = "posterior.nc"
 INPUTS = "inputs.json"  # of the prior set; the files it was read from lie beside it
@@ -136,20 +137,58 @@ def write_manifest(record: dict[str, Any], folder: Path, known: Mapping[str, str
 def load_run(folder: Path) -> tuple[DataTree, PriorSet, dict[str, Any]]:
     """A run's draws, the prior set it was made from, and its manifest.
 
-    Raises :class:`InputError` for a folder that is no run or whose draws are not those the manifest names.
+    Raises :class:`InputError` for a folder that is no run or of a newer major version, and where draws, prior set or
+    manifest are not those of the run.
     """
-    if not _is_run(folder):
+    record = read_manifest(folder)
+    check_files(folder, record, DRAWS, INPUTS)
+    pset = read_inputs(folder)
+    # Closed at once: where one handle is still open, the next one to the same file may bring the process down.
+    with xr.open_datatree(folder / DRAWS, engine="netcdf4") as opened:
+        run = opened.load()
+    for name, value in json.loads(run.attrs.get("manifest", "{}")).items():
+        # As text, for a gate's figure may be NaN; the clock went on after the draws were written.
+        if name != "seconds" and json.dumps(record.get(name)) != json.dumps(value):
+            raise InputError(f"{folder / MANIFEST}: {name!r} was changed after the run: run the forecast again")
+    return run, pset, record
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """A run's manifest, of any minor version of this major one. Raises :class:`InputError`."""
+    try:
+        record = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        name, version = record["schema"].split("/")
+        major = int(version.split(".")[0])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        name = None
+    if name == NAME and major > MAJOR:
+        raise InputError(
+            f"{folder}: has schema {version}, but this postcgrp reads runs up to {MAJOR}.x: install a newer postcgrp, "
+            "or run the forecast again with this one"
+        )
+    if name != NAME:
         raise InputError(f"{folder}: is not a run folder of postcgrp: give the folder of a finished forecast")
-    record = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
     if lacking := [key for key in WRITTEN if not isinstance(record.get(key), dict if key == "files" else str)]:
         raise InputError(f"{folder / MANIFEST}: has no {lacking[0]!r} as a run writes it: run the forecast again")
-    for path in (draws := folder / DRAWS, folder / INPUTS):
+    return dict(record)
+
+
+def check_files(folder: Path, record: Mapping[str, Any], *names: str) -> None:
+    """Refuse files of a run that are not those its manifest names. Raises :class:`InputError`."""
+    for path in (folder / name for name in names):
         if not path.is_file() or _sha256(path) != record["files"].get(path.name):
             raise InputError(f"{path}: is missing or was changed after the run: run the forecast again")
-    pset = from_json((folder / INPUTS).read_text(encoding="utf-8"))
-    # Closed at once: where one handle is still open, the next one to the same file may bring the process down.
-    with xr.open_datatree(draws, engine="netcdf4") as run:
-        return run.load(), pset, record
+
+
+def read_inputs(folder: Path) -> PriorSet:
+    """The prior set of a run. Raises :class:`InputError` for one that this program does not know."""
+    try:
+        return from_json((folder / INPUTS).read_text(encoding="utf-8"))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        why = " ".join(str(error).split())[:200]
+        raise InputError(
+            f"{folder / INPUTS}: is damaged or of another postcgrp ({why}): run the forecast again"
+        ) from None
 
 
 def _sha256(path: Path) -> str:

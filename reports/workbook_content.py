@@ -89,7 +89,7 @@ class Content:
     @property
     def passed(self) -> bool:
         """Whether the run met its gate."""
-        return bool(self.record["status"] == "passed")
+        return bool(self.record.get("status") == "passed")
 
     @cached_property
     def labels(self) -> dict[tuple[str, str], str]:

@@ -340,7 +340,7 @@ def provenance(book: Book, c: Content) -> None:
     thinned = header["thinning"]
     rows: list[tuple[str, Any]] = [
         ("schema of this workbook", SCHEMA),
-        ("gate of the run", record["status"]),
+        ("gate of the run", record.get("status")),
         ("run made", record.get("created")),
         ("manifest sha256", header["manifest_sha256"]),
         ("recipe sha256", record.get("recipe_sha256")),

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import resource
 import shutil
 from pathlib import Path
 from typing import Any
 
+import netCDF4
 import numpy as np
 import openpyxl
 import pytest
@@ -17,9 +19,12 @@ from xarray import DataTree
 
 from postcgrp.priors import InputError, PriorSet
 from postcgrp.reports import schema, thin
+from postcgrp.reports.cli import main
+from postcgrp.reports.draws import open_run
 from postcgrp.reports.export import FORMATS, Chosen, lines, select
 from postcgrp.reports.readback import read_export
 from postcgrp.reports.sheets import MOST_ROWS
+from postcgrp.reports.store import load_run
 from postcgrp.reports.summary import group
 from postcgrp.tests.exported import RECORD, brief, market, same, target, values, write
 
@@ -287,3 +292,86 @@ def test_a_header_that_is_none_is_said_to_be_none(tmp_path: Path, text: str) -> 
     (path / "revenue.csv.json").write_text(text)
     with pytest.raises(InputError, match="is no export of postcgrp, or its header was lost"):
         read_export(path)
+
+
+# Runs
+
+
+@pytest.fixture
+def frozen_run(tmp_path: Path) -> Path:
+    """A run of schema 1, made by the first version that wrote one: two draws of two chains."""
+    return Path(shutil.copytree(FROZEN.parent / "run-1", tmp_path / "run"))
+
+
+def restate(folder: Path, **changes: Any) -> None:
+    path = folder / "manifest.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+def test_a_run_of_the_first_version_still_loads_and_exports(
+    frozen_run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["export", str(frozen_run), "--to", "netcdf"]) == 0
+    read = read_export(frozen_run.with_name("run.nc"))
+    assert f"content sha256 {read.header['content_sha256']}" in capsys.readouterr().out
+    totals = read.data["revenue"].sum(["region", "depth", "modality"])
+    np.testing.assert_allclose(totals, read.data["revenue_total"], rtol=1e-9)
+    assert [row.id for row in open_run(frozen_run).pset.evidence]
+
+
+def test_a_newer_minor_version_of_a_run_loads(frozen_run: Path) -> None:
+    with netCDF4.Dataset(frozen_run / "posterior.nc", "r+") as file:
+        file.manifest = json.dumps({**json.loads(file.manifest), "schema": "postcgrp.run/1.4"})
+    sha = hashlib.sha256((frozen_run / "posterior.nc").read_bytes()).hexdigest()
+    files = json.loads((frozen_run / "manifest.json").read_text())["files"] | {"posterior.nc": sha}
+    restate(frozen_run, schema="postcgrp.run/1.4", files=files, audience="all")
+    assert load_run(frozen_run)[2]["audience"] == "all"
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        (
+            {"schema": "postcgrp.run/2"},
+            r"has schema 2, .*runs up to 1\.x: install a newer postcgrp, or run the forecast",
+        ),
+        ({"schema": "postcgrp.run/2.1"}, r"has schema 2\.1, "),
+        ({"schema": "postcgrp.run/x"}, "is not a run folder"),
+        ({"schema": "postcgrp.value/1"}, "is not a run folder"),
+        ({"schema": 1}, "is not a run folder"),
+        ({"files": None}, "is not a run folder"),
+        ({"files": {}}, "posterior.nc: is missing or was changed"),
+    ],
+)
+def test_a_run_that_cannot_be_read_is_refused_in_one_line(frozen_run: Path, changes: dict[str, Any], says: str) -> None:
+    restate(frozen_run, **changes)
+    for read in (load_run, open_run):
+        with pytest.raises(InputError, match=says):
+            read(frozen_run)
+
+
+def test_a_run_whose_verdict_was_edited_is_refused(frozen_run: Path) -> None:
+    restate(frozen_run, status="failed")
+    with pytest.raises(InputError, match="'status' was changed after the run"):
+        load_run(frozen_run)
+
+
+def test_a_prior_set_that_is_not_known_is_one_line(frozen_run: Path) -> None:
+    for text in ("", "{}", '{"settings": {"leave_out": []}, "ledger": {}, "evidence": []}'):
+        (frozen_run / "inputs.json").write_text(text)
+        with pytest.raises(InputError, match=r"inputs\.json: is damaged or of another postcgrp") as caught:
+            open_run(frozen_run)
+        assert "\n" not in str(caught.value)
+    (frozen_run / "inputs.json").unlink()
+    with pytest.raises(InputError, match=r"inputs\.json: is damaged"):
+        open_run(frozen_run)
+
+
+@pytest.mark.parametrize("verb", ["export", "workbook"])
+def test_a_name_that_no_disk_takes_is_one_line(frozen_run: Path, verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    out = str(frozen_run.parent / ("a" * 300 + ".xlsx"))
+    to = ["--to", "xlsx"] if verb == "export" else []
+    assert main([verb, str(frozen_run), *to, "--out", out]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith(f"postcgrp {verb}: {out}: File name too long")
+    assert said.count("\n") == 1
