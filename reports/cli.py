@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import sys
 from collections.abc import Sequence
 from dataclasses import fields
@@ -24,6 +25,7 @@ from postcgrp.reports.terminal import (
     DONE,
     GATE_FAILED,
     INTERRUPTED,
+    hushed,
     progress_bar,
     save_csv,
     save_text,
@@ -55,6 +57,14 @@ class _Parser(argparse.ArgumentParser):
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status (0 done, 2 bad input, 3 done but the gate failed)."""
     options = _parser().parse_args(arguments)
+    with hushed():
+        status = _run(options)
+        if status != DONE:
+            gc.collect()  # what a full disk left open is closed here and not at the end, when it would be heard
+    return status
+
+
+def _run(options: argparse.Namespace) -> int:
     try:
         return int(options.command(options))
     except InputError as error:

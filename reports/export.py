@@ -128,7 +128,13 @@ def lines(export: Export, out: Path, currency: str) -> list[str]:
 
 def default_out(run: Path, to: str) -> Path:
     """Where an export goes if nobody says: beside the run folder."""
-    return run.parent / f"{run.resolve().name}{_format(to).suffix or f'-{to}'}"
+    return beside(run, f"{_format(to).suffix or f'-{to}'}")
+
+
+def beside(run: Path, suffix: str) -> Path:
+    """A name beside a run folder, also where that is given as `.` or `..`, which is no place beside it."""
+    place = run if run.name not in ("", "..") else run.resolve()
+    return place.parent / f"{run.resolve().name}{suffix}"
 
 
 def check_target(out: Path, to: str) -> None:
@@ -270,9 +276,16 @@ def _write_netcdf(export: Export, path: Path, _: str) -> None:
 
 
 def _write_zarr(export: Export, folder: Path, _: str) -> None:
+    from zarr.storage import MemoryStore
+
     # Version 2, which readers in R and Julia know too; a lost chunk then reads as NaN and not as zero.
     packed = {name: {"_FillValue": np.nan} for name in export.header["tables"]}
-    _arrays(export).to_zarr(folder, mode="w", zarr_format=2, consolidated=True, encoding=packed)
+    # Through memory: its threads write on when the disk is full or the user stops, into a folder that is being removed.
+    parts: dict[str, Any] = {}
+    _arrays(export).to_zarr(MemoryStore(parts), mode="w", zarr_format=2, consolidated=True, encoding=packed)
+    for name, part in parts.items():
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_bytes(part.to_bytes())
 
 
 FORMATS = {

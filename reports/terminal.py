@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -68,6 +69,17 @@ def _cell(value: Any) -> str:
     if isinstance(value, float):
         return "" if pd.isna(value) else f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"  # noqa: PLR2004
     return "" if value is None else escape(str(value))  # a name's [2030] is no markup
+
+
+@contextmanager
+def hushed() -> Iterator[None]:
+    """Without the tracebacks of files that a full disk does not let close: the one error that is raised says so."""
+    hook = sys.unraisablehook
+    sys.unraisablehook = lambda what: None if isinstance(what.exc_value, OSError) else hook(what)
+    try:
+        yield
+    finally:
+        sys.unraisablehook = hook
 
 
 @contextmanager

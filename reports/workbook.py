@@ -18,6 +18,7 @@ from xlsxwriter.exceptions import FileCreateError
 
 from postcgrp.priors import InputError, PriorSet
 from postcgrp.reports.deal import Deal
+from postcgrp.reports.export import beside
 from postcgrp.reports.thin import statement
 from postcgrp.reports.workbook_content import Content, gather
 from postcgrp.reports.workbook_draws import by_draw, draws, picker
@@ -73,7 +74,7 @@ def lines(content: Content, out: Path) -> list[str]:
 
 def default_out(run: Path) -> Path:
     """Where a workbook goes if nobody says: beside the run folder."""
-    return run.parent / f"{run.resolve().name}-workbook.xlsx"
+    return beside(run, "-workbook.xlsx")
 
 
 def check_target(out: Path) -> None:

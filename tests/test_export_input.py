@@ -6,6 +6,7 @@ import hashlib
 import json
 import resource
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +19,15 @@ from hypothesis import strategies as st
 from xarray import DataTree
 
 from postcgrp.priors import InputError, PriorSet
-from postcgrp.reports import schema, thin
+from postcgrp.reports import schema, thin, workbook
 from postcgrp.reports.cli import main
 from postcgrp.reports.draws import open_run
-from postcgrp.reports.export import FORMATS, Chosen, lines, select
+from postcgrp.reports.export import FORMATS, Chosen, default_out, lines, select
 from postcgrp.reports.readback import read_export
 from postcgrp.reports.sheets import MOST_ROWS
 from postcgrp.reports.store import load_run
 from postcgrp.reports.summary import group
+from postcgrp.reports.terminal import hushed
 from postcgrp.tests.exported import RECORD, brief, market, same, target, values, write
 
 FROZEN = Path(__file__).parent / "data" / "export-1.0"
@@ -375,3 +377,34 @@ def test_a_name_that_no_disk_takes_is_one_line(frozen_run: Path, verb: str, caps
     said = capsys.readouterr().err
     assert said.startswith(f"postcgrp {verb}: {out}: File name too long")
     assert said.count("\n") == 1
+
+
+@pytest.mark.parametrize("given", [".", ""])
+def test_an_export_of_the_folder_one_is_in_lies_beside_it(
+    frozen_run: Path, given: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(frozen_run)
+    assert default_out(Path(given), "csv") == frozen_run.with_name("run-csv")
+    assert workbook.default_out(Path(given)) == frozen_run.with_name("run-workbook.xlsx")
+    monkeypatch.chdir(frozen_run.parent)
+    assert default_out(Path("run"), "csv") == Path("run-csv")
+
+
+def test_a_file_that_cannot_be_closed_is_not_heard_beside_the_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    """XlsxWriter leaves files open, and on a full disk each said so in a traceback of its own when it was collected."""
+    heard: list[type[BaseException]] = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda what: heard.append(what.exc_type))
+
+    class Left:
+        def __init__(self, error: Exception) -> None:
+            self.error = error
+
+        def __del__(self) -> None:
+            raise self.error
+
+    with hushed():
+        Left(OSError(28, "No space left on device"))
+        Left(ValueError("a fault of ours"))
+    assert heard == [ValueError]
+    Left(OSError(28, "No space left on device"))
+    assert heard == [ValueError, OSError]
