@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from xml.sax.saxutils import escape
 
 from xlsxwriter import Workbook
 from xlsxwriter.exceptions import FileCreateError
@@ -38,16 +39,16 @@ def write_xlsx(export: Export, path: Path, layout: str) -> None:
             first.set_column(0, 6, 22)
             for i, line in enumerate(contents(export.header, layout)):
                 for k, text in enumerate(line):
-                    first.write_string(i, k, text, bold if k == 0 or i == 0 else None)
+                    first.write_string(i, k, as_text(text), bold if k == 0 or i == 0 else None)
             second = book.add_worksheet(PROVENANCE)
             second.set_column(0, 0, 100)
             for i, text in enumerate(pieces(dump(export.header))):
-                second.write_string(i, 0, text)
+                second.write_string(i, 0, as_text(text))
             for name, title in sheet_names(export.header).items():
                 sheet = book.add_worksheet(title)
                 sheet.freeze_panes(1, 3)
                 for k, text in enumerate(column_names(name, export.header, layout)):
-                    sheet.write_string(0, k, text, bold)
+                    sheet.write_string(0, k, as_text(text), bold)
                 rows = (
                     zip(*(column.to_pylist() for column in batch.columns), strict=True)
                     for batch in to_arrow(export, name, layout).to_batches(BATCH)
@@ -55,11 +56,16 @@ def write_xlsx(export: Export, path: Path, layout: str) -> None:
                 for i, row in enumerate(chain.from_iterable(rows), start=1):
                     for k, value in enumerate(row):
                         if isinstance(value, str):
-                            sheet.write_string(i, k, value)
+                            sheet.write_string(i, k, as_text(value))
                         else:
                             sheet.write_number(i, k, Exact(value) if isinstance(value, float) else value)
     except FileCreateError as error:
         raise error.args[0] from None
+
+
+def as_text(text: str) -> str:
+    """A text as XlsxWriter takes it for nothing else: `<r>...</r>` would be its own markup."""
+    return f"<r><t>{escape(text)}</t></r>" if text.startswith("<r>") and text.endswith("</r>") else text
 
 
 def contents(header: Header, layout: str) -> list[list[str]]:

@@ -6,13 +6,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
-from xml.sax.saxutils import escape
 
 import numpy as np
 from xlsxwriter import Workbook
 from xlsxwriter.utility import xl_range_abs, xl_rowcol_to_cell
 
-from postcgrp.reports.sheets import LONGEST_TEXT, Exact
+from postcgrp.reports.sheets import LONGEST_TEXT, Exact, as_text
 
 LARGE = 1000  # a number of which decimals say nothing
 LINE = 15.0  # height of a line of text, in points
@@ -102,10 +101,7 @@ class Page:
 
     def text(self, row: int, column: int, text: str, style: str = "") -> None:
         """Text, whatever it begins with."""
-        shown = text[:LONGEST_TEXT]
-        if shown.startswith("<r>") and shown.endswith("</r>"):  # XlsxWriter would take it for markup of its own
-            shown = f"<r><t>{escape(shown)}</t></r>"
-        self.sheet.write_string(row, column, shown, self.book.format(style))
+        self.sheet.write_string(row, column, as_text(text[:LONGEST_TEXT]), self.book.format(style))
 
     def number(self, row: int, column: int, value: Any, style: str = "") -> None:
         """A number with all its digits; nothing where there is none."""

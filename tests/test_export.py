@@ -53,6 +53,7 @@ RISKY = [
     "http://example.org",
     "a, [b]",
     'say "x"',
+    "<r>a < b</r>",
 ]
 
 
