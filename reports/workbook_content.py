@@ -185,7 +185,9 @@ def _number(run: DataTree, columns: int, thin: int | None) -> int | None:
             f"--thin {thin}: a sheet holds {MOST_ROWS:,} rows: give at most {MOST_ROWS - HEADER_ROWS:,}, or use "
             "postcgrp export --to parquet"
         )
-    return thin or (None if count * columns <= MOST_NUMBERS else max(MOST_NUMBERS // columns, 1))
+    if thin is not None or count * columns <= MOST_NUMBERS:
+        return thin
+    return max(MOST_NUMBERS // columns, 1)
 
 
 def _revenue(kept: Export, cut: tuple[Segment, ...]) -> Array:

@@ -453,6 +453,13 @@ def test_more_than_a_sheet_holds_is_refused_and_more_than_opens_well_is_thinned(
         make(pset, tmp_path / "a.xlsx")
 
 
+@pytest.mark.parametrize("number", [0, -1, 13])
+def test_as_many_draws_as_there_are_not_are_refused(pset: PriorSet, tmp_path: Path, number: int) -> None:
+    with pytest.raises(InputError, match=rf"--thin {number}: the run has 12 draws: .*1 to 12"):
+        make(pset, tmp_path / "x.xlsx", market(pset), thin=number)
+    assert not list(tmp_path.iterdir())
+
+
 def test_targets_that_hold_something_else_are_refused(pset: PriorSet, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"is for a workbook: end it in \.xlsx"):
         check_target(tmp_path / "a.xls")
