@@ -113,7 +113,7 @@ SINGLE = (
     Input("terminal_multiple", "  or a multiple of it", "terminal.multiple", "", "typed decimal", SPAN),
 )  # fmt: skip
 SPARE_TIERS = 2
-SOURCE_WIDTH = 80
+STATED_WIDTH, SOURCE_WIDTH = 34, 80
 
 
 def tiers(c: Content) -> list[tuple[float, float]]:
@@ -129,7 +129,7 @@ def weight_row(c: Content) -> int:
 def inputs(book: Book, c: Content) -> None:
     """What the user may change: blue on yellow."""
     page = book.page(INPUTS, ACCENT)
-    page.widths(56, 16, 16, 34, SOURCE_WIDTH, 22)
+    page.widths(56, 16, 16, STATED_WIDTH, SOURCE_WIDTH, 22)
     page.title("Inputs of the live model: type over what is blue on yellow; every value follows")
     named = (
         "No deal was given: the inputs are neutral." if c.full is None else f"Filled in from the deal “{c.deal.name}”."
@@ -148,10 +148,10 @@ def inputs(book: Book, c: Content) -> None:
         page.text(row, 0, said.label)
         page.put(row, 1, value, said.style)
         page.text(row, 2, c.money if said.unit == "million" else said.unit, "unit")
-        page.text(row, 3, stated(c.deal, said.path), "wrap")
-        known = said.path in c.deal.inputs and stated(c.deal, said.path) != ""
+        page.text(row, 3, given := stated(c.deal, said.path), "wrap")
+        known = said.path in c.deal.inputs and given != ""
         page.text(row, 4, source := c.deal.source(said.path) if known else "", "wrap")
-        page.height(row, (source, SOURCE_WIDTH))
+        page.height(row, (given, STATED_WIDTH - 2), (source, SOURCE_WIDTH))
         page.text(row, 5, said.name, "line")
         allowed = said.allowed or _window(c)
         page.sheet.data_validation(row, 1, row, 1, {"ignore_blank": True, **allowed})
@@ -191,9 +191,9 @@ def _phases(book: Book, page: Page, c: Content, row: int) -> int:
         page.sheet.data_validation(at, 1, at, 1, _between(1e-9, 1, "Type a probability above 0 and up to 1."))
         taken = f"PRODUCT({here(first, 1)}:{here(at - 1, 1)})*" if k else ""
         page.formula(at, 2, f"{taken}(1-{here(at, 1)})", probability[k], "percent")
-        page.text(at, 3, stated(c.deal, path), "wrap")
+        page.text(at, 3, given := stated(c.deal, path), "wrap")
         page.text(at, 4, source := c.deal.source(path) if path in c.deal.inputs else "", "wrap")
-        page.height(at, (source, SOURCE_WIDTH))
+        page.height(at, (given, STATED_WIDTH - 2), (source, SOURCE_WIDTH))
     at = first + len(c.model.phases)
     page.text(at, 0, "All of them taken", "bold")
     page.formula(at, 2, f"PRODUCT({xl_range(first, 1, at - 1, 1)})", probability[-1], "percent")

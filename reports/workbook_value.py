@@ -10,7 +10,7 @@ from postcgrp.reports.cashflow import Array
 from postcgrp.reports.value_table import QUANTILES
 from postcgrp.reports.workbook_content import Content, percent
 from postcgrp.reports.workbook_layout import BY_DRAW, INPUTS, PATH_NAMES, PICKER, path_row
-from postcgrp.reports.workbook_page import ACCENT, Book, Page, chart, here, series
+from postcgrp.reports.workbook_page import ACCENT, SMALL_MONEY, Book, Page, chart, here, series
 
 VALUE = "Value"
 FIRST = 5  # row of the first figure
@@ -168,7 +168,7 @@ def _histogram(page: Page, c: Content, row: int) -> int:
     made.add_series(series([VALUE, row + 1, 2], page.cells(first, 0, first + BINS - 1, 0),
                            page.cells(first, 2, first + BINS - 1, 2), fill={"color": ACCENT}, gap=8))  # fmt: skip
     made.set_legend({"none": True})
-    made.set_x_axis({"name": f"NPV, {c.money}", "num_format": "#,##0", "label_position": "low",
+    made.set_x_axis({"name": f"NPV, {c.money}", "num_format": SMALL_MONEY, "label_position": "low",
                      "name_font": {"bold": False, "size": 10}, "interval_unit": 3})  # fmt: skip
     made.set_y_axis({"name": "probability", "num_format": "0%", "name_font": {"bold": False, "size": 10},
                      "major_gridlines": {"visible": True, "line": {"color": "#e6e6e6"}}})  # fmt: skip
