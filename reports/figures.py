@@ -245,7 +245,7 @@ def prior_posterior(run: DataTree, pset: PriorSet) -> Figure:
     figure.suptitle("What the evidence changed (blue) of what was assumed (grey)", x=0.01, ha="left", weight="bold")
     for at, (name, prior) in enumerate(before.items()):
         axes = figure.add_subplot(rows, columns, at + 1)
-        bins = np.linspace(*interval(prior, 99), 40)
+        bins = np.linspace(*interval(prior, 99), 40).tolist()
         for draws, colour in ((prior, PRIOR), (after[name], POSTERIOR)):
             axes.hist(draws.values.ravel(), bins, density=True, histtype="stepfilled", color=colour, alpha=0.55)
         axes.set_title(str(name), fontsize=9, weight="normal")
