@@ -40,10 +40,17 @@ class Check:
 def gate(run: DataTree, free: Sequence[str], also: Sequence[str] = ()) -> tuple[Check, ...]:
     """Judge a run on every free variable and the named derived ones, by :func:`gate_arrays`.
 
-    Parameters: `run` with `posterior` [chain, draw, ...] and `sample_stats`; `free`, names of the free variables;
-    `also`, derived ones.
+    Parameters: `run` with `posterior` [chain, draw, ...] and `sample_stats`, and with `log_prior` and `log_likelihood`
+    where they are to be finite too; `free`, names of the free variables; `also`, derived ones.
     """
-    return gate_arrays(_posterior(run), run["sample_stats"]["diverging"].transpose("chain", "draw").values, free, also)
+    densities = {
+        f"{group}/{name}": values.values
+        for group in ("log_prior", "log_likelihood")
+        if group in run.children
+        for name, values in run[group].to_dataset().items()
+    }
+    diverging = run["sample_stats"]["diverging"].transpose("chain", "draw").values
+    return gate_arrays({**_posterior(run), **densities}, diverging, free, also)
 
 
 def gate_arrays(

@@ -178,6 +178,16 @@ def test_gate_rejects_draws_that_pass_comparisons(fault: str) -> None:
     assert failing(checks) == {"finite" if fault == "nan" else "moving"}
 
 
+@pytest.mark.parametrize("group", ["log_prior", "log_likelihood"])
+def test_gate_rejects_a_density_that_is_not_finite(group: str) -> None:
+    values = np.random.default_rng(0).normal(size=(4, 1000))
+    run, odd = draws(values), values.copy()
+    odd[1, 5] = np.inf
+    run[group] = DataTree(xr.Dataset({"y": (("chain", "draw"), odd)}))
+    [failed] = [check for check in gate(run, ["x"]) if not check.passed]
+    assert (failed.check, failed.where, failed.figure) == ("finite", f"{group}/y", 1.0)
+
+
 @pytest.mark.parametrize("statistic", ["rhat", "ess_bulk", "ess_tail"])
 @pytest.mark.parametrize("place", [0, 1])
 def test_gate_rejects_a_statistic_without_a_value(statistic: str, place: int, monkeypatch: pytest.MonkeyPatch) -> None:
