@@ -19,6 +19,7 @@ from xarray import DataTree
 from postcgrp.inference import Clock, Sampling, enable_cache
 from postcgrp.inference.batch import Batch, Progress, fit_many, prepare
 from postcgrp.inference.calibrate import coverage, labels, posterior_truths, prior_truths, rank_fits, truth_at
+from postcgrp.inference.cluster import cluster
 from postcgrp.inference.jaxify import Arrays
 from postcgrp.inference.ranks import outcome, verdict
 from postcgrp.models import build_model
@@ -34,6 +35,7 @@ KEEP = ("revenue_total", "adoption_mean")
 KEEP_OF_MARKETS = (*KEEP, "acute_use", "moh", "depth_share", "price")
 PRIOR = "prior"
 MARKETS = ("stated", *MISSPECIFICATIONS)
+MOST = 100_000  # refits of one folder: a hundred GB of draws
 LEVELS = 500  # draws a truth is ranked among: few enough to be nearly independent
 SETTINGS = Sampling(tune=300, prior_draws=2000)
 Fault = Callable[[NDArray[np.float64]], NDArray[np.float64]]
@@ -77,6 +79,9 @@ def calibrate(
     """
     if refits < 2:  # noqa: PLR2004
         raise InputError(f"--refits {refits}: a rank needs company: use 200 for a verdict")
+    if refits > MOST:
+        raise InputError(f"--refits {refits}: is more than {MOST}: 1000 see nearly every fault there is")
+    settings = replace(SETTINGS, seed=seed)
     if plant is not None and plant not in PLANTS:
         raise InputError(f"--plant {plant}: is not known: use one of {', '.join(PLANTS)}")
     run = None
@@ -84,12 +89,14 @@ def calibrate(
         run, pset, _ = load_run(Path(truths))
     if not pset.evidence:
         raise InputError("there is no evidence to simulate: a posterior without any is its prior")
+    if scheduler is not None:
+        with cluster(scheduler):  # there is none at a wrong address: better said before compiling than after
+            pass
     folder, clock = working_folder(out, SCHEMA), Clock()
     enable_cache()
     model = build_model(pset)
     keep = [name for name in (KEEP_OF_MARKETS if truths in MARKETS else KEEP) if name in model.named_vars]
     with clock("prepare"):
-        settings = replace(SETTINGS, seed=seed)
         batch = prepare(model, settings, keep=keep, thin=settings.chains * settings.draws // LEVELS, key=graph(pset))
     with clock("simulate"):
         if truths in MARKETS:

@@ -193,6 +193,8 @@ def test_a_later_call_goes_on(folder: Path, capsys: pytest.CaptureFixture[str]) 
     ("options", "message"),
     [
         (["--refits", "1"], "--refits 1: a rank needs company"),
+        (["--refits", "1000000000"], "--refits 1000000000: is more than 100000"),
+        (["--seed", "-1"], "seed = -1 is too small"),
         (["--plant", "slow"], "--plant slow: is not known: use one of narrow, biased, dropped"),
         (["--truths", "nowhere"], "nowhere: is not a run folder"),
         (["--scheduler", "tcp://127.0.0.1:9"], "no scheduler answers"),
@@ -205,6 +207,7 @@ def test_bad_input_is_one_line(
     error = capsys.readouterr().err
     assert message in error
     assert error.count("\n") == 1
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_folder_of_something_else_is_left_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
