@@ -23,7 +23,8 @@ TRAJECTORY = 1.7  # mean length of a trajectory, in posterior sds: a little over
 JITTER = 0.5  # lengths spread evenly by this fraction, so that no direction comes back to where it was
 TURN_BITS = 40
 FIRST_STEP = 0.3
-PSEUDO_DRAWS = 5  # weight of the metric before a window against the window's draws, as in Stan
+PSEUDO_DRAWS = 5  # weight of the metric before a window against the window's draws
+LEAST_VARIANCE = 1e-20  # chains that did not move have none
 BEFORE, WINDOW, AFTER = 50, 25, 50  # tuning transitions before the first window, in it, and after the last one
 LEAST = 20  # tuning transitions from which the metric is learned at all
 
@@ -97,7 +98,10 @@ def jittered_hmc(logp: Potential, chains: int) -> Kernel:
         def end_window(s: _State) -> _State:
             s = adapt_both(s)
             seen = s.window
-            metric = (seen.m2 + PSEUDO_DRAWS * s.metric) / (seen.sample_size - 1 + PSEUDO_DRAWS)
+            # A geometric mean: an arithmetic one with a metric a million times too wide would stay too wide for long.
+            weight = seen.sample_size / (seen.sample_size + PSEUDO_DRAWS)
+            variance = jnp.maximum(seen.m2 / (seen.sample_size - 1), LEAST_VARIANCE)
+            metric = variance**weight * s.metric ** (1 - weight)
             after = averaged(s.averaging)
             return s._replace(
                 metric=metric, averaging=averaging(after), step_size=after, window=window(metric.shape[-1])
