@@ -127,13 +127,39 @@ def _function(outputs: Mapping[str, Any], inputs: Sequence[Any], *, loop: bool =
                 rows = [compiled(*(array[i] for array in arrays)) for i in range(draws)]
                 results = [np.stack(column) for column in zip(*rows, strict=True)]
             else:
-                results = compiled(*arrays)
+                results = _where_possible(compiled, arrays)
         except NotImplementedError as error:  # of a flat prior, or of a CustomDist without `random`
             cause = str(error).partition("\n")[0].rstrip(". ")
             raise InputError(f"{cause}: it has no forward draws; use a proper prior, or give `random`") from error
         return {name: np.asarray(result) for name, result in zip(outputs, results, strict=True)}
 
     return call
+
+
+def _where_possible(compiled: Callable[..., Any], arrays: Sequence[NDArray[Any]]) -> Sequence[Any]:
+    """Results for inputs [draws, ...], NaN for a draw that NumPy refuses: a vague prior may ask for a count of 1e30."""
+    try:
+        return list(compiled(*arrays))
+    except ValueError as error:
+        refused = InputError(f"{str(error).partition(chr(10))[0]}: no draw can be made; use narrower priors")
+        if not arrays or len(arrays[0]) < 2:  # noqa: PLR2004
+            raise refused from error
+    half = len(arrays[0]) // 2
+    parts: list[Any] = []
+    for rows in (slice(half), slice(half, None)):
+        try:
+            parts.append(_where_possible(compiled, [array[rows] for array in arrays]))
+        except InputError:
+            parts.append(None)
+    made = next((part for part in parts if part is not None), None)
+    if made is None:
+        raise refused
+    sizes = (half, len(arrays[0]) - half)
+    whole = [
+        [np.full((size, *one.shape[1:]), np.nan) for one in made] if part is None else part
+        for size, part in zip(sizes, parts, strict=True)
+    ]
+    return [np.concatenate(columns) for columns in zip(*whole, strict=True)]
 
 
 def _batched(outputs: Sequence[Any], known: Mapping[Any, Any], number: Any) -> list[Any]:
