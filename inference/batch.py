@@ -33,7 +33,7 @@ from postcgrp.inference.hmc import FIRST_STEP, controls
 from postcgrp.inference.jaxify import Arrays, model_data
 from postcgrp.inference.kernels import CHUNK, flattened
 from postcgrp.inference.programs import Programs, compiled
-from postcgrp.inference.sample import Sampling, spread
+from postcgrp.inference.sample import STARTS, Sampling, spread, starts
 from postcgrp.priors import InputError
 
 LANES = 8  # posteriors that advance together: more would not make a gradient cheaper, fewer would
@@ -56,15 +56,16 @@ class Batch:
     """A model compiled for many posteriors, as plain data.
 
     `programs`: StableHLO by name, and `digest`, a hash of what they were made from. `data`: the values of the model's
-    own `pm.Data`. `centre`, `scale` [size]: where chains start, and the first metric. `free`: names of the free
-    variables. `thin`: every how many draws one is kept. `step_size`: that of the model's own posterior, by which
-    trajectories are measured in leapfrogs.
+    own `pm.Data`. `prior` [draw, size]: what chains start from, drawn to `centre` [size] where it is out of reach.
+    `scale` [size]: the first metric. `free`: names of the free variables. `thin`: every how many draws one is kept.
+    `step_size`: that of the model's own posterior, by which trajectories are measured in leapfrogs.
     """
 
     programs: dict[str, bytes]
     digest: str
     flat: Flat
     data: Arrays
+    prior: NDArray[np.float64]
     centre: NDArray[np.float64]
     scale: NDArray[np.float64]
     free: tuple[str, ...]
@@ -87,7 +88,7 @@ class Batch:
                 raise InputError(f"{name!r} has shape {given.shape}: the model needs {whole[name].shape}")
             whole[name] = given
         about = repr((self.digest, self.settings, self.lanes, self.thin, self.step_size)).encode()
-        arrays = {"centre": self.centre, "scale": self.scale, **whole}
+        arrays = {"prior": self.prior, "centre": self.centre, "scale": self.scale, **whole}
         content = b"".join(name.encode() + value.tobytes() for name, value in arrays.items())
         return Posterior(whole, hashlib.sha256(about + content).hexdigest()[:32])
 
@@ -134,16 +135,17 @@ def prepare(
     prior = draw_prior(model, settings.prior_draws, seed)
     example = {name: draws[0] for name, draws in prior.items()}
     flat, data = layout(model, example), model_data(model)
-    centre, scale = spread(flat.join(prior))
+    joined = flat.join(prior)
+    starting, (centre, scale) = joined[:STARTS], spread(joined)
     lane_data = _stacked([data] * lanes)
-    begin = (*_begin([""] * lanes, settings, centre, scale), scale, lane_data)
+    begin = (*_begin([""] * lanes, settings, starting), centre, scale, lane_data)
     points = flat.split(np.zeros((BATCH, flat.size)))
 
     @cache
     def kernel() -> tuple[Any, Any]:
-        start, advance = flattened(settings.kernel(density(model, example).logp))
+        start, advance = flattened(settings.kernel(logp := density(model, example).logp), logp)
         shared = (None,) * len(_controls(settings, 0, 1, FIRST_STEP))
-        return jax.vmap(start, in_axes=(0, 0, None, 0)), jax.vmap(advance, in_axes=(0, 0, *shared))
+        return jax.vmap(start, in_axes=(0, 0, None, None, 0)), jax.vmap(advance, in_axes=(0, 0, *shared))
 
     def traced_advance() -> tuple[Any, tuple[Any, ...]]:
         start, advance = kernel()
@@ -161,7 +163,7 @@ def prepare(
     free = tuple(rv.name for rv in model.free_RVs)
     content = {name: bytes(program.serialize()) for name, program in programs.items()}
     digest = stored.digest or hashlib.sha256(b"".join(content.values())).hexdigest()
-    batch = Batch(content, digest, flat, data, centre, scale, free, settings, lanes, thin)
+    batch = Batch(content, digest, flat, data, starting, centre, scale, free, settings, lanes, thin)
     return replace(batch, step_size=_pilot(batch))
 
 
@@ -333,7 +335,7 @@ def _run(
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.float64]]:
     """Positions [lane, chain, draw, size], divergences [lane, chain, draw] and step sizes [lane] of one run."""
     programs = _compiled(batch)
-    state = programs["start"](*_begin(seeds, settings, batch.centre, batch.scale), batch.scale, data)
+    state = programs["start"](*_begin(seeds, settings, batch.prior), batch.centre, batch.scale, data)
     kept, total = [], settings.tune + settings.draws
     for since, until in ((0, settings.tune), (settings.tune, total)):
         for begun in range(since, until, CHUNK):
@@ -348,17 +350,14 @@ def _run(
     return x, diverging, np.asarray(stats[-1])[:, steps - 1, 0]
 
 
-def _begin(
-    seeds: Sequence[str], settings: Sampling, centre: NDArray[np.float64], scale: NDArray[np.float64]
-) -> tuple[Any, NDArray[np.float64]]:
+def _begin(seeds: Sequence[str], settings: Sampling, prior: NDArray[np.float64]) -> tuple[Any, NDArray[np.float64]]:
     """Keys [lane] and starting points [lane, chain, size] that follow from each lane's own seed and the settings'."""
     keys, points = [], []
     for seed in seeds:
         digest = hashlib.sha256(f"{settings.seed} {seed}".encode()).digest()
         number = int.from_bytes(digest[:7])
         keys.append(jax.random.key_data(jax.random.key(number)))
-        scatter = np.random.default_rng(number).uniform(-1, 1, (settings.chains, centre.size))
-        points.append(centre + scale * scatter)
+        points.append(starts(prior, settings.chains, number))
     return np.stack(keys), np.stack(points)
 
 

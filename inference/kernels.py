@@ -16,6 +16,8 @@ from postcgrp.inference.jaxify import Arrays
 
 CHUNK = 100
 MAX_TREE_DEPTH = 10
+HALVINGS = 20
+MARGIN = 10.0  # beside one for each parameter, which is twice what a normal's own draws lie below its top
 STATS = ("diverging", "n_steps", "acceptance_rate", "energy", "lp", "step_size")
 Potential = Callable[[Any, Arrays], Any]
 
@@ -34,39 +36,43 @@ class Kernel:
 
 
 def numpyro_nuts(logp: Potential, tune: int, target_accept: float) -> Kernel:
-    """NumPyro's iterative NUTS with Stan's windowed adaptation of step size and diagonal metric."""
+    """NumPyro's iterative NUTS with Stan's windowed adaptation of step size and diagonal metric, in units of scale.
+
+    In the variables' own units its adaptation would draw every variance toward 0.001, whatever the unit.
+    """
     from numpyro.infer.hmc import hmc
 
-    init, sample = hmc(potential_fn_gen=lambda data: lambda x: -logp(x, data), algo="NUTS")
+    init, sample = hmc(potential_fn_gen=lambda data, scale: lambda z: -logp(scale * z, data), algo="NUTS")
 
     def start(key: Any, x: Any, scale: Any, data: Arrays) -> Any:
-        return init(
-            x,
+        return scale, init(
+            x / scale,
             tune,
-            inverse_mass_matrix=scale**2,
+            inverse_mass_matrix=jnp.ones_like(scale),
             target_accept_prob=target_accept,
             max_tree_depth=MAX_TREE_DEPTH,
-            model_args=(data,),
+            model_args=(data, scale),
             rng_key=key,
         )
 
     def step(state: Any, data: Arrays) -> Any:
-        new = sample(state, (data,))
+        scale, old = state
+        new = sample(old, (data, scale))
         stats = (
             new.diverging,
             new.num_steps,
             new.accept_prob,
             new.energy,
             -new.potential_energy,
-            state.adapt_state.step_size,
+            old.adapt_state.step_size,
         )
-        return new, new.z, stats
+        return (scale, new), scale * new.z, stats
 
     return Kernel(start, step)
 
 
 def blackjax_nuts(logp: Potential, tune: int, target_accept: float) -> Kernel:
-    """BlackJAX's NUTS with its own windowed adaptation, run whole at the start of a chain."""
+    """BlackJAX's NUTS with its own windowed adaptation, run whole at a chain's start, in units of scale too."""
     import blackjax
     from blackjax.adaptation.base import get_filter_adapt_info_fn
 
@@ -76,21 +82,21 @@ def blackjax_nuts(logp: Potential, tune: int, target_accept: float) -> Kernel:
         warm_key, key = jax.random.split(key)
         adapt = blackjax.window_adaptation(
             blackjax.nuts,
-            lambda z: logp(z, data),
+            lambda z: logp(scale * z, data),
             target_acceptance_rate=target_accept,
-            initial_inverse_mass_matrix=scale**2,
+            initial_inverse_mass_matrix=jnp.ones_like(scale),
             adaptation_info_fn=get_filter_adapt_info_fn(),
             max_num_doublings=MAX_TREE_DEPTH,
         )
-        (state, parameters), _ = adapt.run(warm_key, x, tune)
-        return key, state, parameters["step_size"], parameters["inverse_mass_matrix"]
+        (state, parameters), _ = adapt.run(warm_key, x / scale, tune)
+        return key, scale, state, parameters["step_size"], parameters["inverse_mass_matrix"]
 
     def step(state: Any, data: Arrays) -> Any:
-        key, position, size, metric = state
+        key, scale, position, size, metric = state
         now, key = jax.random.split(key)
-        new, info = transition(now, position, lambda z: logp(z, data), size, metric, MAX_TREE_DEPTH)
+        new, info = transition(now, position, lambda z: logp(scale * z, data), size, metric, MAX_TREE_DEPTH)
         stats = (info.is_divergent, info.num_integration_steps, info.acceptance_rate, info.energy, new.logdensity, size)
-        return (key, new, size, metric), new.position, stats
+        return (key, scale, new, size, metric), scale * new.position, stats
 
     return Kernel(start, step)
 
@@ -108,14 +114,31 @@ def vectorized(kernel: Kernel, chains: int) -> Kernel:
     return Kernel(start, jax.vmap(kernel.step, in_axes=(0, None)))
 
 
-def flattened(kernel: Kernel) -> tuple[Callable[..., Any], Callable[..., Any]]:
+def within_reach(logp: Potential, x: Any, centre: Any, data: Arrays) -> Any:
+    """Starting points `x` [..., size], each drawn toward the centre by halves until its density is not far below.
+
+    A prior draw may lie where the data all but exclude it: a chain would not come back from there in time.
+    """
+    floor = logp(centre, data) - centre.size - MARGIN
+
+    def far(state: Any) -> Any:
+        tried, z = state
+        return (tried < HALVINGS) & ~(logp(z, data) > floor)
+
+    def nearer(z: Any) -> Any:
+        return jax.lax.while_loop(far, lambda s: (s[0] + 1, (centre + s[1]) / 2), (0, z))[1]
+
+    return jnp.vectorize(nearer, signature="(n)->(n)")(x)
+
+
+def flattened(kernel: Kernel, logp: Potential) -> tuple[Callable[..., Any], Callable[..., Any]]:
     """A kernel as two functions of plain arrays.
 
-    They are `start(key_data, x, scale, data)` and `advance(state, data, steps, *controls)`. The state is a tuple of
-    arrays, so that neither a library's own classes nor its typed keys stand in a stored program. `advance` makes up to
-    `CHUNK` transitions, each with its own of the `controls` [CHUNK], and returns the new state, positions
-    [CHUNK, ..., size] and statistics [CHUNK, ...]; rows past `steps` are zero: the number is an argument, and one
-    program serves every length.
+    They are `start(key_data, x, centre, scale, data)`, see :func:`within_reach`, and
+    `advance(state, data, steps, *controls)`. The state is a tuple of arrays, so that neither a library's own classes
+    nor its typed keys stand in a stored program. `advance` makes up to `CHUNK` transitions, each with its own of the
+    `controls` [CHUNK], and returns the new state, positions [CHUNK, ..., size] and statistics [CHUNK, ...]; rows past
+    `steps` are zero: the number is an argument, and one program serves every length.
     """
     trees: dict[str, Any] = {}
 
@@ -133,8 +156,9 @@ def flattened(kernel: Kernel) -> tuple[Callable[..., Any], Callable[..., Any]]:
         ]
         return jax.tree.unflatten(trees["state"], restored)
 
-    def start(key: Any, x: Any, scale: Any, data: Arrays) -> Any:
-        return flat(kernel.start(jax.random.wrap_key_data(key), x, scale, data))
+    def start(key: Any, x: Any, centre: Any, scale: Any, data: Arrays) -> Any:
+        near = within_reach(logp, x, centre, data)
+        return flat(kernel.start(jax.random.wrap_key_data(key), near, scale, data))
 
     def advance(leaves: Any, data: Arrays, steps: Any, *controls: Any) -> Any:
         _, x, stats = jax.eval_shape(kernel.step, nested(leaves), data, *(c[0] for c in controls))

@@ -31,6 +31,8 @@ from postcgrp.priors import InputError
 
 SAMPLERS = ("hmc", *NUTS, "pymc")
 CHAIN_METHODS = ("parallel", "vectorized")
+STARTS = 200  # prior draws that chains may start from
+SETS = 100  # of them, to choose from
 Progress = Callable[[str, int, int], None]
 
 
@@ -162,9 +164,21 @@ def sample(
 
 
 def spread(prior: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Where chains start and the first metric: medians [size] and scales [size] of prior draws [draw, size]."""
+    """Medians [size] and scales [size] of prior draws [draw, size]: the scales are the first metric."""
     low, centre, high = np.quantile(prior, [0.159, 0.5, 0.841], axis=0)
-    return centre, np.clip((high - low) / 2, 1e-8, 1.0)
+    return centre, np.maximum((high - low) / 2, 1e-8)
+
+
+def starts(prior: NDArray[np.float64], chains: int, seed: int) -> NDArray[np.float64]:
+    """Where chains start [chain, size]: as far apart as the prior is wide, or R-hat could not see what they all missed.
+
+    Of some sets of prior draws [draw, size] the one that fills the quantiles of each variable most evenly.
+    """
+    ranks = prior.argsort(axis=0).argsort(axis=0) / len(prior)
+    sets = np.random.default_rng(seed).integers(len(prior), size=(SETS, chains))
+    even = (np.arange(chains)[:, None] + 0.5) / chains
+    uneven = np.square(np.sort(ranks[sets], axis=1) - even).sum(axis=(1, 2))
+    return np.asarray(prior[sets[uneven.argmin()]])
 
 
 class _Chains:
@@ -182,12 +196,12 @@ class _Chains:
         self.flat, self.data, self.settings = flat, data, settings
         self.warm = settings.sampler in WARM_AT_START
         self.stop, self.chains = threading.Event(), list[Future[Any]]()
-        self.centre, self.scale = spread(prior)
+        self.prior, (self.centre, self.scale) = prior[:STARTS], spread(prior)
 
         @cache
         def traced() -> tuple[Any, Any, Any]:
-            start, advance = flattened(settings.kernel(logp()))
-            return start, advance, (*self._begin(0, 0), self.scale, data)
+            start, advance = flattened(settings.kernel(joint := logp()), joint)
+            return start, advance, (*self._begin(0, 0), self.centre, self.scale, data)
 
         self.begin = programs.compile("start", lambda: (traced()[0], traced()[2]))
         self.advance = programs.compile(
@@ -203,7 +217,10 @@ class _Chains:
         def one(first: int) -> tuple[list[Any], list[float]]:
             begin, program = self.begin.result(), self.advance.result()
             kept, times, step_size = [], [time.perf_counter()], FIRST_STEP
-            state, tune = begin(*self._begin(seed, first), self.scale, self.data), 0 if self.warm else settings.tune
+            state, tune = (
+                begin(*self._begin(seed, first), self.centre, self.scale, self.data),
+                0 if self.warm else settings.tune,
+            )
             for stage, since, until in (("tune", 0, tune), ("draw", tune, tune + settings.draws)):
                 for begun in range(since, until, CHUNK):
                     if self.stop.is_set():
@@ -240,13 +257,12 @@ class _Chains:
         return self.flat.split(x.reshape(-1, x.shape[-1])), dict(zip(STATS, stats, strict=True))
 
     def _begin(self, seed: int, chain: int) -> tuple[Any, Any]:
-        """Key and starting points of a chain, or of all together: prior medians, scattered by prior sds."""
+        """Key and starting points of a chain, or of all together."""
         chains, together = self.settings.chains, self.settings.together
-        scatter = np.random.default_rng(seed).uniform(-1, 1, (chains, self.centre.size))
         key = jax.random.key(seed)
         return (
             jax.random.key_data(key if together else jax.random.split(key, chains)[chain]),
-            (self.centre + self.scale * scatter)[slice(None) if together else chain],
+            starts(self.prior, chains, seed)[slice(None) if together else chain],
         )
 
     def _controls(self, begun: int, steps: int, step_size: float) -> tuple[Any, ...]:

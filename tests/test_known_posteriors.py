@@ -22,6 +22,7 @@ from postcgrp.tests.known_posteriors import (
     MODELS,
     Block,
     Exact,
+    Moments,
     build,
     centred_eight_schools,
     interval_within_another,
@@ -98,6 +99,60 @@ def test_gate_rejects_centred_eight_schools() -> None:
 @pytest.mark.parametrize("backend", JAX_BACKENDS, ids="-".join)
 def test_gate_rejects_centred_eight_schools_of_every_sampler(backend: tuple[str, str], seed: int) -> None:
     check_centred(backend, seed)
+
+
+def apart(model: pm.Model) -> None:
+    with model:
+        pm.NormalMixture("apart", [0.3, 0.7], mu=[-8.0, 8.0], sigma=1.0)
+
+
+@pytest.mark.parametrize("sampler", ["hmc", "numpyro", "blackjax"])
+def test_gate_rejects_modes_that_no_chain_leaves(sampler: str) -> None:
+    """Chains that all began near one of them would agree, with an sd a third too small."""
+    apart(model := pm.Model())
+    for seed in (1, 2):
+        failed = {c.check for c in gate(sample(model, Sampling(sampler=sampler, seed=seed)), ["apart"]) if not c.passed}
+        assert "rhat" in failed
+
+
+def very_different_scales() -> Exact:
+    pm.Normal("tiny", 3e-6, 1e-6)
+    pm.Normal("huge", 5e6, 1e6)
+    return {"tiny": Moments(3e-6, 1e-6), "huge": Moments(5e6, 1e6)}
+
+
+def vague() -> Exact:
+    pm.Normal("of_vague", pm.Normal("vague", 0, 1e6), 1e-3, observed=123456.0)
+    return {"vague": Moments(123456.0, 1e-3)}
+
+
+@pytest.mark.parametrize("sampler", ["hmc", "numpyro", "blackjax"])
+@pytest.mark.parametrize("block", [very_different_scales, vague])
+def test_scales_may_differ_by_many_powers_of_ten(block: Block, sampler: str) -> None:
+    model, exact = build([block])
+    run = sample(model, Sampling(draws=8000, tune=500, sampler=sampler, target_accept=0.9, prior_draws=1000))
+    check_moments(run["posterior"].to_dataset(), exact)
+    assert passed(gate(run, list(exact)))
+
+
+def counts() -> None:
+    x = np.linspace(-3, 3, 50)
+    slope = pm.Normal("slope", 0, 10)
+    pm.Poisson("count", pt.exp(slope * x), observed=np.round(np.exp(0.5 * x)).astype(int))
+
+
+def test_prior_draws_from_which_no_data_can_be_drawn_are_gaps() -> None:
+    with pm.Model() as model:
+        counts()
+    for seed in (1, 2, 3):
+        run = sample(model, Sampling(prior_draws=500, seed=seed))
+        assert passed(gate(run, ["slope"]))
+        missing = np.isnan(run["prior_predictive"]["count"].values).all(axis=-1)
+        # NumPy refuses means above some 9e18
+        refused = np.exp(3 * np.abs(run["prior"]["slope"].values)) > 9.2e18
+        assert refused.any()
+        np.testing.assert_array_equal(missing, refused)
+        assert np.isfinite(run["posterior_predictive"]["count"].values).all()
 
 
 # --- What is stored of a draw
