@@ -136,7 +136,7 @@ def _function(outputs: Mapping[str, Any], inputs: Sequence[Any], *, loop: bool =
     return call
 
 
-def _where_possible(compiled: Callable[..., Any], arrays: Sequence[NDArray[Any]]) -> Sequence[Any]:
+def _where_possible(compiled: Callable[..., Any], arrays: Sequence[NDArray[Any]]) -> list[Any]:
     """Results for inputs [draws, ...], NaN for a draw that NumPy refuses: a vague prior may ask for a count of 1e30."""
     try:
         return list(compiled(*arrays))
