@@ -230,6 +230,10 @@ def flat() -> None:
     pm.Normal("y", pm.Flat("anywhere"), 1, observed=2.0)
 
 
+def named_like_a_dimension() -> None:
+    pm.Normal("draw")
+
+
 def never_in_order() -> None:
     pm.Normal("x", [5, 0, -5], 0.1, transform=pm.distributions.transforms.ordered, initval=[-1, 0, 1])
 
@@ -240,6 +244,7 @@ def never_in_order() -> None:
         (discrete, "count, flag: a discrete free variable"),
         (nothing_free, "no free variables"),
         (flat, "flat .*use a proper prior"),
+        (named_like_a_dimension, "'draw' cannot name a variable"),
         (never_in_order, "0 of .* prior draws lie within"),
     ],
 )
