@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import jax
@@ -25,7 +25,17 @@ from postcgrp.inference.evaluate import BATCH, evaluate
 from postcgrp.inference.forward import draw_prior, observed_sampler, unconstrain
 from postcgrp.inference.hmc import FIRST_STEP, controls, jittered_hmc
 from postcgrp.inference.jaxify import Arrays, model_data
-from postcgrp.inference.kernels import CHUNK, NUTS, STATS, WARM_AT_START, Kernel, Potential, flattened, vectorized
+from postcgrp.inference.kernels import (
+    CHUNK,
+    NUTS,
+    STATS,
+    WARM_AT_START,
+    Kernel,
+    Potential,
+    flattened,
+    vectorized,
+    within_reach,
+)
 from postcgrp.inference.programs import Programs
 from postcgrp.priors import InputError
 
@@ -138,7 +148,14 @@ def sample(
             with clock("derive prior"):
                 before = evaluate(prior, (1, settings.prior_draws))
             with clock("wait for sampler"):
-                points, stats = _reference(model, settings, seeds[1]) if chains is None else chains.gather(clock)
+                if chains is None:
+                    joined, logp = flat.join(prior), density(model, example).logp
+                    apart = starts(joined[:STARTS], settings.chains, seeds[1])
+                    near = jax.jit(partial(within_reach, logp))(apart, spread(joined)[0], data)
+                    begin = evaluate(flat.split(np.asarray(near)), (1, settings.chains))["posterior"]
+                    points, stats = _reference(model, settings, seeds[1], begin)
+                else:
+                    points, stats = chains.gather(clock)
         finally:
             if chains is not None:
                 chains.stop.set()
@@ -289,9 +306,11 @@ class _Evaluator:
         return evaluate(self.program.result(), points, self.data, shape, self.pool.map)
 
 
-def _reference(model: pm.Model, settings: Sampling, seed: int) -> tuple[Arrays, Arrays]:
-    """PyMC's own NUTS, in one process (JAX has started: no forking)."""
+def _reference(model: pm.Model, settings: Sampling, seed: int, begin: Arrays) -> tuple[Arrays, Arrays]:
+    """PyMC's own NUTS, in one process (JAX has started: no forking); chains `begin` [1, chain, ...] as others do."""
     run = pm.sample(
+        init="adapt_diag",
+        initvals=[{rv.name: begin[rv.name][0, chain] for rv in model.free_RVs} for chain in range(settings.chains)],
         draws=settings.draws,
         tune=settings.tune,
         chains=settings.chains,

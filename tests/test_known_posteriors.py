@@ -106,7 +106,7 @@ def apart(model: pm.Model) -> None:
         pm.NormalMixture("apart", [0.3, 0.7], mu=[-8.0, 8.0], sigma=1.0)
 
 
-@pytest.mark.parametrize("sampler", ["hmc", "numpyro", "blackjax"])
+@pytest.mark.parametrize("sampler", ["hmc", "numpyro", "blackjax", "pymc"])
 def test_gate_rejects_modes_that_no_chain_leaves(sampler: str) -> None:
     """Chains that all began near one of them would agree, with an sd a third too small."""
     apart(model := pm.Model())
@@ -147,12 +147,13 @@ def test_prior_draws_from_which_no_data_can_be_drawn_are_gaps() -> None:
     for seed in (1, 2, 3):
         run = sample(model, Sampling(prior_draws=500, seed=seed))
         assert passed(gate(run, ["slope"]))
-        missing = np.isnan(run["prior_predictive"]["count"].values).all(axis=-1)
+        groups = {name: run[name].to_dataset() for name in ("prior", "prior_predictive", "posterior_predictive")}
+        missing = np.isnan(groups["prior_predictive"]["count"].values).all(axis=-1)
         # NumPy refuses means above some 9e18
-        refused = np.exp(3 * np.abs(run["prior"]["slope"].values)) > 9.2e18
+        refused = np.exp(3 * np.abs(groups["prior"]["slope"].values)) > 9.2e18
         assert refused.any()
         np.testing.assert_array_equal(missing, refused)
-        assert np.isfinite(run["posterior_predictive"]["count"].values).all()
+        assert np.isfinite(groups["posterior_predictive"]["count"].values).all()
 
 
 # --- What is stored of a draw
