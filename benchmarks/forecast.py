@@ -1,8 +1,8 @@
-"""Time the main job, cold and warm, against two bare calls on the same model; all in one run on one machine.
+"""Time the main job, cold and warm, against bare calls on the same model; all in one run on one machine.
 
-python benchmarks/forecast.py [REPEATS]: each figure is of a fresh process; warm ones are medians of REPEATS (3). The
-bare calls draw and do nothing else: PyMC's own sampler, which compiles C, and NumPyro's by way of PyMC, both with
-nothing compiled before. The first takes minutes.
+python benchmarks/forecast.py [SAMPLER ...]: bare calls of `pm.sample(nuts_sampler=SAMPLER)`, which draw and do nothing
+else, with nothing compiled before: numpyro, and pymc, its own, which takes minutes. Each figure is of a fresh process;
+warm ones are medians of `REPEATS`.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import time
 from pathlib import Path
 from statistics import median
 
+REPEATS = 3
 BARE = """
 import pymc as pm
 from postcgrp.models import build_model
@@ -33,7 +34,7 @@ def seconds(command: list[str], cache: Path) -> float:
     return time.perf_counter() - start
 
 
-def main(repeats: int) -> None:
+def main(samplers: list[str]) -> None:
     """Run and print everything."""
     with tempfile.TemporaryDirectory() as folder:
         cache, out = Path(folder) / "cache", Path(folder) / "run"
@@ -44,13 +45,13 @@ def main(repeats: int) -> None:
 
         bare = {
             sampler: seconds([sys.executable, "-c", BARE.format(sampler=sampler)], Path(folder) / sampler)
-            for sampler in ("pymc", "numpyro")
+            for sampler in samplers
         }
         cold = seconds(command, cache)
         cold_split = split()
-        warm = [seconds(command, cache) for _ in range(repeats)]
+        warm = [seconds(command, cache) for _ in range(REPEATS)]
         warm_split = split()
-    stock = bare["numpyro"]
+    stock = bare[samplers[0]]
     for sampler, wall in bare.items():
         print(f"pm.sample(nuts_sampler={sampler!r}), draws only: {wall:.1f} s = {wall / stock:.2f}")
     print(f"forecast cold, everything:  {cold:.1f} s = {cold / stock:.2f}")
@@ -61,4 +62,4 @@ def main(repeats: int) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 3)
+    main(sys.argv[1:] or ["numpyro"])
