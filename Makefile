@@ -20,11 +20,14 @@ install: $(INSTALLED)
 forecast: $(INSTALLED)
 	$(BIN)/postcgrp forecast --out runs/forecast
 
+# Two processes, a file to one of them: much of a test is Python or a compiler on one core, and what a file fits is shared.
+TEST := $(BIN)/pytest -n 2 --dist loadfile
+
 test: $(INSTALLED)
-	$(BIN)/pytest
+	$(TEST)
 
 test-all: $(INSTALLED)
-	$(BIN)/pytest -m ""
+	$(TEST) -m ""
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

@@ -29,7 +29,7 @@ SCHEMA = f"{NAME}/{MAJOR}"
 MANIFEST = "manifest.json"
 DRAWS = "posterior.nc"
 INPUTS = "inputs.json"  # of the prior set; the files it was read from lie beside it
-WRITTEN = ("status", "created", "recipe_sha256", "files")  # by every run; what is made of a run repeats them
+WRITTEN = ("status", "created", "recipe_sha256")  # by every run; what is made of a run repeats them
 LIBRARIES = ("postcgrp", "pymc", "pytensor", "jax", "jaxlib", "numpyro", "blackjax", "arviz-stats", "numpy", "xarray")
 BYTES_PER_DRAW = 20_000  # a little more than the real report's draws take
 
@@ -141,6 +141,8 @@ def load_run(folder: Path) -> tuple[DataTree, PriorSet, dict[str, Any]]:
     manifest are not those of the run.
     """
     record = read_manifest(folder)
+    if lacking := [key for key in WRITTEN if not isinstance(record.get(key), str)]:
+        raise InputError(f"{folder / MANIFEST}: has no {lacking[0]!r} as a run writes it: run the forecast again")
     check_files(folder, record, DRAWS, INPUTS)
     pset = read_inputs(folder)
     # Closed at once: where one handle is still open, the next one to the same file may bring the process down.
@@ -166,10 +168,8 @@ def read_manifest(folder: Path) -> dict[str, Any]:
             f"{folder}: has schema {version}, but this postcgrp reads runs up to {MAJOR}.x: install a newer postcgrp, "
             "or run the forecast again with this one"
         )
-    if name != NAME:
+    if name != NAME or not isinstance(record.get("files"), dict):
         raise InputError(f"{folder}: is not a run folder of postcgrp: give the folder of a finished forecast")
-    if lacking := [key for key in WRITTEN if not isinstance(record.get(key), dict if key == "files" else str)]:
-        raise InputError(f"{folder / MANIFEST}: has no {lacking[0]!r} as a run writes it: run the forecast again")
     return dict(record)
 
 

