@@ -139,7 +139,7 @@ def prepare(
     starting, (centre, scale) = joined[:STARTS], spread(joined)
     lane_data = _stacked([data] * lanes)
     begin = (*_begin([""] * lanes, settings, starting), centre, scale, lane_data)
-    points = flat.split(np.zeros((BATCH, flat.size)))
+    points = np.zeros((BATCH, flat.size))
 
     @cache
     def kernel() -> tuple[Any, Any]:
@@ -241,7 +241,7 @@ def fit_unit(
     x, diverging, _ = _run(batch, seeds, data, settings, batch.step_size * how.step_size, stopped)
     fits = []
     for lane, posterior in enumerate(posteriors):
-        points = batch.flat.split(x[lane].reshape(-1, batch.flat.size))
+        points = x[lane].reshape(-1, batch.flat.size)
         draws = evaluate_at(batch, points, posterior.data, (settings.chains, settings.draws))
         checks = gate_arrays(draws, diverging[lane], batch.free, [n for n in draws if n not in batch.free])
         kept = {name: values[:, :: batch.thin * how.longer] for name, values in draws.items()}
@@ -249,12 +249,14 @@ def fit_unit(
     return fits
 
 
-def evaluate_at(batch: Batch, points: Mapping[str, Any], data: Arrays, shape: tuple[int, int] | None = None) -> Arrays:
-    """What a fit keeps [chain, draw, ...], at given points by value variable [chain * draw, ...].
+def evaluate_at(
+    batch: Batch, points: NDArray[np.float64], data: Arrays, shape: tuple[int, int] | None = None
+) -> Arrays:
+    """What a fit keeps [chain, draw, ...], at unconstrained points [chain * draw, size].
 
     `shape` is (chain, draw), one chain by default. A log likelihood stands under `log_likelihood/` and its name.
     """
-    shape = shape or (1, len(next(iter(points.values()))))
+    shape = shape or (1, len(points))
     groups = evaluate(_compiled(batch)["derive"], points, data, shape)
     return {**groups["posterior"], **{f"log_likelihood/{name}": v for name, v in groups["log_likelihood"].items()}}
 

@@ -45,7 +45,7 @@ def prior_truths(model: pm.Model, batch: Batch, number: int, seed: int) -> Truth
     for block in range(-(-number // BLOCK)):
         seeds = [int(s) for s in np.random.SeedSequence([seed, block]).generate_state(2)]
         points = draw_prior(model, BLOCK, seeds[0])
-        known = evaluate_at(batch, points, batch.data)
+        known = evaluate_at(batch, batch.flat.join(points), batch.data)
         blocks.append((points, simulate(model, {name: known[name][0] for name in batch.free}, seeds[1])))
     points, simulated = (
         {name: np.concatenate([part[name] for part in parts])[:number] for name in parts[0]}
@@ -85,7 +85,7 @@ def simulate(model: pm.Model, free: Mapping[str, NDArray[Any]], seed: int) -> Ar
 def truth_at(batch: Batch, truths: Truths, place: int, data: Arrays) -> Arrays:
     """What a fit keeps, at one of the truths under the `data` of its refit: [1, 1, ...] by name."""
     point = {name: values[place : place + 1] for name, values in truths.points.items()}
-    return evaluate_at(batch, point, batch.posterior(data).data)
+    return evaluate_at(batch, batch.flat.join(point), batch.posterior(data).data)
 
 
 def quantities(draws: Mapping[str, Any], labels: Mapping[str, Sequence[str]]) -> tuple[list[str], Array]:

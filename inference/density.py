@@ -90,8 +90,8 @@ def density(model: pm.Model, example: Arrays) -> Density:
 
 def derived(
     model: pm.Model, example: Arrays, keep: Collection[str] | None = None, *, log_prior: bool = True
-) -> Callable[[Arrays, Arrays], dict[str, Arrays]]:
-    """A JAX function from one unconstrained point and the data to everything stored of a draw.
+) -> Callable[[Any, Arrays], dict[str, Arrays]]:
+    """A JAX function from one unconstrained point [size] and the data to everything stored of a draw.
 
     `keep` names the Deterministics to compute, all by default. It returns, by group: `posterior`, the free variables
     on their own scale and the Deterministics; `log_prior` and `log_likelihood`, the elementwise log density of each
@@ -105,10 +105,10 @@ def derived(
         "log_likelihood": {v.name: terms[v] for v in model.observed_RVs},
     }
     outputs = [graph for group in graphs.values() for graph in group.values()]
-    function = jaxify(model, outputs, example, optimizer="fast_compile")
+    flat, function = layout(model, example), jaxify(model, outputs, example, optimizer="fast_compile")
 
-    def evaluate(point: Arrays, data: Arrays) -> dict[str, Arrays]:
-        values = iter(function(point, data))
+    def evaluate(vector: Any, data: Arrays) -> dict[str, Arrays]:
+        values = iter(function(flat.split(vector), data))
         return {group: {name: next(values) for name in names} for group, names in graphs.items()}
 
     return evaluate

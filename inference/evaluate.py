@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import jax
 import numpy as np
+from numpy.typing import NDArray
 
 from postcgrp.inference.jaxify import Arrays
 
@@ -15,21 +16,21 @@ BATCH = 250
 
 def evaluate(
     program: Callable[..., Any],
-    points: Mapping[str, Any],
+    points: NDArray[np.float64],
     data: Arrays,
     shape: tuple[int, int],
     each: Callable[[Callable[[int], Any], Iterable[int]], Iterable[Any]] = map,
 ) -> dict[str, Arrays]:
-    """Everything derived from points by variable [prod(shape), ...], as [*shape, ...] by group.
+    """Everything derived from unconstrained points [prod(shape), size], as [*shape, ...] by group.
 
     Parameters: `program`, compiled for `BATCH` points; `each`, how batches are run: one by one, or a pool's map.
     """
     number = shape[0] * shape[1]
     first, *later = range(0, number, BATCH)
+    data = jax.device_put(data)  # once, for a model has many small arrays
 
     def batch(begin: int) -> Any:
-        rows = np.minimum(np.arange(begin, begin + BATCH), number - 1)
-        return program({n: v[rows] for n, v in points.items()}, data)
+        return program(points[np.minimum(np.arange(begin, begin + BATCH), number - 1)], data)
 
     def fill(begin: int, out: Any) -> None:
         for array, leaf in zip(whole, jax.tree.leaves(out), strict=True):

@@ -134,10 +134,11 @@ def sample(
             prior = draw_prior(model, settings.prior_draws, seeds[0])
             example = {name: draws[0] for name, draws in prior.items()}
             flat, data = layout(model, example), model_data(model)
+            joined = flat.join(prior)
         chains = None
         if settings.sampler != "pymc":
             with clock("sampler's program"):
-                chains = _Chains(lambda: density(model, example).logp, flat, data, flat.join(prior), settings, programs)
+                chains = _Chains(lambda: density(model, example).logp, data, joined, settings, programs)
             chains.launch(seeds[1], progress or (lambda stage, done, total: None))
         # Compiling and sampling leave Python's lock free: all that needs no posterior draws is done meanwhile.
         try:
@@ -146,14 +147,14 @@ def sample(
             with clock("predictive program"):
                 predict = observed_sampler(model)
             with clock("derive prior"):
-                before = evaluate(prior, (1, settings.prior_draws))
+                before = evaluate(joined, (1, settings.prior_draws))
             with clock("wait for sampler"):
                 if chains is None:
-                    joined, logp = flat.join(prior), density(model, example).logp
+                    logp = density(model, example).logp
                     apart = starts(joined[:STARTS], settings.chains, seeds[1])
                     near = jax.jit(partial(within_reach, logp))(apart, spread(joined)[0], data)
-                    begin = evaluate(flat.split(np.asarray(near)), (1, settings.chains))["posterior"]
-                    points, stats = _reference(model, settings, seeds[1], begin)
+                    begin = evaluate(np.asarray(near), (1, settings.chains))["posterior"]
+                    points, stats = _reference(model, settings, flat, seeds[1], begin)
                 else:
                     points, stats = chains.gather(clock)
         finally:
@@ -204,13 +205,12 @@ class _Chains:
     def __init__(
         self,
         logp: Callable[[], Any],
-        flat: Flat,
         data: Arrays,
         prior: NDArray[np.float64],
         settings: Sampling,
         programs: Programs,
     ) -> None:
-        self.flat, self.data, self.settings = flat, data, settings
+        self.data, self.settings = data, settings
         self.warm = settings.sampler in WARM_AT_START
         self.stop, self.chains = threading.Event(), list[Future[Any]]()
         self.prior, (self.centre, self.scale) = prior[:STARTS], spread(prior)
@@ -260,8 +260,8 @@ class _Chains:
         self.chains = [workers.submit(one, c) for c in range(0, settings.chains, settings.together or 1)]
         workers.shutdown(wait=False)
 
-    def gather(self, clock: Clock) -> tuple[Arrays, Arrays]:
-        """Wait for all chains: points by variable [chain * draw, ...] and statistics [chain, draw]."""
+    def gather(self, clock: Clock) -> tuple[NDArray[np.float64], Arrays]:
+        """Wait for all chains: points [chain * draw, size] and statistics [chain, draw]."""
         results = [chain.result() for chain in self.chains]
         x, *stats = (
             np.concatenate([np.concatenate([chunk[i] for chunk in kept], axis=1) for kept, _ in results])
@@ -271,7 +271,7 @@ class _Chains:
         clock.seconds["sampling alone"] = float(ended.max() - begun.min())
         share = (tuned - begun).sum() / (ended - begun).sum()
         clock.seconds["of which tuning"] = float(share) * clock.seconds["sampling alone"]
-        return self.flat.split(x.reshape(-1, x.shape[-1])), dict(zip(STATS, stats, strict=True))
+        return x.reshape(-1, x.shape[-1]), dict(zip(STATS, stats, strict=True))
 
     def _begin(self, seed: int, chain: int) -> tuple[Any, Any]:
         """Key and starting points of a chain, or of all together."""
@@ -298,15 +298,17 @@ class _Evaluator:
 
     def __init__(self, everything: Callable[[], Any], flat: Flat, data: Arrays, programs: Programs) -> None:
         self.data, self.pool = data, programs.pool
-        points = flat.split(np.zeros((BATCH, flat.size)))
+        points = np.zeros((BATCH, flat.size))
         self.program = programs.compile("derive", lambda: (jax.vmap(everything(), in_axes=(0, None)), (points, data)))
 
-    def __call__(self, points: Mapping[str, Any], shape: tuple[int, int]) -> dict[str, Arrays]:
-        """Everything derived from points by variable [prod(shape), ...], as [*shape, ...] by group."""
+    def __call__(self, points: NDArray[np.float64], shape: tuple[int, int]) -> dict[str, Arrays]:
+        """Everything derived from points [prod(shape), size], as [*shape, ...] by group."""
         return evaluate(self.program.result(), points, self.data, shape, self.pool.map)
 
 
-def _reference(model: pm.Model, settings: Sampling, seed: int, begin: Arrays) -> tuple[Arrays, Arrays]:
+def _reference(
+    model: pm.Model, settings: Sampling, flat: Flat, seed: int, begin: Arrays
+) -> tuple[NDArray[np.float64], Arrays]:
     """PyMC's own NUTS, in one process (JAX has started: no forking); chains `begin` [1, chain, ...] as others do."""
     run = pm.sample(
         init="adapt_diag",
@@ -324,8 +326,8 @@ def _reference(model: pm.Model, settings: Sampling, seed: int, begin: Arrays) ->
     )
     posterior, stats = run["posterior"], run["sample_stats"]
     free = {rv.name: posterior[rv.name].values for rv in model.free_RVs}
-    flat = {n: v.reshape(-1, *v.shape[2:]) for n, v in free.items()}
-    return unconstrain(model, flat), {name: stats[name].values for name in STATS}
+    rows = {n: v.reshape(-1, *v.shape[2:]) for n, v in free.items()}
+    return flat.join(unconstrain(model, rows)), {name: stats[name].values for name in STATS}
 
 
 def _predict(sampler: Callable[..., Arrays], draws: Arrays, seed: int) -> Arrays:

@@ -75,7 +75,7 @@ CASES: dict[str, NDArray[np.generic]] = {
     "both infinities": changed(changed(E, (3, 17, 1), np.inf), (1, ALL, 1), -np.inf),
     "mostly infinite": changed(E, E > -0.2, np.inf),  # an infinite median
     "one quantity, no dimension": E[..., 0],
-    "more than a block": autoregressive(normal(2, 50, BLOCK // 4, 9), 0.5),
+    "more than a block": autoregressive(normal(2, 50, BLOCK // 600, 9), 0.5),
     **{f"{chains} chains": autoregressive(normal(chains, 150, 2), 0.5) for chains in (1, 2, 3, 8)},
     **{f"{length} draws": normal(4, length, 5) for length in range(2, 14)},
     **{f"{length} draws, antithetic": autoregressive(normal(3, length, 5), -0.8) for length in range(4, 14)},

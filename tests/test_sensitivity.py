@@ -104,7 +104,7 @@ def prior_run(pset: PriorSet) -> tuple[DataTree, Any, Any]:
         "payer_block_level",
     }
     program = jax.jit(jax.vmap(derived(model, example, keep, log_prior=False), in_axes=(0, None)))
-    values = program(prior, dense.data)["posterior"]
+    values = program(dense.flat.join(prior), dense.data)["posterior"]
     coords = {dim: list(at) for dim, at in model.coords.items() if at is not None}
     arrays = {}
     for name, value in values.items():
