@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from concurrent.futures import Executor
+from concurrent.futures import CancelledError, Executor
 from contextlib import contextmanager
 
 from postcgrp.priors import InputError
@@ -18,7 +18,7 @@ def cluster(address: str) -> Iterator[Executor]:
 
     Workers need this package in the same version, and nothing else: a unit carries its programs and data. A worker's
     programs are executed as they are, so use only a cluster that none but you can reach. Raises :class:`InputError`
-    where Dask is not installed or no scheduler answers.
+    where Dask is not installed, no scheduler answers or it is lost.
     """
     try:
         from distributed import Client
@@ -33,5 +33,10 @@ def cluster(address: str) -> Iterator[Executor]:
         executor = client.get_executor(retries=RETRIES, pure=True)
         try:
             yield executor
+        except CancelledError:  # what Dask makes of all that runs when it has lost its scheduler
+            raise InputError(
+                f"--scheduler {address}: the connection was lost: start the scheduler again and repeat the command, "
+                "which goes on from what is finished"
+            ) from None
         finally:
             executor.shutdown(wait=False)

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
+import subprocess
+import sys
+import time
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Timer
 
 import numpy as np
 import pymc as pm
@@ -69,3 +74,22 @@ def test_a_killed_worker_costs_nothing_but_time(batch: Batch, cluster: LocalClus
 def test_no_scheduler_is_one_message(batch: Batch) -> None:
     with pytest.raises(InputError, match=r"--scheduler tcp://127\.0\.0\.1:9: no scheduler answers"):
         list(fit_many(batch, [{}], scheduler="tcp://127.0.0.1:9"))
+
+
+def test_a_lost_scheduler_is_one_message(batch: Batch, tmp_path: Path) -> None:
+    """Without workers, so that all is still to be done when it goes."""
+    about = tmp_path / "scheduler.json"
+    command = [sys.executable, "-m", "distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", "0"]
+    with subprocess.Popen(
+        [*command, "--no-dashboard", "--scheduler-file", str(about)], stderr=subprocess.DEVNULL
+    ) as it:
+        try:
+            until = time.monotonic() + 60
+            while not about.exists():
+                assert time.monotonic() < until
+                time.sleep(0.1)
+            Timer(3, it.kill).start()
+            with pytest.raises(InputError, match=r"the connection was lost: start the scheduler again"):
+                list(fit_many(batch, [{}], scheduler=json.loads(about.read_text())["address"]))
+        finally:
+            it.kill()
