@@ -25,6 +25,7 @@ import pymc as pm
 from jax import export
 from numpy.typing import NDArray
 
+from postcgrp.inference.cache import enable_cache
 from postcgrp.inference.density import Flat, density, derived, layout
 from postcgrp.inference.evaluate import BATCH, evaluate
 from postcgrp.inference.forward import draw_prior
@@ -293,7 +294,7 @@ def _workers(scheduler: str | None) -> Iterator[tuple[Executor, Callable[..., li
         from postcgrp.inference.cluster import cluster
 
         with cluster(scheduler) as executor:
-            yield executor, fit_unit
+            yield executor, _fit_there
         return
     stop = threading.Event()
     # Threads, not processes: programs run outside of Python's lock, and a process each would compile its own.
@@ -303,6 +304,12 @@ def _workers(scheduler: str | None) -> Iterator[tuple[Executor, Callable[..., li
     finally:
         stop.set()
         executor.shutdown(cancel_futures=True)
+
+
+def _fit_there(batch: Batch, posteriors: Sequence[Posterior], effort: int) -> list[Fit]:
+    """:func:`fit_unit` in a worker of a cluster, whose next process is to find the programs compiled."""
+    enable_cache()
+    return fit_unit(batch, posteriors, effort)
 
 
 _COMPILED: dict[str, dict[str, Any]] = {}
