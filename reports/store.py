@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import xarray as xr
 from xarray import DataTree, Variable
-from xarray.conventions import encode_cf_variable
+from xarray.conventions import cf_encoder, encode_dataset_coordinates
 
 from postcgrp.priors import InputError, PriorSet, from_json
 
@@ -140,11 +140,11 @@ def _write_tree(run: DataTree, path: Path) -> None:
         for node in run.subtree:
             into = file if node is run else file.createGroup(node.path)
             data = node.to_dataset(inherit=False)
-            into.setncatts(data.attrs)
+            variables, attributes = cf_encoder(*encode_dataset_coordinates(data))
+            into.setncatts(attributes)
             for dim, size in data.sizes.items():
                 into.createDimension(str(dim), size)
-            for name, variable in data.variables.items():
-                encoded = encode_cf_variable(variable, name=name)
+            for name, encoded in variables.items():
                 kind: Any = str if encoded.dtype.kind in "OU" else encoded.dtype
                 attrs = dict(encoded.attrs)
                 fill = attrs.pop("_FillValue", None)
