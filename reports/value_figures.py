@@ -24,7 +24,6 @@ DEAL, MARKET = figures.POSTERIOR, figures.SEGMENTS[1]
 LOSS, GAIN = figures.REPORT, figures.SEGMENTS[2]
 BIG = 1000
 TITLE_WIDTH = 104  # characters
-STYLE = {**figures.STYLE, "text.parse_math": False}  # a name may hold dollars
 OVER = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1}  # behind labels that lines may cross
 TABLES = ("captured.", "economics.", "risk.phase.", "discounting.")
 
@@ -53,7 +52,7 @@ def figure(one: Valuation, table: pd.DataFrame, tornado: pd.DataFrame) -> Figure
 
 def save_figures(one: Valuation, table: pd.DataFrame, tornado: pd.DataFrame, path: Path, recipe: str) -> Path:
     """Write the figure as PNG and SVG, each naming the run's recipe; returns the PNG's path."""
-    with mpl.rc_context(STYLE):
+    with mpl.rc_context(figures.STYLE):
         return figures.save(figure(one, table, tornado), path, recipe)
 
 

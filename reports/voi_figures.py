@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
 from postcgrp.reports import figures
-from postcgrp.reports.value_figures import OVER, STYLE, TABLES, plain
+from postcgrp.reports.value_figures import OVER, TABLES, plain
 
 INPUT, STUDY, LIMIT = figures.POSTERIOR, "#4a9c6d", figures.REPORT
 SHOWN = 16
@@ -81,7 +81,7 @@ def worth(found: pd.DataFrame, unit: str) -> Figure:
 
 def save(found: pd.DataFrame, unit: str, path: Path, recipe: str) -> Path:
     """Write the figure as PNG and SVG, each naming its recipe; returns the PNG's path."""
-    with mpl.rc_context(STYLE):
+    with mpl.rc_context(figures.STYLE):
         return figures.save(worth(found, unit), path, recipe)
 
 
