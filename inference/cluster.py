@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from concurrent.futures import CancelledError, Executor
 from contextlib import contextmanager
@@ -28,15 +29,29 @@ def cluster(address: str) -> Iterator[Executor]:
         client = Client(address, timeout=SECONDS)
     except (OSError, ValueError) as error:
         raise InputError(f"--scheduler {address}: no scheduler answers ({error}): start one or leave it out") from None
-    with client:
+    with _hushed(), client:
         # Pure: a task's key is the hash of its arguments.
         executor = client.get_executor(retries=RETRIES, pure=True)
         try:
             yield executor
         except CancelledError:  # what Dask makes of all that runs when it has lost its scheduler
             raise InputError(
-                f"--scheduler {address}: the connection was lost: start the scheduler again and repeat the command, "
-                "which goes on from what is finished"
+                f"--scheduler {address}: the connection was lost: start the scheduler again and repeat; what was "
+                "finished and kept in a folder is not done again"
             ) from None
         finally:
             executor.shutdown(wait=False)
+
+
+@contextmanager
+def _hushed() -> Iterator[None]:
+    """Without Dask's own account of a lost connection, three tracebacks long; what is raised says so."""
+    handlers = logging.getLogger("distributed").handlers
+    levels = [handler.level for handler in handlers]
+    for handler in handlers:
+        handler.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        for handler, level in zip(handlers, levels, strict=True):
+            handler.setLevel(level)

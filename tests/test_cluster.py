@@ -11,7 +11,6 @@ import time
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from threading import Timer
 
 import numpy as np
 import pymc as pm
@@ -35,8 +34,9 @@ def batch() -> Batch:
 
 
 @pytest.fixture
-def cluster() -> Iterator[LocalCluster]:
+def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalCluster]:
     """Two workers with one thread each; spawned, since JAX has started here and must not be forked."""
+    monkeypatch.setenv("POSTCGRP_CACHE", str(tmp_path / "cache"))
     with (
         warnings.catch_warnings(action="ignore"),
         LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None) as running,
@@ -55,20 +55,22 @@ def test_a_killed_worker_costs_nothing_but_time(batch: Batch, cluster: LocalClus
     assert len(before) == 2
     data = [{"y_value": np.full(5, k / 4)} for k in range(POSTERIORS)]
     fits, victim = dict[int, Fit](), before[0]
-    for place, fit in fit_many(batch, data, folder=tmp_path, scheduler=address):
+    folder = tmp_path / "fits"
+    for place, fit in fit_many(batch, data, folder=folder, scheduler=address):
         if not fits:
             os.kill(victim, signal.SIGKILL)
         fits[place] = fit
     assert sorted(fits) == list(range(POSTERIORS))
     assert victim not in worker_pids(address)
+    assert any((tmp_path / "cache").glob("*-cache"))  # programs that the workers compiled
     here = dict(fit_many(batch, data))
     for place, fit in fits.items():
         assert fit.key == here[place].key
         assert np.allclose(fit.draws["mu"][:, :5], here[place].draws["mu"][:, :5])
-        assert load_fit(tmp_path / f"{fit.key}.npz") is not None
+        assert load_fit(folder / f"{fit.key}.npz") is not None
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("postcgrp.inference.batch.fit_unit", None)  # nothing is left to run, here or there
-        assert len(dict(fit_many(batch, data, folder=tmp_path, scheduler=address))) == POSTERIORS
+        assert len(dict(fit_many(batch, data, folder=folder, scheduler=address))) == POSTERIORS
 
 
 def test_no_scheduler_is_one_message(batch: Batch) -> None:
@@ -76,20 +78,32 @@ def test_no_scheduler_is_one_message(batch: Batch) -> None:
         list(fit_many(batch, [{}], scheduler="tcp://127.0.0.1:9"))
 
 
-def test_a_lost_scheduler_is_one_message(batch: Batch, tmp_path: Path) -> None:
-    """Without workers, so that all is still to be done when it goes."""
+LOSE = """
+import os, signal, sys
+from postcgrp.inference.cluster import cluster
+
+with cluster(sys.argv[1]) as executor:
+    waiting = executor.submit(abs, 1)  # for there are no workers
+    os.kill(int(sys.argv[2]), signal.SIGKILL)
+    waiting.result()
+"""
+
+
+def test_a_lost_scheduler_is_one_message(tmp_path: Path) -> None:
+    """In a process of its own: where a program has set up its logs, what Dask says of it belongs there."""
     about = tmp_path / "scheduler.json"
     command = [sys.executable, "-m", "distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", "0"]
-    with subprocess.Popen(
-        [*command, "--no-dashboard", "--scheduler-file", str(about)], stderr=subprocess.DEVNULL
-    ) as it:
+    options = ["--no-dashboard", "--scheduler-file", str(about)]
+    with subprocess.Popen([*command, *options], stderr=subprocess.DEVNULL) as scheduler:
         try:
             until = time.monotonic() + 60
             while not about.exists():
                 assert time.monotonic() < until
                 time.sleep(0.1)
-            Timer(3, it.kill).start()
-            with pytest.raises(InputError, match=r"the connection was lost: start the scheduler again"):
-                list(fit_many(batch, [{}], scheduler=json.loads(about.read_text())["address"]))
+            asked = [sys.executable, "-c", LOSE, json.loads(about.read_text())["address"], str(scheduler.pid)]
+            lost = subprocess.run(asked, check=False, capture_output=True, text=True, timeout=100)
         finally:
-            it.kill()
+            scheduler.kill()
+    assert lost.stderr.splitlines()[-1].startswith("postcgrp.priors.errors.InputError: --scheduler")
+    assert "the connection was lost: start the scheduler again" in lost.stderr
+    assert "distributed" not in lost.stderr
