@@ -32,7 +32,7 @@ def add(verb: Verb) -> None:
     asked.add_argument("run", type=Path, metavar="RUN", help="a run folder")
     grid = "settings to cross, such as trust=low,default,high; may be given again"
     asked.add_argument("--vary", action="append", default=[], metavar="NAME=VALUE,...", help=grid)
-    flip = "what would move P(revenue of the last year > X) across LEVEL, such as 870:0.5"
+    flip = "what would move P(revenue of the last year > X) across LEVEL, a probability"
     asked.add_argument("--flip", metavar="X:LEVEL", help=flip)
     asked.add_argument("--seed", type=int, default=1, help="random seed (default %(default)s)")
     asked.add_argument("--out", type=Path, default=Path("runs/sensitivity"), help="the folder (default %(default)s)")

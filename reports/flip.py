@@ -25,6 +25,7 @@ STEP = 0.25  # of the search on stored draws
 ROUNDS = 5  # of refits
 SETTLED = 2.0  # standard errors between a refit and the level at which a flip is found
 LEAST = 1e-4  # a probability has a probit from here on
+WAY = "write revenue and a probability, such as 1000:0.5"
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class Flip:
         if not (0 < self.level < 1 and 0 < self.above < np.inf):
             raise InputError(
                 f"--flip {self.above:g}:{self.level:g}: needs revenue above zero and a probability between 0 and 1: "
-                "write X:LEVEL, such as 870:0.5"
+                f"{WAY}"
             )
 
 
@@ -47,7 +48,7 @@ def parse_flip(text: str) -> Flip:
     try:
         above, level = (float(part) for part in text.split(":"))
     except ValueError:
-        raise InputError(f"--flip {text!r}: is not X:LEVEL: write revenue and a probability, such as 870:0.5") from None
+        raise InputError(f"--flip {text!r}: is not X:LEVEL: {WAY}") from None
     return Flip(above, level)
 
 

@@ -269,7 +269,7 @@ def test_flips_are_found_where_refits_put_them(pset: PriorSet, prior_run: tuple[
 
 @pytest.mark.parametrize("text", ["870", "870:", "870:1.5", "-3:0.5", "a:b", "870:0.5:1", "nan:0.5"])
 def test_a_flip_that_is_none_gets_one_line(text: str) -> None:
-    with pytest.raises(InputError, match=r"870:0\.5"):
+    with pytest.raises(InputError, match=r"such as 1000:0\.5"):
         parse_flip(text)
 
 
