@@ -19,6 +19,8 @@ from pytensor.graph.rewriting.db import RewriteDatabaseQuery
 from pytensor.graph.traversal import graph_inputs
 from pytensor.tensor import TensorVariable
 
+from postcgrp.models.shapes import Fixed
+
 # Chains run in threads of their own; handing each program to yet another thread only costs.
 jax.config.update("jax_cpu_enable_async_dispatch", False)  # noqa: FBT003  JAX takes it by position only
 jax.config.update("jax_enable_x64", True)  # noqa: FBT003  JAX takes it by position only
@@ -74,6 +76,7 @@ def _dispatch() -> tuple[Callable[..., Any], list[str]]:
     from pytensor.link.jax.dispatch import jax_funcify
     from pytensor.link.jax.linker import JAXLinker
 
+    jax_funcify.register(Fixed, lambda op, **_: jax.lax.stop_gradient)
     # The first of these asks XLA for a hundred host devices; nothing here needs more than the machine has.
     if flags is None:
         os.environ.pop("XLA_FLAGS", None)

@@ -15,13 +15,18 @@ from jax import export
 
 PACKAGE = Path(__file__).parents[1]
 LIBRARIES = ("jax", "jaxlib", "numpyro", "blackjax", "pymc", "pytensor", "numpy")
+OPTIONS = {"xla_cpu_experimental_ynn_fusion_type": ""}  # its library for sums takes longer than these small ones do
 
 
 def compiled(program: export.Exported) -> Any:
     """A program ready to be called with arrays of the shapes it was traced for."""
     shapes = [jax.ShapeDtypeStruct(aval.shape, aval.dtype) for aval in program.in_avals]
     positional, _ = jax.tree.unflatten(program.in_tree, shapes)
-    return jax.jit(program.call).lower(*positional).compile()
+    lowered = jax.jit(program.call).lower(*positional)
+    try:
+        return lowered.compile(compiler_options=OPTIONS)
+    except jax.errors.JaxRuntimeError:  # another XLA may not know the option
+        return lowered.compile()
 
 
 class Programs:

@@ -13,7 +13,7 @@ from postcgrp.priors import PriorSet
 CERTAIN = 1 - 1e-6
 
 
-def burden(pset: PriorSet, patients: TensorVariable) -> dict[str, TensorVariable]:
+def burden(pset: PriorSet, base: TensorVariable) -> dict[str, TensorVariable]:
     """Acute use and MOH [region, depth], fractions of patients; MOH never above acute use, both rising with depth.
 
     Their patient-weighted means in the base year carry the report's ranges exactly; MOH is acute use times
@@ -29,7 +29,7 @@ def burden(pset: PriorSet, patients: TensorVariable) -> dict[str, TensorVariable
         return region[:, None] + gradient(variable(pset, f"{name}_step"), len(pset.ledger.depths))
 
     out = {}
-    among, of = patients[0], pt.ones(())
+    among, of = base, pt.ones(())
     if "acute_use" in mean:
         out["acute_use"] = redistribute(mean["acute_use"], among, offset("acute_use"))
         among, of = among * out["acute_use"], mean["acute_use"]

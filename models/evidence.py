@@ -21,7 +21,7 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Observed:
-    """What evidence is about, as graphs by the index of a year.
+    """What evidence is about, as graphs by year.
 
     `revenue` [region, depth, modality] and its `totals` [modality], USD million; `patients` [region, depth]; `use`
     [region, depth, modality] and its mean over patients, `mean_use` [modality], fractions; `shares` [region, depth] or
@@ -38,7 +38,7 @@ class Observed:
 
     def log_aggregate(self, pset: PriorSet, row: Evidence) -> TensorVariable:
         """The log of what a row observes, before any error."""
-        year, by = row.year - pset.ledger.years[0], OBSERVED[row.quantity].by
+        year, by = row.year, OBSERVED[row.quantity].by
         whole = row.region is None and row.depth is None
         if row.quantity == "adoption":
             if whole:

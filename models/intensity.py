@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -74,17 +74,19 @@ def _value_share(pset: PriorSet) -> NDArray[np.float64]:
     return np.array(value) / max(sum(value), 1e-12)
 
 
-def log_prices(pset: PriorSet, treated: TensorVariable, error: TensorVariable | None) -> list[TensorVariable]:
+def log_prices(
+    pset: PriorSet, treated: Mapping[int, TensorVariable], error: Sequence[TensorVariable] | None
+) -> list[TensorVariable]:
     """Log of spend per treated patient-year (USD) at the anchors of each modality: a random walk over the anchors.
 
     The prior is `price` at a modality's first anchor and `price_growth` from there. For modalities already sold, the
     free variable at each anchor is the log of *revenue* (log treated + log price), as the report's vendor would state
     it (its shared error included). That changes nothing in the joint prior; but stated revenue is what the evidence
     knows sharply, so the posterior is nearly uncorrelated. A launch is known less sharply by its evidence than by its
-    price, so there the price itself is free. Parameters: `treated` [year, modality], patients; `error` [anchor], log,
-    None without evidence.
+    price, so there the price itself is free. Parameters: `treated`, patients [modality] by anchor; `error` [anchor],
+    log, None without evidence.
     """
-    anchors, first = pset.ledger.report.anchors, pset.ledger.years[0]
+    anchors = pset.ledger.report.anchors
     log_price_mu, log_price_sd = hyperparameters(pset, "price")
     sold = [k for k, m in enumerate(pset.ledger.modalities) if m.uptake != "launch"]
     names = [m.key for m in pset.ledger.modalities]
@@ -97,7 +99,8 @@ def log_prices(pset: PriorSet, treated: TensorVariable, error: TensorVariable | 
         else:
             mu = pt.stack([walks[k][-1] + growth[k][0][a - 1] * span for k in sold])
             sd = pt.stack([growth[k][1][a - 1] * span for k in sold])
-        shift = pt.log(treated[anchor - first, sold] / MILLION) + (0.0 if error is None else error[a])
+        of_sold = pt.stack([treated[anchor][k] for k in sold])
+        shift = pt.log(of_sold / MILLION) + (0.0 if error is None else error[a])
         block = "price" if a == 0 else f"price_growth_{names[sold[0]]}"
         stated = on_link(pset, block, f"log_stated_revenue_{anchor}", shift + mu, sd, f"sold_{anchor}")
         for i, k in enumerate(sold):
@@ -125,6 +128,22 @@ def price(pset: PriorSet, log_price: Sequence[TensorVariable]) -> TensorVariable
         z = deviation(f"price_noise_{modality.key}_z", f"free_year_{modality.key}")
         paths.append(interpolation(years, own) @ walk + noise * (bridge(years, own) @ z))
     return pm.Deterministic("price", pt.exp(pt.stack(paths, axis=1)), dims=("year", "modality"))
+
+
+def price_in(
+    pset: PriorSet, year: int, uptakes: Sequence[Uptake], log_price: Sequence[TensorVariable], price: TensorVariable
+) -> TensorVariable:
+    """:func:`price` in one year [modality], for the density: without the noise of other years wherever it can be.
+
+    At an anchor the price has none, and before a launch nobody pays it.
+    """
+    at, prices = year - pset.ledger.years[0], []
+    for k, (modality, uptake, walk) in enumerate(zip(pset.ledger.modalities, uptakes, log_price, strict=True)):
+        if year in (own := pset.anchors(modality)):
+            prices.append(pt.exp(walk[own.index(year)]))
+        else:
+            prices.append(pt.ones(()) if at < uptake.first else price[at, k])
+    return pt.stack(prices)
 
 
 def intensity(

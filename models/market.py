@@ -13,7 +13,7 @@ from pytensor.tensor import TensorVariable
 
 from postcgrp.models.burden import burden, payer_block
 from postcgrp.models.evidence import Observed, evidence, source_dim, source_error, source_years
-from postcgrp.models.intensity import MILLION, intensity, lead_region, log_prices, price, relative_intensity
+from postcgrp.models.intensity import MILLION, intensity, lead_region, log_prices, price, price_in, relative_intensity
 from postcgrp.models.patients import patients
 from postcgrp.models.uptake import Uptake, uptake
 from postcgrp.priors import PriorSet
@@ -27,56 +27,67 @@ def build_model(pset: PriorSet) -> pm.Model:
     Deterministics (docs/model.md): `patients`, `depth_share`, `acute_use`, `moh`, `payer_block`, `adoption`,
     `adoption_mean`, `use`, `price`, `intensity`, `revenue`, `revenue_total`.
     """
-    anchors, first = pset.ledger.report.anchors, pset.ledger.years[0]
+    years, anchors = pset.ledger.years, pset.ledger.report.anchors
+    # The density needs no other years: what it is made of is therefore built for these by themselves.
+    near = sorted({*anchors, *(row.year for row in pset.evidence)})
     # Notes of where each node was made take longer to take than the nodes to make.
     with pytensor.config.change_flags(traceback__limit=0), pm.Model(coords=coords(pset)) as model:
-        pool = patients(pset)
+        within = patients(pset)
+        pool = pm.Deterministic("patients", within(years), dims=CELLS[:3])
+        pool_near = within(near)
+        base = pool_near[near.index(years[0])]
         drivers: dict[str, TensorVariable] = {}
         if "burden_level" in pset.blocks:
-            drivers |= burden(pset, pool)
+            drivers |= burden(pset, base)
         if pset.has("payer_block"):
             drivers["payer_block"] = payer_block(pset)
         launches = {m.name: uptake(pset, m, drivers) for m in pset.modalities("launch")}
         launched = _launched(pset, pool, launches) if pset.settings.adoption_scope == "with_launched" else None
         uptakes = [launches.get(m.name) or uptake(pset, m, drivers, launched) for m in pset.ledger.modalities]
-        treated = pt.stack([u.treated(pool) for u in uptakes], axis=1)
+        at = [years.index(year) for year in near]
+        treated_near = pt.stack([u.treated(pool_near, at) for u in uptakes], axis=1)
+        treated = {year: treated_near[i] for i, year in enumerate(near)}
         errors = {source: source_error(pset, source) for source in pset.sources}
         error = errors.get(pset.ledger.report.id)
-        at_anchors = None if error is None else error[[source_years(pset).index(a) for a in anchors]]
+        at_anchors = None if error is None else [error[source_years(pset).index(a)] for a in anchors]
         log_price = log_prices(pset, treated, at_anchors)
         spend = price(pset, log_price)
-        relative = relative_intensity(pset, pool[0])
+        relative = relative_intensity(pset, base)
 
-        def cells(years: list[int]) -> tuple[TensorVariable, TensorVariable, TensorVariable]:
-            use = pt.stack([u.use(pool, years) for u in uptakes], axis=-1)
-            spend_per_user = intensity(uptakes, pool[years], use, spend[years], relative)
-            return use, spend_per_user, pool[years][..., None] * use * spend_per_user / MILLION
+        def cells(
+            pool: TensorVariable, spend: TensorVariable, at: list[int]
+        ) -> tuple[TensorVariable, TensorVariable, TensorVariable]:
+            use = pt.stack([u.use(pool, at) for u in uptakes], axis=-1)
+            spend_per_user = intensity(uptakes, pool, use, spend, relative)
+            return use, spend_per_user, pool[..., None] * use * spend_per_user / MILLION
 
-        def totals(year: int) -> TensorVariable:
-            # At an anchor the price has no noise: taking it from there spares the density all other years.
-            known = [
-                pt.exp(log_price[k][own.index(year + first)]) if year + first in own else spend[year, k]
-                for k, own in enumerate(map(pset.anchors, pset.ledger.modalities))
-            ]
-            return treated[year] * pt.stack(known) / MILLION
+        def spend_in(year: int) -> TensorVariable:
+            return price_in(pset, year, uptakes, log_price, spend)
 
-        use, spend_per_user, revenue = cells(list(range(len(pset.ledger.years))))
+        def cells_in(year: int) -> tuple[TensorVariable, TensorVariable, TensorVariable]:
+            i = near.index(year)
+            return cells(pool_near[i : i + 1], spend_in(year)[None], [years.index(year)])
+
+        every = list(range(len(years)))
+        use, spend_per_user, revenue = cells(pool, spend, every)
+        of_all = pt.stack([u.treated(pool, every) for u in uptakes], axis=1)
         for k, modality in enumerate(pset.ledger.modalities):
             if modality.uptake == "adoption":
-                mean = (pool * use[..., k]).sum(axis=(1, 2)) / pool.sum(axis=(1, 2))
                 pm.Deterministic(pset.own("adoption", modality), use[..., k], dims=CELLS[:3])
+                mean = of_all[:, k] / pool.sum(axis=(1, 2))
                 pm.Deterministic(pset.own("adoption_mean", modality), mean, dims="year")
         pm.Deterministic("use", use, dims=CELLS)
         pm.Deterministic("intensity", spend_per_user, dims=CELLS)
         pm.Deterministic("revenue", revenue, dims=CELLS)
-        pm.Deterministic("revenue_total", revenue.sum(axis=(1, 2, 3)), dims="year")
+        # The sum of all cells (tested), which many posteriors of one program need not compute.
+        pm.Deterministic("revenue_total", (of_all * spend).sum(axis=1) / MILLION, dims="year")
         if pset.evidence:
             observed = Observed(
-                revenue=lambda year: cells([year])[2][0],
-                totals=totals,
-                patients=lambda year: pool[year],
-                use=lambda year: cells([year])[0][0],
-                mean_use=lambda year: treated[year] / pool[year].sum(),
+                revenue=lambda year: cells_in(year)[2][0],
+                totals=lambda year: treated[year] * spend_in(year) / MILLION,
+                patients=lambda year: pool_near[near.index(year)],
+                use=lambda year: cells_in(year)[0][0],
+                mean_use=lambda year: treated[year] / pool_near[near.index(year)].sum(),
                 shares=drivers,
             )
             evidence(pset, errors, observed)
@@ -85,7 +96,7 @@ def build_model(pset: PriorSet) -> pm.Model:
 
 def _launched(pset: PriorSet, pool: TensorVariable, launches: Mapping[str, Uptake]) -> TensorVariable:
     """Share of patients [anchor] who had a launched procedure by then, a procedure being once in a life."""
-    procedures = sum(launch.treated(pool) for launch in launches.values())
+    procedures = sum(launch.treated(pool, range(len(pset.ledger.years))) for launch in launches.values())
     years = [pset.ledger.years.index(anchor) for anchor in pset.ledger.report.anchors]
     return pt.cumsum(procedures)[years] / pool.sum(axis=(1, 2))[years]
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 import numpy as np
 import pymc as pm
 import pytensor.tensor as pt
@@ -26,10 +28,18 @@ def stated_years(pset: PriorSet) -> list[int]:
     return [said[str(region)] or pset.ledger.report.first_year for region in pset.coords["region"]]
 
 
-def patients(pset: PriorSet) -> TensorVariable:
-    """Actively treated patients [year, region, depth]: regional counts x common error x growth x depth share."""
+def patients(pset: PriorSet) -> Callable[[Sequence[int]], TensorVariable]:
+    """Actively treated patients: regional counts x common error x growth x depth share.
+
+    Returns a function of calendar years, to the patients [len(years), region, depth] in them.
+    """
     base = variable(pset, "region_patients") * pt.exp(variable(pset, "pool_error"))
     spread = hyper("patient_growth_region_sd", pset.number("patient_growth_region_sd"))
     growth = variable(pset, "patient_growth") + spread * deviation("patient_growth_region", "region")
-    by_region = base * pt.exp(np.subtract.outer(pset.ledger.years, stated_years(pset)) * growth)
-    return pm.Deterministic("patients", by_region[:, :, None] * depth_shares(pset), dims=("year", "region", "depth"))
+    shares = depth_shares(pset)
+
+    def within(years: Sequence[int]) -> TensorVariable:
+        by_region = base * pt.exp(np.subtract.outer(years, stated_years(pset)) * growth)
+        return by_region[:, :, None] * shares
+
+    return within

@@ -3,13 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pytensor.tensor as pt
 from numpy.typing import NDArray
+from pytensor.scalar.basic import UnaryScalarOp, same_out
 from pytensor.tensor import TensorVariable
+from pytensor.tensor.elemwise import Elemwise
 
-NEWTON_STEPS = 3
+NEWTON_STEPS = 4
+
+
+class Fixed(UnaryScalarOp):  # type: ignore[misc]  # PyTensor's has no types
+    """A value that is taken as fixed: its gradient is zero.
+
+    PyTensor's `disconnected_grad` is a view, which PyMC drops where it derives a log density.
+    """
+
+    nfunc_spec = ("positive", 1, 1)
+
+    def impl(self, x: float) -> float:
+        """The value itself."""
+        return x
+
+    def pullback(self, inputs: Sequence[Any], *_: Any) -> list[Any]:
+        """No gradient."""
+        return [x.zeros_like() for x in inputs]
+
+
+fixed = Elemwise(Fixed(same_out, name="fixed"))
 
 
 def gradient(steps: TensorVariable, depths: int) -> TensorVariable:
@@ -23,7 +46,8 @@ def redistribute(mean: TensorVariable, weights: TensorVariable, offset: TensorVa
     Parameters: `mean` [...] in (0, 1); `weights` [..., region, depth], not negative, any scale; `offset`
     [region, depth], logit. Returns [..., region, depth]. The intercept c starts from the normal approximation to a
     logistic mixture and takes Newton steps on the logit of the mean, where the equation is nearly linear. Relative
-    error of the mean in the worst of 20 000 random cases: 1e-13 for offsets of sd 1, 4e-4 for sd 2.
+    error of the mean in the worst of 20 000 random cases: 2e-15 for offsets of sd 1, 6e-10 for sd 2. Where a step
+    begins is taken as fixed: at the solution, the last step's gradient is that of the implicit function.
     """
     axes = (-2, -1)
     weights = weights / weights.sum(axis=axes, keepdims=True)
@@ -32,6 +56,7 @@ def redistribute(mean: TensorVariable, weights: TensorVariable, offset: TensorVa
     variance = (weights * (offset - centre) ** 2).sum(axis=axes, keepdims=True)
     intercept = target * pt.sqrt(1 + np.pi / 8 * variance) - centre
     for _ in range(NEWTON_STEPS):
+        intercept = fixed(intercept)
         cell = pt.sigmoid(intercept + offset)
         reached = (weights * cell).sum(axis=axes, keepdims=True)
         slope = (weights * cell * (1 - cell)).sum(axis=axes, keepdims=True) / (reached * (1 - reached))

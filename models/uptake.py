@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import accumulate, pairwise
 
 import numpy as np
@@ -25,33 +25,41 @@ class Uptake:
 
     `mean` [year] is the patient-weighted mean use of the eligible; None where everyone is treated. `offset`
     [region, depth] is the log-odds of each segment around it. `eligible` [depth] is the share of patients who may
-    get the modality. `first` is the index of the first year with any use.
+    get the modality. `first` is the index of the first year with any use. `levels`: the mean in years, by index, that
+    need no path between them, which spares the density the path.
     """
 
     mean: TensorVariable | None
     offset: TensorVariable | None
     eligible: TensorVariable
     first: int = 0
+    levels: Mapping[int, TensorVariable] = field(default_factory=dict)
 
-    def treated(self, patients: TensorVariable) -> TensorVariable:
-        """Treated patients [year] of all segments, given `patients` [year, region, depth]."""
+    def treated(self, patients: TensorVariable, years: Sequence[int]) -> TensorVariable:
+        """Treated patients [len(years)] of all segments, given `patients` [len(years), region, depth].
+
+        `years` are the indices of years, in order.
+        """
         pool = (patients * self.eligible).sum(axis=(1, 2))
-        return pool if self.mean is None else pool * self.mean
+        return pool if self.mean is None else pool * self._means(self.mean, years)
 
     def use(self, patients: TensorVariable, years: Sequence[int]) -> TensorVariable:
-        """Treated fraction of patients [len(years), region, depth] in the years of these indices.
+        """Treated fraction of `patients` [len(years), region, depth], in the same shape; `years` as for `treated`.
 
         Segments are redistributed around the mean, so their sum is :meth:`treated`.
         """
-        shape = (len(years), *patients.shape[1:])
-        on = [y for y in years if y >= self.first]
+        before = sum(year < self.first for year in years)
         if self.mean is None or self.offset is None:
-            return pt.ones(shape) * self.eligible
-        off = pt.zeros((len(years) - len(on), *patients.shape[1:]))
-        if not on:
+            return pt.ones_like(patients) * self.eligible
+        off = pt.zeros_like(patients[:before])
+        if before == len(years):
             return off
-        cells = redistribute(self.mean[on], patients[on] * self.eligible, self.offset)
-        return pt.concatenate([off, cells * self.eligible]) if len(on) < len(years) else cells * self.eligible
+        cells = redistribute(self._means(self.mean, years[before:]), patients[before:] * self.eligible, self.offset)
+        return pt.concatenate([off, cells * self.eligible]) if before else cells * self.eligible
+
+    def _means(self, mean: TensorVariable, years: Sequence[int]) -> TensorVariable:
+        known = all(year in self.levels for year in years)
+        return pt.stack([self.levels[year] for year in years]) if known else mean[list(years)]
 
 
 def uptake(
@@ -83,7 +91,8 @@ def adoption(
     if launched is not None:
         rest = [pt.maximum(level[k] - launched[k], LEAST_SHARE) for k in range(len(pset.ledger.report.anchors))]
         level = pt.stack(list(accumulate(rest, pt.maximum)))
-    mean = rising_path(pset, modality, list(level))
+    levels = [level[k] for k in range(len(pset.ledger.report.anchors))]
+    mean = rising_path(pset, modality, levels)
     depths = len(pset.ledger.depths)
     number = pset.number("adoption_step_region_sd", modality=modality.name)
     spread = hyper(own("adoption_step_region_sd", modality), number)
@@ -94,7 +103,7 @@ def adoption(
         offset += variable(pset, own("moh_effect", modality)) * logit(drivers["moh"])
     if "payer_block" in drivers:
         offset -= variable(pset, own("payer_brake", modality)) * logit(drivers["payer_block"])[:, None]
-    return Uptake(mean, offset, pt.ones(depths))
+    return Uptake(mean, offset, pt.ones(depths), levels=_by_index(pset, modality, levels))
 
 
 def launch(pset: PriorSet, modality: Modality) -> Uptake:
@@ -103,13 +112,15 @@ def launch(pset: PriorSet, modality: Modality) -> Uptake:
     The mean rises from zero in the year before the launch through its levels at the anchors.
     """
     level = ordered(pset, pset.own("launch_level", modality))
-    rise = rising_path(pset, modality, [pt.zeros(()), *level])
+    levels = [pt.zeros(()), *(level[k] for k in range(len(pset.anchors(modality))))]
+    rise = rising_path(pset, modality, levels)
     first = pset.uptake_years(modality)[0] + 1 - pset.ledger.report.first_year
     mean = pt.concatenate([pt.zeros(first), rise[1:]])
     share = pset.numbers("eligible_share", "depth", modality=modality.name)
     eligible = hyper(pset.own("eligible_share", modality), share, ("depth",))
     offset = region_effect(pset, modality)[:, None] + np.zeros(len(share))
-    return Uptake(mean, offset, eligible, first)
+    known = dict.fromkeys(range(first), pt.zeros(())) | _by_index(pset, modality, levels)
+    return Uptake(mean, offset, eligible, first, known)
 
 
 def rising_path(pset: PriorSet, modality: Modality, levels: Sequence[TensorVariable]) -> TensorVariable:
@@ -130,8 +141,14 @@ def rising_path(pset: PriorSet, modality: Modality, levels: Sequence[TensorVaria
         name = pset.own(f"{kind}_path_{end}", modality)
         mean = hyper(f"{name}_mean", pset.rise(steps, foot=kind == "launch" and k == 0), (f"{name}_year",))
         share = pm.Dirichlet(name, concentration * mean, dims=f"{name}_year")
-        path.append(levels[k] + rise * pt.cumsum(share))
+        path += [levels[k] + rise * pt.cumsum(share)[:-1], levels[k + 1][None]]
     return pt.concatenate(path)
+
+
+def _by_index(pset: PriorSet, modality: Modality, levels: Sequence[TensorVariable]) -> dict[int, TensorVariable]:
+    """The levels of a path by the index of their year."""
+    years = [year - pset.ledger.report.first_year for year in pset.uptake_years(modality)]
+    return dict(zip(years, levels, strict=True))
 
 
 def region_effect(pset: PriorSet, modality: Modality) -> TensorVariable:
