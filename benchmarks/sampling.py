@@ -155,7 +155,7 @@ def main(peers: list[str]) -> bool:
         if sampler == "hmc":
             aims["smallest ESS a second of sampling (at least 1500)"] = rates[sampler]
             aims["gradients an effective draw over an isotropic normal's (at most 2)"] = found["of_isotropic"]
-    for number, draws, tune, name, least in ((120, 1000, 300, "full", 180), (240, 250, 150, "small", 500)):
+    for number, draws, tune, name, least in ((128, 1000, 300, "full", 180), (240, 250, 150, "small", 500)):
         judged = "" if name == "full" else ", tries=1"
         found = measure(TOOLS + BATCH.format(number=number, draws=draws, tune=tune, judged=judged))
         print(f"batch, {name} fits (4 x {draws} after {tune}): {rounded(found)}", flush=True)
