@@ -19,10 +19,10 @@ def cluster(address: str) -> Iterator[Executor]:
 
     Workers need this package in the same version, and nothing else: a unit carries its programs and data. A worker's
     programs are executed as they are, so use only a cluster that none but you can reach. Raises :class:`InputError`
-    where Dask is not installed, no scheduler answers or it is lost.
+    where Dask is not installed, no scheduler answers or it is lost, or one unit has lost worker after worker.
     """
     try:
-        from distributed import Client
+        from distributed import Client, KilledWorker
     except ImportError:
         raise InputError("--scheduler: needs Dask: pip install 'postcgrp[cluster]'") from None
     try:
@@ -38,6 +38,11 @@ def cluster(address: str) -> Iterator[Executor]:
             raise InputError(
                 f"--scheduler {address}: the connection was lost: start the scheduler again and repeat; what was "
                 "finished and kept in a folder is not done again"
+            ) from None
+        except KilledWorker as error:
+            raise InputError(
+                f"--scheduler {address}: {error.allowed_failures + 1} workers died of one unit of work: look for the "
+                "cause in their logs (memory?) and repeat; what was finished and kept in a folder is not done again"
             ) from None
         finally:
             executor.shutdown(wait=False)

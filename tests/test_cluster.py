@@ -19,6 +19,7 @@ from distributed import Client, LocalCluster
 
 from postcgrp.inference import Sampling
 from postcgrp.inference.batch import Batch, Fit, fit_many, load_fit, prepare
+from postcgrp.inference.cluster import cluster as at
 from postcgrp.priors import InputError
 
 pytestmark = pytest.mark.filterwarnings("default")  # a killed worker leaves sockets and processes behind
@@ -76,6 +77,14 @@ def test_a_killed_worker_costs_nothing_but_time(batch: Batch, cluster: LocalClus
 def test_no_scheduler_is_one_message(batch: Batch) -> None:
     with pytest.raises(InputError, match=r"--scheduler tcp://127\.0\.0\.1:9: no scheduler answers"):
         list(fit_many(batch, [{}], scheduler="tcp://127.0.0.1:9"))
+
+
+def test_a_unit_that_kills_its_workers_is_one_message(cluster: LocalCluster) -> None:
+    with (
+        pytest.raises(InputError, match="4 workers died of one unit of work: look for the cause in their logs"),
+        at(cluster.scheduler_address) as executor,
+    ):
+        executor.submit(os._exit, 1).result()
 
 
 LOSE = """
