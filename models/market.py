@@ -35,8 +35,7 @@ def build_model(pset: PriorSet) -> pm.Model:
         within = patients(pset)
         pool = pm.Deterministic("patients", within(years), dims=CELLS[:3])
         pool_near = within(near)
-        pools = {year: pool_near[i] for i, year in enumerate(near)}
-        base = pools[years[0]]
+        base = pool_near[near.index(years[0])]
         drivers: dict[str, TensorVariable] = {}
         if "burden_level" in pset.blocks:
             drivers |= burden(pset, base)
@@ -66,7 +65,8 @@ def build_model(pset: PriorSet) -> pm.Model:
             return price_in(pset, year, uptakes, log_price, spend)
 
         def cells_in(year: int) -> tuple[TensorVariable, TensorVariable, TensorVariable]:
-            return cells(pools[year][None], spend_in(year)[None], [years.index(year)])
+            i = near.index(year)
+            return cells(pool_near[i : i + 1], spend_in(year)[None], [years.index(year)])
 
         every = list(range(len(years)))
         use, spend_per_user, revenue = cells(pool, spend, every)
@@ -85,9 +85,9 @@ def build_model(pset: PriorSet) -> pm.Model:
             observed = Observed(
                 revenue=lambda year: cells_in(year)[2][0],
                 totals=lambda year: treated[year] * spend_in(year) / MILLION,
-                patients=lambda year: pools[year],
+                patients=lambda year: pool_near[near.index(year)],
                 use=lambda year: cells_in(year)[0][0],
-                mean_use=lambda year: treated[year] / pools[year].sum(),
+                mean_use=lambda year: treated[year] / pool_near[near.index(year)].sum(),
                 shares=drivers,
             )
             evidence(pset, errors, observed)
