@@ -21,7 +21,8 @@ forecast: $(INSTALLED)
 	$(BIN)/postcgrp forecast --out runs/forecast
 
 # Two processes, a file to one of them: much of a test is Python or a compiler on one core, and what a file fits is shared.
-TEST := $(BIN)/pytest -n 2 --dist loadfile
+# In the order of their names: by default the files of few and long tests come last, and one process waits.
+TEST := $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 test: $(INSTALLED)
 	$(TEST)
