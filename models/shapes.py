@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytensor.tensor as pt
 from numpy.typing import NDArray
+from pymc.logprob.transforms import Transform
 from pytensor.scalar.basic import UnaryScalarOp, same_out
 from pytensor.tensor import TensorVariable
 from pytensor.tensor.elemwise import Elemwise
@@ -33,6 +34,37 @@ class Fixed(UnaryScalarOp):  # type: ignore[misc]  # PyTensor's has no types
 
 
 fixed = Elemwise(Fixed(same_out, name="fixed"))
+
+
+class Sticks(Transform):  # type: ignore[misc]  # PyMC's has no types
+    """Shares that sum to one as log-odds of what each takes of what the ones before it left: [..., n] and [..., n - 1].
+
+    A Dirichlet's are independent of each other (Connor & Mosimann 1969), which suits a diagonal metric; those of PyMC's
+    own transform are not.
+    """
+
+    name = "sticks"
+    ndim_supp = 1
+
+    def forward(self, value: Any, *_: Any) -> TensorVariable:
+        """Log-odds of shares."""
+        left = pt.cumsum(value[..., ::-1], axis=-1)[..., ::-1]
+        return pt.log(value[..., :-1]) - pt.log(left[..., 1:])
+
+    def backward(self, value: Any, *_: Any) -> TensorVariable:
+        """Shares of log-odds."""
+        taken, left = self._logs(value)
+        return pt.exp(pt.concatenate([taken + left[..., :-1], left[..., -1:]], axis=-1))
+
+    def log_jac_det(self, value: Any, *_: Any) -> TensorVariable:
+        """Log determinant of the Jacobian of :meth:`backward`'s first n - 1 shares [...]."""
+        taken, left = self._logs(value)
+        return (taken + left[..., 1:]).sum(axis=-1)
+
+    def _logs(self, value: Any) -> tuple[TensorVariable, TensorVariable]:
+        """Logs of the fraction that each takes [..., n - 1], and of what is left before it and after the last."""
+        left = pt.cumsum(-pt.softplus(value), axis=-1)
+        return -pt.softplus(-value), pt.concatenate([pt.zeros_like(value[..., :1]), left], axis=-1)
 
 
 def gradient(steps: TensorVariable, depths: int) -> TensorVariable:

@@ -12,7 +12,7 @@ import pytensor.tensor as pt
 from pytensor.tensor import TensorVariable
 
 from postcgrp.models.latent import deviation, hyper, ordered, variable
-from postcgrp.models.shapes import gradient, redistribute
+from postcgrp.models.shapes import Sticks, gradient, redistribute
 from postcgrp.priors import PriorSet
 from postcgrp.priors.ledger import Modality
 
@@ -140,7 +140,7 @@ def rising_path(pset: PriorSet, modality: Modality, levels: Sequence[TensorVaria
             continue
         name = pset.own(f"{kind}_path_{end}", modality)
         mean = hyper(f"{name}_mean", pset.rise(steps, foot=kind == "launch" and k == 0), (f"{name}_year",))
-        share = pm.Dirichlet(name, concentration * mean, dims=f"{name}_year")
+        share = pm.Dirichlet(name, concentration * mean, dims=f"{name}_year", default_transform=Sticks())
         path += [levels[k] + rise * pt.cumsum(share)[:-1], levels[k + 1][None]]
     return pt.concatenate(path)
 

@@ -9,7 +9,7 @@ import pytensor
 import pytensor.tensor as pt
 import pytest
 from pytensor.graph.traversal import ancestors
-from scipy import stats
+from scipy import special, stats
 from xarray import DataTree
 
 from postcgrp.inference import gate, passed, sample
@@ -17,7 +17,7 @@ from postcgrp.inference.density import density
 from postcgrp.inference.forward import ONCE, draw_prior
 from postcgrp.inference.sample import Sampling
 from postcgrp.models import build_model
-from postcgrp.models.shapes import redistribute
+from postcgrp.models.shapes import Sticks, redistribute
 from postcgrp.priors import PriorSet, Settings, effective
 
 GROUPS = ("prior", "posterior")
@@ -231,6 +231,22 @@ def test_gradients_are_those_of_the_density(model: pm.Model) -> None:
         direction = np.random.default_rng(1).normal(size=vector.size)
         ahead, behind = (ours.logp(vector + step * direction, ours.data) for step in (1e-6, -1e-6))
         assert float(ahead - behind) / 2e-6 == pytest.approx(float(found @ direction), rel=1e-5)
+
+
+def test_sticks_are_the_shares_of_a_dirichlet() -> None:
+    """There and back, with the Jacobian that makes both scales one distribution (Connor & Mosimann 1969)."""
+    alpha, transform = np.array([0.7, 2.0, 5.0, 1.3]), Sticks()
+    value = pt.vector()
+    there, back, jacobian = transform.forward(value), transform.backward(value), transform.log_jac_det(value)
+    forward, backward = (pytensor.function([value], out, mode=ONCE) for out in (there, back))
+    log_density = pytensor.function([value], pm.logp(pm.Dirichlet.dist(alpha), back) + jacobian, mode=ONCE)
+    left = alpha[::-1].cumsum()[::-1]
+    for shares in np.random.default_rng(3).dirichlet(alpha, 20):
+        odds = forward(shares)
+        np.testing.assert_allclose(backward(odds), shares, rtol=1e-12)
+        taken = special.expit(odds)
+        of_each = stats.beta.logpdf(taken, alpha[:-1], left[1:]) + np.log(taken * (1 - taken))
+        assert float(log_density(odds)) == pytest.approx(of_each.sum(), rel=1e-10)
 
 
 def test_redistribution_has_the_gradient_of_its_solution() -> None:
