@@ -88,17 +88,22 @@ class Batch:
             if given.shape != whole[name].shape:
                 raise InputError(f"{name!r} has shape {given.shape}: the model needs {whole[name].shape}")
             whole[name] = given
-        about = repr((self.digest, self.settings, self.lanes, self.thin, self.step_size)).encode()
-        arrays = {"prior": self.prior, "centre": self.centre, "scale": self.scale, **whole}
-        content = b"".join(name.encode() + value.tobytes() for name, value in arrays.items())
-        return Posterior(whole, hashlib.sha256(about + content).hexdigest()[:32])
+        about = repr((self.digest, self.settings, self.lanes, self.thin, self.step_size))
+        stream = _hash(whole)
+        begin = _hash({"prior": self.prior, "centre": self.centre, "scale": self.scale})
+        return Posterior(whole, stream, hashlib.sha256(f"{about} {begin} {stream}".encode()).hexdigest()[:32])
 
 
 @dataclass(frozen=True)
 class Posterior:
-    """The data that make one posterior of a batch, and the hash of all that its draws follow from."""
+    """The data that make one posterior of a batch.
+
+    `stream`: their hash, which with the seed names its random numbers, the same whatever program draws them. `key`: the
+    hash of all that its draws follow from, this package's source included.
+    """
 
     data: Arrays
+    stream: str
     key: str
 
 
@@ -238,7 +243,7 @@ def fit_unit(
         target_accept=max(settings.target_accept, how.target_accept),
     )
     padded = [posteriors[min(lane, len(posteriors) - 1)] for lane in range(batch.lanes)]
-    seeds, data = [f"{p.key} {effort}" for p in padded], _stacked([p.data for p in padded])
+    seeds, data = [f"{p.stream} {effort}" for p in padded], _stacked([p.data for p in padded])
     x, diverging, _ = _run(batch, seeds, data, settings, batch.step_size * how.step_size, stopped)
     fits = []
     for lane, posterior in enumerate(posteriors):
@@ -372,6 +377,11 @@ def _begin(seeds: Sequence[str], settings: Sampling, prior: NDArray[np.float64])
 
 def _controls(settings: Sampling, begun: int, steps: int, step_size: float) -> tuple[Any, ...]:
     return np.int64(steps), *controls(begun, steps, settings.tune, settings.target_accept, step_size)
+
+
+def _hash(arrays: Arrays) -> str:
+    content = b"".join(name.encode() + value.tobytes() for name, value in sorted(arrays.items()))
+    return hashlib.sha256(content).hexdigest()
 
 
 def _stacked(data: Sequence[Arrays]) -> Arrays:

@@ -12,7 +12,7 @@ import pytensor.tensor as pt
 from numpy.typing import NDArray
 from pymc.distributions.distribution import SymbolicRandomVariable
 from pymc.distributions.shape_utils import change_dist_size
-from pymc.pytensorf import collect_default_updates, reseed_rngs
+from pymc.pytensorf import collect_default_updates
 from pytensor.compile.mode import Mode
 from pytensor.compile.sharedvalue import SharedVariable
 from pytensor.graph.replace import graph_replace, vectorize_graph
@@ -115,12 +115,14 @@ def _sampler(outputs: Mapping[str, Any], known: Mapping[Any, Any], batched: Call
 def _function(outputs: Mapping[str, Any], inputs: Sequence[Any], *, loop: bool = False) -> Function:
     """A compiled function of values of the inputs and a seed; in a `loop`, it is called for each draw."""
     graphs = [*outputs.values()]
-    rngs = [v for v in graph_inputs(graphs) if isinstance(v, SharedVariable) and isinstance(v.type, RandomType)]
+    rngs = _streams(outputs)
     updates = collect_default_updates(graphs) if loop else {}
     compiled = pytensor.function(inputs, graphs, updates=updates, mode=ONCE, on_unused_input="ignore")
 
     def call(values: Mapping[str, NDArray[Any]], seed: Seed, draws: int = 1) -> Draws:
-        reseed_rngs(rngs, seed)
+        for stream, rng in rngs.items():
+            own = np.random.SeedSequence(seed, spawn_key=tuple(stream.encode()))
+            rng.set_value(np.random.default_rng(own), borrow=True)
         arrays = [values[v.name] for v in inputs]
         try:
             if loop:
@@ -134,6 +136,22 @@ def _function(outputs: Mapping[str, Any], inputs: Sequence[Any], *, loop: bool =
         return {name: np.asarray(result) for name, result in zip(outputs, results, strict=True)}
 
     return call
+
+
+def _streams(outputs: Mapping[str, Any]) -> dict[str, SharedVariable]:
+    """The generators of random variables by the name of the output that each is for.
+
+    Named, and not counted: a seed gives a variable the same draws whatever else the model holds, in whatever order.
+    """
+    needs = {
+        name: [v for v in graph_inputs([graph]) if isinstance(v, SharedVariable) and isinstance(v.type, RandomType)]
+        for name, graph in outputs.items()
+    }
+    streams: dict[str, SharedVariable] = {}
+    for name in sorted(needs, key=lambda name: (len(needs[name]), name)):  # what an output depends on comes before it
+        own = [rng for rng in needs[name] if rng not in streams.values()]
+        streams |= {f"{name}/{i}": rng for i, rng in enumerate(own)}
+    return streams
 
 
 def _where_possible(compiled: Callable[..., Any], arrays: Sequence[NDArray[Any]]) -> list[Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import jax
@@ -92,6 +93,17 @@ def test_company_does_not_matter(prepared: Batch, fits: dict[int, Fit], cases: l
     ((_, alone),) = fit_many(prepared, [cases[3]])
     assert alone.key == fits[3].key
     assert np.allclose(alone.draws["mu"][:, :5], fits[3].draws["mu"][:, :5])
+
+
+def test_random_numbers_follow_data_and_seed_but_not_the_program(prepared: Batch) -> None:
+    """A comment in the source makes another program by name: it must not make other draws."""
+    renamed = replace(prepared, digest="another")
+    reseeded = replace(prepared, settings=replace(prepared.settings, seed=prepared.settings.seed + 1))
+    (_, same), (_, other) = (next(fit_many(one, [{"spread": 0.7}])) for one in (renamed, reseeded))
+    ((_, first),) = fit_many(prepared, [{"spread": 0.7}])
+    assert len({first.key, same.key, other.key}) == 3
+    np.testing.assert_array_equal(first.draws["mu"], same.draws["mu"])
+    assert not np.allclose(first.draws["mu"], other.draws["mu"])
 
 
 def test_finished_fits_are_found_again(prepared: Batch, cases: list[dict[str, np.ndarray]], tmp_path: Path) -> None:

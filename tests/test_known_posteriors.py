@@ -341,6 +341,24 @@ def test_prior_draws_of_variables_made_of_others_are_batched() -> None:
         assert np.abs(np.corrcoef(values[1:, 0], values[:-1, 0])[0, 1]) < 4.5 / 2000**0.5
 
 
+def test_a_seed_gives_a_variable_its_draws_whatever_else_is_in_the_model() -> None:
+    def build(names: str) -> pm.Model:
+        with pm.Model() as model:
+            made = {name: pm.LogNormal(name, shape=2) if name != "walk" else walk() for name in names.split()}
+            pm.Normal("y", made.get("a", 0), observed=np.zeros(2))
+        return model
+
+    def walk() -> Any:
+        return pm.GaussianRandomWalk("walk", 0, 1, init_dist=pm.Normal.dist(), shape=3)
+
+    first, second = draw_prior(build("a walk b"), 50, 7), draw_prior(build("c b walk a"), 50, 7)
+    for name, values in first.items():
+        np.testing.assert_array_equal(values, second[name])
+    assert not np.array_equal(first["a_log__"], first["b_log__"])
+    assert not np.array_equal(first["walk"][:, 0], first["walk"][:, 1])
+    assert not np.array_equal(first["a_log__"], draw_prior(build("a"), 50, 8)["a_log__"])
+
+
 def test_unconstrained_draws_follow_the_bounds_of_each() -> None:
     with pm.Model() as model:
         interval_within_another()
