@@ -119,14 +119,21 @@ def within_reach(logp: Potential, x: Any, centre: Any, data: Arrays) -> Any:
 
     A prior draw may lie where the data all but exclude it: a chain would not come back from there in time.
     """
-    floor = logp(centre, data) - centre.size - MARGIN
 
     def far(state: Any) -> Any:
-        tried, z = state
-        return (tried < HALVINGS) & ~(logp(z, data) > floor)
+        tried, reached, *_ = state
+        return (tried <= HALVINGS) & ~reached
 
-    def nearer(z: Any) -> Any:
-        return jax.lax.while_loop(far, lambda s: (s[0] + 1, (centre + s[1]) / 2), (0, z))[1]
+    def nearer(x: Any) -> Any:
+        def step(state: Any) -> Any:
+            # The first step finds the floor, the others try: the density stands once and so is compiled once.
+            tried, _, z, floor = state
+            first, value = tried == 0, logp(z, data)
+            reached = ~first & (value > floor)
+            after = jnp.where(first, x, jnp.where(reached, z, (centre + z) / 2))
+            return tried + 1, reached, after, jnp.where(first, value - centre.size - MARGIN, floor)
+
+        return jax.lax.while_loop(far, step, (0, False, centre, 0.0))[2]
 
     return jnp.vectorize(nearer, signature="(n)->(n)")(x)
 
