@@ -22,6 +22,7 @@ from postcgrp.priors.evidence_file import read_files, template
 from postcgrp.priors.ledger import ASSUMPTIONS, REPORT
 from postcgrp.priors.sets import difference, load_overlay, prior_set, shipped
 from postcgrp.reports import cli_bench, cli_invest
+from postcgrp.reports.drawing import without_dask
 from postcgrp.reports.terminal import (
     BAD_INPUT,
     DONE,
@@ -268,6 +269,7 @@ def _calibrate(options: argparse.Namespace) -> int:
 
 def run() -> NoReturn:
     """The command itself, which ends at once: to take apart what was imported would take a second."""
+    without_dask()
     status = main()
     with suppress(BrokenPipeError, ValueError):  # nobody reads, or it is closed
         sys.stdout.flush()

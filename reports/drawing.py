@@ -59,6 +59,11 @@ class Drawing:
         return dict(reply)
 
 
+def without_dask() -> None:
+    """Keep xarray from importing `dask.array` into a process of ours, which costs as much as pandas and is not used."""
+    sys.modules.setdefault("dask.array", None)  # type: ignore[arg-type]
+
+
 def shown_variables(pset: PriorSet) -> list[str]:
     """The variables that figures are made of: a fraction of what is stored of a draw."""
     own = {"adoption": "adoption_mean", "launch": "launch_level"}
@@ -103,6 +108,7 @@ def _draw(name: str) -> dict[str, Path]:
 def main(connection: Connection) -> None:
     """Draw what is asked for; the end of the connection is the end of the asking process."""
     gc.disable()  # a short life
+    without_dask()
     from postcgrp.reports.bench_figures import OF_A_RUN
     from postcgrp.reports.figures import FIGURES, save_priors
 

@@ -9,6 +9,8 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
 from xarray import DataArray, Dataset, DataTree
@@ -311,12 +313,14 @@ def save(figure: Figure, path: Path, recipe: str) -> Path:
     note = f"postcgrp recipe sha256 {recipe}"
     with mpl.rc_context(STYLE):
         figure.set_dpi(DPI)
+        canvas = FigureCanvasAgg(figure)  # one for the layout and the picture, which share what text measures
         if (layout := figure.get_layout_engine()) is not None:
-            layout.execute(figure)  # once is enough; `savefig` would draw once more to the same end
+            layout.execute(figure)
         figure.set_layout_engine("none")
+        # Not `savefig`, which would draw each format once more beforehand, for a layout that is done.
         packed = {"compress_level": PACKED}
-        figure.savefig(path.with_suffix(".png"), dpi=DPI, metadata={"Description": note}, pil_kwargs=packed)
-        figure.savefig(path.with_suffix(".svg"), metadata={"Description": note, "Date": None})
+        canvas.print_png(path.with_suffix(".png"), metadata={"Description": note}, pil_kwargs=packed)
+        FigureCanvasSVG(figure).print_svg(path.with_suffix(".svg"), metadata={"Description": note, "Date": None})
     return path.with_suffix(".png")
 
 
