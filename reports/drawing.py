@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from importlib.abc import MetaPathFinder
 from multiprocessing import Pipe, get_context
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -59,9 +60,17 @@ class Drawing:
         return dict(reply)
 
 
+class _NoDask(MetaPathFinder):
+    def find_spec(self, name: str, *_: Any) -> None:
+        """Not found, and no other finder is asked."""
+        if name == "dask.array":
+            raise ModuleNotFoundError(name=name)
+
+
 def without_dask() -> None:
     """Keep xarray from importing `dask.array` into a process of ours, which costs as much as pandas and is not used."""
-    sys.modules.setdefault("dask.array", None)  # type: ignore[arg-type]
+    # Not a None in `sys.modules`, which SciPy takes for the module itself.
+    sys.meta_path.insert(0, _NoDask())
 
 
 def shown_variables(pset: PriorSet) -> list[str]:
