@@ -151,6 +151,7 @@ def _by_segment(axes: Axes, rows: pd.DataFrame, pset: PriorSet, effects: list[st
     axes.invert_yaxis()
     axes.grid(visible=False, axis="y")
     axes.margins(x=0.16)
+    axes.set_xlabel(f"{pset.ledger.report.currency} million a year")
     axes.set_title("By region and by modality, colours as on the left", fontsize=10.5, weight="normal")
 
 

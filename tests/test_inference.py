@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pymc as pm
 import pytest
@@ -21,7 +22,7 @@ from postcgrp.inference import Check, Sampling, gate, passed, sample
 from postcgrp.inference.diagnostics import Diagnostics
 from postcgrp.inference.gate import gate_arrays, parameters
 from postcgrp.inference.hmc import AFTER, BEFORE, JITTER, TRAJECTORY, WINDOW, Phase, controls, phases
-from postcgrp.inference.kernels import CHUNK
+from postcgrp.inference.kernels import CHUNK, HALVINGS, MARGIN, within_reach
 from postcgrp.priors import InputError
 
 TOTAL_SETTINGS = (
@@ -272,3 +273,14 @@ def test_trajectory_lengths_follow_a_halton_sequence(begun: int) -> None:
     turns = Halton(1, scramble=False).fast_forward(begun).random(CHUNK)[:, 0]
     expected = np.rint(TRAJECTORY * (1 - JITTER + 2 * JITTER * turns) / 0.01)
     assert list(controls(begun, CHUNK, 300, 0.8, 0.01)[0]) == list(expected)
+
+
+def test_starts_are_drawn_in_by_halves_until_their_density_is_not_far_below_the_centre() -> None:
+    def logp(z: Any, data: Any) -> Any:
+        return -0.5 * jnp.sum((z / data["sd"]) ** 2)
+
+    reach = 3 * np.sqrt(2 * (2 + MARGIN))  # where a normal of sd 3 in two dimensions lies so far below its top
+    x = np.array([[1.0, -2.0], [reach - 0.1, 0], [reach + 0.1, 0], [0, 64.0 * reach - 0.1], [1e30, 1e30]])
+    found = within_reach(logp, x, np.zeros(2), {"sd": 3.0})
+    halved = np.array([0, 0, 1, 6, HALVINGS])[:, None]
+    np.testing.assert_allclose(found, x / 2.0**halved)
