@@ -53,18 +53,21 @@ class Sticks(Transform):  # type: ignore[misc]  # PyMC's has no types
 
     def backward(self, value: Any, *_: Any) -> TensorVariable:
         """Shares of log-odds."""
-        taken, left = self._logs(value)
-        return pt.exp(pt.concatenate([taken + left[..., :-1], left[..., -1:]], axis=-1))
+        taken, before, after = self._logs(value)
+        return pt.exp(pt.concatenate([taken + before, after[..., -1:]], axis=-1))
 
     def log_jac_det(self, value: Any, *_: Any) -> TensorVariable:
         """Log determinant of the Jacobian of :meth:`backward`'s first n - 1 shares [...]."""
-        taken, left = self._logs(value)
-        return (taken + left[..., 1:]).sum(axis=-1)
+        taken, _, after = self._logs(value)
+        return (taken + after).sum(axis=-1)
 
-    def _logs(self, value: Any) -> tuple[TensorVariable, TensorVariable]:
-        """Logs of the fraction that each takes [..., n - 1], and of what is left before it and after the last."""
-        left = pt.cumsum(-pt.softplus(value), axis=-1)
-        return -pt.softplus(-value), pt.concatenate([pt.zeros_like(value[..., :1]), left], axis=-1)
+    def _logs(self, value: Any) -> tuple[TensorVariable, TensorVariable, TensorVariable]:
+        """Logs of the fraction that each takes, and of what is left before and after it: [..., n - 1] each."""
+        passed = -pt.softplus(value)
+        after = pt.cumsum(passed, axis=-1)
+        # Nothing is gone before the first: not `zeros_like`, whose shape PyMC's own way to JAX would not know.
+        before = pt.concatenate([after[..., :1] - passed[..., :1], after[..., :-1]], axis=-1)
+        return -pt.softplus(-value), before, after
 
 
 def gradient(steps: TensorVariable, depths: int) -> TensorVariable:

@@ -8,6 +8,7 @@ import pymc as pm
 import pytensor
 import pytensor.tensor as pt
 import pytest
+from pymc.sampling.jax import get_jaxified_logp
 from pytensor.graph.traversal import ancestors
 from scipy import special, stats
 from xarray import DataTree
@@ -221,6 +222,14 @@ def test_the_jax_density_is_pymcs(model: pm.Model) -> None:
         assert float(ours.logp(ours.flat.join(point), ours.data)) == pytest.approx(
             sum(float(np.sum(term)) for term in theirs(point)), rel=1e-9
         )
+
+
+def test_pymcs_own_way_to_jax_takes_the_model_too(model: pm.Model) -> None:
+    """As `pm.sample(nuts_sampler="numpyro")` does: traced without knowing the shapes of the variables."""
+    point = model.initial_point()
+    theirs = jax.jit(get_jaxified_logp(model))([point[v.name] for v in model.value_vars])
+    ours = density(model, point)
+    assert float(theirs) == pytest.approx(float(ours.logp(ours.flat.join(point), ours.data)), rel=1e-9)
 
 
 def test_gradients_are_those_of_the_density(model: pm.Model) -> None:
