@@ -22,7 +22,7 @@ from postcgrp.priors.evidence_file import read_files, template
 from postcgrp.priors.ledger import ASSUMPTIONS, REPORT
 from postcgrp.priors.sets import difference, load_overlay, prior_set, shipped
 from postcgrp.reports import cli_bench, cli_invest
-from postcgrp.reports.drawing import without_dask
+from postcgrp.reports.spare import without_dask
 from postcgrp.reports.terminal import (
     BAD_INPUT,
     DONE,

@@ -14,7 +14,6 @@ from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from importlib.abc import MetaPathFinder
 from multiprocessing import Pipe, get_context
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -24,6 +23,7 @@ from xarray import DataTree
 
 from postcgrp.priors import PriorSet
 from postcgrp.reports.draws import error_name
+from postcgrp.reports.spare import without_dask
 from postcgrp.reports.summary import group
 
 # A process with more threads cannot fork.
@@ -58,19 +58,6 @@ class Drawing:
         if isinstance(reply, Exception):
             raise reply
         return dict(reply)
-
-
-class _NoDask(MetaPathFinder):
-    def find_spec(self, name: str, *_: Any) -> None:
-        """Not found, and no other finder is asked."""
-        if name == "dask.array":
-            raise ModuleNotFoundError(name=name)
-
-
-def without_dask() -> None:
-    """Keep xarray from importing `dask.array` into a process of ours, which costs as much as pandas and is not used."""
-    # Not a None in `sys.modules`, which SciPy takes for the module itself.
-    sys.meta_path.insert(0, _NoDask())
 
 
 def shown_variables(pset: PriorSet) -> list[str]:

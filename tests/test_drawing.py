@@ -61,7 +61,7 @@ def test_xarray_and_scipy_work_without_the_dask_that_a_process_is_spared() -> No
     program = (
         "import sys, numpy, xarray\n"
         "from scipy.special import logsumexp\n"
-        "from postcgrp.reports.drawing import without_dask\n"
+        "from postcgrp.reports.spare import without_dask\n"
         "if sys.argv[1:]: without_dask()\n"
         "assert float(xarray.Dataset({'a': ('x', numpy.arange(3))})['a'].sum()) == 3\n"
         "logsumexp(numpy.array([1.0, 2.0]))\n"
