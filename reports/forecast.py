@@ -27,7 +27,7 @@ if TYPE_CHECKING:  # JAX and PyMC are imported where a function needs them: a fo
     from postcgrp.inference import Check, Clock
     from postcgrp.inference.sample import Progress
 
-UNTOLD = ("use", "intensity")  # of the prior draws: a third of the file, and of no use without a fit
+UNTOLD = ("use", "intensity")  # of the prior draws: a quarter of the file, and of no use without a fit
 
 
 @dataclass(frozen=True)
