@@ -10,7 +10,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -19,16 +19,17 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 from xarray import DataTree
 
 from postcgrp.priors import PriorSet
-from postcgrp.reports.draws import error_name
 from postcgrp.reports.spare import without_dask
 from postcgrp.reports.summary import group
 
 # A process with more threads cannot fork.
 ONE_THREAD = {f"{library}_NUM_THREADS": "1" for library in ("OPENBLAS", "OMP", "MKL")}
 _GIVEN: list[Any] = []  # in a copy: the draws, the prior set, the folder and the recipe
+Tables = Mapping[str, pd.DataFrame]  # of a run, by file name
 
 
 @dataclass(frozen=True)
@@ -40,14 +41,12 @@ class Drawing:
 
     def begin(self, run: DataTree) -> None:
         """Hand over the draws that figures show; the figures of the priors are begun already."""
-        shown, posterior = shown_variables(self.pset), group(run)
-        more = ["use", "intensity", *(error_name(self.pset, source) for source in self.pset.sources)]
-        parts = {
-            "prior": group(run, "prior")[shown],
-            "posterior": posterior[[*shown, *(name for name in more if name in posterior)]],
-        }
-        with suppress(ConnectionError):
-            self.process.send(DataTree.from_dict(parts))
+        shown = shown_variables(self.pset)
+        self.send(DataTree.from_dict({name: group(run, name)[shown] for name in ("prior", "posterior")}))
+
+    def add(self, tables: Tables) -> None:
+        """Hand over the tables that the other figures show."""
+        self.send(dict(tables))
 
     def finish(self) -> dict[str, Path]:
         """Wait for the figures: their PNGs by name. Raises what drawing raised."""
@@ -58,6 +57,11 @@ class Drawing:
         if isinstance(reply, Exception):
             raise reply
         return dict(reply)
+
+    def send(self, what: Any) -> None:
+        """One thing to the process that draws."""
+        with suppress(ConnectionError):  # it has failed: `finish` says how
+            self.process.send(what)
 
 
 def shown_variables(pset: PriorSet) -> list[str]:
@@ -84,41 +88,45 @@ def drawing(pset: PriorSet, folder: Path, recipe: str) -> Iterator[Drawing]:
         )
         there.close()
         try:
-            with suppress(ConnectionError):  # it has failed: `finish` says how
-                here.send((pset, folder, recipe))
-            yield Drawing(pset, here)
+            figures = Drawing(pset, here)
+            figures.send((pset, folder, recipe))
+            yield figures
         finally:
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)  # and its copies
             process.wait()
 
 
-def _draw(name: str) -> dict[str, Path]:
-    from postcgrp.reports.bench_figures import OF_A_RUN
+def _draw(name: str, tables: Tables | None = None) -> dict[str, Path]:
+    """One figure: of the tables, where they are given, or of the run."""
+    from postcgrp.reports.bench_figures import OF_TABLES
     from postcgrp.reports.figures import FIGURES, save_figures
 
     run, pset, folder, recipe = _GIVEN
-    return save_figures(run, pset, folder, recipe, {name: (FIGURES | OF_A_RUN)[name]})
+    if tables is None:
+        return save_figures(run, pset, folder, recipe, {name: FIGURES[name]})
+    return save_figures(tables, pset, folder, recipe, {name: OF_TABLES[name]})
 
 
 def main(connection: Connection) -> None:
     """Draw what is asked for; the end of the connection is the end of the asking process."""
     gc.disable()  # a short life
     without_dask()
-    from postcgrp.reports.bench_figures import OF_A_RUN
+    from postcgrp.reports.bench_figures import OF_TABLES
     from postcgrp.reports.figures import FIGURES, save_priors
 
     with suppress(EOFError, ConnectionError):
         pset, folder, recipe = connection.recv()
         try:
-            drawn = save_priors(pset, folder, recipe)
-            given, names = (connection.recv(), pset, folder, recipe), list(FIGURES | OF_A_RUN)
-            copies = min(os.cpu_count() or 1, len(names))
-            # A forked copy has the draws already; nothing is sent to it but a figure's name.
-            with ProcessPoolExecutor(copies, get_context("fork"), _GIVEN.extend, (given,)) as pool:
-                for one in pool.map(_draw, names):
-                    drawn |= one
-            connection.send({name: drawn[name] for name in (*names, "priors") if name in drawn})
+            last = save_priors(pset, folder, recipe)
+            given = (connection.recv(), pset, folder, recipe)
+            # A forked copy has the draws already; nothing is sent to it but a figure's name, or small tables.
+            with ProcessPoolExecutor(os.cpu_count() or 1, get_context("fork"), _GIVEN.extend, (given,)) as pool:
+                begun = [pool.submit(_draw, name) for name in FIGURES]
+                tables = connection.recv()
+                begun += [pool.submit(_draw, name, tables) for name in OF_TABLES]
+                drawn = {name: path for one in begun for name, path in one.result().items()}
+            connection.send(drawn | last)
         except (EOFError, ConnectionError):
             raise
         except Exception as error:  # noqa: BLE001  whatever it is, it is for the other side to raise

@@ -121,6 +121,7 @@ def forecast(
         with clock("summary"):
             table = summary(run, pset.ledger)
             bench = bench_tables(run, pset)
+            figures.add(bench)
             findings = audit(pset.ledger)
         report("writing", 0, 0)
         status = "passed" if passed(checks) else "failed"

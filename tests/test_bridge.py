@@ -197,5 +197,7 @@ def test_figures_are_drawn_for_any_market(real: DataTree, pset: PriorSet) -> Non
 
     other = prior_set(CHANGES["one region, one depth, one modality"])
     for run, of in ((real, pset), (derived(other), other)):
-        figure: Any = waterfall(run, of)
+        bridged = bridge.bridge(run, of)
+        tables = {"growth_bridge": bridge.table(bridged, of), "growth_claim": bridge.claim(bridged)}
+        figure: Any = waterfall(tables, of)
         assert figure.get_suptitle().startswith("From ")

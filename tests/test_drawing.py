@@ -19,9 +19,10 @@ from xarray import DataTree
 
 from postcgrp.inference.forward import ONCE
 from postcgrp.priors import InputError, PriorSet
-from postcgrp.reports.bench_figures import OF_A_RUN
-from postcgrp.reports.drawing import drawing, shown_variables
-from postcgrp.reports.figures import FIGURES, STYLE, fan_modality, save, save_figures
+from postcgrp.reports.bench_figures import OF_TABLES
+from postcgrp.reports.drawing import Tables, drawing, shown_variables
+from postcgrp.reports.figures import FIGURES, STYLE, fan_modality, save, save_figures, save_priors
+from postcgrp.reports.forecast import bench_tables
 from postcgrp.reports.store import DRAWS, run_folder, write_draws
 from postcgrp.reports.summary import group
 
@@ -33,17 +34,29 @@ def draws(model: pm.Model) -> DataTree:
     return DataTree.from_dict({"prior": prior.to_dataset(), "posterior": prior.to_dataset()})
 
 
-def test_another_process_draws_the_same_figures(draws: DataTree, pset: PriorSet, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def tables(draws: DataTree, pset: PriorSet) -> Tables:
+    return bench_tables(draws, pset)
+
+
+def test_another_process_draws_the_same_figures(
+    draws: DataTree, tables: Tables, pset: PriorSet, tmp_path: Path
+) -> None:
     there, here = tmp_path / "there", tmp_path / "here"
     there.mkdir()
     here.mkdir()
     with drawing(pset, there, "0" * 8) as figures:
         figures.begin(draws)
+        figures.add(tables)
         drawn = figures.finish()
-    assert {*FIGURES, "priors"} <= set(drawn) <= {*FIGURES, *OF_A_RUN, "priors"}
+    assert tables["variance_budget"].empty  # of so few draws
+    assert list(drawn) == [*FIGURES, "growth_bridge", "priors"]
     assert {path.name for path in there.iterdir()} == {f"{name}.{kind}" for name in drawn for kind in ("png", "svg")}
     shown = DataTree.from_dict({g: group(draws, g)[shown_variables(pset)] for g in ("prior", "posterior")})
     save_figures(shown, pset, here, "0" * 8, FIGURES)  # in this process a warning is an error
+    save_figures(tables, pset, here, "0" * 8, OF_TABLES)
+    save_priors(pset, here, "0" * 8)
+    assert len(list(here.iterdir())) == 2 * len(drawn)
     for path in here.iterdir():
         assert path.read_bytes() == (there / path.name).read_bytes(), path.name
 
