@@ -270,7 +270,7 @@ def _calibrate(options: argparse.Namespace) -> int:
 def run() -> NoReturn:
     """The command itself, which ends at once: to take apart what was imported would take a second."""
     without_dask()
-    # What was imported stays; to look through it all for garbage again and again takes half a second of a forecast.
+    # What was imported stays; to look through it all for garbage again and again took 0.4 s of a forecast.
     gc.freeze()
     gc.set_threshold(50_000)
     status = main()
