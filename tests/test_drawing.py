@@ -21,7 +21,7 @@ from postcgrp.inference.forward import ONCE
 from postcgrp.priors import InputError, PriorSet
 from postcgrp.reports.bench_figures import OF_TABLES
 from postcgrp.reports.drawing import Tables, drawing, shown_variables
-from postcgrp.reports.figures import FIGURES, STYLE, fan_modality, save, save_figures, save_priors
+from postcgrp.reports.figures import FIGURES, STYLE, fan_modality, priors, save, save_figures, save_priors
 from postcgrp.reports.forecast import bench_tables
 from postcgrp.reports.store import DRAWS, run_folder, write_draws
 from postcgrp.reports.summary import group
@@ -59,6 +59,16 @@ def test_another_process_draws_the_same_figures(
     assert len(list(here.iterdir())) == 2 * len(drawn)
     for path in here.iterdir():
         assert path.read_bytes() == (there / path.name).read_bytes(), path.name
+
+
+def test_every_ranged_prior_names_its_range(pset: PriorSet) -> None:
+    (axes,) = priors(pset).axes
+    ranged = [p for block in pset.blocks.values() for p in block.priors if p.low is not None]
+    of = {p.name.replace("_", " "): (p.low, p.high) for p in ranged}
+    for name, *ends in zip(axes.texts[::3], axes.texts[1::3], axes.texts[2::3], strict=True):
+        values = [float(end.get_text().replace("\N{MINUS SIGN}", "-").replace(",", "")) for end in ends]
+        assert tuple(values) == of[name.get_text()]
+        assert ends[0].get_position()[0] < ends[1].get_position()[0]
 
 
 def test_the_layout_is_the_one_that_matplotlib_would_make(draws: DataTree, pset: PriorSet, tmp_path: Path) -> None:
