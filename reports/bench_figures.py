@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from textwrap import fill
 from typing import Any
 
@@ -13,12 +14,12 @@ from matplotlib.ticker import FuncFormatter, PercentFormatter
 
 from postcgrp.priors import PriorSet
 from postcgrp.reports import bridge, budget
-from postcgrp.reports.drawing import Tables
 from postcgrp.reports.figures import POSTERIOR, REPORT, SEGMENTS, Draw, panels
 
 NEUTRAL = "#9a9a9a"
 COLOURS = {"patients": SEGMENTS[1], "mix": SEGMENTS[3], "adoption": SEGMENTS[0], "intensity": SEGMENTS[2]}
 WORDS = {"patients": "more patients", "mix": "their mix", "adoption": "adoption", "intensity": "spend per treated"}
+Tables = Mapping[str, pd.DataFrame]  # of a run, by file name
 
 
 def waterfall(tables: Tables, pset: PriorSet) -> Figure:

@@ -100,7 +100,7 @@ def table(bridged: Dataset, pset: PriorSet) -> pd.DataFrame:
     return pd.DataFrame(rows).assign(unit=f"{pset.ledger.report.currency} million")
 
 
-def ahead(bridged: Dataset) -> dict[str, DataArray]:
+def _ahead(bridged: Dataset) -> dict[str, DataArray]:
     """By how much more than growing patient numbers each reading of "intensity per patient" adds, in every draw."""
     total = bridged["change"].sum(("region", "modality"))
     more = {
@@ -122,7 +122,7 @@ def claim(bridged: Dataset) -> pd.DataFrame:
     from postcgrp.inference.diagnostics import diagnostics  # starts JAX, without which the bridge is drawn
 
     rows = []
-    for reading, more in ahead(bridged).items():
+    for reading, more in _ahead(bridged).items():
         agrees, (low, high) = more > 0, interval(more, 90)
         p, draws = float(agrees.mean()), diagnostics(agrees).ess_bulk  # ranks of two values are these values
         figures = {"probability": p, "mcse": float(np.sqrt(p * (1 - p) / draws)), "low_90": low, "high_90": high}

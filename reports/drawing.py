@@ -29,7 +29,6 @@ from postcgrp.reports.summary import group
 # A process with more threads cannot fork.
 ONE_THREAD = {f"{library}_NUM_THREADS": "1" for library in ("OPENBLAS", "OMP", "MKL")}
 _GIVEN: list[Any] = []  # in a copy: the draws, the prior set, the folder and the recipe
-Tables = Mapping[str, pd.DataFrame]  # of a run, by file name
 
 
 @dataclass(frozen=True)
@@ -44,7 +43,7 @@ class Drawing:
         shown = shown_variables(self.pset)
         self.send(DataTree.from_dict({name: group(run, name)[shown] for name in ("prior", "posterior")}))
 
-    def add(self, tables: Tables) -> None:
+    def add(self, tables: Mapping[str, pd.DataFrame]) -> None:
         """Hand over the tables that the other figures show."""
         self.send(dict(tables))
 
@@ -97,15 +96,11 @@ def drawing(pset: PriorSet, folder: Path, recipe: str) -> Iterator[Drawing]:
             process.wait()
 
 
-def _draw(name: str, tables: Tables | None = None) -> dict[str, Path]:
-    """One figure: of the tables, where they are given, or of the run."""
-    from postcgrp.reports.bench_figures import OF_TABLES
+def _draw(name: str) -> dict[str, Path]:
     from postcgrp.reports.figures import FIGURES, save_figures
 
     run, pset, folder, recipe = _GIVEN
-    if tables is None:
-        return save_figures(run, pset, folder, recipe, {name: FIGURES[name]})
-    return save_figures(tables, pset, folder, recipe, {name: OF_TABLES[name]})
+    return save_figures(run, pset, folder, recipe, {name: FIGURES[name]})
 
 
 def main(connection: Connection) -> None:
@@ -113,7 +108,7 @@ def main(connection: Connection) -> None:
     gc.disable()  # a short life
     without_dask()
     from postcgrp.reports.bench_figures import OF_TABLES
-    from postcgrp.reports.figures import FIGURES, save_priors
+    from postcgrp.reports.figures import FIGURES, save_figures, save_priors
 
     with suppress(EOFError, ConnectionError):
         pset, folder, recipe = connection.recv()
@@ -124,7 +119,10 @@ def main(connection: Connection) -> None:
             with ProcessPoolExecutor(os.cpu_count() or 1, get_context("fork"), _GIVEN.extend, (given,)) as pool:
                 begun = [pool.submit(_draw, name) for name in FIGURES]
                 tables = connection.recv()
-                begun += [pool.submit(_draw, name, tables) for name in OF_TABLES]
+                begun += [
+                    pool.submit(save_figures, tables, pset, folder, recipe, {name: draw})
+                    for name, draw in OF_TABLES.items()
+                ]
                 drawn = {name: path for one in begun for name, path in one.result().items()}
             connection.send(drawn | last)
         except (EOFError, ConnectionError):

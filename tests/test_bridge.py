@@ -194,10 +194,9 @@ def test_years_that_make_no_bridge_are_refused(real: DataTree, pset: PriorSet, y
 
 def test_figures_are_drawn_for_any_market(real: DataTree, pset: PriorSet) -> None:
     from postcgrp.reports.bench_figures import waterfall
+    from postcgrp.reports.forecast import bench_tables
 
     other = prior_set(CHANGES["one region, one depth, one modality"])
     for run, of in ((real, pset), (derived(other), other)):
-        bridged = bridge.bridge(run, of)
-        tables = {"growth_bridge": bridge.table(bridged, of), "growth_claim": bridge.claim(bridged)}
-        figure: Any = waterfall(tables, of)
+        figure: Any = waterfall(bench_tables(run, of), of)
         assert figure.get_suptitle().startswith("From ")

@@ -19,8 +19,8 @@ from xarray import DataTree
 
 from postcgrp.inference.forward import ONCE
 from postcgrp.priors import InputError, PriorSet
-from postcgrp.reports.bench_figures import OF_TABLES
-from postcgrp.reports.drawing import Tables, drawing, shown_variables
+from postcgrp.reports.bench_figures import OF_TABLES, Tables
+from postcgrp.reports.drawing import drawing, shown_variables
 from postcgrp.reports.figures import FIGURES, STYLE, fan_modality, priors, save, save_figures, save_priors
 from postcgrp.reports.forecast import bench_tables
 from postcgrp.reports.store import DRAWS, run_folder, write_draws
