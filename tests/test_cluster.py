@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pymc as pm
 import pytest
-from distributed import Client, LocalCluster
+from distributed import Client, LocalCluster, Status
 
 from postcgrp.inference import Sampling
 from postcgrp.inference.batch import Batch, Fit, fit_many, load_fit, prepare
@@ -43,6 +43,13 @@ def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalCl
         LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None) as running,
     ):
         yield running
+        # A cluster closed while a nanny starts another worker raises: both must be up again.
+        with Client(running) as client:
+            client.wait_for_workers(len(running.workers), timeout=60)
+        until = time.monotonic() + 60
+        while any(nanny.process.status is not Status.running for nanny in running.workers.values()):
+            assert time.monotonic() < until
+            time.sleep(0.05)
 
 
 def worker_pids(address: str) -> list[int]:
