@@ -40,7 +40,7 @@ JAX_BACKENDS = (
 BACKENDS = (*JAX_BACKENDS, ("pymc", "parallel"))
 QUICK = (interval_within_another, order_statistics)
 # Draws of a chain: more where tails are heavy, fewer of a hundred dimensions, which take longest.
-DRAWS = {"correlated_normal": 6000, "eight_schools": 40_000, "transforms": 12_000}
+DRAWS = {"correlated_normal": 6000, "transforms": 12_000}
 MIN_ESS = 4000.0
 MEAN_ERRORS = 4.0  # in Monte-Carlo standard errors
 SD_ERROR = 0.03
