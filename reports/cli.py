@@ -22,7 +22,7 @@ from postcgrp.priors.evidence_file import read_files, template
 from postcgrp.priors.ledger import ASSUMPTIONS, REPORT
 from postcgrp.priors.sets import difference, load_overlay, prior_set, shipped
 from postcgrp.reports import cli_bench, cli_invest
-from postcgrp.reports.spare import without_dask
+from postcgrp.reports.spare import with_dask, without_dask
 from postcgrp.reports.terminal import (
     BAD_INPUT,
     DONE,
@@ -248,6 +248,8 @@ def _diagnose(options: argparse.Namespace) -> int:
 
 
 def _calibrate(options: argparse.Namespace) -> int:
+    if options.scheduler is not None:
+        with_dask()
     pset = _prior_set(options)
     from postcgrp.inference.ranks import NOT_CALIBRATED
     from postcgrp.reports.calibrate import calibrate

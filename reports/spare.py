@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import sys
-from importlib.abc import MetaPathFinder
 from typing import Any
 
-
-class _NoDask(MetaPathFinder):
-    def find_spec(self, name: str, *_: Any) -> None:
-        """Not found, and no other finder is asked."""
-        if name == "dask.array":
-            raise ModuleNotFoundError(name=name)
+_MODULES: dict[str, Any] = sys.modules
 
 
 def without_dask() -> None:
-    """Keep xarray from importing `dask.array` into a process of ours, which costs as much as pandas and is not used."""
-    # Not a None in `sys.modules`, which SciPy takes for the module itself.
-    sys.meta_path.insert(0, _NoDask())
+    """Keep xarray from importing Dask, which it does wherever it finds it, and which costs more than pandas.
+
+    A None in place of a module is Python's own way to say that there is none.
+    """
+    _MODULES.setdefault("dask", None)
+
+
+def with_dask() -> None:
+    """Let Dask be imported again, for a command that needs a cluster."""
+    if _MODULES.get("dask", sys) is None:
+        del _MODULES["dask"]

@@ -94,6 +94,15 @@ def test_a_unit_that_kills_its_workers_is_one_message(cluster: LocalCluster) -> 
         executor.submit(os._exit, 1).result()
 
 
+def test_the_command_finds_dask(tmp_path: Path) -> None:
+    """As a process of its own, which is spared Dask until it asks for a cluster."""
+    command = [sys.executable, "-c", "from postcgrp.reports.cli import run; run()"]
+    options = ["calibrate", "--scheduler", "no://1", "--out", str(tmp_path / "out")]
+    ended = subprocess.run([*command, *options], capture_output=True, text=True, check=False)
+    assert ended.returncode == 2
+    assert "--scheduler no://1: no scheduler answers" in ended.stderr
+
+
 LOSE = """
 import os, signal, sys
 from postcgrp.inference.cluster import cluster
