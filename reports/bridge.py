@@ -88,15 +88,14 @@ def table(bridged: Dataset, pset: PriorSet) -> pd.DataFrame:
     """
     rows = []
     for dim, name, part in _segments(bridged, pset):
-        steps = _steps(part)
+        steps = _steps(part).transpose("effect", *SAMPLE)
         change = float((part["end"] - part["start"]).mean())
-        for effect in steps["effect"].values:
-            draws = steps.sel(effect=effect)
-            low, high = interval(draws, 90)
-            mean = float(draws.mean())
+        draws = steps.values.reshape(steps.sizes["effect"], -1)
+        figures = zip(draws.mean(axis=1), *np.quantile(draws, (0.5, 0.05, 0.95), axis=1), strict=True)
+        for effect, (mean, median, low, high) in zip(steps["effect"].values, figures, strict=True):
             share = mean / change if effect in EFFECTS and change else np.nan
-            figures = {"mean": mean, "median": float(draws.median()), "low_90": low, "high_90": high, "share": share}
-            rows.append({"segment": dim, "name": name, "effect": str(effect), **figures})
+            row = {"mean": mean, "median": median, "low_90": low, "high_90": high, "share": share}
+            rows.append({"segment": dim, "name": name, "effect": str(effect), **row})
     return pd.DataFrame(rows).assign(unit=f"{pset.ledger.report.currency} million")
 
 
