@@ -309,3 +309,19 @@ def test_no_divergence_at_the_default_settings(run: DataTree) -> None:
 def test_ten_seeds_of_ten_pass_the_gate(model: pm.Model, seed: int) -> None:
     run = sample(model, Sampling(seed=seed))
     assert passed(gate(run, list(map(str, run.children["log_prior"].dataset)), ["revenue_total"]))
+
+
+def test_interventions_reach_the_evidence_but_from_what_is_for_reading(model: pm.Model) -> None:
+    """What docs/model.md says of `pm.do`: variables of all years are not what the evidence's years are made of."""
+    reaching = set(ancestors([model["evidence_log_mean"]]))
+    assert {variable.name for variable in model.deterministics if variable not in reaching} == {
+        "patients",
+        "adoption",
+        "adoption_mean",
+        "use",
+        "price",
+        "intensity",
+        "revenue",
+        "revenue_total",
+        "acute_use",
+    }
