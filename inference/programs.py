@@ -14,7 +14,8 @@ import jax
 from jax import export
 
 PACKAGE = Path(__file__).parents[1]
-LIBRARIES = ("jax", "jaxlib", "numpyro", "blackjax", "pymc", "pytensor", "numpy")
+FOLDERS = ("priors", "models", "inference", "reports")
+LIBRARIES = ("postcgrp", "jax", "jaxlib", "numpyro", "blackjax", "pymc", "pytensor", "numpy")
 OPTIONS = {"xla_cpu_experimental_ynn_fusion_type": ""}  # its library for sums takes longer than these small ones do
 
 
@@ -87,10 +88,16 @@ class Programs:
 
 
 def _digest(key: str) -> str:
+    """A hash of all that a traced program follows from.
+
+    The source of the whole package counts: a graph may be built in any of its folders, and a program kept too long
+    would be used in silence.
+    """
     parts = [key, jax.default_backend(), *(f"{name} {version(name)}" for name in LIBRARIES)]
-    parts += [
-        p.read_text(encoding="utf-8")
-        for f in ("priors", "models", "inference")
-        for p in sorted((PACKAGE / f).glob("*.py"))
-    ]
+    parts += [f"{path.relative_to(PACKAGE)}\n{path.read_text(encoding='utf-8')}" for path in sources()]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def sources() -> list[Path]:
+    """Every source file of the package."""
+    return [PACKAGE / "__init__.py", *sorted(path for name in FOLDERS for path in (PACKAGE / name).rglob("*.py"))]

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from difflib import get_close_matches
 from itertools import product
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -227,6 +228,7 @@ class PriorSet:
         """The effective priors, evidence, trust and every ledger row, as text: equal texts give equal posteriors."""
         parts = (
             self.table().to_csv(index=False),
+            repr([(block.name, block.dims, block.correlation) for block in self.blocks.values()]),
             self.evidence_table().to_csv(index=False),
             self.trust.model_dump_json(),
             repr(self.settings),
@@ -235,11 +237,13 @@ class PriorSet:
         return "\n".join(parts)
 
     def to_json(self) -> str:
-        """Everything that :func:`from_json` makes the same prior set of."""
+        """As JSON from which :func:`from_json` restores an equal prior set."""
         content = {
             "ledger": self.ledger.model_dump(mode="json"),
             "settings": asdict(self.settings),
+            "blocks": [asdict(block) for block in self.blocks.values()],
             "evidence": [asdict(row) for row in self.evidence],
+            "trust": self.trust.model_dump(mode="json"),
         }
         return json.dumps(content, indent=1, ensure_ascii=False)
 
@@ -249,11 +253,20 @@ class PriorSet:
 
 
 def from_json(text: str) -> PriorSet:
-    """The prior set that :meth:`PriorSet.to_json` wrote."""
+    """Returns the prior set that :meth:`PriorSet.to_json` wrote, changes made in Python included."""
     content = json.loads(text)
-    settings = content["settings"] | {"leave_out": tuple(content["settings"]["leave_out"])}
-    pset = effective(Ledger.model_validate(content["ledger"]), Settings(**settings))
-    return pset.with_evidence([Evidence(**row) for row in content["evidence"]])
+    ledger = Ledger.model_validate(content["ledger"])
+    settings = Settings(**content["settings"] | {"leave_out": tuple(content["settings"]["leave_out"])})
+    evidence = tuple(Evidence(**row) for row in content["evidence"])
+    if "blocks" not in content:  # runs of postcgrp 0.1.0 stored only what the ledger and the settings imply
+        return replace(effective(ledger, settings), evidence=evidence)
+    blocks = {block["name"]: _block(block) for block in content["blocks"]}
+    return PriorSet(ledger, settings, blocks, evidence, Trust.model_validate(content["trust"]))
+
+
+def _block(content: dict[str, Any]) -> Block:
+    priors = tuple(Prior(**prior) for prior in content["priors"])
+    return Block(**content | {"dims": tuple(content["dims"]), "priors": priors})
 
 
 def effective(ledger: Ledger, settings: Settings | None = None) -> PriorSet:

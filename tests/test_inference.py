@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,12 @@ from blackjax.adaptation.window_adaptation import build_schedule
 from scipy.stats.qmc import Halton
 from xarray import DataTree
 
-from postcgrp.inference import Check, Sampling, gate, passed, sample
+from postcgrp.inference import Check, Sampling, gate, passed, programs, sample
 from postcgrp.inference.diagnostics import Diagnostics
 from postcgrp.inference.gate import gate_arrays, parameters
 from postcgrp.inference.hmc import AFTER, BEFORE, JITTER, TRAJECTORY, WINDOW, Phase, controls, phases
 from postcgrp.inference.kernels import CHUNK, HALVINGS, MARGIN, within_reach
+from postcgrp.inference.programs import Programs
 from postcgrp.priors import InputError
 
 TOTAL_SETTINGS = (
@@ -131,6 +133,25 @@ def test_other_models_and_settings_have_other_programs(cache: Path) -> None:
         sample(model, Sampling(draws=20, tune=tune, sampler="numpyro"), key=key)
     sample(model, Sampling(draws=40, tune=50, seed=8, sampler="numpyro"), key="a")  # length and seed are arguments
     assert len(list(cache.iterdir())) == 3
+
+
+def test_the_source_of_any_folder_and_the_version_name_a_program(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copied = tmp_path / "package"
+    for path in programs.sources():
+        target = copied / path.relative_to(programs.PACKAGE)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(path.read_bytes())
+    monkeypatch.setattr(programs, "PACKAGE", copied)
+    digests = [Programs("key").digest]
+    for name in ("priors", "models", "inference", "reports", "reports/nested/deeper"):
+        (copied / name).mkdir(exist_ok=True, parents=True)
+        (copied / name / "added.py").write_text("FORMULA = 2", encoding="utf-8")
+        digests.append(Programs("key").digest)
+    monkeypatch.setattr(programs, "version", lambda name: "0.0.0" if name == "postcgrp" else version(name))
+    digests.append(Programs("key").digest)
+    assert len(set(digests)) == len(digests)
 
 
 def test_samplers_agree_on_the_real_model(run: DataTree, model: pm.Model) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -44,6 +45,29 @@ def test_shipped_sets_load_survive_json_and_are_documented(ledger: Ledger, pset:
     assert from_json(other.to_json()) == other
     assert bool(difference(pset, other)) == (name != "report")
     assert f"| `{name}` | {said(name)} |" in DOCS.read_text(encoding="utf-8")
+
+
+def test_a_set_changed_in_python_survives_json(pset: PriorSet, tmp_path: Path) -> None:
+    price = pset.blocks["price"]
+    moved = replace(price, priors=tuple(replace(prior, mu=prior.mu + 0.1) for prior in price.priors))
+    looser = replace(pset.blocks["burden_level"], correlation=0.123)
+    trust = pset.trust.model_copy(update={"base_log_sd": 0.3})
+    evidence = tuple(replace(row, log_sd=row.log_sd * 1.5) for row in pset.evidence[1:])
+    changed = replace(
+        pset, blocks={**pset.blocks, "price": moved, "burden_level": looser}, trust=trust, evidence=evidence
+    )
+    again = from_json(changed.to_json())
+    assert again == changed
+    assert list(again.blocks) == list(changed.blocks)
+    assert again.fingerprint() == changed.fingerprint()
+    alone = [
+        replace(pset, blocks={**pset.blocks, "price": moved}),
+        replace(pset, blocks={**pset.blocks, "burden_level": looser}),
+        replace(pset, trust=trust),
+        replace(pset, evidence=evidence),
+        pset,
+    ]
+    assert len({one.fingerprint() for one in alone}) == len(alone)
 
 
 def test_the_sceptic_misses_as_the_reference_class_does(ledger: Ledger) -> None:
