@@ -20,7 +20,8 @@ REPEATS = 3
 BARE = """
 import pymc as pm
 from postcgrp.models import build_model
-from postcgrp.priors import effective, load_ledger
+from postcgrp.priors import effective
+from postcgrp.priors import load_ledger
 pm.sample(1000, tune=500, chains=4, nuts_sampler="{sampler}", progressbar=False, random_seed=1,
           model=build_model(effective(load_ledger())))
 """
@@ -38,7 +39,7 @@ def main(samplers: list[str]) -> None:
     """Run and print everything."""
     with tempfile.TemporaryDirectory() as folder:
         cache, out = Path(folder) / "cache", Path(folder) / "run"
-        command = [sys.executable, "-m", "postcgrp.reports.cli", "forecast", "--out", str(out)]
+        command = [sys.executable, "-m", "postcgrp.reports.cli.main", "forecast", "--out", str(out)]
 
         def split() -> dict[str, float]:
             return dict(json.loads((out / "manifest.json").read_text())["seconds"])

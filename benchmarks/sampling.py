@@ -22,7 +22,8 @@ HEAD = """
 import json, os, sys, time
 import numpy as np, pymc as pm
 from postcgrp.models import build_model
-from postcgrp.priors import effective, load_ledger
+from postcgrp.priors import effective
+from postcgrp.priors import load_ledger
 
 def model():
     return build_model(effective(load_ledger()))
@@ -38,7 +39,10 @@ def timed(call):
 
 # Not before a peer has sampled: these imports take back the devices that PyMC asks JAX for, one for each chain.
 TOOLS = """
-from postcgrp.inference import Clock, Sampling, enable_cache, sample
+from postcgrp.inference import Clock
+from postcgrp.inference import Sampling
+from postcgrp.inference import enable_cache
+from postcgrp.inference import sample
 from postcgrp.inference.batch import fit_many, prepare
 from postcgrp.inference.diagnostics import diagnostics
 

@@ -34,7 +34,7 @@ from postcgrp.inference.hmc import FIRST_STEP, controls
 from postcgrp.inference.jaxify import Arrays, model_data
 from postcgrp.inference.kernels import CHUNK, flattened
 from postcgrp.inference.programs import Programs, compiled
-from postcgrp.inference.sample import STARTS, Sampling, spread, starts
+from postcgrp.inference.sampling import STARTS, Sampling, spread, starts
 from postcgrp.priors import InputError
 
 LANES = 8  # posteriors that advance together: more would not make a gradient cheaper, fewer would

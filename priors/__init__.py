@@ -1,10 +1,10 @@
 """The report's ranges and the assumptions beside them, as prior distributions."""
 
-from postcgrp.priors.effective import Block, PriorSet, Settings, effective, from_json
+from postcgrp.priors.build import Block, PriorSet, Settings, effective, from_json
 from postcgrp.priors.elicit import Prior, coupling, from_range
 from postcgrp.priors.errors import InputError
 from postcgrp.priors.evidence import Evidence
-from postcgrp.priors.ledger import Assumption, Claim, Ledger, Trust, load_ledger
+from postcgrp.priors.ledger.ledger import Assumption, Claim, Ledger, Trust, load_ledger
 
 __all__ = [
     "Assumption",

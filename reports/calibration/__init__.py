@@ -1,0 +1,1 @@
+"""Is the sampler right on this model."""

@@ -1,0 +1,183 @@
+"""The release check: is the sampler right on this model, over its prior or around one run's posterior."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pymc as pm
+from numpy.typing import NDArray
+from xarray import DataTree
+
+from postcgrp.inference import Clock, Sampling, enable_cache
+from postcgrp.inference.batch import Batch, Progress, fit_many, prepare
+from postcgrp.inference.calibrate import coverage, labels, posterior_truths, prior_truths, rank_fits, truth_at
+from postcgrp.inference.cluster import cluster
+from postcgrp.inference.jaxify import Arrays
+from postcgrp.inference.ranks import outcome, verdict
+from postcgrp.models import build_model
+from postcgrp.models.evidence import measured_twice
+from postcgrp.models.simulator import MISSPECIFICATIONS, simulate
+from postcgrp.priors import InputError, PriorSet
+from postcgrp.reports.calibration import figures
+from postcgrp.reports.forecast.pipeline import graph
+from postcgrp.reports.runs.folder import LIBRARIES, MANIFEST, load_run, working_folder
+
+SCHEMA = "postcgrp.calibration/1"
+KEEP = ("revenue_total", "adoption_mean")
+KEEP_OF_MARKETS = (*KEEP, "acute_use", "moh", "depth_share", "price")
+PRIOR = "prior"
+MARKETS = ("stated", *MISSPECIFICATIONS)
+MOST = 100_000  # refits of one folder: a hundred GB of draws
+LEVELS = 500  # draws a truth is ranked among: few enough to be nearly independent
+SETTINGS = Sampling(tune=300, prior_draws=2000)
+Fault = Callable[[NDArray[np.float64]], NDArray[np.float64]]
+# What a wrong sampler would do to draws [draw, quantity]; each must make the verdict fail.
+PLANTS: dict[str, Fault | None] = {
+    "narrow": lambda draws: draws.mean(axis=0) + 0.8 * (draws - draws.mean(axis=0)),
+    "biased": lambda draws: draws + 0.25 * draws.std(axis=0),
+    "dropped": None,  # the first row of the evidence does not reach the sampler
+}
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """The verdict in words and as a table, how often intervals held truths, the PITs, and refits that missed a gate."""
+
+    outcome: str
+    checks: pd.DataFrame
+    coverage: pd.DataFrame
+    pits: pd.DataFrame
+    missed: list[int]
+
+
+def calibrate(
+    pset: PriorSet,
+    *,
+    out: Path,
+    refits: int = 200,
+    seed: int = 1,
+    truths: str = PRIOR,
+    plant: str | None = None,
+    scheduler: str | None = None,
+    progress: Progress | None = None,
+) -> Calibration:
+    """Simulate, refit and rank (Talts et al. 2018), and write the verdict, its figure and the PITs to `out`.
+
+    Parameters: `refits`, how many; `truths`, where they come from: the prior; a run folder, for its posterior, with
+    evidence joined to its own (Saeilynoja et al. 2025); or one of `MARKETS`, for the simulator that knows docs/model.md
+    and not the model, or departs from it; `plant`, a fault of `PLANTS`, to see the check fail; `scheduler`, see
+    :func:`postcgrp.inference.batch.fit_many`. Finished refits stay in `out`, and a later call with the same inputs goes
+    on from there. Raises :class:`InputError` for bad input.
+    """
+    if refits < 2:  # noqa: PLR2004
+        raise InputError(f"--refits {refits}: a rank needs company: use 200 for a verdict")
+    if refits > MOST:
+        raise InputError(f"--refits {refits}: is more than {MOST}: 1000 see nearly every fault there is")
+    settings = replace(SETTINGS, seed=seed)
+    if plant is not None and plant not in PLANTS:
+        raise InputError(f"--plant {plant}: is not known: use one of {', '.join(PLANTS)}")
+    run = None
+    if truths not in (PRIOR, *MARKETS):
+        run, pset, _ = load_run(Path(truths))
+    if not pset.evidence:
+        raise InputError("there is no evidence to simulate: a posterior without any is its prior")
+    if scheduler is not None:
+        with cluster(scheduler):  # there is none at a wrong address: better said before compiling than after
+            pass
+    folder, clock = working_folder(out, SCHEMA), Clock()
+    enable_cache()
+    model = build_model(pset)
+    keep = [name for name in (KEEP_OF_MARKETS if truths in MARKETS else KEEP) if name in model.named_vars]
+    with clock("prepare"):
+        batch = prepare(model, settings, keep=keep, thin=settings.chains * settings.draws // LEVELS, key=graph(pset))
+    with clock("simulate"):
+        if truths in MARKETS:
+            data, truth = _of_markets(pset, batch, truths, refits, seed)
+        else:
+            data, truth = _of_model(model, batch, run, refits, seed)
+    given = [_dropped(batch.data, one) for one in data] if plant == "dropped" else data
+    with clock("fit"):
+        fits = fit_many(batch, given, folder=folder / "fits", scheduler=scheduler, progress=progress)
+        names, pits, missed = rank_fits(
+            fits, partial(truth, given), partial(labels, model), seed, fault=PLANTS.get(plant or "")
+        )
+    anchors = [f"{name}[{year}]" for name in KEEP for year in pset.ledger.report.anchors if f"{name}[{year}]" in names]
+    primary = [*anchors, *(name for name in names if name.startswith("log_likelihood"))]
+    whole = np.delete(pits, missed, axis=0)
+    checks = verdict(whole, names, primary, seed)
+    result = Calibration(
+        outcome(checks),
+        figures.table(checks),
+        coverage(whole, names),
+        pd.DataFrame(pits, columns=names),
+        missed,
+    )
+    title = f"{refits} refits, truths of {truths}" + (f", fault planted: {plant}" if plant else "")
+    figures.save(whole, names, checks, folder / "calibration", pset.fingerprint(), title)
+    _write(folder / "calibration.csv", result.checks.to_csv(index=False))
+    _write(folder / "coverage.csv", result.coverage.to_csv(index=False))
+    _write(folder / "pits.csv", result.pits.to_csv(index_label="refit"))
+    record = {
+        "schema": SCHEMA,
+        "status": result.outcome,
+        "of": title,
+        "missed_the_gate": missed,
+        "recipe_sha256": pset.fingerprint(),
+        "sampling": asdict(settings),
+        "batch_sha256": batch.digest,
+        "versions": {name: version(name) for name in LIBRARIES},
+        "seconds": {stage: round(seconds, 3) for stage, seconds in clock.seconds.items()},
+    }
+    _write(folder / MANIFEST, json.dumps(record, indent=1) + "\n")
+    return result
+
+
+Truth = Callable[[Sequence[Arrays], int], Arrays]  # of the data given to the refits, and a place
+
+
+def _of_markets(pset: PriorSet, batch: Batch, truths: str, number: int, seed: int) -> tuple[list[Arrays], Truth]:
+    """The data of each refit, and the truth's quantities, from the independent simulator."""
+    market = simulate(pset, number, seed, misspecified=None if truths == MARKETS[0] else truths)
+    log_sd = batch.data["evidence_log_sd"]
+    error = (market["evidence"] - market["evidence_log_mean"]) / log_sd
+    market["log_likelihood/evidence"] = -(error**2) / 2 - np.log(log_sd * np.sqrt(2 * np.pi))
+
+    def truth(_: Sequence[Arrays], place: int) -> Arrays:
+        return {name: values[None, place : place + 1] for name, values in market.items()}
+
+    return [{"evidence_log_value": values} for values in market["evidence"]], truth
+
+
+def _of_model(
+    model: pm.Model, batch: Batch, run: DataTree | None, number: int, seed: int
+) -> tuple[list[Arrays], Truth]:
+    """The same from the model's prior, or from the posterior of a run, whose evidence then counts too."""
+    if run is None:
+        truths = prior_truths(model, batch, number, seed)
+        data = [truths.data(place) for place in range(number)]
+    else:
+        draws = {str(name): variable.values for name, variable in run["posterior"].to_dataset().items()}
+        truths = posterior_truths(model, draws, number, seed)
+        value, log_sd = batch.data["evidence_log_value"], batch.data["evidence_log_sd"]
+        data = [measured_twice(value, truths.data(k)["evidence_log_value"], log_sd) for k in range(number)]
+    return data, lambda given, place: truth_at(batch, truths, place, given[place])
+
+
+def _dropped(data: Arrays, simulated: Arrays) -> Arrays:
+    log_sd = np.array(simulated.get("evidence_log_sd", data["evidence_log_sd"]))
+    log_sd[0] *= 1e3
+    return {**simulated, "evidence_log_sd": log_sd}
+
+
+def _write(path: Path, text: str) -> None:
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    beside.write_text(text, encoding="utf-8")
+    beside.replace(path)

@@ -1,0 +1,286 @@
+"""The command line: every verb is a plain function of the package behind a few options."""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import os
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, NoReturn
+
+import pandas as pd
+
+from postcgrp.priors import InputError, PriorSet, Settings, load_ledger
+from postcgrp.priors.audit.checks import audit
+from postcgrp.priors.audit.checks import table as audit_table
+from postcgrp.priors.build import ADOPTION_SCOPES, UPTAKE_SHAPES
+from postcgrp.priors.evidence_file import read_files, template
+from postcgrp.priors.ledger.ledger import ASSUMPTIONS, REPORT
+from postcgrp.priors.sets import difference, load_overlay, prior_set, shipped
+from postcgrp.reports.cli import sensitivity as sensitivity_commands
+from postcgrp.reports.cli import valuation as valuation_commands
+from postcgrp.reports.cli.terminal import (
+    BAD_INPUT,
+    DONE,
+    GATE_FAILED,
+    INTERRUPTED,
+    hushed,
+    progress_bar,
+    save_csv,
+    save_text,
+    say,
+    show,
+)
+from postcgrp.reports.process import with_dask, without_dask
+
+DEFAULT_OUT = Path("runs/forecast")
+SAMPLING = (
+    ("seed", int, "random seed"),
+    ("draws", int, "draws of each chain"),
+    ("tune", int, "tuning draws of each chain, discarded"),
+    ("chains", int, "number of chains"),
+    ("sampler", str, "hmc (jittered), numpyro or blackjax (NUTS), or pymc"),
+    ("chain_method", str, "parallel or vectorized"),
+    ("target_accept", float, "acceptance that the step size aims at"),
+)
+
+
+CALIBRATION = ("out", "refits", "seed", "truths", "plant", "scheduler")
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """One line, as for any other bad input."""
+        self.exit(BAD_INPUT, f"{self.prog}: {message} (see {self.prog} --help)\n")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit status (0 done, 2 bad input, 3 done but the gate failed)."""
+    options = _parser().parse_args(arguments)
+    with hushed():
+        status = _run(options)
+        if status != DONE:
+            gc.collect()  # what a full disk left open is closed here and not at the end, when it would be heard
+    return status
+
+
+def _run(options: argparse.Namespace) -> int:
+    try:
+        return int(options.command(options))
+    except InputError as error:
+        print(f"postcgrp {options.verb}: {' '.join(str(error).split())}", file=sys.stderr)
+        return BAD_INPUT
+    except KeyboardInterrupt:
+        print(f"postcgrp {options.verb}: interrupted; {options.interrupted}", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:
+        sys.stderr.close()
+        return DONE
+    except OSError as error:
+        if error.filename is None:
+            raise  # of no file that the user could name otherwise
+        print(f"postcgrp {options.verb}: {error.filename}: {error.strerror}: name another place", file=sys.stderr)
+        return BAD_INPUT
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="postcgrp", description="A Bayesian forecast of one market from one report's ranges.")
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="COMMAND", parser_class=_Parser)
+
+    def verb(name: str, command: Any, text: str, *, ledger: bool = True) -> argparse.ArgumentParser:
+        sub = verbs.add_parser(name, help=text, description=text.capitalize() + ".")
+        sub.set_defaults(command=command, interrupted="no file was changed")
+        if ledger:
+            sub.add_argument("--report", type=Path, default=REPORT, help="the report's claims (TOML)")
+            sub.add_argument("--assumptions", type=Path, default=ASSUMPTIONS, help="everything else (TOML)")
+        return sub
+
+    checked = verb("audit", _audit, "check the report against itself")
+    checked.add_argument("--out", type=Path, help="also write the findings to this CSV file")
+    shown = verb("priors", _priors, "print the effective priors and why they are so")
+    shown.add_argument("--out", type=Path, help="also write the table to this CSV file")
+    shown.add_argument("--diff", metavar="SET", help="show instead where another prior set differs")
+    _settings(shown)
+    blank = verb("evidence", _evidence, "write an evidence file to fill in")
+    blank.add_argument("what", choices=["template"], help="what to write")
+    blank.add_argument("--out", type=Path, default=Path("evidence.csv"), help="the file (default %(default)s)")
+    fitted = verb("forecast", _forecast, "fit, gate, summarise and write a run folder")
+    _settings(fitted)
+    fitted.add_argument("--out", type=Path, default=DEFAULT_OUT, help="the run folder (default %(default)s)")
+    for name, kind, text in SAMPLING:
+        # Absent options stay absent: the defaults stand in one place, `postcgrp.inference.Sampling`.
+        fitted.add_argument(f"--{name.replace('_', '-')}", type=kind, default=argparse.SUPPRESS, help=text)
+    judged = verb("diagnose", _diagnose, "judge a finished run again, in full", ledger=False)
+    judged.add_argument("run", type=Path, metavar="RUN", help="a run folder")
+    judged.add_argument("--out", type=Path, help="also write one row a parameter to this CSV file")
+    checked = verb("calibrate", _calibrate, "check the sampler by simulated truths: does it find what it should")
+    checked.set_defaults(interrupted="finished refits are kept: the same command goes on from there")
+    _settings(checked)
+    checked.add_argument("--out", type=Path, default=Path("runs/calibration"), help="the folder (default %(default)s)")
+    checked.add_argument("--seed", type=int, default=1, help="random seed (default %(default)s)")
+    checked.add_argument("--refits", type=int, default=200, help="simulated truths to refit (default %(default)s)")
+    checked.add_argument(
+        "--truths",
+        default="prior",
+        help="where truths come from: prior; a run folder, for its posterior; or the independent simulator's markets, "
+        "as stated or with a shock, share_drift or vendor_high (default %(default)s)",
+    )
+    checked.add_argument("--plant", help="a fault that the check must find: narrow, biased or dropped")
+    checked.add_argument("--scheduler", metavar="ADDRESS", help="a Dask scheduler to share the refits among machines")
+    sensitivity_commands.add(verb)
+    valuation_commands.add(verb)
+    return parser
+
+
+def _settings(parser: argparse.ArgumentParser) -> None:
+    names = ", ".join(shipped())
+    parser.add_argument("--priors", metavar="SET", help=f"prior set: {names}, or a TOML file (docs/prior-sets.md)")
+    parser.add_argument(
+        "--evidence", type=Path, action="append", default=[], metavar="CSV", help="more evidence; may be given again"
+    )
+    # Absent options stay absent: a prior set may turn the same settings, and the command line turns them last.
+    absent: dict[str, Any] = {"default": argparse.SUPPRESS}
+    coverage = f"prior mass in a stated range (default {Settings.coverage})"
+    parser.add_argument("--coverage", type=float, help=coverage, **absent)
+    parser.add_argument(
+        "--trust", help="trust in the report's revenue, a level of the ledger: low, default, high", **absent
+    )
+    scope = "what the adoption claim counts: the adopted modality alone, or with_launched ones too"
+    parser.add_argument("--adoption-scope", choices=ADOPTION_SCOPES, help=scope, **absent)
+    shape = "how the rise between two anchors spreads over the years"
+    parser.add_argument("--uptake-shape", choices=UPTAKE_SHAPES, help=shape, **absent)
+    out = "a claim not to be used, or a quantity of evidence; may be given again"
+    parser.add_argument("--leave-out", action="append", metavar="CLAIM", help=out, **absent)
+
+
+def _prior_set(options: argparse.Namespace) -> PriorSet:
+    ledger = load_ledger(options.report, options.assumptions)
+    overlay = None if options.priors is None else load_overlay(options.priors)
+    turned = {f.name: getattr(options, f.name) for f in fields(Settings) if f.name != "priors" and f.name in options}
+    pset = prior_set(ledger, overlay, turned=turned)
+    rows = read_files(options.evidence, pset.ledger, pset.trust, pset.evidence)
+    return pset.with_evidence([*pset.evidence, *rows]) if rows else pset
+
+
+def _files(options: argparse.Namespace) -> dict[str, Path]:
+    """The files that a prior set is read from, by the names under which a run keeps them."""
+    files = {"report.toml": options.report, "assumptions.toml": options.assumptions}
+    if options.priors is not None:
+        files["priors.toml"] = shipped().get(options.priors, Path(options.priors))
+    return files | {f"evidence-{k}.csv": path for k, path in enumerate(options.evidence, start=1)}
+
+
+def _audit(options: argparse.Namespace) -> int:
+    findings = audit_table(audit(load_ledger(options.report, options.assumptions)))
+    show(findings[["check", "status", "expected", "found", "treatment"]], "The report against itself")
+    save_csv(findings, options.out)
+    return DONE
+
+
+def _priors(options: argparse.Namespace) -> int:
+    pset = _prior_set(options)
+    if options.diff is not None:
+        options.priors = options.diff
+        rows = pd.DataFrame(difference(pset, _prior_set(options)), columns=["what", "name", "first", "second"])
+        rows = rows.rename(columns={"first": f"({pset.settings.priors})", "second": f"({options.diff})"})
+        show(rows, f"Where {pset.settings.priors} and {options.diff} differ")
+        save_csv(rows, options.out)
+        return DONE
+    table = pset.table()
+    shown = table[["prior", "family", "mu", "sd", "q05", "median", "q95", "unit", "because"]]
+    show(shown, f"Effective priors (set {pset.settings.priors}, coverage {pset.settings.coverage:g})")
+    save_csv(table, options.out)
+    return DONE
+
+
+def _evidence(options: argparse.Namespace) -> int:
+    ledger = load_ledger(options.report, options.assumptions)
+    if options.out.exists():
+        raise InputError(f"--out {options.out}: exists already: name a new file")
+    save_text(template(ledger), options.out)
+    say(f"{options.out}: fill in the values and give it to postcgrp forecast --evidence {options.out}")
+    return DONE
+
+
+def _forecast(options: argparse.Namespace) -> int:
+    # JAX starts only after the input is known to be good.
+    from postcgrp.reports.runs.folder import check_target
+
+    pset = _prior_set(options)
+    check_target(options.out)
+    from postcgrp.reports.forecast.pipeline import forecast
+
+    sampling = {name: getattr(options, name) for name, *_ in SAMPLING if hasattr(options, name)}
+    with progress_bar("forecast") as progress:
+        result = forecast(
+            pset,
+            out=options.out,
+            sources=_files(options),
+            progress=progress,
+            **sampling,
+        )
+    show(result.headline, f"Total revenue, {pset.ledger.report.currency} million")
+    show(result.gate, "The gate")
+    say(f"{options.out / 'report.html'}: the page; summary.csv, posterior.nc and manifest.json lie beside it")
+    if not result.passed:
+        print("postcgrp forecast: the gate failed; the run is marked so", file=sys.stderr)
+        return GATE_FAILED
+    return DONE
+
+
+def _diagnose(options: argparse.Namespace) -> int:
+    from postcgrp.reports.runs.folder import load_run
+
+    run, _, _ = load_run(options.run)
+    from postcgrp.inference import passed
+    from postcgrp.inference.gate import parameters, table
+    from postcgrp.reports.forecast.pipeline import judge
+
+    checks = judge(run)
+    each = parameters(run)
+    show(table(checks), "The gate")
+    show(each.sort_values("ess_tail").head(15), "The 15 parameters with the fewest effective tail draws")
+    save_csv(each, options.out)
+    return DONE if passed(checks) else GATE_FAILED
+
+
+def _calibrate(options: argparse.Namespace) -> int:
+    if options.scheduler is not None:
+        with_dask()
+    pset = _prior_set(options)
+    from postcgrp.inference.ranks import NOT_CALIBRATED
+    from postcgrp.reports.calibration.check import calibrate
+
+    with progress_bar("calibrate") as progress:
+        result = calibrate(
+            pset,
+            progress=progress,
+            **{name: getattr(options, name) for name in CALIBRATION},
+        )
+    show(result.checks[["check", "where", "passed", "figure", "rule", "advice"]].head(12), "The checks, worst first")
+    held = result.coverage[result.coverage["quantity"].str.match(r"(revenue_total|adoption_mean)\[")]
+    show(held, "How often 50 % and 90 % intervals held the truth")
+    if result.missed:
+        say(f"{len(result.missed)} refits missed the gate twice and are left out: {result.missed}")
+    say(f"{result.outcome}; {options.out / 'calibration.png'}: the figure; calibration.csv and pits.csv lie beside it")
+    return GATE_FAILED if result.outcome == NOT_CALIBRATED or result.missed else DONE
+
+
+def run() -> NoReturn:
+    """The command itself, which ends at once: to take apart what was imported would take a second."""
+    without_dask()
+    # What was imported stays; to look through it all for garbage again and again took 0.4 s of a forecast.
+    gc.freeze()
+    gc.set_threshold(50_000)
+    status = main()
+    with suppress(BrokenPipeError, ValueError):  # nobody reads, or it is closed
+        sys.stdout.flush()
+    os._exit(status)
+
+
+if __name__ == "__main__":
+    run()

@@ -1,0 +1,132 @@
+"""Commands of the modeller's bench: update, compare, sensitivity."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+import pandas as pd
+
+from postcgrp.reports.cli.terminal import DONE, GATE_FAILED, Verb, progress_bar, say, show
+
+ROWS, MOST = 30, 10  # on the terminal; the files have all
+
+
+def add(verb: Verb) -> None:
+    """Declare the commands."""
+    updated = verb("update", _update, "new evidence on a finished run, by weights or by refit", ledger=False)
+    updated.add_argument("run", type=Path, metavar="RUN", help="a run folder")
+    updated.add_argument(
+        "--evidence", type=Path, action="append", required=True, metavar="CSV", help="new rows; may be given again"
+    )
+    updated.add_argument("--refit", action="store_true", help="fit again even where weights would do")
+    updated.add_argument("--out", type=Path, help="a folder: for weights and tables, or for the refitted run")
+
+    compared = verb("compare", _compare, "how the forecast moved between two runs, and why", ledger=False)
+    compared.add_argument("runs", type=Path, nargs=2, metavar="RUN", help="two run folders")
+    compared.add_argument("--out", type=Path, help="also write the tables and the figure to this folder")
+
+    asked = verb("sensitivity", _sensitivity, "which prior and which claim moved what", ledger=False)
+    asked.set_defaults(interrupted="finished refits are kept: the same command goes on from there")
+    asked.add_argument("run", type=Path, metavar="RUN", help="a run folder")
+    grid = "settings to cross, such as trust=low,default,high; may be given again"
+    asked.add_argument("--vary", action="append", default=[], metavar="NAME=VALUE,...", help=grid)
+    flip = "what would move P(revenue of the last year > X) across LEVEL, a probability"
+    asked.add_argument("--flip", metavar="X:LEVEL", help=flip)
+    asked.add_argument("--seed", type=int, default=1, help="random seed (default %(default)s)")
+    asked.add_argument("--out", type=Path, default=Path("runs/sensitivity"), help="the folder (default %(default)s)")
+
+
+def _update(options: argparse.Namespace) -> int:
+    # Neither JAX nor PyMC starts unless the model is fitted again.
+    from postcgrp.priors.evidence_file import read_files
+    from postcgrp.reports.runs.evidence import open_run
+    from postcgrp.reports.sensitivity.updating import brief, refit, save, update
+
+    stored = open_run(options.run)
+    pset = stored.pset
+    rows = read_files(options.evidence, pset.ledger, pset.trust, pset.evidence)
+    result = update(stored, rows)
+    weights, money = result.weights, f"{pset.ledger.report.currency} million"
+    show(result.rows, "The new evidence, and what the run expected of it (p: chance of something as extreme)")
+    worth = "" if weights.refused else f"; the weights are worth {weights.ess:,.0f} of {weights.values.size:,} draws"
+    say(f"Pareto k = {weights.k:.2f} of at most {weights.limit:.2f}{worth}")
+    if result.moved is not None and not options.refit:
+        show(brief(result.moved), f"Revenue before and after, {money} (stored draws reweighted; median ± its error)")
+        if options.out is not None:
+            save(result, stored, options.evidence, options.out)
+            say(f"{options.out}: update.csv, evidence.csv, weights.csv and manifest.json")
+        return DONE
+    out = options.out or Path("runs/update")
+    say(f"{weights.refused or 'asked for'}: fitting again, into {out}")
+    with progress_bar("update") as progress:
+        made, moved = refit(result, stored, options.evidence, out, progress)
+    show(brief(moved), f"Revenue before and after, {money} (fitted again; median ± its error)")
+    show(made.gate, "The gate")
+    if not made.passed:
+        print("postcgrp update: the gate failed; the run is marked so", file=sys.stderr)
+        return GATE_FAILED
+    return DONE
+
+
+def _compare(options: argparse.Namespace) -> int:
+    from postcgrp.reports.runs.evidence import open_run
+    from postcgrp.reports.sensitivity.comparison import compare, last_total, leading, save
+    from postcgrp.reports.sensitivity.updating import brief, money
+
+    first, second = (open_run(path) for path in options.runs)
+    found = compare(first, second)
+    unit, names = money(first.pset), (first.folder.name, second.folder.name)
+    names = names if names[0] != names[1] else ("first", "second")
+    show(brief(found.moved, names), f"Revenue, {unit} (median ± its error)")
+    why, means, year = last_total(found)
+    shown = leading(why, 15)[["factor", "kind", "change", "moves", "moves_mcse", "widens", "widens_mcse"]]
+    show(shown, f"Why the mean of {year} moved from {means[0]:,.0f} to {means[1]:,.0f}, and the sd with it ({unit})")
+    if found.structure:
+        say(f"No ratio of densities expresses, so none is attributed: {'; '.join(found.structure)}")
+    if found.refused:
+        say(f"Not attributed: {found.refused}")
+    if options.out is not None:
+        save(found, first, second, options.out)
+        say(f"{options.out}: compare.csv (every quantity), moved.csv, waterfall.png and manifest.json")
+    return DONE
+
+
+def _sensitivity(options: argparse.Namespace) -> int:
+    from postcgrp.reports.sensitivity.study import sensitivity
+
+    with progress_bar("sensitivity") as progress:
+        found = sensitivity(
+            options.run,
+            out=options.out,
+            vary=options.vary,
+            flip=options.flip,
+            seed=options.seed,
+            progress=progress,
+            say=say,
+        )
+    columns = ["kind", "name", "mean", "median", "sd", "low_90", "high_90", "p_above", "shift", "se"]
+    others = found.table[found.table["kind"] != "assumption moved"]
+    show(others[columns].head(ROWS), "Every posterior of the last year's revenue against the run's (shift in sds)")
+    moves = ["input", "unit", "value_low", "value_high", "mean_low", "mean_high", "direction"]
+    show(found.tables["tornado"][moves].head(MOST), "What moves it most: the mean with an assumption at either end")
+    power, name, draws = strongest(found.tables["power_scaling"])
+    show(power, f"Power-scaling of {name} on {draws:,} draws (sensitive: psi above 0.05 and its noise)")
+    if (flips := found.tables.get("flips")) is not None:
+        there = flips[flips["flips_at_sds"].notna()]
+        shown = there[["input", "unit", "value_now", "value", "flips_at_sds", "se", "outcome"]]
+        show(shown, f"Moved alone, what takes P across {options.flip} ({len(there)} of {len(flips)} assumptions)")
+    for note in found.notes:
+        say(note)
+    say(f"{options.out}: sensitivity.csv and .png; leave_one_out, conflicts, tornado, power_scaling beside it")
+    return GATE_FAILED if found.missed else DONE
+
+
+def strongest(table: pd.DataFrame) -> tuple[pd.DataFrame, str, int]:
+    """Power-scaling of the last year's revenue, the strongest group first; its name, and on how many draws."""
+    name = [each for each in table["quantity"].unique() if each.startswith("revenue ")][-1]
+    rows = table[table["quantity"] == name].sort_values("psi", ascending=False, na_position="first")
+    worst = rows[["k_low", "k_high"]].max(axis=1)
+    shown = rows[["group", "psi", "noise", "sign", "spread"]].assign(pareto_k=worst, refused=rows["refused"])
+    return shown, name, int(rows["draws"].iloc[0])

@@ -1,0 +1,1 @@
+"""The joint draws in the formats that analysts use."""

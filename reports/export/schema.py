@@ -1,0 +1,202 @@
+"""What an export holds, as data: quantities, columns, provenance, hashes (docs/schema.md describes it)."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from xarray import Dataset
+
+from postcgrp.priors import InputError, PriorSet
+from postcgrp.priors.catalogue import MONEY, SPEND
+
+NAME = "postcgrp.export"
+MAJOR, MINOR = 1, 0
+KEY = "postcgrp"  # of the header in a file's metadata
+FRACTION = "fraction"
+Header = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Column:
+    """A key: its name in tables, its name in arrays (NetCDF allows no leading dot), its type, what it is."""
+
+    name: str
+    array: str
+    dtype: str
+    about: str
+
+
+DRAWS = (
+    Column(".chain", "chain", "int32", "Markov chain, from 1"),
+    Column(".iteration", "iteration", "int32", "draw within its chain, from 1"),
+    Column(".draw", "draw", "int32", "draw among those of all chains, from 1: the same number is the same world"),
+)
+DIMS = (
+    Column("year", "year", "int32", "calendar year"),
+    Column("region", "region", "string", "region, as the ledger names it"),
+    Column("depth", "depth", "string", "failure depth, as the ledger names it"),
+    Column("modality", "modality", "string", "treatment modality, as the ledger names it"),
+)
+CELLS = tuple(column.name for column in DIMS)
+TYPES = {column.name: column.dtype.replace("string", "str") for column in DIMS}  # as numpy calls them
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """One table: its name, dims beside the draw, unit (currency open), meaning.
+
+    `over`: dims that it is a total or a mean over, so that no part of them can be chosen; `uptake`: where several
+    modalities have this uptake, there is one table for each, with the modality's name behind the quantity's.
+    """
+
+    name: str
+    dims: tuple[str, ...]
+    unit: str
+    about: str
+    over: tuple[str, ...] = ()
+    uptake: str | None = None
+    dtype: str = "float64"
+
+
+QUANTITIES = (
+    Quantity("revenue", CELLS, MONEY, "revenue: patients x use x intensity"),
+    Quantity("revenue_total", ("year",), MONEY, "revenue of the whole market: the sum of all cells", CELLS[1:]),
+    Quantity("patients", CELLS[:3], "patients", "patients in the market"),
+    Quantity("use", CELLS, FRACTION, "patients who use the modality; of a launched one, new procedures a year"),
+    Quantity("intensity", CELLS, SPEND, "spend per user and year"),
+    Quantity("price", ("year", "modality"), SPEND, "mean spend per user and year", CELLS[1:3]),
+    Quantity("adoption", CELLS[:3], FRACTION, "patients who adopted the modality", uptake="adoption"),
+    Quantity("adoption_mean", ("year",), FRACTION, "its patient-weighted mean", CELLS[1:3], uptake="adoption"),
+    Quantity("acute_use", CELLS[1:3], FRACTION, "patients who use acute medication on ten days a month or more"),
+    Quantity("moh", CELLS[1:3], FRACTION, "patients with medication-overuse headache"),
+    Quantity("payer_block", ("region",), FRACTION, "patients with two or more denials by their payer"),
+)
+
+
+@dataclass(frozen=True)
+class Export:
+    """What every format holds: arrays [draw, ...] with one-based draw numbers, and the header that vouches for them."""
+
+    data: Dataset
+    header: Header
+
+
+def quantities(draws: Dataset, pset: PriorSet) -> dict[str, Quantity]:
+    """The quantities that a run has, by table name, units in the report's currency.
+
+    Parameters: `draws`, the run's posterior [chain, draw, ...].
+    """
+    out: dict[str, Quantity] = {}
+    for quantity in QUANTITIES:
+        of = quantity.uptake
+        names = [pset.own(quantity.name, m) for m in pset.modalities(of)] if of else [quantity.name]
+        unit = quantity.unit.format(currency=pset.ledger.report.currency)
+        out |= {name: replace(quantity, name=name, unit=unit) for name in names if name in draws}
+    return out
+
+
+def make_header(
+    data: Dataset, held: Mapping[str, Quantity], record: Mapping[str, Any], recipe: str, thinning: Mapping[str, Any]
+) -> Header:
+    """The header of `data`: schema, tables with their hashes, and the recipe of the run they come from.
+
+    Parameters: `record`, the run's manifest; `recipe`, its effective priors and evidence as text; `thinning`, see
+    :mod:`postcgrp.reports.export.thinning`.
+    """
+    text = json.dumps(record, indent=1) + "\n"  # as the manifest's file has it, so that sha256sum gives the same
+    header: Header = {
+        "schema": f"{NAME}/{MAJOR}.{MINOR}",
+        "draws": {"count": data.sizes["draw"], "sha256": draws_sha256(data)},
+        "thinning": dict(thinning),
+        "coords": {dim: data[dim].values.tolist() for dim in CELLS if dim in data.dims},
+        "tables": {
+            name: {
+                "dims": list(quantity.dims),
+                "unit": quantity.unit,
+                "dtype": quantity.dtype,
+                "about": quantity.about,
+                "sha256": sha256(data[name].values),
+            }
+            for name, quantity in held.items()
+        },
+        "manifest_sha256": hashlib.sha256(text.encode()).hexdigest(),
+        "manifest": dict(record),
+        "recipe": recipe.split("\n"),
+    }
+    return {"content_sha256": content_sha256(header), **header}
+
+
+def sha256(values: ArrayLike) -> str:
+    """sha256 of numbers in C order: the bits of little-endian float64, minus zero as zero."""
+    return hashlib.sha256((np.asarray(values, dtype="<f8") + 0.0).tobytes()).hexdigest()
+
+
+def draws_sha256(data: Dataset) -> str:
+    """sha256 of the chain, iteration and draw numbers: three rows of little-endian int32."""
+    keys = np.stack([data[column.array].values for column in DRAWS])
+    return hashlib.sha256(keys.astype("<i4").tobytes()).hexdigest()
+
+
+def content_sha256(header: Header) -> str:
+    """sha256 of everything that is exported: of the header, which has the hash of every table, as compact JSON."""
+    rest = {key: value for key, value in header.items() if key != "content_sha256"}
+    return hashlib.sha256(json.dumps(rest, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def dump(header: Header) -> str:
+    """A header as a file holds it."""
+    return json.dumps(header, indent=1)
+
+
+def parse(text: str | bytes | None, path: Path) -> Header:
+    """A header read from `path`, of a version that this program knows, and as it was written.
+
+    Raises :class:`InputError` where there is none, it is of a newer major version, or it was changed.
+    """
+    try:
+        header = json.loads(text or "")
+        name, version = header["schema"].split("/")
+        major = int(version.split(".")[0])
+    except (ValueError, KeyError, TypeError, AttributeError):
+        name = None
+    if name != NAME:
+        raise InputError(f"{path}: is no export of postcgrp, or its header was lost: run postcgrp export")
+    if major > MAJOR:
+        raise InputError(
+            f"{path}: has schema {version}, but this postcgrp reads up to {MAJOR}.x: install a newer postcgrp, "
+            "or export the run again with this one"
+        )
+    if header.get("content_sha256") != content_sha256(header):
+        raise InputError(f"{path}: its header was changed (content_sha256 does not fit): run postcgrp export again")
+    return dict(header)
+
+
+def assemble(tables: Mapping[str, tuple[NDArray[np.int32], NDArray[np.float64]]], header: Header, path: Path) -> Export:
+    """Tables read from `path` as one dataset, each held against its hash.
+
+    Parameters: `tables`, for each name its chain, iteration and draw numbers [3, draw] and its values [draw, ...].
+    Raises :class:`InputError` for a table that is not what was exported.
+    """
+    data = Dataset(coords={dim: np.array(some, dtype=TYPES[dim]) for dim, some in header["coords"].items()})
+    for name, (keys, values) in tables.items():
+        spec = header["tables"].get(name)
+        if spec is None:
+            raise InputError(f"{path}: table {name!r} is not of this export: remove it or run postcgrp export again")
+        shape = (header["draws"]["count"], *(len(header["coords"][dim]) for dim in spec["dims"]))
+        one = Dataset(coords={c.array: ("draw", keys[k]) for k, c in enumerate(DRAWS)})
+        if values.shape != shape or draws_sha256(one) != header["draws"]["sha256"]:
+            raise InputError(f"{path}: table {name!r} lacks draws or has others: run postcgrp export again")
+        if sha256(values) != spec["sha256"]:
+            lost = int((~np.isfinite(values)).sum())
+            what = f"{lost} values are missing" if lost else "values were changed"
+            raise InputError(f"{path}: table {name!r}: {what} (sha256 does not fit): run postcgrp export again")
+        data = data.assign_coords(one.coords)
+        data[name] = (("draw", *spec["dims"]), values, {"units": spec["unit"], "long_name": spec["about"]})
+    return Export(data, header)

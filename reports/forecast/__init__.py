@@ -1,0 +1,1 @@
+"""What will the market be: the main job, its tables, figures and page."""

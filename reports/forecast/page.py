@@ -1,0 +1,96 @@
+"""The report page: one HTML file that opens offline."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from xarray import DataTree
+
+from postcgrp.priors import PriorSet
+from postcgrp.priors.audit.checks import Finding
+from postcgrp.reports.forecast.summary import exceedance, growth
+
+if TYPE_CHECKING:  # importing inference starts JAX
+    from postcgrp.inference import Check
+
+LARGE = 1000  # from here on without decimals
+SURE = 0.995  # what would round to certainty
+CAPTIONS = {
+    "fan_total": "Total revenue by year: median, 50 % and 90 % intervals, and the report's points.",
+    "fan_modality": "The same by modality. Each panel has its own scale.",
+    "exceedance": "The chance that revenue is above any level, at the report's years.",
+    "composition_region": "Where the revenue comes from. Dots are medians, bars the 50 % and 90 % intervals.",
+    "composition_depth": "Revenue by number of failed preventives.",
+    "adoption": "Patient-weighted adoption against the ranges the report gives.",
+    "spend_per_adopter": "Spend per treated patient and year that revenue, patients and adoption imply together.",
+    "variance_budget": "Where the width of the last year's interval comes from.",
+    "growth_bridge": "Where the growth comes from: patients, their mix, adoption, and spend per treated patient.",
+    "prior_predictive": "Left: patients, adoption and prices alone. Right: with the report's revenue as evidence.",
+    "prior_posterior": "What the evidence changed (blue) of what was assumed (grey).",
+    "priors": "Each prior drawn from a range, over that range (shaded).",
+}
+
+
+def environment() -> Environment:
+    """The template environment: autoescaping on, missing values an error."""
+    env = Environment(loader=PackageLoader("postcgrp.reports.forecast"), autoescape=True, undefined=StrictUndefined)
+    env.filters["money"] = lambda x: "–" if pd.isna(x) else f"{x:,.0f}"
+    env.filters["percent"] = lambda x, digits=0: "–" if pd.isna(x) else f"{100 * x:.{digits}f} %"
+    env.filters["chance"] = lambda p: (
+        "more than 99 %" if p > SURE else "less than 1 %" if p < 1 - SURE else f"{100 * p:.0f} %"
+    )
+    env.filters["short"] = lambda x: "–" if pd.isna(x) else f"{x:,.0f}" if abs(x) >= LARGE else f"{x:.3g}"
+    return env
+
+
+def page(
+    run: DataTree,
+    pset: PriorSet,
+    table: pd.DataFrame,
+    checks: tuple[Check, ...],
+    findings: tuple[Finding, ...],
+    figures: dict[str, Path],
+    record: dict[str, Any],
+    bench: Mapping[str, pd.DataFrame],
+) -> str:
+    """The page as text.
+
+    Parameters: `run` and `pset`; `table`, the summary; `checks`, the gate; `findings`, the audit; `figures`, PNGs by
+    name, embedded; `record`, the manifest; `bench`, the variance budget and the growth bridge, as their functions give
+    them, empty where there are none.
+    """
+    totals = table[table["quantity"] == "revenue_total"]
+    anchors = list(pset.ledger.report.anchors)
+    images = {
+        name: (base64.b64encode(path.read_bytes()).decode(), CAPTIONS.get(name, "")) for name, path in figures.items()
+    }
+    levels = exceedance(run, pset.ledger)
+    return (
+        environment()
+        .get_template("report.html.j2")
+        .render(
+            report=pset.ledger.report,
+            headline=totals[totals["year"].isin(anchors)].to_dict("records"),
+            segments=table[table["quantity"] == "revenue"].to_dict("records"),
+            labels={s.name: s.label or s.name for s in (*pset.ledger.modalities, *pset.ledger.regions)},
+            anchors=anchors,
+            levels=levels.reset_index().to_dict("records"),
+            growth=growth(run, pset.ledger),
+            vendor_sd=dict(zip(anchors, pset.vendor_log_sd(anchors), strict=True)),
+            trust=pset.trust,
+            settings=pset.settings,
+            checks=checks,
+            findings=findings,
+            priors=pset.table().to_dict("records"),
+            evidence=pset.evidence_table().to_dict("records"),
+            images=images,
+            record=record,
+            budget=bench["variance_budget"].to_dict("records"),
+            claim=bench["growth_claim"].to_dict("records"),
+        )
+    )

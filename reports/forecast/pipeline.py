@@ -1,0 +1,151 @@
+"""The main job: from a prior set to a finished run folder."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+from xarray import DataTree
+
+from postcgrp.priors import InputError, PriorSet
+from postcgrp.priors.audit.checks import audit
+from postcgrp.priors.audit.checks import table as audit_table
+from postcgrp.reports.forecast import growth_bridge
+from postcgrp.reports.forecast.figure_process import drawing
+from postcgrp.reports.forecast.page import page
+from postcgrp.reports.forecast.summary import group, headline, summary
+from postcgrp.reports.forecast.variance_budget import variance_budget
+from postcgrp.reports.runs.folder import DRAWS, INPUTS, check_space, manifest, run_folder, write_draws, write_manifest
+
+if TYPE_CHECKING:  # JAX and PyMC are imported where a function needs them: a forecast starts its second process first
+    from postcgrp.inference import Check, Clock
+    from postcgrp.inference.sampling import Progress
+
+UNTOLD = ("use", "intensity")  # of the prior draws: a quarter of the file, and of no use without a fit
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What a forecast came to: the draws, the summary and headline tables, the gate's table and verdict."""
+
+    run: DataTree
+    summary: pd.DataFrame
+    headline: pd.DataFrame
+    gate: pd.DataFrame
+    passed: bool
+
+
+def judge(run: DataTree) -> tuple[Check, ...]:
+    """The gate on every free variable of a run and on the total."""
+    from postcgrp.inference import gate
+
+    return gate(run, [str(name) for name in run["log_prior"].data_vars], ["revenue_total"])
+
+
+def bench_tables(run: DataTree, pset: PriorSet) -> dict[str, pd.DataFrame]:
+    """The variance budget (empty with too few draws), the growth bridge and the report's claim on it, by file name."""
+    try:
+        budget = variance_budget(run, pset)
+    except InputError:
+        budget = pd.DataFrame()
+    bridged = growth_bridge.bridge(run, pset)
+    return {
+        "variance_budget": budget,
+        "growth_bridge": growth_bridge.table(bridged, pset),
+        "growth_claim": growth_bridge.claim(bridged),
+    }
+
+
+def graph(pset: PriorSet) -> str:
+    """A name of the model's graph, equal for prior sets whose models differ in the values of their `pm.Data` alone.
+
+    That is all that a ledger says in numbers, but for the years that cut time.
+    """
+    from postcgrp.models.patients import stated_years
+
+    ledger, settings = pset.ledger, pset.settings
+    structure = (
+        (ledger.years, ledger.report.anchors, ledger.report.id, ledger.segments),
+        [(m.name, m.uptake, pset.uptake_years(m) if m.uptake == "launch" else None) for m in ledger.modalities],
+        stated_years(pset),
+        settings.adoption_scope,
+        [(b.name, b.dims, [p.name for p in b.priors], {p.family for p in b.priors}) for b in pset.blocks.values()],
+        [(row.source, *row.cell) for row in pset.evidence],
+    )
+    return hashlib.sha256(repr(structure).encode()).hexdigest()
+
+
+def forecast(
+    pset: PriorSet,
+    *,
+    out: Path,
+    sources: Mapping[str, Path] | None = None,
+    progress: Progress | None = None,
+    clock: Clock | None = None,
+    **sampling: Any,
+) -> Forecast:
+    """Fit the model, judge the draws, and write the run folder `out`.
+
+    Parameters: `sources`, files that `pset` was read from, kept with the run by these names; `progress` and `clock`,
+    see :func:`postcgrp.inference.sampling`; `sampling`, fields of :class:`postcgrp.inference.Sampling`. A run that
+    misses the gate is written and marked as failed. Raises :class:`InputError` for bad settings or a folder that
+    cannot be written.
+    """
+    report = progress or (lambda stage, done, total: None)
+    with run_folder(out) as folder, drawing(pset, folder, pset.fingerprint()) as figures:
+        start = perf_counter()
+        import jax
+
+        from postcgrp.inference import Clock, Sampling, enable_cache, passed, sample
+        from postcgrp.inference.gate import table as gate_table
+        from postcgrp.models import build_model
+
+        settings, clock = Sampling(**sampling), clock or Clock()
+        clock.seconds["import"] = perf_counter() - start
+        check_space(out, settings.draws * settings.chains + settings.prior_draws)
+        enable_cache()
+        with clock("build"):
+            model = build_model(pset)
+        run = sample(model, settings, progress=progress, clock=clock, key=graph(pset))
+        run["prior"] = group(run, "prior").drop_vars(UNTOLD)
+        figures.begin(run)
+        report("judging", 0, 0)
+        with clock("gate"):
+            checks = judge(run)
+        with clock("summary"):
+            table = summary(run, pset.ledger)
+            bench = bench_tables(run, pset)
+            figures.add(bench)
+            findings = audit(pset.ledger)
+        report("writing", 0, 0)
+        status = "passed" if passed(checks) else "failed"
+        record = manifest(pset, settings, checks, status, clock, f"JAX on {jax.default_backend()}")
+        with clock("write"):
+            for name, path in (sources or {}).items():
+                shutil.copyfile(path, folder / name)
+            (folder / INPUTS).write_text(pset.to_json(), encoding="utf-8")
+            (folder / "recipe.txt").write_text(pset.recipe(), encoding="utf-8")
+            for name, content in {
+                "summary": table,
+                "priors": pset.table(),
+                "evidence": pset.evidence_table(),
+                "audit": audit_table(findings),
+                "gate": gate_table(checks),
+                **bench,
+            }.items():
+                content.to_csv(folder / f"{name}.csv", index=False)
+            digest = write_draws(run, pset.recipe(), record, folder)
+        report("drawing", 0, 0)
+        with clock("wait for figures"):
+            drawn = figures.finish()
+        text = page(run, pset, table, checks, findings, drawn, record, bench)
+        (folder / "report.html").write_text(text, encoding="utf-8")
+        seconds = {stage: round(value, 3) for stage, value in clock.seconds.items()}
+        write_manifest({**record, "seconds": seconds}, folder, {DRAWS: digest})
+    return Forecast(run, table, headline(table, pset.ledger), gate_table(checks), passed(checks))

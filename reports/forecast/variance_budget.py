@@ -1,0 +1,212 @@
+"""The variance budget: which unknown the interval around a year's revenue comes from.
+
+The unknowns depend on each other once the report's revenue is known (patients and price trade off against each
+other, and both against the report's error), so shares of plain Sobol indices would not add up. What a set of groups
+explains is the part of the variance of log revenue that a regression on their inputs predicts in draws it was not
+fitted to; the credit of a group is its Shapley value: what it adds to what is known, averaged over every order in which
+the groups could become known (Owen 2014, SIAM/ASA JUQ 2, 245; Owen & Prieur 2017, JUQ 5, 986). Shares are never
+negative and, with what no regression explains, add up to one.
+
+The report's error is no part of the market's arithmetic; its share is what checking the vendor would tell.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from math import comb
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.special import logit
+from xarray import DataArray, DataTree
+
+from postcgrp.priors import InputError, PriorSet
+from postcgrp.reports.forecast.summary import SAMPLE, group, interval
+
+Array = NDArray[np.float64]
+
+BLOCKS = 20  # of consecutive draws: each is predicted from the others, and left out in turn for the standard error
+KNOTS = (0.1, 0.5, 0.9)  # quantiles at which the regression on an input bends
+WIDTH = 90
+RIDGE = 1e-10
+MIN_DRAWS = 15  # for each input
+REST = "interactions, not attributed"
+MEANING = {
+    "share": "its part of the interval, the parts adding up to the whole",
+    "first_order": "how much of the variance would go if this alone became known",
+    "total": "how much would stay if everything else became known",
+    "half_width_if_known": "half of the 90 % interval that would then be left, on average",
+}
+
+
+def variance_budget(run: DataTree, pset: PriorSet, year: int | None = None) -> pd.DataFrame:
+    """How much of the 90 % interval around a year's total revenue each group of unknowns accounts for.
+
+    Parameters: `year`, by default the last. Returns one row a group, the largest first, and last what no sum of
+    effects of single inputs explains: `share` and its standard error `se`, `first_order` and `first_order_se`, `total`
+    and `total_se` (fractions of the variance of log revenue, see `MEANING`), `half_width`, half of the interval's width
+    shared out in proportion to `share`, and `half_width_if_known`, both in `unit`. Raises :class:`InputError` for a
+    year outside the window.
+    """
+    year = pset.ledger.years[-1] if year is None else year
+    revenue = group(run)["revenue_total"]
+    if year not in pset.ledger.years:
+        raise InputError(f"year {year} is outside {pset.ledger.years[0]}..{pset.ledger.years[-1]}: name one inside")
+    target = revenue.sel(year=year).transpose(*SAMPLE)
+    shares = budget(np.log(target.values), inputs(run, pset, year))
+    low, high = interval(target, WIDTH)
+    half = (high - low) / 2
+    left = half * np.sqrt(1 - shares["first_order"].clip(0, 1))
+    money = {"half_width": half * shares["share"], "half_width_if_known": left}
+    return shares.assign(**money, unit=f"{pset.ledger.report.currency} million")
+
+
+def inputs(run: DataTree, pset: PriorSet, year: int) -> dict[str, Array]:
+    """What each group of unknowns is, for a year's revenue: [chain, draw, input] by group, on scales that add.
+
+    Groups that the market does not have are left out: no evidence, no error; no noise at an anchor.
+    """
+    posterior, ledger = group(run), pset.ledger
+    people = posterior["patients"].sel(year=year)
+    mix = people.sum("region") / people.sum(("region", "depth"))
+    found: dict[str, list[DataArray]] = {
+        "patients": [_scaled(np.log, people.sum("depth"))],
+        "failure depth": [_scaled(np.log, mix).isel(depth=slice(1, None))],
+        "region structure": [_premium(posterior["intensity"].sel(year=year))],
+        "adoption": [],
+        "price": [],
+        "yearly noise": [],
+    }
+    errors = [str(name) for name in posterior if str(name).startswith("source_error") and not str(name).endswith("_z")]
+    found["the report's error"] = [posterior[name] for name in errors if name == "source_error"]
+    found["other sources' errors"] = [posterior[name] for name in errors if name != "source_error"]
+    at = list(ledger.report.anchors)
+    for modality in ledger.modalities:
+        own = pset.anchors(modality)
+        price = _scaled(np.log, posterior["price"].sel(modality=modality.name))
+        smooth = _between(price, own, year)
+        found["price"].append(smooth)
+        found["yearly noise"].append(price.sel(year=year) - smooth)
+        if modality.uptake != "everyone":
+            users = (posterior["patients"] * posterior["use"].sel(modality=modality.name)).sum(("region", "depth"))
+            rate = users / posterior["patients"].sum(("region", "depth"))
+            knots = [y for y in pset.uptake_years(modality) if y in ledger.years]
+            smooth = _between(rate, knots, year)
+            if float(smooth.min()) > 0:
+                found["adoption"].append(_scaled(logit, smooth))
+                found["yearly noise"].append(_scaled(logit, rate.sel(year=year)) - _scaled(logit, smooth))
+    if year in at:
+        found["yearly noise"] = []
+    return {name: columns for name, parts in found.items() if (columns := _columns(parts)).shape[-1]}
+
+
+def budget(target: Array, of: Mapping[str, Array]) -> pd.DataFrame:
+    """Shapley, first-order and total shares of the variance of a quantity, with block-jackknife standard errors.
+
+    Parameters: `target` [chain, draw]; `of`, inputs [chain, draw, input] by group. Every input has a natural cubic
+    spline of its own. What a set of groups explains is judged on draws left out, and is at least what any subset of it
+    explains. Returns one row a group and `REST`. Raises :class:`InputError` with too few draws for so many inputs.
+    """
+    names = list(of)
+    if target.size < (least := MIN_DRAWS * sum(part.shape[-1] for part in of.values())):
+        raise InputError(f"{target.size} draws are too few for a variance budget: make the run with {least} or more")
+    columns = [_splines(of[name].reshape(target.size, -1)) for name in names]
+    owner = np.repeat(np.arange(len(names)), [c.shape[1] for c in columns])
+    explained = _explained(np.concatenate(columns, axis=1), target.ravel(), owner, len(names))
+    size = len(names)
+    alone = [1 << g for g in range(size)]
+    found, error = {}, {}
+    for column, values in (
+        ("share", np.concatenate([_shapley(explained, size), 1 - explained[:, [-1]]], axis=1)),
+        ("first_order", explained[:, alone]),
+        ("total", 1 - explained[:, [(1 << size) - 1 - a for a in alone]]),
+    ):
+        found[column] = values[0]
+        spread = values[1:] - values[1:].mean(axis=0)
+        error[column] = np.sqrt((BLOCKS - 1) / BLOCKS * (spread**2).sum(axis=0))
+    table = pd.DataFrame({"group": [*names, REST]})
+    for column, label in (("share", "se"), ("first_order", "first_order_se"), ("total", "total_se")):
+        pad = [np.nan] * (len(table) - len(found[column]))
+        table[column], table[label] = [*found[column], *pad], [*error[column], *pad]
+    order = [*table["share"][:-1].sort_values(ascending=False).index, len(names)]
+    return table.loc[order].reset_index(drop=True)
+
+
+def _explained(x: Array, y: Array, owner: NDArray[np.int_], groups: int) -> Array:
+    """Share of variance that each set of groups explains [1 + BLOCKS, set]: of all draws, and without each block.
+
+    Sets are numbered by bits. A block is predicted from all others by least squares on Gram matrices.
+    """
+    design = np.column_stack([np.ones(len(y)), x, y - y.mean()])
+    grams = np.stack([part.T @ part for part in np.array_split(design, BLOCKS)])
+    rest = grams.sum(axis=0) - grams
+    errors = np.empty((BLOCKS, 1 << groups))
+    for members in range(1 << groups):
+        keep = np.flatnonzero([True, *((members >> g) & 1 for g in owner)])
+        others = rest[:, keep[:, None], keep]
+        others = others + RIDGE * others[:, :1, :1] * np.eye(len(keep))
+        beta = np.linalg.solve(others, rest[:, keep, -1:])[..., 0]
+        fitted = np.einsum("bi,bij,bj->b", beta, grams[:, keep[:, None], keep], beta)
+        errors[:, members] = grams[:, -1, -1] - 2 * (beta * grams[:, keep, -1]).sum(axis=1) + fitted
+    sums = np.concatenate([errors.sum(axis=0)[None], errors.sum(axis=0) - errors])
+    explained: Array = 1 - sums / sums[:, :1]
+    for g in range(groups):  # who knows more can ignore what does not help
+        without = [s for s in range(1 << groups) if not (s >> g) & 1]
+        with_it = [s | (1 << g) for s in without]
+        explained[:, with_it] = np.maximum(explained[:, with_it], explained[:, without])
+    return explained
+
+
+def _shapley(explained: Array, groups: int) -> Array:
+    """Shapley values [..., group] of what sets explain [..., set], sets numbered by bits."""
+    out = np.zeros((*explained.shape[:-1], groups))
+    for g in range(groups):
+        for s in range(1 << groups):
+            if not (s >> g) & 1:
+                weight = 1 / (groups * comb(groups - 1, s.bit_count()))
+                out[..., g] += weight * (explained[..., s | (1 << g)] - explained[..., s])
+    return out
+
+
+def _splines(columns: Array) -> Array:
+    """Natural cubic spline basis with knots at `KNOTS` of each column [draw, input], linear outside; standardised."""
+    out = []
+    for column in columns.T:
+        z = (column - column.mean()) / column.std()
+        low, *inner, high = np.quantile(z, KNOTS)
+        last = (_cube(z, inner[-1]) - _cube(z, high)) / (high - inner[-1])
+        out.append(z)
+        out += [(_cube(z, k) - _cube(z, high)) / (high - k) - last for k in (low, *inner[:-1])]
+    basis = np.column_stack(out)
+    return np.asarray((basis - basis.mean(axis=0)) / basis.std(axis=0))
+
+
+def _cube(z: Array, knot: float) -> Array:
+    return np.asarray(np.maximum(z - knot, 0.0) ** 3)
+
+
+def _premium(intensity: DataArray) -> DataArray:
+    """Log of what a region's users cost over those of the first region [region - 1, modality], at one depth."""
+    log = _scaled(np.log, intensity.isel(depth=0, drop=True))
+    return log.isel(region=slice(1, None)) - log.isel(region=0, drop=True)
+
+
+def _between(path: DataArray, anchors: list[int], year: int) -> DataArray:
+    """A path [year] without what happens between anchors: interpolated from them, flat outside."""
+    weights = [float(np.interp(year, anchors, row)) for row in np.eye(len(anchors))]
+    return (path.sel(year=anchors) * DataArray(weights, {"year": anchors}, "year")).sum("year")
+
+
+def _scaled(link: Callable[[Array], Array], draws: DataArray) -> DataArray:
+    return draws.copy(data=link(draws.values))
+
+
+def _columns(parts: list[DataArray]) -> Array:
+    """Parts [chain, draw, ...] side by side [chain, draw, input]; those that do not vary are left out."""
+    flat = [part.transpose(*SAMPLE, ...).values for part in parts]
+    columns = [part.reshape(*part.shape[:2], -1) for part in flat]
+    if not columns:
+        return np.empty((0, 0, 0))
+    joined = np.concatenate(columns, axis=-1)
+    return np.asarray(joined[..., np.ptp(joined, axis=(0, 1)) > 0])

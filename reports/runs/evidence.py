@@ -1,0 +1,183 @@
+"""Stored draws against rows of evidence: aggregates, and their densities with a source's error integrated out.
+
+What `models/evidence.py` observes, computed from a finished run in NumPy, so that asking costs no compiler.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+from xarray import DataArray, Dataset
+
+from postcgrp.priors import Evidence, InputError, PriorSet
+from postcgrp.priors.catalogue import SIZES
+from postcgrp.priors.evidence import DIMS
+from postcgrp.priors.ledger.ledger import slug
+from postcgrp.reports.forecast.summary import SAMPLE
+from postcgrp.reports.runs.folder import DRAWS, MANIFEST, check_files, read_inputs, read_manifest
+
+Array = NDArray[np.float64]
+POSTERIOR = "posterior"
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A finished run on disk: its folder, the prior set it was made from, and its manifest."""
+
+    folder: Path
+    pset: PriorSet
+    record: dict[str, Any]
+
+    def read(self, names: Iterable[str], group: str = POSTERIOR) -> Dataset:
+        """The named variables of one group; those that the run does not have are left out."""
+        with xr.open_dataset(self.folder / DRAWS, group=group, engine="netcdf4") as data:
+            return data[[name for name in dict.fromkeys(names) if name in data]].load()
+
+    def names(self, group: str = POSTERIOR) -> list[str]:
+        """The variables of one group."""
+        with xr.open_dataset(self.folder / DRAWS, group=group, engine="netcdf4") as data:
+            return [str(name) for name in data.data_vars]
+
+
+def open_run(folder: Path) -> Stored:
+    """A run of which only the variables that are asked for will be read.
+
+    Raises :class:`InputError` for a folder that is no run or of a newer major version, or whose draws are not those
+    the manifest names.
+    """
+    record = read_manifest(folder)
+    check_files(folder, record, DRAWS)
+    return Stored(folder, read_inputs(folder), record)
+
+
+def check_results(out: Path, schema: str) -> None:
+    """Refuse a folder that holds anything but earlier results of the same kind. Raises :class:`InputError`."""
+    try:
+        earlier = json.loads((out / MANIFEST).read_text(encoding="utf-8"))["schema"] == schema
+    except (OSError, ValueError, KeyError, TypeError):
+        earlier = False
+    if out.exists() and not out.is_dir():
+        raise InputError(f"--out {out}: is a file: name a folder")
+    if not earlier and out.is_dir() and any(out.iterdir()):
+        raise InputError(f"--out {out}: holds a run or other files, which are not replaced: name a new folder")
+
+
+def error_name(pset: PriorSet, source: str) -> str:
+    """The variable that holds a source's error in a run."""
+    return "source_error" if source == pset.ledger.report.id else f"source_error_{slug(source)}"
+
+
+def needed(pset: PriorSet, rows: Iterable[Evidence]) -> list[str]:
+    """The variables that the aggregates of these rows, and the errors of their sources, are made of."""
+    names: list[str] = []
+    for row in rows:
+        base = row.quantity.removesuffix("_share")
+        names += [base] if base in SIZES else ["patients", "use" if base == "adoption" else base]
+        names += [error_name(pset, row.source)] if row.quantity in SIZES else []
+    return list(dict.fromkeys(names))
+
+
+def log_aggregate(draws: Dataset, row: Evidence) -> DataArray:
+    """The log of what a row observes, before any error [chain, draw].
+
+    Parameters: `draws`, a posterior with the variables that :func:`needed` names.
+    """
+
+    def part(cells: DataArray) -> DataArray:
+        labels = {dim: label for dim in DIMS if dim in cells.dims and (label := getattr(row, dim)) is not None}
+        return _sum(cells.sel(labels))
+
+    def at(name: str) -> DataArray:
+        values = draws[name]
+        return values.sel(year=row.year) if "year" in values.dims else values
+
+    base = row.quantity.removesuffix("_share")
+    if base in SIZES:
+        cells = at(base)
+        share = row.quantity != base
+        return _log(part(cells)) - (_log(_sum(cells)) if share else 0.0)
+    patients = at("patients")
+    return _log(part(patients * at("use" if base == "adoption" else base))) - _log(part(patients))
+
+
+@dataclass(frozen=True)
+class Residuals:
+    """Rows of one source against draws: log value less what is expected [draw, row], and its covariance [row, row].
+
+    Normal, with the source's error integrated out at every year at which the draws do not hold it.
+    """
+
+    rows: tuple[Evidence, ...]
+    values: Array
+    covariance: Array
+
+    def terms(self) -> Array:
+        """Each row's part of the log density [draw, row], up to one constant: they add up to all of it."""
+        return np.asarray(-self.values * np.linalg.solve(self.covariance, self.values.T).T / 2)
+
+
+def residuals(draws: Dataset, pset: PriorSet, rows: Sequence[Evidence], known: Sequence[int] = ()) -> Residuals:
+    """Rows of one source against draws.
+
+    Parameters: `rows`, all of one source; `known`, years at which `draws` hold that source's error, which is then
+    taken as known there and, as the random walk that it is, conditioned on elsewhere. `pset` has the error's model.
+    """
+    source = rows[0].source
+    expected = np.column_stack([flat(log_aggregate(draws, row)) for row in rows])
+    sized = np.array([row.quantity in SIZES for row in rows])
+    years = [row.year for row in rows]
+    variance = _walk(pset, source, years, years)
+    expected = expected + sized * pset.source_log_bias(source, years)
+    if len(known):
+        gain = np.linalg.pinv(_walk(pset, source, known, known), hermitian=True) @ _walk(pset, source, known, years)
+        variance = variance - _walk(pset, source, years, known) @ gain
+        error = draws[error_name(pset, source)]
+        at_known = flat(error.sel({error.dims[-1]: list(known)})) - pset.source_log_bias(source, known)
+        expected = expected + sized * (at_known @ gain)
+    own = np.diag([row.log_sd**2 for row in rows])
+    values = np.log([row.value for row in rows]) - expected
+    return Residuals(tuple(rows), values, own + np.outer(sized, sized) * variance)
+
+
+def known_years(draws: Dataset, pset: PriorSet, source: str) -> list[int]:
+    """The years at which draws hold a source's error; none where its evidence is new."""
+    name = error_name(pset, source)
+    if name not in draws:
+        return []
+    return [int(year) for year in draws[name][draws[name].dims[-1]].values]
+
+
+def by_source(rows: Iterable[Evidence]) -> dict[str, list[Evidence]]:
+    """Rows by their source."""
+    out: dict[str, list[Evidence]] = {}
+    for row in rows:
+        out.setdefault(row.source, []).append(row)
+    return out
+
+
+def flat(draws: DataArray) -> Array:
+    """Values [chain x draw, ...], one chain after the other."""
+    values = draws.transpose(*SAMPLE, ...).values
+    return np.asarray(values.reshape(-1, *values.shape[2:]), dtype=float)
+
+
+def _walk(pset: PriorSet, source: str, first: Sequence[int], second: Sequence[int]) -> Array:
+    """Covariance of a source's error between years: a random walk's, hence that of the earlier year."""
+    return np.asarray(pset.source_log_sd(source, np.minimum.outer(first, second).ravel().tolist()) ** 2).reshape(
+        len(first), len(second)
+    )
+
+
+def _sum(cells: DataArray) -> DataArray:
+    return cells.sum([dim for dim in cells.dims if dim not in SAMPLE])
+
+
+def _log(values: DataArray) -> DataArray:
+    return values.copy(data=np.log(values.values))

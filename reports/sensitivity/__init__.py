@@ -1,0 +1,1 @@
+"""What does the answer owe to which assumption, claim or evidence."""

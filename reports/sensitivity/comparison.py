@@ -1,0 +1,210 @@
+"""How the forecast moved from one run to another, and what moved it: contributions of claims, priors and evidence.
+
+Along the geometric path between two posteriors, p_t proportional to A^(1-t) B^t, the mean of any quantity q moves by
+dE_t[q]/dt = Cov_t(q, log B/A). The log ratio is a sum of factors (:mod:`attribution`), so the covariance
+and its integral are sums too: contributions that add up and need no order of the changes. Draws of both runs serve
+every t, weighted by the density there over that of the mixture of both (Shirts & Chodera 2008, J Chem Phys 129,
+124105; Meng & Wong 1996, Stat Sinica 6, 831), so no weight is large where the runs overlap at all.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy.special import expit
+
+from postcgrp.priors import InputError
+from postcgrp.reports.runs.evidence import Array, Stored, check_results, flat
+from postcgrp.reports.runs.folder import run_folder, write_manifest
+from postcgrp.reports.sensitivity.attribution import between
+from postcgrp.reports.sensitivity.updating import AFTER, BEFORE, READ, TOTAL, Label, money, moved, quantities
+
+SCHEMA = "postcgrp.compare/1"
+NODES, STEPS = np.polynomial.legendre.leggauss(32)  # with 8, an eighth of the move to a set without revenue is missed
+PATH = (NODES + 1) / 2  # of the path, 0 to 1
+BLOCKS = 12  # of each run's draws, left out one after another
+LEAST_ESS = 100.0  # equal weights that the draws are worth, anywhere on the path
+HALVINGS = 60
+FAR = 50.0
+REST = "not attributed"
+CLEAR = 2.0  # Monte-Carlo errors from zero
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """How a forecast moved, and why.
+
+    `moved`: the forecast of both runs, see :func:`moved`. `why`: one row a quantity and factor,
+    see :func:`compare`. `structure`: changes that no ratio of densities expresses. `ess`: how many equal weights the
+    draws are worth where on the path that is least. `refused`: why nothing is attributed, else empty.
+    """
+
+    moved: pd.DataFrame
+    why: pd.DataFrame
+    structure: tuple[str, ...]
+    ess: float
+    refused: str = ""
+
+
+def compare(first: Stored, second: Stored) -> Comparison:
+    """What moved the forecast from `first` to `second`.
+
+    `why` holds, for the total at the anchors and each modality in the last year, each factor, the largest first:
+    `factor`, `kind` and `change`; `moves`, its part of the difference of the means (second less first), `widens`, of
+    the sds, and their Monte-Carlo errors (`_mcse`, by leaving out blocks of draws), in millions. The row `not
+    attributed` is the rest: changes of structure, and Monte-Carlo error. Raises :class:`InputError` for runs in two
+    currencies or without a common year.
+    """
+    units = [money(run.pset) for run in (first, second)]
+    if units[0] != units[1]:
+        raise InputError(f"{second.folder}: is in {units[1]}, but {first.folder} in {units[0]}: compare runs of one")
+    sides = [quantities(run.read(READ), run.pset.ledger) for run in (first, second)]
+    labels = [label for label in sides[0] if label in sides[1]]
+    if not labels:
+        raise InputError(
+            f"{second.folder}: has no anchor year in common with {first.folder}: compare runs of one market"
+        )
+    values = [np.column_stack([flat(side[label]) for label in labels]) for side in sides]
+    found = between(first, second)
+    lost = [f.name for f in found.factors if not all(np.isfinite(ratio).all() for ratio in f.log_ratio)]
+    pools = [
+        np.column_stack([np.zeros(len(v)), *(f.log_ratio[k] for f in found.factors)]) for k, v in enumerate(values)
+    ]
+    refused, ess = "", np.nan
+    if lost:
+        refused = f"one run has draws that the other rules out ({', '.join(lost)})"
+    elif found.factors:
+        ess = least_ess(*pools)
+        if ess < LEAST_ESS:
+            refused = f"the two runs hardly overlap: all draws are worth {ess:.0f} between them, {LEAST_ESS:.0f} needed"
+    pools = [pool[:, :1] for pool in pools] if refused else pools
+    parts, errors = contributions(values, pools)
+    named = [(f.name, f.kind, f.change) for f in found.factors] if not refused else []
+    rest = refused or "; ".join(found.structure) or "Monte-Carlo error"
+    rows = _rows(labels, [*named, (REST, "rest", rest)], parts, errors)
+    return Comparison(
+        moved(sides[0], sides[1], units[0]), rows.assign(unit=units[0]), tuple(found.structure), ess, refused
+    )
+
+
+def _rows(labels: list[Label], named: list[tuple[str, str, str]], parts: Array, errors: Array) -> pd.DataFrame:
+    rows: list[dict[str, Any]] = []
+    for q, label in enumerate(labels):
+        own = dict(zip(("quantity", "year", "modality"), label, strict=True))
+        order = sorted(range(len(named)), key=lambda j: (named[j][0] == REST, -abs(parts[j, 0, q])))
+        for j in order:
+            by = dict(zip(("factor", "kind", "change"), named[j], strict=True))
+            numbers = (parts[j, 0, q], errors[j, 0, q], parts[j, 1, q], errors[j, 1, q])
+            rows.append(own | by | dict(zip(("moves", "moves_mcse", "widens", "widens_mcse"), numbers, strict=True)))
+    return pd.DataFrame(rows)
+
+
+def last_total(found: Comparison) -> tuple[pd.DataFrame, tuple[float, float], int]:
+    """The rows on the last year's total, its mean in both runs, and that year."""
+    total = found.why[found.why["quantity"] == TOTAL]
+    year = int(total["year"].max())
+    sides = found.moved[(found.moved["quantity"] == TOTAL) & (found.moved["year"] == year)].set_index("state")["mean"]
+    return total[total["year"] == year], (float(sides[BEFORE]), float(sides[AFTER])), year
+
+
+def save(found: Comparison, first: Stored, second: Stored, out: Path) -> None:
+    """Write compare.csv (why), moved.csv, waterfall.png and .svg, and a manifest that names both runs.
+
+    Raises :class:`InputError` where `out` holds anything but an earlier comparison or cannot be written.
+    """
+    from postcgrp.reports.sensitivity import waterfall
+
+    check_results(out, SCHEMA)
+    why, means, year = last_total(found)
+    recipes = [run.record["recipe_sha256"] for run in (first, second)]
+    record = {
+        "schema": SCHEMA,
+        "runs": [{"folder": str(run.folder), "recipe_sha256": run.record["recipe_sha256"]} for run in (first, second)],
+        "structure": found.structure,
+        "least_ess": None if np.isnan(found.ess) else found.ess,
+        "refused": found.refused,
+        "versions": {name: version(name) for name in ("postcgrp", "numpy", "xarray")},
+    }
+    with run_folder(out) as folder:
+        found.why.to_csv(folder / "compare.csv", index=False)
+        found.moved.to_csv(folder / "moved.csv", index=False)
+        names, what = (first.folder.name, second.folder.name), f"Total revenue {year}, {money(first.pset)}"
+        waterfall.save(why, means, names, what, folder / "waterfall", " -> ".join(recipes))
+        write_manifest(record, folder)
+
+
+def leading(why: pd.DataFrame, most: int) -> pd.DataFrame:
+    """The factors of one quantity that clearly move or widen it, at most so many; all others as one; the rest.
+
+    The others have no error of their own: theirs depend on each other.
+    """
+    known, rest = why[why["factor"] != REST], why[why["factor"] == REST]
+    seen = [abs(known[name]) > CLEAR * known[f"{name}_mcse"] for name in ("moves", "widens")]
+    clear = known[seen[0] | seen[1]].iloc[:most]
+    small = known.drop(clear.index)
+    others = {"factor": f"{len(small)} others", "kind": "rest", "change": ""}
+    sums = {name: small[name].sum() for name in ("moves", "widens")}
+    none = dict.fromkeys(("moves_mcse", "widens_mcse"), np.nan)
+    lumped = [pd.DataFrame([others | sums | none])] if len(small) else []
+    return pd.concat([clear, *lumped, rest], ignore_index=True)
+
+
+def contributions(values: list[Array], log_ratio: list[Array]) -> tuple[Array, Array]:
+    """What each factor adds to the means and sds between two posteriors, with Monte-Carlo errors.
+
+    Parameters: for each run, `values` [draw, quantity] and `log_ratio` [draw, factor], of the second posterior over
+    the first, each up to a constant; the first column is zeros. Returns [factor, 2, quantity], the last factor being
+    what is left over, for means and sds, and the errors alike, by a jackknife over blocks of consecutive draws.
+    """
+    whole = _attributed(values, log_ratio)
+    variance = np.zeros_like(whole)
+    for k in range(len(values)):
+        parts = []
+        for block in np.array_split(np.arange(len(values[k])), BLOCKS):
+            v, r = list(values), list(log_ratio)
+            v[k], r[k] = np.delete(v[k], block, axis=0), np.delete(r[k], block, axis=0)
+            parts.append(_attributed(v, r))
+        variance += np.var(parts, axis=0) * (BLOCKS - 1)
+    return whole, np.sqrt(variance)
+
+
+def _attributed(values: list[Array], log_ratio: list[Array]) -> Array:
+    x, factors = np.concatenate(values), np.concatenate(log_ratio)
+    shift = np.stack([values[1].mean(axis=0) - values[0].mean(axis=0), values[1].std(axis=0) - values[0].std(axis=0)])
+    influence = np.zeros((len(x), 2 * x.shape[1]))
+    for step, weight in zip(STEPS / 2, path_weights(*log_ratio), strict=True):
+        centred = x - weight @ x
+        variance = weight @ centred**2
+        scaled = (centred**2 - variance) / (2 * np.sqrt(variance))
+        influence += step * weight[:, None] * np.hstack([centred, scaled])
+    # Either has mean zero at every node, so the factors need not be centred.
+    parts = (factors.T @ influence).reshape(-1, *shift.shape)
+    return np.concatenate([parts[1:], (shift - parts.sum(axis=0))[None]])
+
+
+def path_weights(first: Array, second: Array) -> Array:
+    """Weights [node, draw] of both runs' draws at each node of the path, each row summing to one.
+
+    Parameters: `first` and `second` [draw, factor], log ratios in each run's draws. Their normalising constant is
+    Bennett's: the mixture's share of the second run is then that of its draws.
+    """
+    ratio = np.concatenate([first.sum(axis=1), second.sum(axis=1)])
+    share = np.log(len(second) / len(first))
+    low, high = -ratio.max() - share - FAR, -ratio.min() - share + FAR
+    for _ in range(HALVINGS):
+        middle = (low + high) / 2
+        low, high = (middle, high) if expit(ratio + share + middle).sum() < len(second) else (low, middle)
+    ratio = ratio + (low + high) / 2
+    log = PATH[:, None] * ratio - np.logaddexp(0.0, ratio + share)
+    weights = np.exp(log - log.max(axis=1, keepdims=True))
+    return np.asarray(weights / weights.sum(axis=1, keepdims=True))
+
+
+def least_ess(first: Array, second: Array) -> float:
+    """How many equal weights the draws are worth where on the path that is least; see :func:`path_weights`."""
+    return float((1 / (path_weights(first, second) ** 2).sum(axis=1)).min())

@@ -1,0 +1,249 @@
+"""Claims one at a time: what the answer owes to each, and whether the rest of what is known agrees with it.
+
+Both come from one refit a claim, without it: the shift of revenue, and what that posterior expects of the claim.
+
+Conflict. Leaving a claim out splits its node (Presanis et al. 2013, Statistical Science 28, 376): everything else gives
+a distribution of the quantity, the claim another one, and p is twice the smaller tail probability of their difference
+at zero. For a row of evidence that is the prior predictive p-value (Box 1980, JRSS A 143, 383) of the row given all
+others: the row replicated, its own error and its source's included, against the number stated. Evans & Moshonov (2006,
+Bayesian Analysis 1, 893) order outcomes by their predictive density instead; the predictive of a log aggregate has one
+mode and is nearly symmetric, where the two agree, and tails need no density estimate. For a prior claim, of which a
+prior that says next to nothing takes the place, the claim is the distribution elicited from its range: its width
+counts, as that of the row's error does. So p asks "could both be right?"; `p_centre` asks the harsher "is the middle of
+the range where the rest puts it?", with the claim taken as exact, and `inside` and `above` say where the rest puts the
+quantity relative to the stated range. A direction is judged by the probability of its sign. p-values here are a screen
+of many claims, not independent tests: with thirty of them one or two below 0.05 are to be expected.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.special import ndtr, stdtr
+from xarray import DataArray, Dataset
+
+from postcgrp.priors import Evidence, InputError, Prior, PriorSet, effective
+from postcgrp.priors.elicit import LINK, STUDENT_DF, is_heavy
+from postcgrp.priors.ledger.ledger import Claim
+from postcgrp.reports.forecast.summary import SAMPLE
+from postcgrp.reports.sensitivity.refits import Refit
+from postcgrp.reports.sensitivity.tornado import CLEAR, mcse, total
+
+Array = NDArray[np.float64]
+SEED = 20  # of replicated rows
+
+
+@dataclass(frozen=True)
+class Left:
+    """One claim left out: its id, its role, and the prior set without it; `claim` is None for a row of a file."""
+
+    id: str
+    role: str
+    without: PriorSet
+    claim: Claim | None = None
+
+
+def leave_outs(pset: PriorSet) -> tuple[list[Left], dict[str, str]]:
+    """Every claim and row of evidence that the model uses, left out in turn; and why some claims cannot be, by id."""
+    stated = {claim.id for claim in pset.ledger.claims}
+    extra = [row for row in pset.evidence if row.id not in stated]
+    used = {row.id for row in pset.evidence}
+    out, forbidden = list[Left](), dict[str, str]()
+    for claim in pset.ledger.claims:
+        if claim.id in pset.settings.leave_out or not (claim.role == "prior" or claim.id in used):
+            continue
+        settings = replace(pset.settings, leave_out=(*pset.settings.leave_out, claim.id))
+        try:
+            without = effective(pset.ledger, settings)
+        except InputError as error:
+            forbidden[claim.id] = str(error)
+            continue
+        out.append(Left(claim.id, claim.role, without.with_evidence([*without.evidence, *extra]), claim))
+    for row in extra:
+        rest = [other for other in pset.evidence if other.id != row.id]
+        out.append(Left(row.id, f"evidence: {row.source}", pset.with_evidence(rest)))
+    return out, forbidden
+
+
+def unused(pset: PriorSet) -> str:
+    """One line on the claims that no model reads."""
+    roles = {role: sum(c.role == role for c in pset.ledger.claims) for role in ("check", "context")}
+    said = " and ".join(f"{count} with role {role}" for role, count in roles.items() if count)
+    return f"claims {said} do not enter the model: leaving them out changes nothing" if said else ""
+
+
+def kept(pset: PriorSet) -> tuple[str, ...]:
+    """Variables that :func:`conflicts` needs of a refit beside revenue."""
+    claimed = {
+        name for name, block in pset.blocks.items() if any(p.origin.startswith("report: ") for p in block.priors)
+    }
+    effects = {
+        f"{pset.own(name, m)}"
+        for m in pset.ledger.modalities
+        if m.uptake != "everyone"
+        for name in (f"{m.uptake}_region", f"{m.uptake}_region_sd")
+    }
+    return ("evidence_log_mean", *sorted(claimed), *sorted(effects))
+
+
+def split(draws: Dataset) -> DataArray:
+    """Share of the last anchor's revenue by modality [chain, draw, modality]."""
+    last = draws["revenue_modality"].isel(anchor=-1)
+    return (last / last.sum("modality")).transpose(*SAMPLE, "modality")
+
+
+def shift(values: Array, base: Array) -> tuple[float, float]:
+    """By how many sds of the base the mean moved, and the Monte-Carlo error of that."""
+    sd = float(base.std())
+    if sd == 0:
+        return 0.0, 0.0
+    return float(values.mean() - base.mean()) / sd, float(np.hypot(mcse(values), mcse(base))) / sd
+
+
+def influence(base: Refit, pset: PriorSet, lefts: list[Left], fits: Mapping[str, Refit]) -> pd.DataFrame:
+    """What leaving each claim out does to the last year's total and its split by modality, the largest shift first.
+
+    Parameters: `fits` by claim id. Returns one row a claim: `shift` of the mean total in sds of the posterior with all
+    claims, its Monte-Carlo error `se`, and whether it is `clear` of it (three errors); the total's `mean` and 90 %
+    interval, in millions; the `modality` whose share shifts most, in sds of that share, and that share before and
+    after. Ranked by the larger of the two shifts; those within Monte-Carlo error come last, for their order says
+    nothing.
+    """
+    year, rows = pset.ledger.years[-1], []
+    before, shares = total(base, year), split(base.draws)
+    for left in lefts:
+        fit = fits[left.id]
+        row: dict[str, object] = {"claim": left.id, "role": left.role}
+        if not fit.missed:
+            after, now = total(fit, year), split(fit.draws)
+            moved, error = shift(after, before)
+            each = {
+                str(m): shift(now.sel(modality=m).values, shares.sel(modality=m).values)
+                for m in shares["modality"].values
+            }
+            most = max(each, key=lambda m: abs(each[m][0]))
+            low, high = np.quantile(after, [0.05, 0.95])
+            row |= {
+                "shift": moved,
+                "se": error,
+                "clear": bool(abs(moved) > CLEAR * error),
+                "mean": float(after.mean()),
+                "low_90": float(low),
+                "high_90": float(high),
+                "modality": most,
+                "split_shift": each[most][0],
+                "split_se": each[most][1],
+                "split_clear": bool(abs(each[most][0]) > CLEAR * each[most][1]),
+                "share": float(shares.sel(modality=most).mean()),
+                "share_without": float(now.sel(modality=most).mean()),
+            }
+        rows.append({**row, "missed": fit.missed})
+    table = pd.DataFrame(rows)
+    if "shift" not in table:
+        return table
+    size = table[["shift", "split_shift"]].abs()
+    clear = size.where(size.to_numpy() > CLEAR * table[["se", "split_se"]].to_numpy(), 0.0)
+    order = pd.DataFrame({"clear": clear.max(axis=1), "any": size.max(axis=1)})
+    return table.loc[order.sort_values(["clear", "any"], ascending=False).index].reset_index(drop=True)
+
+
+def conflicts(pset: PriorSet, lefts: list[Left], fits: Mapping[str, Refit]) -> pd.DataFrame:
+    """How well each claim agrees with all the rest, the worst first; definitions at the head of this module.
+
+    Parameters: `fits` by claim id, with the variables of :func:`kept`. Returns one row a claim: what it states; what
+    the rest expects (`q05`, `median`, `q95`, in `unit`; of a row of evidence, the row replicated); `p` and its
+    Monte-Carlo error, `p_centre`, and `inside` and `above`, the mass in and above the stated range.
+    """
+    rows = []
+    for left in lefts:
+        fit = fits[left.id]
+        row: dict[str, object] = {"claim": left.id, "role": left.role}
+        if not fit.missed:
+            row |= _conflict(pset, left, fit.draws)
+        rows.append({**row, "missed": fit.missed})
+    table = pd.DataFrame(rows)
+    return table.sort_values("p", na_position="last").reset_index(drop=True) if "p" in table else table
+
+
+def _conflict(pset: PriorSet, left: Left, draws: Dataset) -> dict[str, object]:
+    observed = next((row for row in pset.evidence if row.id == left.id), None)
+    if observed is not None:
+        return _row_conflict(observed, left, draws)
+    for name, block in left.without.blocks.items():
+        for index, prior in enumerate(block.priors):
+            if prior.open and not pset.blocks[name].priors[index].open and name in draws:
+                values = draws[name].transpose(*SAMPLE, ...).values
+                return _prior_conflict(
+                    pset.blocks[name].priors[index], values.reshape(*values.shape[:2], -1)[..., index]
+                )
+    return _sign_conflict(left, draws) if left.claim is not None else {}
+
+
+def _row_conflict(row: Evidence, left: Left, draws: Dataset) -> dict[str, object]:
+    mean = draws["evidence_log_mean"].sel(evidence_row=row.id).transpose(*SAMPLE).values
+    replicated = mean + row.log_sd * np.random.default_rng(SEED).standard_normal(mean.shape)
+    claim = left.claim
+    low, high = (None, None) if claim is None else (claim.low, claim.high)
+    stated = {"value": row.value, "low": low, "high": high, "unit": row.unit}
+    exact = (mean > np.log(row.value)).astype(float)
+    return (
+        stated
+        | _expected(np.exp(replicated))
+        | _tails(ndtr((mean - np.log(row.value)) / row.log_sd), exact)
+        | (_inside(np.exp(mean), low, high))
+    )
+
+
+def _prior_conflict(prior: Prior, values: Array) -> dict[str, object]:
+    """A quantity's draws from all the rest [chain, draw] against the distribution that its claim stands for."""
+    forward, _ = LINK[prior.family]
+    score = (forward(values) - prior.mu) / prior.sd
+    above = stdtr(STUDENT_DF, score) if is_heavy(prior.family) else ndtr(score)
+    stated = {"value": float(prior.quantile(0.5)), "low": prior.low, "high": prior.high, "unit": prior.unit}
+    return (
+        stated | _expected(values) | _tails(above, (score > 0).astype(float)) | _inside(values, prior.low, prior.high)
+    )
+
+
+def _sign_conflict(left: Left, draws: Dataset) -> dict[str, object]:
+    """The probability that a region leans as the claim says, relative to the mean of all regions, without the claim."""
+    claim, pset = left.claim, left.without
+    if claim is None or not claim.value or claim.region is None:
+        return {}
+    named = [m for m in pset.ledger.modalities if m.uptake != "everyone" and claim.modality in (None, m.name)]
+    for m in named:
+        name = pset.own(f"{m.uptake}_region", m)
+        spread = pset.own(f"{m.uptake}_region_sd", m)
+        if name not in draws or spread not in draws:
+            continue
+        size = pset.number("uptake_region_size", modality=m.name)
+        centre = size * pset.signs(claim.quantity, "region", m.name)
+        effect = draws[spread] * draws[name] + centre
+        lean = effect.sel(region=claim.region) - effect.mean("region")
+        agrees = (np.sign(claim.value) * lean.transpose(*SAMPLE).values > 0).astype(float)
+        return {"value": claim.value, "unit": claim.unit, "p": float(agrees.mean()), "p_se": mcse(agrees)}
+    return {}
+
+
+def _expected(values: Array) -> dict[str, object]:
+    return dict(zip(("q05", "median", "q95"), map(float, np.quantile(values, [0.05, 0.5, 0.95])), strict=True))
+
+
+def _tails(above: Array, exact: Array) -> dict[str, object]:
+    """Two-sided p from the probability, by draw, that the rest lies above the claim; and with the claim as exact."""
+    chance, centre = float(above.mean()), float(exact.mean())
+    return {
+        "p": 2 * min(chance, 1 - chance),
+        "p_se": 2 * mcse(above),
+        "p_centre": 2 * min(centre, 1 - centre),
+    }
+
+
+def _inside(values: Array, low: float | None, high: float | None) -> dict[str, object]:
+    if low is None or high is None:
+        return {"inside": np.nan, "above": np.nan}
+    return {"inside": float(((values >= low) & (values <= high)).mean()), "above": float((values > high).mean())}

@@ -1,0 +1,245 @@
+"""Many posteriors of variants of one prior set: which variants share a program, and what each came to."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import pymc as pm
+import pytensor.tensor as pt
+import xarray as xr
+from xarray import DataArray, Dataset, DataTree
+
+from postcgrp.inference import Check, Sampling, passed
+from postcgrp.inference.batch import Batch, Fit, fit_many, load_fit, prepare, save_fit
+from postcgrp.inference.jaxify import Arrays, model_data
+from postcgrp.inference.powerscale import scaled
+from postcgrp.models import build_model
+from postcgrp.priors import Evidence, InputError, PriorSet
+from postcgrp.reports.forecast.pipeline import graph
+from postcgrp.reports.forecast.summary import SAMPLE, group
+
+SILENT = 1e3  # log-sd at which a row of evidence says nothing: it moves a log density by less than 1e-4
+SETTINGS = Sampling(prior_draws=2000)
+LONGER, CAREFUL = 4, 0.98  # draws and acceptance of a last try
+KEEP = ("revenue_total",)
+MISSED = "missed the gate"
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class Refit:
+    """One variant's posterior.
+
+    `draws` [chain, draw, ...]: `revenue_total` (year), `revenue_modality` (year, modality; at the anchors), both in
+    millions, and what else was kept. `missed`: which criteria of the gate it missed, or why there is no posterior, else
+    empty; a variant that missed has no draws.
+    """
+
+    draws: Dataset
+    missed: str = ""
+
+
+def align(variant: PriorSet, base: PriorSet) -> PriorSet:
+    """The variant with every row of the base's evidence that it lacks, so wide that the row says nothing.
+
+    The posterior is the same and the model's graph is that of the base, so one compiled program serves both. A variant
+    whose other rows forbid that (a part above its whole, say) stays as it is; so does one with nothing left of the
+    report, whose error would then only make the posterior hard to sample.
+    """
+    report = base.ledger.report.id
+    if report in base.sources and report not in variant.sources:
+        return variant
+    own = {_observed(row): row for row in variant.evidence}
+    rows = [own.pop(_observed(row), replace(row, log_sd=SILENT)) for row in base.evidence]
+    try:
+        return variant.with_evidence([*rows, *own.values()])
+    except InputError:
+        return variant
+
+
+def _observed(row: Evidence) -> tuple[object, ...]:
+    return (row.source, *row.cell)
+
+
+def outcome_model(pset: PriorSet) -> pm.Model:
+    """The model of a prior set with revenue by modality at each anchor [modality on the market by then] beside it.
+
+    A modality before its launch is left out: a constant has no R-hat, and would fail the gate.
+    """
+    model, years = build_model(pset), pset.ledger.years
+    with model:
+        for anchor in pset.ledger.report.anchors:
+            sold = [k for k, m in enumerate(pset.ledger.modalities) if anchor in pset.anchors(m)]
+            names = [pset.ledger.modalities[k].name for k in sold]
+            model.add_coord(f"modality_{anchor}", names)
+            cells = model["revenue"][years.index(anchor)].sum(axis=(0, 1))[pt.as_tensor(sold)]
+            pm.Deterministic(_by_modality(anchor), cells, dims=f"modality_{anchor}")
+    return model
+
+
+def _by_modality(anchor: int) -> str:
+    return f"revenue_modality_{anchor}"
+
+
+@dataclass(frozen=True)
+class Refits:
+    """A way to fit variants of one prior set, each distinct graph compiled once.
+
+    `base`: the set they vary. `folder`: where finished posteriors are kept, and found by a later call with the same
+    inputs; None to keep none. `more`: names of variables, beside revenue, that a call may ask for. `patient`: whether
+    one that misses the gate twice is tried a third way.
+    """
+
+    base: PriorSet
+    folder: Path | None = None
+    settings: Sampling = SETTINGS
+    progress: Progress = lambda stage, done, total: None
+    more: tuple[str, ...] = ()
+    patient: bool = True
+    batches: dict[str, tuple[Batch, pm.Model]] = field(default_factory=dict)
+
+    def __call__(self, variants: Mapping[str, PriorSet], also: tuple[str, ...] = ()) -> dict[str, Refit]:
+        """Fit every variant, by name; `also`, which of `more` to keep, where a variant has it.
+
+        Each is judged by the gate. One that misses twice is tried a third way, with smaller steps where it diverged,
+        else with more draws; if it still misses there is a reason and no draws. An interrupt keeps what was finished.
+        """
+        found: dict[str, Refit] = {}
+        waiting: dict[str, dict[str, PriorSet]] = {}
+        for name, pset in variants.items():
+            aligned = align(pset, self.base)
+            waiting.setdefault(graph(aligned), {})[name] = aligned
+        for key, psets in waiting.items():
+            done = len(found)
+
+            def progress(stage: str, now: int, done: int = done) -> None:
+                self.progress(stage, done + now, len(variants))
+
+            found |= self._fit(key, psets, also, progress)
+        return {name: found[name] for name in variants}
+
+    def _fit(
+        self, key: str, psets: Mapping[str, PriorSet], also: tuple[str, ...], progress: Callable[[str, int], None]
+    ) -> dict[str, Refit]:
+        """Fit variants of one graph."""
+        first = next(iter(psets.values()))
+        self.progress("compiling", 0, 0)
+        batch, model = self._batch(key, first)
+        names = [n for n in (*_kept(model), *also) if n in model.named_vars]
+        # Named by what it is made of, not by the model's data: what is stored needs no model built.
+        stored = {
+            name: _digest(batch.posterior({}).key, pset.fingerprint(), sorted(names)) for name, pset in psets.items()
+        }
+        fits = {name: fit for name, at in stored.items() if (fit := self._load(at)) is not None}
+        todo = [name for name in psets if name not in fits]
+        data: dict[str, Arrays] = {}
+        for name in todo:
+            data[name] = model_data(build_model(psets[name]))
+            progress("building", len(fits) + len(data))
+        for name, fit in self._fitted(batch, data, lambda done: progress("fitting", len(psets) - len(todo) + done)):
+            draws = {n: np.ascontiguousarray(fit.draws[n]) for n in names}
+            fits[name] = Fit(stored[name], draws, fit.checks, fit.effort)
+            if self.folder is not None:
+                save_fit(fits[name], self.folder)
+        return {name: _refit(fits[name], model, psets[name]) for name in psets}
+
+    def _fitted(
+        self, batch: Batch, data: Mapping[str, Arrays], done: Callable[[int], None]
+    ) -> Iterator[tuple[str, Fit]]:
+        """The final fit of each; those that miss twice are tried in another way, by what they missed."""
+        finer, longer, count = list[str](), list[str](), 0
+        for way, names in ((batch, list(data)), (_finer(batch), finer), (_longer(batch), longer)):
+            for place, fit in fit_many(way, [data[name] for name in names]):
+                name = names[place]
+                if way is batch and self.patient and not fit.passed:
+                    (finer if _diverged(fit) else longer).append(name)
+                    continue
+                count += 1
+                done(count)
+                yield name, fit
+
+    def _batch(self, key: str, pset: PriorSet) -> tuple[Batch, pm.Model]:
+        """The compiled program of a graph, made from the base where that has the graph: fits depend on it."""
+        if key not in self.batches:
+            model = outcome_model(self.base if graph(self.base) == key else pset)
+            derived = {d.name for d in model.deterministics}
+            wanted = [n for n in (*_kept(model), *self.more) if n in derived]
+            self.batches[key] = (prepare(model, self.settings, keep=wanted, key=f"refits {key}"), model)
+        return self.batches[key]
+
+    def _load(self, key: str) -> Fit | None:
+        return None if self.folder is None else load_fit(self.folder / f"{key}.npz")
+
+
+def _diverged(fit: Fit) -> bool:
+    return any(check.check == "divergences" and not check.passed for check in fit.checks)
+
+
+def _finer(batch: Batch) -> Batch:
+    """The same programs with smaller steps, for posteriors with divergences."""
+    return replace(batch, settings=replace(batch.settings, target_accept=CAREFUL), step_size=batch.step_size / 2)
+
+
+def _longer(batch: Batch) -> Batch:
+    """The same programs with more draws, of which as many are kept, for chains that do not agree yet."""
+    settings = batch.settings
+    more = replace(settings, tune=LONGER * settings.tune, draws=LONGER * settings.draws)
+    return replace(batch, settings=more, thin=LONGER * batch.thin)
+
+
+def _digest(*parts: object) -> str:
+    return hashlib.sha256(repr(parts).encode()).hexdigest()[:32]
+
+
+def _kept(model: pm.Model) -> list[str]:
+    return [*KEEP, *(name for name in model.named_vars if name.startswith(_by_modality(0)[:-1]))]
+
+
+def _refit(fit: Fit, model: pm.Model, pset: PriorSet) -> Refit:
+    """A fit with names for its dimensions; without draws if it missed the gate."""
+    if not passed(fit.checks):
+        return Refit(Dataset(), missed(fit.checks))
+    coords = {dim: np.asarray(values) for dim, values in model.coords.items() if values is not None}
+    named = {}
+    for name, values in fit.draws.items():
+        dims = model.named_vars_to_dims.get(name, ())
+        at = {dim: coords[dim] for dim in dims if dim in coords}
+        named[name] = DataArray(values, at, (*SAMPLE, *dims))
+    parts = [
+        named.pop(_by_modality(a))
+        .rename({f"modality_{a}": "modality"})
+        .reindex(modality=list(pset.ledger.segments["modality"]), fill_value=0.0)
+        for a in pset.ledger.report.anchors
+    ]
+    by_modality = xr.concat(parts, "anchor").assign_coords(anchor=list(pset.ledger.report.anchors))
+    return Refit(Dataset({**named, "revenue_modality": by_modality}))
+
+
+def missed(checks: tuple[Check, ...]) -> str:
+    """What a posterior missed of the gate, in words."""
+    return f"{MISSED}: " + ", ".join(f"{c.check} {c.figure:.3g} ({c.rule})" for c in checks if not c.passed)
+
+
+def as_refit(run: DataTree, pset: PriorSet) -> Refit:
+    """A run's own posterior in the form of a variant's."""
+    posterior, anchors = group(run), list(pset.ledger.report.anchors)
+    by_modality = posterior["revenue"].sel(year=anchors).sum(["region", "depth"]).rename(year="anchor")
+    return Refit(Dataset({"revenue_total": posterior["revenue_total"], "revenue_modality": by_modality}))
+
+
+def powerscale_by_refit(
+    refits: Refits, groups: tuple[str, ...], alphas: tuple[float, ...]
+) -> dict[tuple[str, float], Refit]:
+    """The power-scaled posteriors by refitting: what importance weights on stored draws are checked against.
+
+    A normal prior of sd s to the power alpha is a normal of sd s / sqrt(alpha), so a refit under other data is exact.
+    Returns refits by group and alpha. Raises :class:`InputError` for a group that cannot be fitted scaled, see
+    :func:`postcgrp.inference.powerscale.scaled`.
+    """
+    wanted = {(group, alpha): scaled(refits.base, group, alpha) for group in groups for alpha in alphas}
+    found = refits({f"{group} ^ {alpha:g}": pset for (group, alpha), pset in wanted.items()})
+    return dict(zip(wanted, found.values(), strict=True))

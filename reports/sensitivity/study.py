@@ -1,0 +1,309 @@
+"""What the answer owes to which assumption and which claim: one command, one table, one figure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from difflib import get_close_matches
+from importlib.metadata import version
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from xarray import Dataset
+
+from postcgrp.inference import Clock, enable_cache, powerscale
+from postcgrp.priors import InputError, Ledger, PriorSet, Settings, load_ledger
+from postcgrp.priors.sets import load_overlay, prior_set, shipped
+from postcgrp.reports.cli.terminal import save_csv, save_text
+from postcgrp.reports.forecast.summary import report_point
+from postcgrp.reports.forecast.variance_budget import variance_budget
+from postcgrp.reports.runs.folder import LIBRARIES, MANIFEST, load_run, working_folder
+from postcgrp.reports.sensitivity import leave_out
+from postcgrp.reports.sensitivity.figures import save_sensitivity
+from postcgrp.reports.sensitivity.flip import Flip, Point, flip_table, parse_flip, point
+from postcgrp.reports.sensitivity.leave_out import conflicts, influence, leave_outs, shift, split
+from postcgrp.reports.sensitivity.refits import MISSED, SETTINGS, Progress, Refit, Refits, as_refit
+from postcgrp.reports.sensitivity.tornado import CLEAR, END, Input, inputs, tornado, tornado_sets, total
+
+SCHEMA = "postcgrp.sensitivity/1"
+AS_IT_IS, SAME = "as it is", "the same, fitted again"
+ENDS = {"low": -1, "high": 1}
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Sensitivity:
+    """What :func:`sensitivity` came to.
+
+    `table`: one row a posterior; the others by name, as they lie in the folder. `notes`: what a reader must know, a
+    line each. `missed`: posteriors that missed the gate, which are in no average.
+    """
+
+    table: pd.DataFrame
+    tables: dict[str, pd.DataFrame]
+    notes: list[str]
+    missed: list[str]
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One posterior of the table: its kind, its name, and the prior set, or why there is none."""
+
+    kind: str
+    name: str
+    pset: PriorSet | None
+    why: str = ""
+
+    @property
+    def key(self) -> str:
+        """Its name among all."""
+        return f"{self.kind}: {self.name}"
+
+
+def sensitivity(
+    folder: Path,
+    *,
+    out: Path,
+    vary: Sequence[str] = (),
+    flip: str | None = None,
+    seed: int = 1,
+    progress: Progress | None = None,
+    say: Say = lambda line: None,
+) -> Sensitivity:
+    """Ask a run what its answer owes to which assumption, and write the tables and the figure to `out`.
+
+    What needs no fit comes first (power-scaling and the variance budget, from the run's draws), then refits of every
+    shipped prior set, of a grid, of every claim left out and of every assumption moved. Parameters: `folder`, a run;
+    `vary`, settings to cross, each `NAME=VALUE,VALUE`; `flip`, a decision `X:LEVEL`, see :class:`Flip`; `say`, told
+    what is ready. Finished refits stay in `out/fits`, and a later call goes on from there. Raises :class:`InputError`
+    for bad input.
+    """
+    run, pset, record = load_run(folder)
+    grid = crossed(pset, original(folder, pset), vary)
+    decision = None if flip is None else parse_flip(flip)
+    target, clock = working_folder(out, SCHEMA), Clock()
+    enable_cache()
+    tables: dict[str, pd.DataFrame] = {}
+
+    def write(name: str, table: pd.DataFrame) -> None:
+        tables[name] = table
+        save_csv(table, target / f"{name}.csv")
+
+    with clock("stored draws"):
+        of, to = powerscale.quantities(run, pset), powerscale.components(run, pset)
+        write("power_scaling", powerscale.sensitivity(of, to))
+        write("power_shifts", powerscale.shifts(of, to))
+        write("variance_budget", variance_budget(run, pset))
+    say(f"{target}: power_scaling.csv, power_shifts.csv and variance_budget.csv are ready; refits follow")
+
+    base, of_interest = as_refit(run, pset), inputs(pset)
+    lefts, forbidden = leave_outs(pset)
+    variants = [Variant("run", SAME, pset), *sets(original(folder, pset), pset), *grid]
+    settings = replace(SETTINGS, seed=seed)
+    refits = Refits(pset, target / "fits", settings, progress or Refits.progress, more=leave_out.kept(pset))
+    with clock("refits"):
+        without = refits({left.id: left.without for left in lefts}, also=refits.more)
+        ends = tornado_sets(pset, of_interest)
+        given = {v.key: v.pset for v in variants if v.pset is not None}
+        fits = refits({**given, **{f"end: {name}": one for name, one in ends.items()}})
+    ended = {name: fits[f"end: {name}"] for name in ends}
+    write("leave_one_out", influence(base, pset, lefts, without))
+    write("conflicts", conflicts(pset, lefts, without))
+    write("tornado", tornado(run, base, pset, of_interest, ended))
+    if decision is not None:
+        with clock("flips"):
+            known = tornado_points(of_interest, ended, decision, pset)
+            write("flips", flip_table(run, pset, decision, of_interest, known, replace(refits, patient=False)))
+    above = decision.above if decision is not None else point_of(pset)
+    everything = [
+        *((v.kind, v.name, {}, fits.get(v.key, Refit(Dataset(), v.why))) for v in variants),
+        *(("claim left out", left.id, {}, without[left.id]) for left in lefts),
+        *_ends(of_interest, ended),
+    ]
+    table = posteriors(pset, base, everything, above)
+    write("sensitivity", table)
+    missed = [f"{kind} {name} {fit.missed}" for kind, name, _, fit in everything if fit.missed.startswith(MISSED)]
+    notes = [note for note in (leave_out.unused(pset), control(base, fits[variants[0].key], pset)) if note]
+    notes += [f"claim {name} cannot be left out: {why}" for name, why in forbidden.items()]
+    notes += [f"{v.kind} {v.name} does not apply: {v.why}" for v in variants if v.why]
+    if (draws := int(tables["power_scaling"]["draws"].min())) < powerscale.DRAWS:
+        notes.insert(0, f"psi is of {draws:,} draws, not {powerscale.DRAWS:,}: compare it only with psi of as many")
+    if record["status"] != "passed":
+        notes.insert(0, "the run itself missed the gate: what is compared with it here is not to be trusted")
+    save_sensitivity(pset, table, tables, target / "sensitivity", pset.fingerprint(), above)
+    about = {
+        "schema": SCHEMA,
+        "status": "finished" if not missed else "finished, some refits missed the gate",
+        "run_recipe_sha256": record["recipe_sha256"],
+        "vary": list(vary),
+        "flip": flip,
+        "notes": notes,
+        "missed": missed,
+        "sampling": asdict(settings),
+        "versions": {name: version(name) for name in LIBRARIES},
+        "seconds": {stage: round(seconds, 3) for stage, seconds in clock.seconds.items()},
+    }
+    save_text(json.dumps(about, indent=1, ensure_ascii=False) + "\n", target / MANIFEST)
+    return Sensitivity(table, tables, notes, missed)
+
+
+def point_of(pset: PriorSet) -> float:
+    """The report's revenue of the last year, in millions; NaN where it states none."""
+    return report_point(pset.ledger, pset.ledger.years[-1])
+
+
+def original(folder: Path, pset: PriorSet) -> Ledger:
+    """The ledger that a run was made from, before any prior set: other sets change that one.
+
+    A run that was made in Python may not have its files; then it is the run's own ledger.
+    """
+    files = [folder / "report.toml", folder / "assumptions.toml"]
+    return load_ledger(*files) if all(path.is_file() for path in files) else pset.ledger
+
+
+def extra(pset: PriorSet) -> list[Any]:
+    """The rows of evidence that are not the ledger's."""
+    stated = {claim.id for claim in pset.ledger.claims}
+    return [row for row in pset.evidence if row.id not in stated]
+
+
+def sets(ledger: Ledger, pset: PriorSet) -> list[Variant]:
+    """Every shipped prior set, with the run's further evidence; one that changes what a ledger lacks has a reason."""
+    out = []
+    for name in shipped():
+        try:
+            out.append(Variant("prior set", name, prior_set(ledger, load_overlay(name), evidence=extra(pset))))
+        except InputError as error:
+            out.append(Variant("prior set", name, None, str(error)))
+    return out
+
+
+def crossed(pset: PriorSet, ledger: Ledger, vary: Sequence[str]) -> list[Variant]:
+    """The product of settings to vary, all others as in the run; a prior set brings its own settings.
+
+    Parameters: `ledger`, that prior sets change; `vary`, texts `NAME=VALUE,VALUE`. Raises :class:`InputError`.
+    """
+    axes: dict[str, list[Any]] = {}
+    for text in vary:
+        name, values = parse_vary(text)
+        if name in axes:
+            raise InputError(f"--vary {name}: stands twice: give all of its values at once, separated by commas")
+        axes[name] = values
+    out = []
+    for cell in product(*axes.values()) if axes else ():
+        turned = dict(zip(axes, cell, strict=True))
+        label = ", ".join(f"{name}={_said(value)}" for name, value in turned.items())
+        if (chosen := turned.pop("priors", None)) is not None:
+            made = prior_set(ledger, load_overlay(chosen), turned=turned, evidence=extra(pset))
+        else:
+            made = prior_set(pset.ledger, turned={**asdict(pset.settings), **turned}, evidence=extra(pset))
+        out.append(Variant("grid", label, made))
+    return out
+
+
+def parse_vary(text: str) -> tuple[str, list[Any]]:
+    """A setting and its values from `NAME=VALUE,VALUE`. Raises :class:`InputError`."""
+    name, _, listed = text.partition("=")
+    name, values = name.strip().replace("-", "_"), [value.strip() for value in listed.split(",") if value.strip()]
+    known = list(Settings.__dataclass_fields__)
+    if name not in known:
+        near = get_close_matches(name, known, 1)
+        raise InputError(f"--vary {text!r}: {name!r} is no setting: use {near[0] if near else ', '.join(known)}")
+    try:
+        read = [float(value) for value in values] if name == "coverage" else list(values)
+    except ValueError:
+        raise InputError(f"--vary {text!r}: coverage is a number: write coverage=0.5,0.8,0.9") from None
+    if not read or len(set(read)) < len(read):
+        raise InputError(f"--vary {text!r}: needs distinct values: write {name}=A,B")
+    return name, [(value,) for value in read] if name == "leave_out" else read
+
+
+def _said(value: Any) -> str:
+    return "+".join(value) if isinstance(value, tuple) else f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def tornado_points(
+    of: Sequence[Input], ended: Mapping[str, Refit], flip: Flip, pset: PriorSet
+) -> dict[str, list[Point]]:
+    """What the tornado's refits say of a decision, by input: where a flip's search starts from."""
+    year, out = pset.ledger.years[-1], {}
+    for what in of:
+        fits = [(side, ended.get(f"{what.name} {end}")) for end, side in ENDS.items()]
+        out[what.name] = [
+            point(total(fit, year), flip.above, side * END) for side, fit in fits if fit is not None and not fit.missed
+        ]
+    return out
+
+
+Posterior = tuple[str, str, dict[str, Any], Refit]  # its kind and name, columns of its own, and what it came to
+
+
+def _ends(of: Sequence[Input], ended: Mapping[str, Refit]) -> list[Posterior]:
+    """The posteriors of assumptions moved, with the centre that each then has."""
+    return [
+        ("assumption moved", name, {"value": what.value(side * END), "unit": what.prior.unit}, ended[name])
+        for what in of
+        for end, side in ENDS.items()
+        if (name := f"{what.name} {end}") in ended
+    ]
+
+
+def posteriors(pset: PriorSet, base: Refit, others: Sequence[Posterior], above: float) -> pd.DataFrame:
+    """The main table: one row a posterior, the run first; claims and assumptions by the size of their shift.
+
+    Returns `kind`, `name`, and of a moved assumption the `value` of its centre and `unit`; the last year's `mean`,
+    `median`, `sd` and 90 % interval in millions; `p_above`, P(revenue > `above`); `shift` of the mean in sds of the
+    run's posterior, its Monte-Carlo error, and whether it is `clear` of it (three errors); the `share` of each
+    modality; `missed`, why there is none of this.
+    """
+    rows = [
+        {"kind": kind, "name": name, "value": np.nan, "unit": "", **own, **described(pset, fit, base, above)}
+        for kind, name, own, fit in (("run", AS_IT_IS, {}, base), *others)
+    ]
+    table = pd.DataFrame(rows)
+    ranked = table["kind"].isin(["claim left out", "assumption moved"])
+    size = table["shift"].abs().fillna(np.inf).where(ranked, 0.0)
+    kind = table["kind"].map({kind: rank for rank, kind in enumerate(table["kind"].unique())})
+    order = pd.DataFrame({"kind": kind, "size": -size}).sort_values(["kind", "size"], kind="stable").index
+    last = ["missed"]
+    return table.loc[order, [*table.columns.drop(last), *last]].reset_index(drop=True)
+
+
+def described(pset: PriorSet, fit: Refit, base: Refit, above: float) -> dict[str, Any]:
+    """The last year of one posterior, and its distance from the run's."""
+    if fit.missed:
+        return {"missed": fit.missed}
+    year = pset.ledger.years[-1]
+    values = total(fit, year)
+    low, median, high = np.quantile(values, [0.05, 0.5, 0.95])
+    moved, error = (0.0, 0.0) if fit is base else shift(values, total(base, year))
+    shares = split(fit.draws).mean(["chain", "draw"])
+    return {
+        "mean": float(values.mean()),
+        "median": float(median),
+        "sd": float(values.std()),
+        "low_90": float(low),
+        "high_90": float(high),
+        "p_above": float((values > above).mean()) if np.isfinite(above) else np.nan,
+        "shift": moved,
+        "se": error,
+        "clear": bool(abs(moved) > CLEAR * error),
+        **{f"share of {m}": float(shares.sel(modality=m)) for m in shares["modality"].values},
+        "missed": "",
+    }
+
+
+def control(base: Refit, again: Refit, pset: PriorSet) -> str:
+    """A line if the run's own prior set, fitted again by the batch, does not give the run's answer."""
+    if again.missed:
+        return f"the run's own prior set, fitted again, {again.missed}"
+    moved, error = shift(total(again, pset.ledger.years[-1]), total(base, pset.ledger.years[-1]))
+    if abs(moved) <= CLEAR * error:
+        return ""
+    return (
+        f"the run's own prior set, fitted again, lies {moved:+.2f} sd off ({error:.2f}): make the run with more draws"
+    )

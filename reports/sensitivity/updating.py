@@ -1,0 +1,211 @@
+"""New evidence on a finished run: its draws reweighted where that can be trusted, the model fitted again where not."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from scipy.special import ndtr, ndtri
+from xarray import DataArray, Dataset
+
+from postcgrp.inference.psis import Array, Weights, quantile, quantile_error, reweight
+from postcgrp.priors import Evidence, InputError, Ledger, PriorSet
+from postcgrp.reports.runs.evidence import Stored, by_source, check_results, flat, known_years, needed, residuals
+from postcgrp.reports.runs.folder import DRAWS, check_target, run_folder, write_manifest
+
+if TYPE_CHECKING:  # fitting starts JAX, which reweighting must not wait for
+    from postcgrp.inference.sampling import Progress
+    from postcgrp.reports.forecast.pipeline import Forecast
+
+Label = tuple[str, int, str | None]
+
+SCHEMA = "postcgrp.update/1"
+KEPT = ("report.toml", "assumptions.toml", "priors.toml")
+ENDS = {"low_90": 0.05, "low_50": 0.25, "median": 0.5, "high_50": 0.75, "high_90": 0.95}
+WITH_ERROR = ("low_90", "median", "high_90")
+TOTAL = "revenue_total"
+READ = ("revenue", TOTAL)  # for :func:`quantities`
+NODES = 40  # equally probable points of a normal, one after another for each draw
+INDEX = (".chain", ".iteration", ".draw")  # as exported
+BEFORE, AFTER = "before", "after"
+
+
+@dataclass(frozen=True)
+class Update:
+    """What new evidence does to a run.
+
+    `pset`, the prior set with all evidence; `rows`, the new ones against what the run expected, see :func:`surprise`;
+    `weights` of the stored draws; `moved`, the forecast before and after, None where the weights were refused.
+    """
+
+    pset: PriorSet
+    rows: pd.DataFrame
+    weights: Weights
+    moved: pd.DataFrame | None
+
+
+def update(stored: Stored, rows: Sequence[Evidence]) -> Update:
+    """Reweight the draws of a run by new rows of evidence; nothing is fitted.
+
+    A source that the run does not know has its error integrated out; one that it knows has the error that each draw
+    holds. Raises :class:`InputError` for rows that are at odds with the model or with the evidence it has.
+    """
+    pset = stored.pset.with_evidence([*stored.pset.evidence, *rows])
+    draws = stored.read([*READ, *needed(pset, rows)])
+    against = [residuals(draws, pset, new, known_years(draws, pset, source)) for source, new in by_source(rows).items()]
+    log_ratio = np.sum([part.terms().sum(axis=1) for part in against], axis=0)
+    shape = (draws.sizes["chain"], draws.sizes["draw"])
+    weights = reweight(log_ratio.reshape(shape))
+    expected = pd.DataFrame(
+        surprise(row, part.values[:, i], float(np.sqrt(part.covariance[i, i])))
+        for part in against
+        for i, row in enumerate(part.rows)
+    )
+    now = quantities(draws, pset.ledger)
+    table = None if weights.refused else moved(now, now, money(pset), weights.values)
+    return Update(pset, expected, weights, table)
+
+
+def surprise(row: Evidence, residual: Array, sd: float) -> dict[str, Any]:
+    """A new row against the run's prediction of it.
+
+    Parameters: `residual` [draw], log value less its expectation, and its `sd`. `p` is the predictive probability of
+    something as extreme, both tails; below 0.05 the row surprises.
+    """
+    below = float(ndtr(residual / sd).mean())
+    nodes = ndtri((np.arange(NODES) + 0.5) / NODES)
+    predicted = row.value * np.exp(sd * nodes[:, None] - residual)
+    low, median, high = np.quantile(predicted, [0.05, 0.5, 0.95])
+    return {
+        "row": row.id,
+        "unit": row.unit,
+        "value": row.value,
+        "expected": float(median),
+        "low_90": float(low),
+        "high_90": float(high),
+        "p": 2 * min(below, 1 - below),
+    }
+
+
+def quantities(draws: Dataset, ledger: Ledger) -> dict[Label, DataArray]:
+    """What a forecast is read for [chain, draw]: the total at the anchors, and each modality in the last year.
+
+    By name as in `summary.csv`, year and modality; in millions.
+    """
+    years = ledger.report.anchors
+    last = draws["revenue"].sel(year=years[-1]).sum(("region", "depth"))
+    total = {(TOTAL, year, None): draws[TOTAL].sel(year=year) for year in years}
+    return total | {("revenue", years[-1], m.name): last.sel(modality=m.name) for m in ledger.modalities}
+
+
+def moved(
+    before: Mapping[Label, DataArray], after: Mapping[Label, DataArray], unit: str, weights: Array | None = None
+) -> pd.DataFrame:
+    """The forecast before and after.
+
+    Parameters: `before` and `after`, see :func:`quantities`; `weights` [chain, draw], of `after`. Returns two rows a
+    quantity that both have: `state`, mean, sd, median, the ends of the 50 and 90 % interval, and (`mcse_`) the
+    Monte-Carlo error of the median and of the 90 % interval's ends.
+    """
+    rows = []
+    for label in (label for label in before if label in after):
+        named = dict(zip(("quantity", "year", "modality"), label, strict=True)) | {"unit": unit}
+        rows.append({**named, "state": BEFORE, **_describe(before[label], None)})
+        rows.append({**named, "state": AFTER, **_describe(after[label], weights)})
+    return pd.DataFrame(rows)
+
+
+def _describe(draws: DataArray, weights: Array | None) -> dict[str, float]:
+    x = flat(draws).reshape(draws.sizes["chain"], -1)
+    w = np.full(x.shape, 1 / x.size) if weights is None else weights
+    mean = float((w * x).sum())
+    ends = quantile(x, w, list(ENDS.values()))
+    out = {
+        "mean": mean,
+        "sd": float(np.sqrt((w * (x - mean) ** 2).sum())),
+        **dict(zip(ENDS, ends.tolist(), strict=True)),
+    }
+    return out | {f"mcse_{name}": quantile_error(x, w, ENDS[name]) for name in WITH_ERROR}
+
+
+def money(pset: PriorSet) -> str:
+    """The unit of revenue."""
+    return f"{pset.ledger.report.currency} million"
+
+
+def brief(table: pd.DataFrame, names: tuple[str, str] = (BEFORE, AFTER)) -> pd.DataFrame:
+    """The table of :func:`moved` as a terminal shows it: both sides by these names, the median with its error."""
+    sides = [table[table["state"] == state].reset_index() for state in (BEFORE, AFTER)]
+    out = pd.DataFrame({"revenue": sides[0]["modality"].fillna("total"), "year": sides[0]["year"]})
+    for state, side in zip(names, sides, strict=True):
+        out[state] = [f"{m:,.0f} ± {e:.1g}" for m, e in zip(side["median"], side["mcse_median"], strict=True)]
+        for width in (50, 90):
+            ends = zip(side[f"low_{width}"], side[f"high_{width}"], strict=True)
+            out[f"{width} % {state}"] = [f"{low:,.0f} - {high:,.0f}" for low, high in ends]
+    return out
+
+
+# ---- files ---------------------------------------------------------------------------------------------------------
+
+
+def save(result: Update, stored: Stored, files: Sequence[Path], out: Path) -> None:
+    """Write update.csv, evidence.csv, weights.csv and a manifest that names the run, the evidence and the weights' k.
+
+    `weights.csv` has one row a draw, numbered from one as in exported files: `.chain`, `.iteration`, `.draw`,
+    `weight`. Raises :class:`InputError` where `out` holds anything but an earlier update or cannot be written.
+    """
+    if result.moved is None:
+        raise InputError(f"{stored.folder}: {result.weights.refused}: there are no weights to write: refit")
+    check_results(out, SCHEMA)
+    values = result.weights.values
+    number = np.arange(values.size)
+    columns = zip(INDEX, (number // values.shape[1], number % values.shape[1], number), strict=True)
+    weights = pd.DataFrame({name: column + 1 for name, column in columns}).assign(weight=values.ravel())
+    record = {
+        "schema": SCHEMA,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "run": {
+            "folder": str(stored.folder),
+            "recipe_sha256": stored.record["recipe_sha256"],
+            "draws_sha256": stored.record["files"][DRAWS],
+        },
+        "recipe_sha256": result.pset.fingerprint(),
+        "evidence": {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files},
+        "weights": {key: value for key, value in asdict(result.weights).items() if key not in ("values", "refused")},
+        "versions": {name: version(name) for name in ("postcgrp", "numpy", "xarray")},
+    }
+    with run_folder(out) as folder:
+        result.moved.to_csv(folder / "update.csv", index=False)
+        result.rows.to_csv(folder / "evidence.csv", index=False)
+        weights.to_csv(folder / "weights.csv", index=False)
+        write_manifest(record, folder)
+
+
+def refit(
+    result: Update, stored: Stored, files: Sequence[Path], out: Path, progress: Progress | None = None
+) -> tuple[Forecast, pd.DataFrame]:
+    """Fit the model to all evidence, as the run was fitted, and write the run folder `out`.
+
+    Returns the forecast, and the table of :func:`moved`. Raises :class:`InputError` where `out` is the run itself,
+    holds anything but an earlier run, or cannot be written.
+    """
+    if out.resolve() == stored.folder.resolve():
+        raise InputError(f"--out {out}: is the run that is updated: name a new folder")
+    check_target(out)
+    from postcgrp.reports.forecast.pipeline import forecast
+
+    kept = {name: stored.folder / name for name in KEPT}
+    earlier = sorted(stored.folder.glob("evidence-*.csv"), key=lambda path: (len(path.name), path.name))
+    kept |= {f"evidence-{k}.csv": path for k, path in enumerate([*earlier, *files], start=1)}
+    sources = {name: path for name, path in kept.items() if path.is_file()}
+    made = forecast(result.pset, out=out, sources=sources, progress=progress, **stored.record["sampling"])
+    ledger = result.pset.ledger
+    before, after = stored.read(READ), made.run["posterior"].to_dataset()
+    return made, moved(quantities(before, ledger), quantities(after, ledger), money(result.pset))

@@ -1,0 +1,1 @@
+"""What is a deal worth, and what is it worth to learn."""

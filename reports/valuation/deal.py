@@ -1,0 +1,428 @@
+"""A deal as its author writes it: what is captured, the economics, the risk, the discounting; checked and cited."""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import re
+import tomllib
+from collections.abc import Iterator, Sequence
+from difflib import get_close_matches
+from functools import partial
+from itertools import pairwise
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    Strict,
+    ValidationError,
+    model_validator,
+)
+from pydantic_core import ErrorDetails
+
+from postcgrp.priors import InputError
+from postcgrp.reports.valuation import distributions
+from postcgrp.reports.valuation.distributions import Uncertain, read
+
+SCHEMA = 1
+UNSTATED = "assumption (no reason stated)"
+APPROVAL = "approval"
+LAUNCH = "launch"
+NO_DATE = "is no date: write it as 2026-01-01, without quotes"
+STAGES = (  # in this order; a name of a phase that contains none of these may stand anywhere
+    r"discovery",
+    r"pre-?clinical",
+    r"feasibility|first.in.human|phase (1|i)\b",
+    r"phase (2|ii)\b",
+    r"pivotal|phase (3|iii)\b",
+    r"submission|review|approval|registration|clearance",
+)
+
+Fraction = Annotated[Uncertain, BeforeValidator(partial(read, kind=distributions.FRACTION))]
+PositiveFraction = Annotated[Uncertain, BeforeValidator(partial(read, kind=distributions.POSITIVE_FRACTION))]
+Rate = Annotated[Uncertain, BeforeValidator(partial(read, kind=distributions.RATE))]
+Growth = Annotated[Uncertain, BeforeValidator(partial(read, kind=distributions.GROWTH))]
+Money = Annotated[Uncertain, BeforeValidator(partial(read, kind=distributions.MONEY))]
+Year = Annotated[Uncertain, BeforeValidator(partial(read, kind=distributions.YEAR))]
+Span = Annotated[Uncertain, BeforeValidator(partial(read, kind=distributions.SPAN))]
+Multiple = Annotated[Uncertain, BeforeValidator(partial(read, kind=distributions.MULTIPLE))]
+NOTHING, ALL = Uncertain("fixed", {"value": 0.0}), Uncertain("fixed", {"value": 1.0})
+
+
+def _named(text: str) -> str:
+    if text != text.strip() or not text or re.search(r"[.\[\]\n]", text):
+        raise ValueError(f" = {text!r} is empty or has blanks around it, a dot or a bracket: rename it")
+    return text
+
+
+def _date(value: Any) -> Any:
+    """No number, which pydantic would take for seconds, and no time of day."""
+    if isinstance(value, dt.datetime) or not isinstance(value, dt.date | str):
+        raise ValueError(f" = {value}: {NO_DATE}")  # noqa: TRY004  pydantic collects these only
+    return value
+
+
+Name = Annotated[str, AfterValidator(_named)]
+Segments = Annotated[tuple[str, ...], Field(min_length=1)]
+Whole = Annotated[int, Strict()]
+
+
+class Part(BaseModel):
+    """A frozen part of a deal that refuses unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Captured(Part):
+    """Which cells of the market, and the share of them that the deal's product takes.
+
+    `modalities`, `regions` or `depths` that are left out are all. The share rises in a line from `launch_year` over
+    `ramp_years` to its peak; from `loss_of_exclusivity` on, `share_kept` of it remains. `net` is the part of what the
+    market spends on the product that reaches its seller. `price`, in the report's currency for a treated patient-year
+    or procedure, replaces the market's own.
+    """
+
+    modalities: Segments = ()
+    regions: Segments = ()
+    depths: Segments = ()
+    peak_share: Fraction
+    launch_year: Year
+    ramp_years: Span = NOTHING
+    loss_of_exclusivity: Year | None = None
+    share_kept: Fraction = NOTHING
+    net: Fraction = ALL
+    price: Money | None = None
+
+
+class Tier(Part):
+    """A royalty `rate` on that part of a year's net sales which lies `above` a level (million)."""
+
+    above: Money
+    rate: Fraction
+
+
+class Cost(Part):
+    """Yearly amounts (million) from the start of a `stage`, or from the calendar year `from_year`.
+
+    `stage` is a phase, or "launch"; the amounts are spent only where it is reached, and always without one.
+    """
+
+    name: Name
+    stage: str | None = None
+    from_year: Whole | None = None
+    by_year: tuple[Money, ...] = Field(min_length=1)
+
+
+class Milestone(Part):
+    """An `amount` (million) paid, or `received`, once: on a phase's success, on approval, or above yearly net sales."""
+
+    name: Name
+    on: str | None = None
+    net_sales_above: Money | None = None
+    amount: Money
+    received: Annotated[bool, Strict()] = False
+
+
+class Economics(Part):
+    """What a net sale is worth: a `margin`, or a `royalty` in tiers; and what is paid for it.
+
+    `upfront` is paid on the valuation date. `losses`: a year's loss is carried forward, relieved at once against other
+    profits of the holder, or lost; a loss brought forward takes at most `loss_limit` of a year's profit.
+    `working_capital` is a share of yearly net sales, tied up as they grow and set free as they fall and at the end.
+    """
+
+    margin: Fraction | None = None
+    royalty: tuple[Tier, ...] = ()
+    royalty_paid: tuple[Tier, ...] = ()
+    upfront: Money = NOTHING
+    tax_rate: Fraction = NOTHING
+    losses: Literal["carried forward", "relieved at once", "lost"] = "carried forward"
+    loss_limit: Fraction = ALL
+    working_capital: Fraction = NOTHING
+    cost: tuple[Cost, ...] = ()
+    milestone: tuple[Milestone, ...] = ()
+
+
+class Phase(Part):
+    """A hurdle: taken with a `probability` after a `duration` in years, begun at once, or in `start` if later."""
+
+    name: Name
+    probability: PositiveFraction
+    duration: Span
+    start: Year | None = None
+
+
+class Risk(Part):
+    """The phases, in order."""
+
+    phase: tuple[Phase, ...] = ()
+
+
+class Discounting(Part):
+    """The yearly `rate` (without technical risk, which the phases hold) and when in a year its flow is due."""
+
+    rate: Rate
+    convention: Literal["start", "mid", "end"] = "mid"
+    day_count: Literal["years", "actual/365"] = "years"
+    valuation_date: Annotated[dt.date, BeforeValidator(_date)]
+
+
+class Terminal(Part):
+    """What lies beyond the last year of the run: an assumption with a `label`.
+
+    Either `growth` of the last year's flow, for `years` or for ever, or a `multiple` of it.
+    """
+
+    label: Annotated[str, Field(pattern=r"\S")]
+    growth: Growth | None = None
+    years: Span | None = None
+    multiple: Multiple | None = None
+
+
+class Deal(Part):
+    """A deal; money is in millions of the report's currency. Built by :func:`load_deal`; format: docs/value.md."""
+
+    schema_: Whole = Field(alias="schema")
+    name: Name
+    description: str = ""
+    currency: str | None = None
+    captured: Captured
+    economics: Economics
+    risk: Risk = Risk()
+    discounting: Discounting
+    terminal: Terminal | None = None
+    sources: dict[str, str] = {}
+
+    @property
+    def phases(self) -> tuple[Phase, ...]:
+        """The phases, in order."""
+        return self.risk.phase
+
+    @property
+    def inputs(self) -> dict[str, Uncertain]:
+        """Every number of the deal by its path, such as `economics.cost.trial.by_year[1]`."""
+        return dict(_inputs(self, ""))
+
+    def source(self, path: str) -> str:
+        """Where an input comes from: the `[sources]` entry for it or for what it is a part of."""
+        covering = [key for key in self.sources if re.match(re.escape(key) + r"(?![^.\[])", path)]
+        return (self.sources[max(covering, key=len)] if covering else "") or UNSTATED
+
+    def fingerprint(self) -> str:
+        """sha256 of the deal's content."""
+        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.schema_ != SCHEMA:
+            raise ValueError(f"schema = {self.schema_}: this version reads {SCHEMA} only: write `schema = {SCHEMA}`")
+        economics = self.economics
+        for what, rows in (("cost", economics.cost), ("milestone", economics.milestone), ("phase", self.phases)):
+            unique([row.name for row in rows], what)
+        _check_phases(self.phases)
+        _check_economics(economics, [phase.name for phase in self.phases])
+        _check_terminal(self.terminal)
+        _check_captured(self.captured)
+        known = self.inputs
+        for key in self.sources:
+            if not any(re.match(re.escape(key) + r"(?![^.\[])", path) for path in known):
+                near = get_close_matches(key, known, 1)
+                raise ValueError(f"[sources]: {key!r} is no input of this deal: {write_near(near, 'remove it')}")
+        return self
+
+
+def load_deal(path: str | Path) -> Deal:
+    """Read and check one deal (TOML; format: docs/value.md).
+
+    Raises :class:`InputError` with one line naming the value, the rule and the way out.
+    """
+    path = Path(path)
+    try:
+        tables = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise InputError(f"--deal {path}: cannot be read ({error.strerror}): give the path of a TOML file") from None
+    except UnicodeDecodeError as error:
+        raise InputError(f"--deal {path}: is not UTF-8 text ({error.reason}): give a TOML text file") from None
+    except (ValueError, RecursionError) as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise InputError(f"{path.name}: is not valid TOML ({reason}): correct that line") from None
+    if not tables:
+        raise InputError(f"{path.name}: is empty: start from one of docs/examples")
+    return read_deal(tables, path.name)
+
+
+def read_deal(tables: dict[str, Any], origin: str = "deal") -> Deal:
+    """Check a deal given as plain tables; `origin` names it in messages. Raises :class:`InputError`."""
+    try:
+        return Deal.model_validate(tables)
+    except ValidationError as error:
+        found = error.errors(include_url=False)  # a key that is misspelt comes before the one that it leaves missing
+        first = next((one for one in found if one["type"] == "extra_forbidden"), found[0])
+        raise InputError(f"{origin}: {_line(first, tables)}") from None
+
+
+def _check_phases(phases: Sequence[Phase]) -> None:
+    ranked = [
+        (phase.name, rank)
+        for phase in phases
+        for rank, words in enumerate(STAGES)
+        if re.search(words, phase.name.casefold())
+    ]
+    for (before, high), (after, low) in pairwise(ranked):
+        if low < high:
+            raise ValueError(f"risk.phase: {before!r} stands before {after!r}: phases out of order: list them in time")
+    begun = [(phase.name, float(phase.start.quantile(0.5))) for phase in phases if phase.start]
+    for (before, early), (after, late) in pairwise(begun):
+        if late < early:
+            raise ValueError(
+                f"risk.phase: {after!r} starts in {late:g}, before {before!r} in {early:g}: phases out of order: "
+                "list them in time"
+            )
+    for phase in phases:
+        if phase.name in (APPROVAL, LAUNCH):
+            raise ValueError(f"risk.phase: name = {phase.name!r}: stands for the end of all phases: rename it")
+
+
+def _check_captured(captured: Captured) -> None:
+    if captured.loss_of_exclusivity is None and "share_kept" in captured.model_fields_set:
+        raise ValueError("captured.share_kept: has no loss_of_exclusivity: give its year, or remove share_kept")
+
+
+def _check_economics(economics: Economics, phases: list[str]) -> None:
+    if (economics.margin is None) == (not economics.royalty):
+        raise ValueError("economics: give either `margin` or `royalty`, the holder's income on net sales: keep one")
+    if economics.losses != "carried forward" and "loss_limit" in economics.model_fields_set:
+        raise ValueError(f"economics.loss_limit: has no meaning where losses = {economics.losses!r}: remove it")
+    for what in ("royalty", "royalty_paid"):
+        levels = [float(tier.above.quantile(0.5)) for tier in getattr(economics, what)]
+        if levels and (levels[0] != 0 or any(b <= a for a, b in pairwise(levels))):
+            raise ValueError(f"economics.{what}: tiers begin at {levels}: the first must be above 0 = 0, and then rise")
+    for cost in economics.cost:
+        _check_cost(cost, phases)
+    for milestone in economics.milestone:
+        _check_milestone(milestone, phases)
+
+
+def _check_cost(cost: Cost, phases: list[str]) -> None:
+    here = f"economics.cost.{cost.name}"
+    if cost.stage is None and cost.from_year is None:
+        raise ValueError(f"{here}: has no time: give `stage` or `from_year`")
+    if cost.stage is not None:
+        _check_stage(f"{here}: stage", cost.stage, [*phases, LAUNCH])
+
+
+def _check_milestone(milestone: Milestone, phases: list[str]) -> None:
+    here = f"economics.milestone.{milestone.name}"
+    if (milestone.on is None) == (milestone.net_sales_above is None):
+        raise ValueError(f"{here}: give either `on` or `net_sales_above`: keep one")
+    if milestone.on is not None:
+        _check_stage(f"{here}: on", milestone.on, [*phases, *([APPROVAL] if phases else [])])
+
+
+def _check_terminal(terminal: Terminal | None) -> None:
+    if terminal is None:
+        return
+    if (terminal.growth is None) == (terminal.multiple is None):
+        raise ValueError("terminal: give either `growth` (with or without `years`) or `multiple`: keep one")
+    if terminal.years is not None and terminal.growth is None:
+        raise ValueError("terminal: `years` belongs to `growth`: remove it, or give `growth`")
+
+
+def _check_stage(where: str, name: str, known: list[str]) -> None:
+    if name not in known:
+        near = get_close_matches(name, known, 1)
+        raise ValueError(f"{where} = {name!r}: is no phase of this deal: {write_near(near, f'use one of {known}')}")
+
+
+def _inputs(part: Part, path: str) -> Iterator[tuple[str, Uncertain]]:
+    for field in type(part).model_fields:
+        here, value = (f"{path}.{field}" if path else field), getattr(part, field)
+        if isinstance(value, Uncertain):
+            yield here, value
+        elif isinstance(value, Part):
+            yield from _inputs(value, here)
+        elif isinstance(value, tuple):
+            for k, item in enumerate(value):
+                if isinstance(item, Uncertain):
+                    yield f"{here}[{k + 1}]", item
+                elif isinstance(item, Part):
+                    yield from _inputs(item, f"{here}.{item.name}" if hasattr(item, "name") else f"{here}[{k + 1}]")
+
+
+def unique(names: list[str], what: str) -> None:
+    """Refuse names that stand more than once. Raises :class:`ValueError`."""
+    for name in names:
+        if names.count(name) > 1:
+            raise ValueError(
+                f"{what} {name!r} stands {names.count(name)} times: names must differ: rename or remove one"
+            )
+
+
+def write_near(near: list[str], otherwise: str) -> str:
+    """The way out of an unknown name: the nearest known one, or something else."""
+    return f"write {near[0]!r}" if near else otherwise
+
+
+def _line(error: ErrorDetails, tables: dict[str, Any]) -> str:
+    """One line for pydantic's error: where, the value, the rule, the way out."""
+    place, parent = _place(error["loc"], tables)
+    message = str(error["msg"]).removeprefix("Value error, ")
+    if error["type"] == "value_error":
+        return f"{place}{message}" if place else message
+    found, written = str(error["input"])[:60], repr(error["input"])[:60]
+    context = error.get("ctx", {})
+    if error["type"] == "extra_forbidden":
+        known = [f.alias or name for name, f in parent.model_fields.items()] if parent else []
+        near = get_close_matches(str(error["loc"][-1]), known, 1)
+        return f"{place}: is not known: {write_near(near, f'use one of {", ".join(known)}')}"
+    said = {
+        "missing": ": is missing: add it (docs/value.md lists all)",
+        "literal_error": f" = {found!r}: is not known: use {context.get('expected')}",
+        "too_short": f": is empty: {'name one, or leave it out for all' if parent is Captured else 'give one'}",
+        "string_pattern_mismatch": ": is empty: write a few words",
+        "tuple_type": f" = {found}: is not a list: write it in brackets",
+        "model_type": f" = {found}: is not a table: write it as [{place}]",
+        "string_type": f" = {found}: is not text: write it in quotes",
+        "date_from_datetime_parsing": f" = {found!r}: {NO_DATE}",
+        "date_from_datetime_inexact": f" = {found!r}: {NO_DATE}",
+        "bool_type": f" = {written}: is not true or false: write one of them without quotes",
+        "int_type": f" = {written}: is not a whole number: write it without quotes or decimals",
+    }
+    return place + said.get(error["type"], f" = {found}: {message}: correct it")
+
+
+def _place(loc: tuple[int | str, ...], tables: Any) -> tuple[str, type[Part] | None]:
+    """The path of an error's location with names for rows, and the model whose field is its last step."""
+    path, content, model = "", tables, Deal
+    parent: type[Part] | None = Deal
+    for step in loc:
+        content = content[step] if isinstance(content, dict) and step in content else (
+            content[step] if isinstance(content, list) and isinstance(step, int) and step < len(content) else None
+        )  # fmt: skip
+        if isinstance(step, int):
+            name = content.get("name") if isinstance(content, dict) else None
+            path += f".{name}" if name else f"[{step + 1}]"
+            continue
+        path += f".{step}" if path else str(step)
+        parent = model
+        model = next((m for m in PARTS.get(str(step), ()) if m), model)
+    return path, parent
+
+
+PARTS: dict[str, tuple[type[Any], ...]] = {
+    "captured": (Captured,),
+    "economics": (Economics,),
+    "royalty": (Tier,),
+    "royalty_paid": (Tier,),
+    "cost": (Cost,),
+    "milestone": (Milestone,),
+    "risk": (Risk,),
+    "phase": (Phase,),
+    "discounting": (Discounting,),
+    "terminal": (Terminal,),
+}

@@ -1,0 +1,82 @@
+"""Whether deals fit the report they are to be priced on: its currency, its segments and its window."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from difflib import get_close_matches
+
+from postcgrp.priors import InputError, Ledger
+from postcgrp.reports.valuation.cashflow import year_fraction
+from postcgrp.reports.valuation.deal import Deal, unique, write_near
+
+
+def check_deals(deals: Sequence[Deal], ledger: Ledger) -> None:
+    """Refuse deals whose names are alike, or that do not fit the report. Raises :class:`InputError`."""
+    try:
+        unique([deal.name for deal in deals], "deal")
+    except ValueError as error:
+        raise InputError(str(error)) from None
+    for deal in deals:
+        try:
+            _check_segments(deal, ledger)
+            _check_times(deal, ledger)
+        except ValueError as error:
+            raise InputError(f"{deal.name}: {error}") from None
+
+
+def cells(deal: Deal, ledger: Ledger) -> dict[str, list[str]]:
+    """The labels that a deal captures, by dimension."""
+    said = deal.captured
+    chosen = {"region": said.regions, "depth": said.depths, "modality": said.modalities}
+    return {dim: list(chosen[dim] or names) for dim, names in ledger.segments.items()}
+
+
+def _check_segments(deal: Deal, ledger: Ledger) -> None:
+    if deal.currency not in (None, ledger.report.currency):
+        raise ValueError(
+            f"currency = {deal.currency!r}: the report is in {ledger.report.currency!r}: convert the deal's money"
+        )
+    parts = {"regions": ledger.regions, "depths": ledger.depths, "modalities": ledger.modalities}
+    for field, segments in parts.items():
+        chosen, names = getattr(deal.captured, field), [s.name for s in segments]
+        unique(list(chosen), f"captured.{field}")
+        also = {other.casefold(): s.name for s in segments for other in (*s.aliases, s.label or s.name, s.name)}
+        for name in chosen:
+            if name not in names:
+                near = [also[n] for n in get_close_matches(name.strip().casefold(), also, 1)]
+                raise ValueError(
+                    f"captured.{field}: {name!r} is not in the report: {write_near(near, f'use one of {names}')}"
+                )
+
+
+def _check_times(deal: Deal, ledger: Ledger) -> None:
+    first, last, said = ledger.report.first_year, ledger.report.last_year, deal.captured
+    valued = deal.discounting.valuation_date
+    if not first <= valued.year <= last:
+        raise ValueError(f"discounting.valuation_date = {valued}: is outside the run's {first}..{last}: move it inside")
+    launch = float(said.launch_year.quantile(0.5))
+    if launch >= last + 1:
+        raise ValueError(
+            f"captured.launch_year = {said.launch_year}: is after the run's last year {last}, so that no sale would be "
+            "counted: launch earlier"
+        )
+    if (lost := said.loss_of_exclusivity) is not None and not launch <= float(lost.quantile(0.5)) < last + 1:
+        raise ValueError(
+            f"captured.loss_of_exclusivity = {lost}: is before launch_year = {said.launch_year} or after the run's "
+            f"last year {last}: correct it, or leave it out"
+        )
+    clock = year_fraction(valued)
+    for phase in deal.phases:
+        clock = max(clock, float(phase.start.quantile(0.5))) if phase.start else clock
+        clock += float(phase.duration.quantile(0.5))
+    if clock >= last + 1:
+        raise ValueError(
+            f"risk.phase: the phases end in {clock:.1f}, so that the launch is after the run's last year {last}: "
+            "shorten a duration"
+        )
+    for cost in deal.economics.cost:
+        if cost.from_year is not None and not valued.year <= cost.from_year <= last:
+            raise ValueError(
+                f"economics.cost.{cost.name}: from_year = {cost.from_year}: is outside {valued.year} (valuation) to "
+                f"{last}: what was spent before is sunk, what comes later is beyond the run: leave it out"
+            )

@@ -1,0 +1,233 @@
+"""What can be learned before deciding: the unknowns of a market, studies of them, and draws from files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from xarray import DataArray, DataTree, ufuncs
+
+from postcgrp.priors import InputError, PriorSet
+from postcgrp.reports.forecast.summary import SAMPLE, group
+from postcgrp.reports.valuation.decision import Outcomes, outcomes
+from postcgrp.reports.valuation.information import Study
+
+if TYPE_CHECKING:
+    from postcgrp.reports.valuation.valuation import Valuation
+
+Array = NDArray[np.float64]
+
+NO_DEAL = "pass"
+INDEX = (".chain", ".iteration", ".draw")  # as exported; the draws of a file are in their order
+MOST_ASKED = 1_000_000_000
+STUDIES = "measure:INPUT:LOG_SD, survey:INPUT:SIZE or readout:INPUT"
+CELLS = ["region", "depth"]
+
+
+def market_inputs(run: DataTree, pset: PriorSet) -> dict[str, Array]:
+    """The unknowns of a run that one could learn, by plain names: [draw], or [draw, k] for a group learned as one.
+
+    What a ledger lacks (burden, payer blocking, evidence) is left out. Draws are chain after chain. Patients are
+    counts, adoption and burden patient-weighted fractions, prices logs of the currency per treated patient-year,
+    revenue and vendor error logs; a group that is about years has one column an anchor.
+    """
+    draws, first, last = group(run), pset.ledger.years[0], pset.ledger.years[-1]
+    patients = draws["patients"]
+    pool = patients.sum(CELLS)
+    weights = patients.sel(year=first) / pool.sel(year=first)
+    found: dict[str, DataArray] = {
+        f"patients {first}": pool.sel(year=first),
+        f"patient growth to {last}": _log(pool.sel(year=last) / pool.sel(year=first)),
+        "patients by region": weights.sum("depth").isel(region=slice(1, None)),
+        "failure depth": weights.sum("region").isel(depth=slice(1, None)),
+    }
+    for name, label in (("acute_use", "acute use"), ("moh", "medication overuse"), ("payer_block", "payer blocking")):
+        if name in draws:
+            found[label] = (draws[name] * weights).sum(CELLS)
+    revenue = draws["revenue"]
+    for modality in pset.ledger.modalities:
+        label, own = modality.label or modality.name, pset.anchors(modality)
+        if modality.uptake != "everyone":
+            treated = (patients * draws["use"].sel(modality=modality.name)).sum(CELLS) / pool
+            found[f"{label}: uptake"] = treated.sel(year=own)
+        found[f"{label}: price"] = _log(draws["price"].sel(modality=modality.name, year=own))
+        path = _log(revenue.sel(modality=modality.name, year=slice(own[0], own[-1])).sum(CELLS))
+        found[f"{label}: revenue"] = path.sel(year=own)
+        if between := [year for low, high in pairwise(own) for year in range(low + 1, high)]:
+            straight = path.sel(year=own).interp(year=between)
+            found[f"{label}: years between anchors"] = path.sel(year=between) - straight
+    by_region = revenue.sel(year=first).sum(["depth", "modality"])
+    found["value by region"] = (by_region / by_region.sum("region")).isel(region=slice(1, None))
+    if "source_error" in draws:
+        found["vendor error"] = draws["source_error"]
+    arrays = {name: _flat(array) for name, array in found.items()}
+    return {name: array for name, array in arrays.items() if array.size and np.ptp(array, axis=0).any()}
+
+
+def deal_inputs(priced: Sequence[Valuation]) -> dict[str, Array]:
+    """The unknowns of deals [draw] by path, and whether each phase succeeds; of several deals, with the deal's name."""
+    found: dict[str, Array] = {}
+    for one in priced:
+        before = f"{one.deal.name}: " if len(priced) > 1 else ""
+        found |= {f"{before}{path}": one.x[path] for path, said in one.deal.inputs.items() if not said.fixed}
+        for k, phase in enumerate(one.deal.phases):
+            found[f"{before}{phase.name} succeeds"] = (one.outcome > k).astype(float)
+    return {name: array for name, array in found.items() if np.ptp(array) > 0}
+
+
+def measurement(name: str, of: str, log_sd: float) -> Study:
+    """A study that measures a positive input [draw] up to a log-normal error: 0.05 is about +-5 % (one sd)."""
+    if not 0 < log_sd < np.inf:
+        raise InputError(f"study {name!r}: an error of {log_sd:g} is none: give the log-sd, such as 0.05 for 5 %")
+
+    def simulate(inputs: Mapping[str, Array], rng: np.random.Generator) -> Array:
+        given = _single(name, of, inputs[of])
+        if (given <= 0).any():
+            raise InputError(f"study {name!r}: {of!r} is not positive in every draw: measure what is")
+        return np.asarray(np.log(given) + log_sd * rng.standard_normal(len(given)))
+
+    return Study(name, (of,), simulate)
+
+
+def survey(name: str, of: str, size: int) -> Study:
+    """A survey of `size` respondents who each answer yes with the probability that the input [draw] is."""
+    if not 1 <= size <= MOST_ASKED:
+        raise InputError(f"study {name!r}: {size} respondents: ask at least one, at most {MOST_ASKED:,}")
+
+    def simulate(inputs: Mapping[str, Array], rng: np.random.Generator) -> Array:
+        given = _single(name, of, inputs[of])
+        if ((given < 0) | (given > 1)).any():
+            raise InputError(f"study {name!r}: {of!r} is no share (0 to 1) in every draw: survey a share")
+        return np.asarray(rng.binomial(size, given) / size)
+
+    return Study(name, (of,), simulate)
+
+
+def readout(name: str, of: str) -> Study:
+    """A read-out that shows an input, such as a phase's success, without error: worth its EVPPI."""
+    return Study(name, (of,), lambda inputs, rng: np.asarray(inputs[of]))
+
+
+def parse_study(text: str) -> Study:
+    """A study from the command line: `STUDIES`, before it optionally "NAME=". Raises :class:`InputError`."""
+    name, _, said = text.rpartition("=")
+    kind, _, rest = said.partition(":")
+    try:
+        if kind == "readout" and rest:
+            return readout(name or said, rest)
+        of, _, number = rest.rpartition(":")
+        if kind == "measure" and of:
+            return measurement(name or said, of, float(number))
+        if kind == "survey" and of:
+            return survey(name or said, of, int(number))
+    except ValueError as error:
+        if isinstance(error, InputError):
+            raise
+    raise InputError(f"study {text!r}: is not understood: write {STUDIES}, before it NAME= if you like")
+
+
+def read_draws(path: Path) -> tuple[pd.DataFrame, int]:
+    """A CSV file with a header and one row a draw, and how many chains it holds (column .chain, if it has one).
+
+    Raises :class:`InputError` for a file that cannot be read, or holds a draw twice or what is no finite number.
+    """
+    table, ids = _read(path)
+    return table, _chains(ids)
+
+
+def draws_of(net_benefit: Path, inputs: Path) -> tuple[Outcomes, dict[str, Array], str, str]:
+    """A decision and its inputs from two CSV files with a row for each draw; its unit and recipe, as far as known.
+
+    Rows are joined by the columns `INDEX` that both files have, else by their order. Raises :class:`InputError`.
+    """
+    (values, ids), (known, others) = _read(net_benefit), _read(inputs)
+    shared = [name for name in INDEX if name in ids and name in others]
+    if shared:
+        at, there = (each.sort_values(shared, kind="stable").index for each in (ids, others))
+        if not np.array_equal(ids.loc[at, shared], others.loc[there, shared]):
+            raise InputError(
+                f"{inputs}: its draws, by {', '.join(shared)}, are not those of {net_benefit}: "
+                "give the same draws in both"
+            )
+        values, known = values.loc[at], known.loc[there]
+    elif len(values) == len(known):
+        both = pd.concat([ids, others], axis=1)  # chain after chain
+        at = both.sort_values([str(name) for name in both], kind="stable").index if len(both.columns) else both.index
+        values, known = values.loc[at], known.loc[at]
+    chains = max(_chains(ids), _chains(others))
+    return outcomes(values, chains), grouped(known), "in the file's unit", f"{net_benefit} {inputs}"
+
+
+def _read(path: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The numbers and the columns `INDEX` of a CSV file, see :func:`read_draws`."""
+    try:
+        table = pd.read_csv(path)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: cannot be read ({' '.join(str(error).split())}): give a CSV file") from None
+    ids = table[[name for name in INDEX if name in table]]
+    if (".draw" in ids or len(ids.columns) > 1) and (again := ids.duplicated()).any():
+        by = ", ".join(map(str, ids))
+        raise InputError(f"{path}: the draw in line {int(np.argmax(again)) + 2} stands twice (by {by}): keep one")
+    table = table.drop(columns=ids.columns)
+    for name in table.columns:
+        numbers = pd.to_numeric(table[name], errors="coerce")
+        if not np.isfinite(numbers).all():
+            row = int(np.argmin(np.isfinite(numbers)))
+            raise InputError(f"{path}: {name!r} has {table[name][row]!r} in line {row + 2}: give finite numbers only")
+    return table.astype(float), ids
+
+
+def _chains(ids: pd.DataFrame) -> int:
+    return int(ids[".chain"].nunique()) if ".chain" in ids else 1
+
+
+def decision_of(
+    folder: Path, deals: Sequence[Path], seed: int
+) -> tuple[Outcomes, dict[str, Array], dict[str, list[str]], str, dict[str, Any]]:
+    """A decision among deals, and passing, on a run's draws: its inputs, their groups, the unit, the run's manifest.
+
+    Raises :class:`InputError`.
+    """
+    from postcgrp.reports.runs.folder import load_run
+    from postcgrp.reports.valuation.deal import load_deal
+    from postcgrp.reports.valuation.valuation import price_all
+
+    if not deals:
+        raise InputError("--deal: is missing: give at least one deal to decide on")
+    run, pset, record = load_run(folder)
+    priced = price_all(run, pset, [load_deal(path) for path in deals], seed)
+    values = pd.DataFrame({NO_DEAL: np.zeros(len(priced[0].npv))} | {one.deal.name: one.npv for one in priced})
+    market, own = market_inputs(run, pset), deal_inputs(priced)
+    groups = {name: list(of) for name, of in (("all of the market", market), ("all of the deals", own)) if len(of) > 1}
+    unit = f"{pset.ledger.report.currency} million"
+    return outcomes(values, group(run).sizes["chain"]), market | own, groups, unit, record
+
+
+def grouped(table: pd.DataFrame) -> dict[str, Array]:
+    """Columns as inputs; those named alike but for a [label], such as price[2025] and price[2030], as one group."""
+    names = [str(name).split("[")[0] if str(name).endswith("]") else str(name) for name in table.columns]
+    arrays = {name: table.loc[:, [n == name for n in names]].to_numpy(dtype=float) for name in dict.fromkeys(names)}
+    return {name: array[:, 0] if array.shape[1] == 1 else array for name, array in arrays.items()}
+
+
+def _log(array: DataArray) -> DataArray:
+    logs: DataArray = ufuncs.log(array)
+    return logs
+
+
+def _flat(array: DataArray) -> Array:
+    """Draws [draw] or [draw, k], chain after chain."""
+    rest = [dim for dim in array.dims if dim not in SAMPLE]
+    values = array.transpose(*SAMPLE, *rest).values
+    return np.asarray(values, dtype=float).reshape(-1, *values.shape[2:])
+
+
+def _single(study: str, of: str, given: Array) -> Array:
+    if given.ndim != 1:
+        raise InputError(f"study {study!r}: {of!r} is a group of {given.shape[1]}: measure a single input")
+    return given

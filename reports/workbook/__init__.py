@@ -1,0 +1,1 @@
+"""A run as an Excel workbook whose value follows the inputs."""

@@ -1,0 +1,220 @@
+"""What the workbook shows, gathered before a cell is written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import product
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from xarray import DataTree
+
+from postcgrp.priors import InputError, PriorSet
+from postcgrp.reports.export.exporting import Chosen, select
+from postcgrp.reports.export.schema import Export
+from postcgrp.reports.export.xlsx import MOST_COLUMNS, MOST_ROWS
+from postcgrp.reports.forecast.summary import group, summary
+from postcgrp.reports.valuation.cashflow import Array
+from postcgrp.reports.valuation.deal import Deal
+from postcgrp.reports.valuation.pricing import outcomes
+from postcgrp.reports.valuation.tables import QUANTILES, assumptions, quantile, table
+from postcgrp.reports.valuation.valuation import Valuation, price
+from postcgrp.reports.workbook.live_model import (
+    LEVELS,
+    Live,
+    Numbers,
+    Segment,
+    evaluate,
+    left_out,
+    live,
+    neutral,
+    segments,
+    typical,
+)
+
+MOST_NUMBERS = 1_000_000  # of draws on a sheet: some 12 MB, which spreadsheets still open in seconds
+HEADER_ROWS = 10  # at most, above the draws of a sheet
+MEAN = "mean"
+ALL = "all"
+
+
+@dataclass(frozen=True)
+class Content:
+    """The numbers and texts of one workbook.
+
+    `kept`, the joint draws with their ids and provenance; `cut`, the segments; `revenue` [draw, year, segment] in
+    millions; `model` and `numbers`, the live sheets; `check`, the product's own figures on the model's inputs and the
+    kept draws; `full`, those of the deal as its author wrote it, on all draws, None without a deal.
+    """
+
+    pset: PriorSet
+    record: Mapping[str, Any]
+    deal: Deal
+    seed: int
+    kept: Export
+    cut: tuple[Segment, ...]
+    revenue: Array
+    model: Live
+    numbers: Numbers
+    check: dict[str, float]
+    table: pd.DataFrame
+    paths: pd.DataFrame
+    full: pd.DataFrame | None
+    stated: pd.DataFrame
+    left_out: list[str]
+
+    @property
+    def currency(self) -> str:
+        """The report's currency."""
+        return self.pset.ledger.report.currency
+
+    @property
+    def money(self) -> str:
+        """The unit of yearly money."""
+        return f"{self.currency} million"
+
+    @property
+    def years(self) -> tuple[int, ...]:
+        """The run's years."""
+        return self.model.years
+
+    @property
+    def weights(self) -> Array:
+        """How much of each segment is captured [segment]."""
+        return np.array([s.weight for s in self.cut])
+
+    @property
+    def passed(self) -> bool:
+        """Whether the run met its gate."""
+        return bool(self.record.get("status") == "passed")
+
+    @cached_property
+    def labels(self) -> dict[tuple[str, str], str]:
+        """How a modality, region or depth is shown, by dim and name."""
+        ledger = self.pset.ledger
+        parts = {"modality": ledger.modalities, "region": ledger.regions, "depth": ledger.depths}
+        return {(dim, s.name): s.label or s.name for dim, some in parts.items() for s in some}
+
+    def named(self, segment: Segment) -> str:
+        """A segment as one text."""
+        whole = segment.depths == self.pset.ledger.segments["depth"]
+        depths = "" if whole else f", depth {' and '.join(segment.depths)}"
+        return f"{self.labels['modality', segment.modality]}, {self.labels['region', segment.region]}{depths}"
+
+
+def gather(
+    run: DataTree,
+    pset: PriorSet,
+    record: Mapping[str, Any],
+    deal: Deal | None,
+    seed: int,
+    thin: int | None,
+) -> Content:
+    """Everything that :func:`postcgrp.reports.workbook.book.workbook` writes; the arguments are its own."""
+    given, deal = deal, deal or neutral(pset.ledger)
+    priced = price(run, pset, deal, seed)
+    cut = segments(pset.ledger, deal)
+    kept = select(run, pset, record, Chosen(("revenue",)), _number(run, len(pset.ledger.years) * len(cut), thin))
+    revenue = _revenue(kept, cut)
+    model = live(deal, priced.market, typical(deal, priced.x))
+    weights = np.array([s.weight for s in cut])
+    return Content(
+        pset,
+        record,
+        deal,
+        seed,
+        kept,
+        cut,
+        revenue,
+        model,
+        evaluate(model, revenue, weights),
+        _check(priced, kept, typical(deal, priced.x)),
+        summary(run, pset.ledger),
+        percentile_paths(run, pset),
+        None if given is None else table(priced),
+        assumptions(priced),
+        left_out(deal),
+    )
+
+
+def percentile_paths(run: DataTree, pset: PriorSet) -> pd.DataFrame:
+    """Mean and percentiles of yearly revenue: in total, by modality, by region, and by both; one row a statistic.
+
+    Columns `modality`, `region` ("all" for a total), `statistic`, and one for each year; all of the run's draws.
+    """
+    revenue = group(run)["revenue"].sum("depth")
+    names = {dim: pset.ledger.segments[dim] for dim in ("modality", "region")}
+    parts: list[tuple[str | None, str | None]] = [(None, None), *((m, None) for m in names["modality"])]
+    parts += [(None, r) for r in names["region"]]
+    parts += [(m, r) for m, r in product(names["modality"], names["region"])]
+
+    def rows() -> Iterator[list[Any]]:
+        for modality, region in parts:
+            where = {d: label for d, label in (("modality", modality), ("region", region)) if label is not None}
+            of = revenue.sel(where)
+            of = of.sum([d for d in ("modality", "region") if d in of.dims])
+            draws = of.stack(s=("chain", "draw")).transpose("s", "year").values
+            for name, path in (
+                (MEAN, draws.mean(axis=0)),
+                *zip(map(percent, LEVELS), np.quantile(draws, LEVELS, axis=0), strict=True),
+            ):
+                yield [modality or ALL, region or ALL, name, *path]
+
+    return pd.DataFrame(rows(), columns=["modality", "region", "statistic", *pset.ledger.years])
+
+
+def percent(level: float) -> str:
+    """A level as text."""
+    return f"{100 * level:.0f} %"
+
+
+def _number(run: DataTree, columns: int, thin: int | None) -> int | None:
+    """How many draws to keep: all that sheets hold well, or as many as asked for. Raises :class:`InputError`."""
+    draws = group(run)
+    count = draws.sizes["chain"] * draws.sizes["draw"]
+    if columns + 3 > MOST_COLUMNS:
+        raise InputError(
+            f"{columns:,} columns of draws (years x segments), but a sheet holds {MOST_COLUMNS:,}: use postcgrp export "
+            "--to parquet"
+        )
+    if thin is not None and thin > MOST_ROWS - HEADER_ROWS and thin <= count:
+        raise InputError(
+            f"--thin {thin}: a sheet holds {MOST_ROWS:,} rows: give at most {MOST_ROWS - HEADER_ROWS:,}, or use "
+            "postcgrp export --to parquet"
+        )
+    if thin is not None or count * columns <= MOST_NUMBERS:
+        return thin
+    return max(MOST_NUMBERS // columns, 1)
+
+
+def _revenue(kept: Export, cut: tuple[Segment, ...]) -> Array:
+    revenue = kept.data["revenue"]
+    parts = [
+        revenue.sel(modality=s.modality, region=s.region, depth=list(s.depths)).sum("depth").transpose("draw", "year")
+        for s in cut
+    ]
+    return np.stack([part.values for part in parts], axis=-1)
+
+
+def _check(priced: Valuation, kept: Export, numbers: Mapping[str, float]) -> dict[str, float]:
+    """The product's figures for a deal whose inputs are these numbers, without milestones on net sales or a price."""
+    rows = kept.data["draw"].values - 1
+    part = {name: getattr(priced.market, name)[rows] for name in ("revenue", "patients", "treated")}
+    seen = type(priced.market)(priced.market.years, **part, sample=(1, len(rows)))
+    dropped = [m.name for m in priced.deal.economics.milestone if m.net_sales_above is not None]
+    fixed = {**numbers, **{f"economics.milestone.{name}.amount": 0.0 for name in dropped}}
+    plain = priced.deal.model_copy(update={"captured": priced.deal.captured.model_copy(update={"price": None})})
+    ends = outcomes(plain, seen, {path: np.full(len(rows), value) for path, value in fixed.items()})
+    value, weights = ends.npv, ends.probability
+    levels = {level: quantile(value, weights, level, seen.sample).value for level in QUANTILES}
+    return {
+        "rnpv": float((weights * value).sum(axis=1).mean()),
+        **{f"npv {percent(level)}": at for level, at in levels.items()},
+        "loss": float((weights * (value < 0)).sum(axis=1).mean()),
+        "approval": float(weights[0, -1]),
+        "approved": float(value[:, -1].mean()),
+        "bid": float((weights * value).sum(axis=1).mean() + ends.upfront[0]),
+    }

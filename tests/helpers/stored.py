@@ -1,0 +1,71 @@
+"""Run folders to test on without fitting: prior draws of a model, or any draws, on disk as a run has them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pymc as pm
+from pymc.distributions.shape_utils import change_dist_size
+from pytensor.graph.replace import vectorize_graph
+from pytensor.graph.traversal import ancestors
+from xarray import DataArray, Dataset, DataTree
+
+from postcgrp.inference import forward
+from postcgrp.models import build_model
+from postcgrp.priors import PriorSet
+from postcgrp.reports.runs.evidence import Stored, open_run
+from postcgrp.reports.runs.folder import DRAWS, INPUTS, MANIFEST, SCHEMA
+
+CHAINS = 2
+SEED = 7
+
+
+def prior_run(pset: PriorSet, folder: Path, draws: int = 500, seed: int = SEED) -> Stored:
+    """A run whose posterior is prior draws of everything, free or derived, in two chains."""
+    model, batched = build_model(pset), dict[Any, Any]()
+    for rv in model.free_RVs:
+        parents = {p: batched[p] for p in ancestors([rv]) if p in batched}
+        size = CHAINS * draws
+        batched[rv] = vectorize_graph(rv, replace=parents) if parents else change_dist_size(rv, size, expand=True)
+    graphs = vectorize_graph(model.deterministics, replace=batched)
+    outputs = {v.name: batched[v] for v in model.free_RVs}
+    outputs |= {v.name: graph for v, graph in zip(model.deterministics, graphs, strict=True)}
+    drawn = forward._function(outputs, [])({}, seed)
+    posterior = {
+        name: _array(model, name, values.reshape(CHAINS, -1, *values.shape[1:]), "chain", "draw")
+        for name, values in drawn.items()
+    }
+    return write(pset, folder, Dataset(posterior), _constants(model))
+
+
+def restated(run: Stored, pset: PriorSet, folder: Path) -> Stored:
+    """A run of another prior set that has the draws of `run`, where only what is stated matters: quickly made."""
+    return write(pset, folder, run.read(run.names()), _constants(build_model(pset)))
+
+
+def _constants(model: pm.Model) -> Dataset:
+    names = [v.name for v in model.data_vars if v.name != "evidence_log_value"]
+    return Dataset({name: _array(model, name, model[name].get_value()) for name in names})
+
+
+def _array(model: pm.Model, name: str, values: Any, *lead: str) -> DataArray:
+    dims = tuple(model.named_vars_to_dims.get(name) or ())
+    coords = {d: np.array(list(model.coords[d])) for d in dims if model.coords[d] is not None}
+    return DataArray(values, coords, (*lead, *dims))
+
+
+def write(pset: PriorSet, folder: Path, posterior: Dataset, constants: Dataset | None = None) -> Stored:
+    """A run folder with these draws and no more than what reading them asks for."""
+    folder.mkdir()
+    tree = DataTree.from_dict({"posterior": posterior, "constant_data": constants or Dataset()})
+    tree.to_netcdf(folder / DRAWS, engine="netcdf4")
+    (folder / INPUTS).write_text(pset.to_json(), encoding="utf-8")
+    sha = hashlib.sha256((folder / DRAWS).read_bytes()).hexdigest()
+    record = {"schema": SCHEMA, "status": "passed", "created": "2025-01-01T00:00:00+00:00", "files": {DRAWS: sha}}
+    record |= {"recipe_sha256": pset.fingerprint(), "sampling": {}}
+    (folder / MANIFEST).write_text(json.dumps(record), encoding="utf-8")
+    return open_run(folder)

@@ -1,0 +1,383 @@
+"""Power-scaling against algebra, published values, ArviZ and refits; groups that hold everything."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pymc as pm
+import pytest
+from arviz_stats.base import array_stats
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from scipy.special import ndtr, ndtri
+from xarray import DataArray, Dataset, DataTree
+
+from postcgrp.inference import Sampling, powerscale, sample
+from postcgrp.models import build_model
+from postcgrp.priors import InputError, PriorSet
+from postcgrp.tests.models.test_other_market import CHANGES, prior_set
+
+CHAINS, LENGTH = 4, 1000
+PUBLISHED = {  # the rendered "getting started" article of the R package priorsense, on draws of its own
+    ("mu", "prior"): 0.390,
+    ("mu", "likelihood"): 0.558,
+    ("sigma", "prior"): 0.288,
+    ("sigma", "likelihood"): 0.527,
+}
+Y = (9.5, 10.2, 9.1, 9.1, 10.3, 10.9, 11.7, 10.3, 9.6, 8.6, 9.1, 11.1, 9.3, 10.5, 9.7, 10.3, 10.0, 9.8, 9.6, 8.3, 10.2,
+     9.8, 10.0, 10.0, 9.1)  # fmt: skip
+
+
+def chains(values: Any) -> DataArray:
+    return DataArray(np.reshape(values, (CHAINS, -1)), dims=("chain", "draw"))
+
+
+def even_draws(seed: int = 0) -> np.ndarray:
+    """Standard normal draws without Monte-Carlo error, in random order."""
+    size = CHAINS * LENGTH
+    return np.random.default_rng(seed).permutation(ndtri((np.arange(size) + 0.5) / size))
+
+
+# ---- a conjugate model, in closed form -----------------------------------------------------------------------------
+
+
+class Conjugate:
+    """mu ~ N(m, s), one sum of data ~ N(mu, e): every power-scaled posterior is normal and known."""
+
+    def __init__(self, m: float = 2.0, s: float = 1.5, y: float = 0.0, e: float = 1.0) -> None:
+        self.m, self.s, self.y, self.e = m, s, y, e
+        self.mean, self.sd = self.posterior(1, 1)
+        self.mu = chains(self.mean + self.sd * even_draws())
+
+    def posterior(self, prior: float, likelihood: float) -> tuple[float, float]:
+        a, b = prior / self.s**2, likelihood / self.e**2
+        return (a * self.m + b * self.y) / (a + b), (a + b) ** -0.5
+
+    def components(self) -> dict[str, DataArray]:
+        return {"prior": -(((self.mu - self.m) / self.s) ** 2) / 2, "data": -(((self.mu - self.y) / self.e) ** 2) / 2}
+
+    def psi(self, component: str) -> float:
+        """The paper's psi by numerical integration over the range of the draws."""
+        x = np.linspace(float(self.mu.min()), float(self.mu.max()), 200_001)
+        out = []
+        for alpha in powerscale.NEAR:
+            mean, sd = self.posterior(*((alpha, 1) if component == "prior" else (1, alpha)))
+            p, q = ndtr((x - self.mean) / self.sd), ndtr((x - mean) / sd)
+            both = []
+            for f, g in ((p, q), (1 - p, 1 - q)):
+                half = (f + g) / 2
+                bits = np.trapezoid(f * np.log2(f / half) + g * np.log2(g / half), x)
+                both.append(np.sqrt(bits / np.trapezoid(f + g, x)))
+            out.append(max(both) / abs(np.log2(alpha)))
+        return float(np.mean(out))
+
+
+def test_a_conjugate_model_gives_its_closed_form() -> None:
+    model = Conjugate()
+    found: Any = powerscale.sensitivity({"mu": model.mu}, model.components()).set_index("group")
+    for component in ("prior", "data"):
+        assert found.loc[component, "psi"] == pytest.approx(model.psi(component), abs=2e-3)
+        steps = [model.posterior(*((a, 1) if component == "prior" else (1, a))) for a in (0.9999, 1.0001)]
+        by = np.log2(1.0001 / 0.9999)
+        slope, spread = (steps[1][0] - steps[0][0]) / model.sd / by, np.log(steps[1][1] / steps[0][1]) / by
+        assert found.loc[component, "slope"] == pytest.approx(slope, abs=2e-3)
+        assert found.loc[component, "spread"] == pytest.approx(spread, abs=2e-3)
+    assert list(found["sign"]) == ["+", "-"]
+    assert (found["draws"] == CHAINS * LENGTH).all()
+    assert (found["k_high"] < 0.5).all()
+
+
+@pytest.mark.parametrize("component", ["prior", "data"])
+def test_shifts_are_those_of_the_scaled_posterior(component: str) -> None:
+    model = Conjugate()
+    table: Any = powerscale.shifts({"mu": model.mu}, model.components())
+    for _, row in table[table["group"] == component].iterrows():
+        mean, sd = model.posterior(*((row["alpha"], 1) if component == "prior" else (1, row["alpha"])))
+        assert row["mean"] == pytest.approx(mean, abs=0.01)
+        assert row["sd"] == pytest.approx(sd, rel=0.01)
+        assert [row["q05"], row["q50"], row["q95"]] == pytest.approx(
+            list(mean + sd * ndtri([0.05, 0.5, 0.95])), abs=0.02
+        )
+    assert sorted(table["alpha"].unique()) == [0.8, 1.0, 1.25]
+
+
+def test_sensitivity_grows_with_conflict() -> None:
+    values = [Conjugate(m=m, s=1, e=0.15) for m in (0.0, 5.0, 10.0)]
+    psi: Any = [powerscale.sensitivity({"mu": c.mu}, c.components()).set_index("group")["psi"] for c in values]
+    assert psi[0]["prior"] < 0.05 < psi[1]["prior"] < psi[2]["prior"]
+    assert 0.05 < psi[0]["data"] < psi[1]["data"] < psi[2]["data"]
+
+
+def test_published_values_come_out_on_fresh_draws() -> None:
+    """The published values are of 4000 draws by Stan; these are drawn on a grid, and so are independent.
+
+    psi is relative to the range of the draws, so one set of 4000 scatters by 0.03 to 0.05 around what many give.
+    """
+    y, mu, sigma = np.array(Y), np.linspace(7, 11, 801), np.linspace(0.4, 3, 801)
+    grid_mu, grid_sigma = np.meshgrid(mu, sigma, indexing="ij")
+
+    def log_prior(m: Any, s: Any) -> Any:
+        return -(m**2) / 2 - (s / 2.5) ** 2 / 2
+
+    def log_lik(m: Any, s: Any) -> Any:
+        return -len(y) * np.log(s) - (((y - y.mean()) ** 2).sum() + len(y) * (m - y.mean()) ** 2) / (2 * s**2)
+
+    log = log_prior(grid_mu, grid_sigma) + log_lik(grid_mu, grid_sigma)
+    weights = np.exp(log - log.max()).ravel()
+    found: dict[tuple[str, str], list[float]] = {pair: [] for pair in PUBLISHED}
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        cells = rng.choice(weights.size, CHAINS * LENGTH, p=weights / weights.sum())
+        jitter = rng.uniform(-0.5, 0.5, (2, cells.size)) * np.array([[mu[1] - mu[0]], [sigma[1] - sigma[0]]])
+        m, s = grid_mu.ravel()[cells] + jitter[0], grid_sigma.ravel()[cells] + jitter[1]
+        for group, log_density in (("prior", log_prior(m, s)), ("likelihood", log_lik(m, s))):
+            pair = [powerscale.reweight((a - 1) * chains(log_density)).values.ravel() for a in powerscale.NEAR]
+            for name, values in (("mu", m), ("sigma", s)):
+                found[name, group].append(powerscale.psi(values, *(w[:, None] for w in pair))[0])
+    assert {pair: np.mean(each) for pair, each in found.items()} == pytest.approx(PUBLISHED, abs=0.02)
+    assert max(np.std(each) for each in found.values()) < 0.06
+
+
+# ---- the distance and the weights ----------------------------------------------------------------------------------
+
+SIZES = st.integers(20, 60)
+
+
+@given(SIZES.flatmap(lambda n: arrays(float, (3, n), elements=st.floats(-5, 5, width=16))))
+@settings(max_examples=60, deadline=None)
+def test_psi_is_arviz_s(x: np.ndarray) -> None:
+    values, low, high = x[0], *np.exp(x[1:])
+    low, high = low / low.sum(), high / high.sum()
+    if np.ptp(values) == 0:
+        assert np.isnan(powerscale.psi(values, low[:, None], high[:, None])).all()
+        return
+    arviz = array_stats.power_scale_sense(*(a[None] for a in (values, low, high)), *powerscale.NEAR)
+    assert powerscale.psi(values, low[:, None], high[:, None])[0] == pytest.approx(float(arviz), rel=1e-6, abs=1e-5)
+
+
+@given(arrays(float, (2, 50), elements=st.floats(-5, 5, width=16)), st.floats(0.1, 10), st.floats(-10, 10))
+@settings(max_examples=60, deadline=None)
+def test_the_distance_knows_no_sign_scale_or_origin(x: np.ndarray, scale: float, shift: float) -> None:
+    weights = np.exp(x[1])[:, None] / np.exp(x[1]).sum()
+    first = powerscale.cjs_distance(x[0], weights)
+    for other in (-x[0], scale * x[0] + shift):
+        if np.ptp(x[0]) > 1e-2:
+            assert powerscale.cjs_distance(other, weights) == pytest.approx(first, abs=1e-6)
+    assert np.isnan(first) or 0 <= first <= 1
+
+
+def test_weights_that_cannot_be_trusted_are_refused() -> None:
+    z = even_draws()
+    for sd, kept in ((0.3, True), (4.0, False)):  # a log-normal ratio of so large an sd has no usable mean
+        weights = powerscale.reweight(chains(sd * z))
+        assert (weights.refused == "") is kept
+        assert np.isfinite(weights.values).all() == kept
+        assert (weights.k <= powerscale.k_limit(z.size)) is kept
+    assert "Pareto k" in weights.refused
+    assert "0.70" in weights.refused
+    lost = chains(np.where(np.arange(z.size) < 3, np.nan, z))
+    assert powerscale.reweight(lost).refused == f"log ratio not finite in 3 of {z.size} draws"
+    same = powerscale.reweight(chains(np.full(z.size, 7.0)))
+    assert same.values == pytest.approx(np.full((CHAINS, LENGTH), 1 / z.size))
+    assert same.ess == z.size
+
+
+def test_the_limit_is_the_sample_size_s() -> None:
+    assert powerscale.k_limit(100) == pytest.approx(0.5)
+    assert powerscale.k_limit(400) == pytest.approx(1 - 1 / np.log10(400))
+    assert powerscale.k_limit(4000) == pytest.approx(0.7)
+
+
+def test_weights_are_those_of_the_new_density() -> None:
+    """From N(0, 1) to N(0.5, 0.9): the mean and the variance come out, and the effective size is honest."""
+    z = chains(even_draws())
+    weights = powerscale.reweight(-(((z - 0.5) / 0.9) ** 2) / 2 + z**2 / 2)
+    found = powerscale.summary(z, weights.values)
+    assert found["mean"] == pytest.approx(0.5, abs=0.01)
+    assert found["sd"] == pytest.approx(0.9, rel=0.01)
+    assert weights.values.sum() == pytest.approx(1)
+    assert weights.ess == pytest.approx(z.size / _mean_square(), rel=0.05)
+
+
+def _mean_square() -> float:
+    x = np.linspace(-8, 8, 100_001)
+    ratio = np.exp(-(((x - 0.5) / 0.9) ** 2) / 2 + x**2 / 2) / 0.9
+    return float(np.trapezoid(ratio**2 * np.exp(-(x**2) / 2) / np.sqrt(2 * np.pi), x))
+
+
+# ---- what is said of a quantity ------------------------------------------------------------------------------------
+
+
+def test_what_is_refused_has_a_reason_and_no_number() -> None:
+    z = chains(even_draws())
+    wild, of = z.copy(data=60 * np.exp(3 * z.values)), {"z": z, "constant": z * 0 + 3}
+    table: Any = powerscale.sensitivity(of, {"wild": wild, "tame": z}).set_index(["group", "quantity"])
+    assert "Pareto k" in table.loc[("wild", "z"), "refused"]
+    assert table.loc[("tame", "constant"), "refused"] == "the quantity does not vary"
+    refused = table["refused"] != ""
+    assert list(refused) == [True, False, True, True]
+    assert table.loc[refused, ["psi", "noise", "slope", "se", "spread"]].isna().all(axis=None)
+    assert table.loc[~refused, ["psi", "noise", "slope", "se"]].notna().all(axis=None)
+    assert (table.loc[refused, "sign"] == "").all()
+    far: Any = powerscale.shifts({"z": z}, {"wild": wild}).set_index("alpha")
+    assert far.loc[1.25, ["mean", "sd", "q05"]].isna().all()
+    assert "Pareto k" in far.loc[1.25, "refused"]
+    assert far.loc[1.0, "mean"] == pytest.approx(0, abs=1e-9)
+
+
+def test_unrelated_draws_are_told_from_related_ones() -> None:
+    z, log = chains(even_draws(1)), chains(even_draws(2))
+    table: Any = powerscale.sensitivity({"z": z, "partly": 0.3 * log + z}, {"group": log}).set_index("quantity")
+    assert table.loc["z", "psi"] < 1.5 * table.loc["z", "noise"]
+    assert table.loc["z", "sign"] == "0"
+    assert table.loc["partly", "psi"] > 2 * table.loc["partly", "noise"]
+    assert table.loc["partly", "sign"] == "+"
+
+
+def test_psi_is_asked_of_the_same_number_of_draws() -> None:
+    long = {"z": DataArray(np.random.default_rng(0).normal(size=(4, 3000)), dims=("chain", "draw"))}
+    table: Any = powerscale.sensitivity(long, long)
+    assert list(table["draws"]) == [powerscale.DRAWS]
+
+
+# ---- groups --------------------------------------------------------------------------------------------------------
+
+
+def everything_once(pset: PriorSet, model: pm.Model) -> dict[str, powerscale.Members]:
+    names = [rv.name for rv in model.free_RVs]
+    found = powerscale.groups(pset, names)
+    for rv in model.free_RVs:
+        dims = model.named_vars_to_dims.get(rv.name, ())
+        shape = [len(model.coords[d]) for d in dims]
+        count = DataArray(np.zeros(shape), {d: list(model.coords[d]) for d in dims}, dims)
+        for members in found.values():
+            for name, part in members:
+                if name == rv.name:
+                    count.loc[part] += 1
+        assert (count == 1).all(), rv.name
+    return found
+
+
+def test_every_variable_of_the_report_is_in_one_group(pset: PriorSet, model: pm.Model) -> None:
+    found = everything_once(pset, model)
+    assert set(found) == {
+        *("patients", "depth", "burden", "regions", "vendor trust", "yearly noise"),
+        *("adoption: non_invasive", "launch: implantable"),
+        *(f"intensity: {m.name}" for m in pset.ledger.modalities),
+    }
+    inner = powerscale.deviations(pset)
+    assert inner <= {rv.name for rv in model.free_RVs}
+    assert "region" in {d for name in inner for d in model.named_vars_to_dims[name]}
+
+
+MARKETS = (
+    *("as it is", "five modalities", "two launches, listed first", "burden and blocking", "no evidence", "one depth"),
+    *("evidence on parts", "only launch", "two adoption curves"),
+)
+
+
+@pytest.mark.parametrize("name", MARKETS)
+def test_every_variable_of_any_market_is_in_one_group(name: str) -> None:
+    pset = prior_set(CHANGES[name])
+    found = everything_once(pset, build_model(pset))
+    assert {f"intensity: {m.name}" for m in pset.ledger.modalities} <= set(found)
+    assert ("vendor trust" in found) is bool(pset.evidence)
+
+
+def test_other_sources_and_heavy_tails_have_their_groups(pset: PriorSet) -> None:
+    found = powerscale.groups(pset, ["source_error_z", "source_error_actual_books_z", "region_patients_log"])
+    assert found == {
+        "vendor trust": [("source_error_z", {})],
+        "trust: actual_books": [("source_error_actual_books_z", {})],
+        "patients": [("region_patients_log", {})],
+    }
+
+
+def test_a_variable_of_no_group_is_refused(pset: PriorSet) -> None:
+    with pytest.raises(InputError, match="'novel': a variable in no group"):
+        powerscale.groups(pset, ["novel"])
+
+
+def logs(pset: PriorSet, model: pm.Model) -> DataTree:
+    """A run whose log densities are random."""
+    rng, log_prior = np.random.default_rng(3), {}
+    for rv in model.free_RVs:
+        dims = tuple(model.named_vars_to_dims.get(rv.name, ()))
+        coords = {d: list(model.coords[d]) for d in dims}
+        shape = (2, 5, *(len(c) for c in coords.values()))
+        log_prior[rv.name] = DataArray(rng.normal(size=shape), coords, ("chain", "draw", *dims))
+    rows = [row.id for row in pset.evidence]
+    lik = DataArray(rng.normal(size=(2, 5, len(rows))), {"evidence_row": rows}, ("chain", "draw", "evidence_row"))
+    return DataTree.from_dict({"/log_prior": Dataset(log_prior), "/log_likelihood": Dataset({"evidence": lik})})
+
+
+def test_components_add_up_to_the_density_without_deviations(pset: PriorSet, model: pm.Model) -> None:
+    run, inner = logs(pset, model), powerscale.deviations(pset)
+    found = powerscale.components(run, pset)
+    priors = sum(log for name, log in found.items() if not name.startswith("evidence"))
+    scaled = [log for name, log in run["log_prior"].items() if name not in inner]
+    density = sum(log.sum([dim for dim in log.dims if dim not in ("chain", "draw")]) for log in scaled)
+    assert np.allclose(priors, density)
+    assert np.allclose(found["evidence: smr"], run["log_likelihood"]["evidence"].sum("evidence_row"))
+    stated = run["log_prior"]["log_stated_revenue_2025"]
+    assert stated.sizes["sold_2025"] == 2
+    drug = "pharmacologic"
+    drugs = sum(run["log_prior"][f"log_stated_revenue_{y}"].sel({f"sold_{y}": drug}) for y in (2025, 2030, 2035))
+    assert np.allclose(found["intensity: pharmacologic"], drugs)
+
+
+# ---- what a refit is made of ---------------------------------------------------------------------------------------
+
+
+POWERED = (
+    *("patients", "depth", "burden", "regions", "adoption: non_invasive", "launch: implantable"),
+    *("intensity: pharmacologic", "intensity: implantable"),
+)
+
+
+@pytest.mark.parametrize("alpha", powerscale.FAR)
+@pytest.mark.parametrize("group", POWERED)
+def test_a_scaled_prior_set_is_the_density_to_the_power(pset: PriorSet, group: str, alpha: float) -> None:
+    """The scaled prior's log density less alpha times the old one's is a constant, at every value of its variable."""
+    new, changed = powerscale.scaled(pset, group, alpha), 0
+    for name, block in pset.blocks.items():
+        for old, scaled in zip(block.priors, new.blocks[name].priors, strict=True):
+            if old == scaled:
+                continue
+            changed += 1
+            own_scale = old.family == "lognormal" and name != "price"
+            log_x = np.linspace(old.mu - 3 * old.sd, old.mu + 3 * old.sd, 50)  # or x itself: the link scale
+
+            def density(prior: Any, log_x: Any = log_x, own_scale: bool = own_scale) -> Any:
+                return -(((log_x - prior.mu) / prior.sd) ** 2) / 2 - own_scale * log_x
+
+            assert np.ptp(density(scaled) - alpha * density(old)) < 1e-9
+    assert changed > 0
+
+
+def test_scaled_evidence_and_trust(pset: PriorSet) -> None:
+    rows = powerscale.scaled(pset, "evidence: smr", 4.0).evidence
+    assert [row.log_sd for row in rows] == pytest.approx([row.log_sd / 2 for row in pset.evidence])
+    trust = powerscale.scaled(pset, "vendor trust", 4.0).trust
+    assert trust.base_log_sd == pytest.approx(pset.trust.base_log_sd / 2)
+    assert trust.final_log_sd == pytest.approx(pset.trust.final_log_sd / 2)
+    for group in ("yearly noise", "nothing"):
+        with pytest.raises(InputError, match="cannot be fitted power-scaled"):
+            powerscale.scaled(pset, group, 0.8)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("alpha", powerscale.FAR)
+@pytest.mark.parametrize("group", ["vendor trust", "evidence: smr", "patients", "intensity: pharmacologic", "regions"])
+def test_reweighting_agrees_with_a_refit(pset: PriorSet, run: DataTree, group: str, alpha: float) -> None:
+    of = powerscale.quantities(run, pset)
+    shifts: Any = powerscale.shifts(of, {group: powerscale.components(run, pset)[group]}, [alpha])
+    fitted = powerscale.quantities(sample(build_model(powerscale.scaled(pset, group, alpha)), Sampling(seed=2)), pset)
+    for name, draws in fitted.items():
+        row = shifts[(shifts["quantity"] == name) & (shifts["alpha"] == alpha)].iloc[0]
+        assert row["refused"] == ""
+        sd, error = float(draws.std()), float(array_stats.mcse(draws.values, method="mean"))
+        assert abs(row["mean"] - float(draws.mean())) < 4 * np.hypot(error, error * np.sqrt(draws.size / row["ess"]))
+        assert row["sd"] == pytest.approx(sd, rel=0.08)

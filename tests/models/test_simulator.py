@@ -1,0 +1,367 @@
+"""The model against a second implementation of its equations, written from docs/model.md by someone else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+import pymc as pm
+import pytensor
+import pytest
+from numpy.typing import NDArray
+from pymc.distributions.shape_utils import change_dist_size
+from pymc.pytensorf import find_rng_nodes, reseed_rngs
+from pytensor.compile.mode import Mode
+from pytensor.graph.replace import vectorize_graph
+from pytensor.graph.traversal import ancestors
+from scipy.special import kolmogorov, logit
+from scipy.stats import ks_1samp, t
+
+from postcgrp.models import build_model
+from postcgrp.models.simulator import DRIFT, MISSPECIFICATIONS, SHOCK_DF, SHOCK_SCALE, VENDOR_FACTOR, placed, simulate
+from postcgrp.priors import Evidence, Ledger, PriorSet, Trust, effective, load_ledger
+from postcgrp.priors.catalogue import OBSERVED
+from postcgrp.priors.sets import Change, Overlay, prior_set
+from postcgrp.tests.helpers.paths import OTHER_MARKET
+
+Array = NDArray[np.float64]
+Arrays = dict[str, Array]
+
+DRAWS, FEW, SEED = 3000, 50, 20
+LEVEL = 1e-3
+
+
+def other() -> Ledger:
+    return load_ledger(OTHER_MARKET / "report.toml", OTHER_MARKET / "assumptions.toml")
+
+
+def wider() -> Ledger:
+    """The other market with burden, payers, a launch, a second adoption curve, and a count of a later year.
+
+    Some numbers are sharp and depths far apart, so that what wide ranges hide in the other markets shows.
+    """
+    tables = other().model_dump()
+    said = {"role": "prior", "unit": "fraction", "quote": "said", "reason": "why"}
+    ranges = {"moh": (0.345, 0.355), "acute_use": (0.545, 0.555), "payer_block": (0.1, 0.3)}
+    uses = [(2024, 0.1, 0.3), (2027, 0.15, 0.35), (2032, 0.3, 0.6)]
+    first, *rest = tables["claims"]
+    tables["claims"] = (
+        {**first, "year": 2027},
+        *rest,
+        *({"id": q, "quantity": q, "low": low, "high": high} | said for q, (low, high) in ranges.items()),
+        *(
+            {"id": f"pump {year}", "quantity": "adoption", "modality": "pump", "year": year, "low": low, "high": high}
+            | said
+            for year, low, high in uses
+        ),
+    )
+    tables["modalities"] += ({"name": "implant", "uptake": "launch"}, {"name": "pump", "uptake": "adoption"})
+    sharper: dict[str, dict[str, float]] = {
+        "pool_error": {"low": -0.01, "high": 0.01},
+        "region_patients_log_sd": {"value": 0.01},
+        "acute_use_step": {"low": 0.5, "high": 1.0},
+        "moh_step": {"low": 0.5, "high": 1.0},
+        "launch_uptake": {"low": 0.049, "high": 0.051},
+    }
+    rows = {row["id"]: row | sharper.get(row["id"], {}) for row in tables["assumptions"]}
+    rare = rows["eligible_share"] | {"depth": "one biologic", "value": 0.05}
+    tables["assumptions"] = (*rows.values(), rare)
+    return Ledger.model_validate(tables)
+
+
+def model_draws(model: pm.Model, names: list[str]) -> Arrays:
+    """Prior and prior predictive draws of the PyMC model, in one evaluation without compilation."""
+    batched: dict[Any, Any] = {}
+    for rv in model.free_RVs:
+        parents = {p: batched[p] for p in ancestors([rv]) if p in batched}
+        batched[rv] = vectorize_graph(rv, replace=parents) if parents else change_dist_size(rv, DRAWS, expand=True)
+    outputs = vectorize_graph([model[name] for name in names], replace=batched)
+    reseed_rngs(find_rng_nodes(outputs), SEED)
+    values = pytensor.function([], outputs, mode=Mode(linker="py", optimizer=None))()
+    return dict(zip(names, values, strict=True))
+
+
+@dataclass(frozen=True)
+class Market:
+    pset: PriorSet
+    draws: Arrays
+
+
+@pytest.fixture(scope="module", params=[load_ledger, other, wider], ids=["shipped", "other", "wider"])
+def market(request: pytest.FixtureRequest) -> Market:
+    pset = effective(request.param())
+    return Market(pset, simulate(pset, DRAWS, SEED))
+
+
+def mean(values: Array, weights: Array) -> Array:
+    """The weighted mean over regions and depths."""
+    return np.asarray((values * weights).sum(axis=(-2, -1)) / weights.sum(axis=(-2, -1)))
+
+
+def eligible(pset: PriorSet, name: str) -> Array:
+    return pset.numbers("eligible_share", "depth", modality=name)
+
+
+# ---- what must hold whatever the model says ------------------------------------------------------------------------
+
+
+def test_a_market_is_coherent(market: Market) -> None:
+    pset, draws = market.pset, market.draws
+    patients, use, revenue = draws["patients"], draws["use"], draws["revenue"]
+    treated = patients[..., None] * use
+    assert all(np.isfinite(values).all() for values in draws.values())
+    assert all(len(values) == DRAWS for values in draws.values())
+    assert np.allclose(revenue.sum(axis=(2, 3, 4)), draws["revenue_total"], rtol=1e-12)
+    assert np.allclose(treated * draws["intensity"] / 1e6, revenue, rtol=1e-12)
+    spend = draws["price"] * treated.sum(axis=(2, 3)) / 1e6
+    assert np.allclose(revenue.sum(axis=(2, 3)), spend, rtol=1e-12)
+    assert np.allclose(draws["depth_share"].sum(axis=2), 1)
+    assert (draws["intensity"] > 0).all()
+    if "moh" in draws:
+        assert (draws["moh"] <= draws["acute_use"]).all()
+    for k, modality in enumerate(pset.ledger.modalities):
+        of = use[..., k]
+        if modality.uptake == "everyone":
+            assert (of == 1).all()
+        if modality.uptake == "adoption":
+            path = draws[pset.own("adoption_mean", modality)]
+            assert np.allclose(mean(of, patients), path, rtol=1e-10, atol=0)
+            assert (np.diff(path, axis=1) >= 0).all()
+            assert (np.diff(of, axis=3) >= 0).all()
+        if modality.uptake == "launch":
+            before = np.array(pset.ledger.years) < pset.number("launch_year", modality=modality.name)
+            assert (of[:, before] == 0).all()
+            assert (revenue[:, before, ..., k] == 0).all()
+            assert (of[:, ~before][..., eligible(pset, modality.name) > 0] > 0).all()
+
+
+def test_evidence_is_on_sums_of_cells_and_shares_the_vendors_error(market: Market) -> None:
+    pset, draws = market.pset, market.draws
+    names = pset.ledger.segments
+    years = sorted({row.year for row in pset.evidence} | set(pset.ledger.report.anchors))
+    for k, row in enumerate(pset.evidence):
+        cells = draws["revenue"][:, pset.ledger.years.index(row.year)]
+        here = cells
+        for axis, (dim, labels) in enumerate(names.items(), start=1):
+            here = here.compress([getattr(row, dim) in (None, label) for label in labels], axis=axis)
+        expected = np.log(here.sum(axis=(1, 2, 3)))
+        if row.quantity == "revenue_share":
+            expected -= np.log(cells.sum(axis=(1, 2, 3)))
+        else:
+            expected += draws["source_error"][:, years.index(row.year)]
+        assert np.allclose(draws["evidence_log_mean"][:, k], expected, atol=1e-12), row.id
+
+
+def test_stated_means_have_the_priors_that_their_ranges_imply(market: Market) -> None:
+    pset, draws = market.pset, market.draws
+    base, burden = draws["patients"][:, 0], pset.blocks.get("burden_level")
+    found = [(prior, mean(draws[prior.name], base)) for prior in (burden.priors if burden else ())]
+    for k, modality in enumerate(pset.ledger.modalities):
+        if modality.uptake == "everyone":
+            continue
+        share = eligible(pset, modality.name) if modality.uptake == "launch" else 1.0
+        who = draws["patients"] * share
+        path = (draws["patients"] * draws["use"][..., k]).sum(axis=(2, 3)) / who.sum(axis=(2, 3))
+        at = [pset.ledger.years.index(year) for year in pset.anchors(modality)]
+        levels = pset.blocks[pset.own(f"{modality.uptake}_level", modality)].priors
+        found += zip(levels, path[:, at].T, strict=True)
+    p = {prior.name: ks_1samp(values, prior.cdf, method="asymp").pvalue * len(found) for prior, values in found}
+    assert min(p.values()) > LEVEL, p
+
+
+def test_probabilities_are_placed_exactly() -> None:
+    rng = np.random.default_rng(SEED)
+    weight, offset = rng.gamma(0.3, size=(200, 4, 3)), 5 * rng.standard_normal((200, 4, 3))
+    for target in (1e-9, 1e-3, 0.5, 1 - 1e-9):
+        assert np.allclose(mean(placed(weight, offset, np.full(200, target)), weight), target, rtol=1e-12, atol=0)
+
+
+def test_a_seed_decides_the_draws(pset: PriorSet) -> None:
+    a, b, c = (simulate(pset, FEW, seed) for seed in (1, 1, 2))
+    assert all(np.array_equal(a[name], b[name]) for name in a)
+    assert not np.array_equal(a["evidence"], c["evidence"])
+
+
+# ---- the simulator against the PyMC model --------------------------------------------------------------------------
+
+
+def scalars(pset: PriorSet, draws: Arrays) -> Arrays:
+    """Marginals to compare: all of what is small, and cells of what is large, at the anchors and a year between."""
+    years = [pset.ledger.years.index(a) for a in pset.ledger.report.anchors]
+    some = {"year": [years[0] + 1, *years], "region": [0, 1, -1], "depth": [0, -1]}
+    table: Arrays = {}
+    for name, values in draws.items():
+        kept = values
+        if values.ndim > 3:
+            kept = kept[:, some["year"]][:, :, some["region"]][:, :, :, some["depth"]]
+        for cell in np.ndindex(kept.shape[1:]):
+            table[f"{name}{cell}"] = kept[(slice(None), *cell)]
+    by_modality = draws["revenue"].sum(axis=(2, 3))
+    for year, k in np.ndindex(by_modality.shape[1:]):
+        table[f"revenue of modality {k}, {year}"] = by_modality[:, year, k]
+    noise = draws["evidence"] - draws["evidence_log_mean"]
+    return table | {f"row error {k}": noise[:, k] for k in range(noise.shape[1])}
+
+
+def contrasts(draws: Arrays) -> Arrays:
+    """What tells segments and years apart, on the scale where the model adds: their products show how they go along."""
+    table = {f"error {k}": values for k, values in enumerate(draws["source_error"].T)}
+    base = draws["patients"][:, 0]
+    for name in ("acute_use", "moh", "payer_block"):
+        if name in draws:
+            values = logit(draws[name] / draws["acute_use"] if name == "moh" else draws[name])
+            table[f"{name} by region"] = (values[:, 0] - values[:, 1]).reshape(DRAWS, -1)[:, 0]
+            if name != "payer_block":
+                table[f"{name} by depth"] = values[:, 0, -1] - values[:, 0, 0]
+                table[f"{name} mean"] = mean(draws[name], base)
+    table["patients by region"] = np.log(base[:, 0].sum(axis=1) / base[:, 1].sum(axis=1))
+    table["patients"] = np.log(base.sum(axis=(1, 2)))
+    for region in (0, 1):
+        table[f"growth {region}"] = np.log(draws["patients"][:, -1, region, 0] / base[:, region, 0])
+        table[f"mix {region}"] = logit(draws["depth_share"][:, region, -1])
+    for k in range(draws["use"].shape[-1]):
+        use, spend, price = (
+            draws["use"][:, -1, ..., k],
+            np.log(draws["intensity"][..., k]),
+            np.log(draws["price"][..., k]),
+        )
+        if np.ptp(use) > 0:
+            table[f"use of {k} by region"] = logit(use[:, 0, -1]) - logit(use[:, 1, -1])
+            slope = logit(use[..., -1]) - logit(use[..., -2])
+            table[f"use of {k} by depth"] = slope[:, 0]
+            table[f"use of {k} by depth and region"] = slope[:, 0] - slope[:, 1]
+            table[f"use of {k} over time"] = np.log(use[:, 0, -1] / draws["use"][:, -2, 0, -1, k])
+            table[f"use of {k}"] = mean(use, draws["patients"][:, -1])
+        table[f"spend on {k} by region"] = spend[:, -1, 0, -1] - spend[:, -1, 1, -1]
+        table[f"spend on {k} by depth"] = spend[:, -1, 0, -1] - spend[:, -1, 0, 0]
+        table[f"spend on {k} over time"] = price[:, -1] - price[:, 0]
+        table[f"spend on {k}, a year"] = price[:, 2] - price[:, 1]
+        table[f"spend on {k}"] = price[:, 0]
+    return {name: values for name, values in table.items() if np.ptp(values) > 1e-6}
+
+
+def together(table: Arrays) -> Arrays:
+    """Products of pairs: positive where both lie on the same side of their medians."""
+    centred = {name: (values - np.median(values)) / values.std() for name, values in table.items()}
+    return {f"{a} x {b}": centred[a] * centred[b] for a, b in combinations(centred, 2)}
+
+
+def smallest(one: Arrays, two: Arrays) -> tuple[float, str]:
+    """The smallest p-value of Kolmogorov-Smirnov tests of all scalars, times their number, and whose it is.
+
+    `scipy.stats.ks_2samp` at its asymptotic p-value, for all scalars in one sort.
+    """
+    assert one.keys() == two.keys()
+    both = np.array([np.concatenate([one[name], two[name]]) for name in one])
+    fixed = np.ptp(both, axis=1) == 0
+    names = [name for name, one_value in zip(one, fixed, strict=True) if not one_value]
+    first = np.argsort(both[~fixed], axis=1) < DRAWS
+    gap = np.abs(np.where(first, 1.0, -1.0).cumsum(axis=1)).max(axis=1) / DRAWS
+    p = kolmogorov(gap * np.sqrt(DRAWS / 2)) * len(names)
+    return float(p.min()), names[int(p.argmin())]
+
+
+def everything(ledger: Ledger) -> list[Evidence]:
+    """Evidence on each quantity, for the whole and for parts."""
+    rows = []
+    for quantity, entry in OBSERVED.items():
+        unit = entry.unit.format(currency=ledger.report.currency)
+        for region, depth in ((None, None), ("EU5", None), (None, "3+"), ("Japan", "2")):
+            whole = quantity.endswith("_share") and not (region or depth)
+            if whole or (depth and "depth" not in entry.by):
+                continue
+            for modality in ("non_invasive", "implantable") if quantity == "adoption" else (None,):
+                cell = (quantity, 2031, region, depth, modality)
+                rows.append(Evidence(" ".join(map(str, cell)), "study: all", *cell, 0.1, unit, 0.5))
+    return rows
+
+
+def turned(**settings: Any) -> PriorSet:
+    """The shipped ledger with evidence on everything, an optimistic report, a heavy tail and other settings."""
+    heavy = Change(id="price", family="logstudent", reason="a test")
+    optimistic = Trust(
+        level="odd", base_log_sd=0.1, final_log_sd=0.3, final_log_bias=0.5, source="a test", reason="a test"
+    )
+    overlay = Overlay(name="odd", says="a test", trust=(optimistic,), assumption=(heavy,))
+    ledger = load_ledger()
+    return prior_set(ledger, overlay, turned={"trust": "odd", **settings}, evidence=everything(ledger))
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"adoption_scope": "with_launched", "uptake_shape": "early", "leave_out": ["adoption_2025", "moh_2025"]},
+        {"uptake_shape": "late", "leave_out": ["adoption_2030", "acute_use_2025", "patients_japan_2025"]},
+    ],
+    ids=["scope", "open"],
+)
+def test_other_settings_are_drawn_as_the_page_says(settings: dict[str, Any]) -> None:
+    pset = turned(**settings)
+    compare(Market(pset, simulate(pset, DRAWS, SEED)))
+
+
+def test_the_model_draws_what_the_page_says(market: Market) -> None:
+    compare(market)
+
+
+def compare(market: Market) -> None:
+    draws = model_draws(build_model(market.pset), list(market.draws))
+    assert {name: values.shape for name, values in draws.items()} == {n: v.shape for n, v in market.draws.items()}
+    p, worst = smallest(scalars(market.pset, market.draws), scalars(market.pset, draws))
+    assert p > LEVEL, worst
+    one, two = contrasts(market.draws), contrasts(draws)
+    p, worst = smallest(one | together(one), two | together(two))
+    assert p > LEVEL, worst
+
+
+# ---- departures ----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def departed(pset: PriorSet) -> dict[str | None, Arrays]:
+    return {name: simulate(pset, FEW, SEED, misspecified=name) for name in (None, *MISSPECIFICATIONS)}
+
+
+def same(one: Arrays, two: Arrays, *but: str) -> bool:
+    return all(np.array_equal(one[name], two[name]) for name in one if name not in but)
+
+
+def test_a_shock_moves_a_modality_for_good(departed: dict[str | None, Arrays]) -> None:
+    true, base = departed["shock"], departed[None]
+    outcomes = ("price", "intensity", "revenue", "revenue_total", "evidence_log_mean", "evidence")
+    assert same(true, base, *outcomes)
+    log_factor = np.log(true["price"] / base["price"])
+    assert np.allclose(true["revenue"], base["revenue"] * np.exp(log_factor)[:, :, None, None])
+    assert (log_factor[:, 0] == 0).all()
+    steps = np.diff(log_factor, axis=1).ravel()
+    assert ks_1samp(steps / SHOCK_SCALE, t(SHOCK_DF).cdf, method="asymp").pvalue > LEVEL
+
+
+def test_a_drift_moves_patients_to_the_deepest_depth(pset: PriorSet, departed: dict[str | None, Arrays]) -> None:
+    true, base = departed["share_drift"], departed[None]
+    patients = true["patients"]
+    assert np.allclose(patients.sum(axis=3), base["patients"].sum(axis=3))
+    assert np.allclose(patients[..., 0] / patients[..., 1], base["patients"][..., 0] / base["patients"][..., 1])
+    odds = patients[..., -1] / patients[..., :-1].sum(axis=-1)
+    assert np.allclose(odds[:, 1:] / odds[:, :-1], 1 + DRIFT)
+    assert same({name: true[name] for name in ("use", "intensity", "depth_share", "moh", "source_error")}, base)
+    assert np.allclose(mean(true["adoption"], patients), true["adoption_mean"])
+    assert (true["adoption_mean"][:, 1:] > base["adoption_mean"][:, 1:]).all()
+    spend = true["price"] * (patients[..., None] * true["use"]).sum(axis=(2, 3)) / 1e6
+    assert np.allclose(true["revenue"].sum(axis=(2, 3)), spend)
+    assert (true["revenue_total"][:, 1:] > base["revenue_total"][:, 1:]).all()
+
+
+def test_a_high_vendor_misstates_revenue_and_nothing_else(pset: PriorSet, departed: dict[str | None, Arrays]) -> None:
+    true, base = departed["vendor_high"], departed[None]
+    assert same(true, base, "evidence_log_mean", "evidence")
+    too_high = np.log([VENDOR_FACTOR if row.quantity == "revenue" else 1.0 for row in pset.evidence])
+    for name in ("evidence_log_mean", "evidence"):
+        assert np.allclose(true[name] - base[name], too_high)
+
+
+def test_an_unknown_departure_is_refused(pset: PriorSet) -> None:
+    with pytest.raises(ValueError, match="'typo': use None or one of shock, share_drift, vendor_high"):
+        simulate(pset, FEW, SEED, misspecified="typo")

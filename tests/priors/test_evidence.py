@@ -1,0 +1,247 @@
+"""Evidence from files: how people write CSV, what each source's error does, and what is refused."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from postcgrp.models import build_model
+from postcgrp.models.simulator import simulate
+from postcgrp.priors import Evidence, InputError, Ledger, PriorSet
+from postcgrp.priors.evidence_file import COLUMNS, read_evidence, read_files, template
+from postcgrp.priors.sets import prior_set
+from postcgrp.tests.helpers.paths import EXAMPLES
+
+HEADER = ",".join(COLUMNS)
+ROW = "actuals,revenue,2026,,,,455,USD million,,"
+
+
+def read(pset: PriorSet, folder: Path, content: str | bytes) -> tuple[Evidence, ...]:
+    path = folder / "rows.csv"
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return read_evidence(path, pset.ledger, pset.trust)
+
+
+def joined(pset: PriorSet, rows: tuple[Evidence, ...]) -> PriorSet:
+    return pset.with_evidence([*pset.evidence, *rows])
+
+
+@pytest.mark.parametrize(
+    "content",
+    {
+        "plain": f"{HEADER}\n{ROW}\n",
+        "carriage returns": f"{HEADER}\r\n{ROW}\r\n",
+        "byte order mark": b"\xef\xbb\xbf" + f"{HEADER}\r\n{ROW}\r\n".encode(),
+        "Unicode text": f"{HEADER}\r\n{ROW}\r\n".replace(",", "\t").encode("utf-16"),
+        "semicolons": f"{HEADER}\n{ROW}\n".replace(",", ";"),
+        "semicolons and decimal comma": f"{HEADER};\n{ROW};\n".replace(",", ";").replace("455", "455,0"),
+        "a hint": f"sep=;\n{HEADER}\n{ROW}\n".replace(",", ";"),
+        "blank lines and cells": f"{HEADER},,\n\n,,,,,,,,,,,\n{ROW},,\n,,,\n",
+        "another order, fewer columns": "year,value,unit,quantity,source\n2026,455,USD million,revenue,actuals\n",
+        "capitals and blanks": f"{HEADER.upper()}\n actuals , revenue,2026.0,,,, 455 ,USD million,,\n",
+        "grouped thousands": f"{HEADER}\n{ROW.replace('455', chr(34) + '0,000,455.0' + chr(34))}\n",
+        "quoted note": f'{HEADER}\n{ROW}"filings, added up"\n',
+        "a note of two lines": f'{HEADER}\r\n{ROW}"filings,\nadded up"\r\n',
+        "old Macintosh": f"{HEADER}\r{ROW}\r",
+        "empty cells left away": f"{HEADER}\n{ROW[:-2]}\n",  # as Excel does at the end of a row
+        "a blank that does not break": f"{HEADER}\n{ROW}\n".replace("USD million", "USD\u00a0million"),
+    }.items(),
+    ids=lambda item: item[0],
+)
+def test_files_as_spreadsheets_save_them(pset: PriorSet, tmp_path: Path, content: tuple[str, str | bytes]) -> None:
+    (row,) = read(pset, tmp_path, content[1])
+    assert (row.source, row.quantity, row.year, row.value) == ("actuals", "revenue", 2026, 455.0)
+    assert row.cell == ("revenue", 2026, None, None, None)
+    assert row.log_sd == 0.02  # what the kind of source says
+    assert joined(pset, (row,)).sources == ("smr", "actuals")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("", "is empty: `postcgrp evidence template`"),
+        ("\n\n", "is empty"),
+        (b"PK\x03\x04", "is a workbook, not a CSV file: save it as CSV UTF-8"),
+        (f"{HEADER}\n", "has a header and no rows"),
+        ("source;quantity;year;value\nx", "column 'unit' is missing"),
+        (HEADER.replace("unit", "units") + "\n" + ROW, "column 'units' is not known: write 'unit'"),
+        (HEADER + ",colour\n" + ROW, "column 'colour' is not known: remove it"),
+        (HEADER + ",year\n" + ROW + ",", "column 'year' stands 2 times: keep one"),
+        (f"{HEADER}\n{ROW},x", "line 2: has 11 cells, but the header has 10"),
+        (f"{HEADER}\nactuals,revenue,2026", "line 2: value is empty: fill it in or delete the row"),
+        (f"{ROW}\n{ROW}", "the first row names none of the columns: write source, quantity"),
+        (HEADER.replace(",", "|"), "the first row names none of the columns"),
+        (f"{HEADER}\r\n".replace(",", "\t").encode("utf-16-le"), "is no text: save it as CSV UTF-8"),
+        (bytes(100), "is no text: save it as CSV UTF-8"),
+        (f"{HEADER}\n{ROW.replace('2026', 'inf')}", "line 2: year = inf: is not whole"),
+        (f"{HEADER}\n{ROW.replace('2026', 'nan')}", "line 2: year = nan: is not whole"),
+        (f"{HEADER}\n{ROW.replace('455', '1e300')}", "value = 1e+300: is no size of a market in USD million"),
+        (f"{HEADER}\n{ROW[:-1]}1e-200,", "log_sd = 1e-200: nothing is counted so finely: write 0.0001 or more"),
+        *(
+            (f"{HEADER}\n{ROW.replace('455', chr(34) + text + chr(34))}", f"value = {text!r}: is not a number")
+            for text in ("1..2", "1.2.3", "4,5,5", "4 5 5", "1_000", "1,234.5.6", "0x10")
+        ),
+        (f"{HEADER}\n{ROW.replace('455', '45 %')}", "only a share, in unit 'fraction', is a percentage"),
+        (f'{HEADER}\n{ROW}"open', "line 2: unexpected end of data: close the quotes"),
+        (f"{HEADER}\n\n{ROW}\n{ROW.replace('455', '')}", "line 4: value is empty: fill it in or delete the row"),
+        (f"{HEADER}\n{ROW.replace('2026', '2026.5')}", "line 2: year = 2026.5: is not whole"),
+        (f"{HEADER}\n{ROW.replace('2026', '2036')}", "year 2036 is outside 2025..2035"),
+        (f"{HEADER}\n{ROW.replace('455', 'many')}", "value = 'many': is not a number"),
+        (f"{HEADER}\n{ROW.replace('455', '-455')}", "value = -455 has no logarithm: evidence must be above zero"),
+        (f"{HEADER}\n{ROW.replace('455', 'nan')}", "value = nan has no logarithm"),
+        (f"{HEADER};\n{ROW}".replace(",", ";").replace("455", "1.455"), "may be 1455 or 1.455: write it without"),
+        (f"{HEADER}\n{ROW}".replace(",", "\t").replace("455", "1,455"), "may be 1455 or 1.455: write it without"),
+        (f"{HEADER}\n{ROW.replace('USD million', 'EUR million')}", "unit 'EUR million': evidence on revenue is in"),
+        (f"{HEADER}\n{ROW.replace('revenue', 'profit')}", "evidence on 'profit', but the model observes revenue"),
+        (
+            f"{HEADER}\n{ROW.replace('actuals', 'hearsay')}",
+            "'hearsay' has no error model: use one of smr, vendor",
+        ),
+        (f"{HEADER}\nstudy,adoption,2025,,,non_invasive,110 %,fraction,,", "value = 1.1 is a share over 1"),
+        (f"{HEADER}\nstudy,adoption,2025,,,non_invasive,11,fraction,,", "is a share over 1: write percentages as fr"),
+        (
+            f"{HEADER}\nstudy,adoption,2025,,,,0.11,fraction,,",
+            "is of one that not everyone uses: name non_inv",
+        ),
+        (f"{HEADER}\nstudy,patients_share,2025,,,,0.5,fraction,,", "a share of all is 1: name the region, depth"),
+        (f"{HEADER}\nstudy,moh,2025,,,non_invasive,0.4,fraction,,", "moh has no modality: remove it"),
+        (
+            f"{HEADER}\nstudy,patients,2025,Mars,,,5,patients,,",
+            "'Mars' is not declared: use one of United States",
+        ),
+        (f"{HEADER}\nactuals,revenue,2026,,,implantable,5,USD million,,", "before its launch_year 2027"),
+    ],
+)
+def test_a_slip_gives_one_clear_line(pset: PriorSet, tmp_path: Path, content: str | bytes, message: str) -> None:
+    with pytest.raises(InputError) as caught:
+        joined(pset, read(pset, tmp_path, content))
+    said = str(caught.value)
+    assert message in said, said
+    assert "rows.csv" in said
+    assert "\n" not in said
+
+
+REGIONS = ("United States", "EU5", "Japan", "Other Developed", "Rest of World")
+
+
+def parts(*values: float, quantity: str = "revenue", unit: str = "USD million") -> tuple[str, ...]:
+    """Actuals of 2026 by region."""
+    return tuple(
+        f"actuals,{quantity},2026,{region},,,{value},{unit},," for region, value in zip(REGIONS, values, strict=False)
+    )
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ((ROW, ROW), "line 3: states 455 for 'actuals revenue 2026', and .*line 2 455: keep one"),
+        ((ROW, ROW.replace("455", "460")), "line 3: states 460 for .*line 2 455: keep one"),
+        ((ROW, *parts(200, 150, 100, 50, 50)), "add up to 550, and their whole is 455: .* correct one"),
+        ((ROW, *parts(200, 50, 50, 20, 20)), "add up to 340, and their whole is 455: .* correct one"),
+        (parts(0.8, 0.7, quantity="revenue_share", unit="fraction"), "add up to 1.5, and their whole is 1:"),
+        (
+            ("vendor: a b,revenue,2026,,,,455,USD million,,", "vendor: a_b,revenue,2027,,,,455,USD million,,"),
+            "marks only",
+        ),
+        ((ROW, "actuals: other,revenue,2026,,,,900,USD million,,"), "sd apart by their own errors"),
+        (("vendor,revenue,2025,,,non_invasive,4400,USD million,0.1,",), "sd apart by their own errors"),
+    ],
+)
+def test_rows_at_odds_with_each_other(pset: PriorSet, tmp_path: Path, rows: tuple[str, ...], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        joined(pset, read(pset, tmp_path, "\n".join([HEADER, *rows])))
+
+
+def test_parts_may_miss_their_whole_by_rounding(pset: PriorSet, tmp_path: Path) -> None:
+    for rows in ((ROW, *parts(251, 101, 41, 41, 22)), (ROW, *parts(251, 101)), parts(200, 150, 100)):
+        assert joined(pset, read(pset, tmp_path, "\n".join([HEADER, *rows])))
+
+
+@pytest.mark.parametrize(
+    ("text", "unit", "delimiter", "value"),
+    [
+        ("1,455", "USD million", ",", 1455),  # where a comma parts cells, a point is the decimal mark
+        ("1.455", "USD million", ",", 1.455),
+        ("1,455", "USD million", ";", 1.455),
+        ("12,34,567.5", "USD million", ",", 1234567.5),
+        ("1\u202f455,5", "USD million", ";", 1455.5),
+        ("1\u2019455.5", "USD million", ";", 1455.5),
+        ("131,000", "patients", ",", 131000),
+        ("131.000", "patients", ";", 131000),
+        ("131,000", "patients", "\t", 131000),
+        ("131\u00a0000", "patients", ";", 131000),
+        ("0,455", "fraction", ",", 0.455),
+        ("55%", "fraction", ",", 0.55),
+        ("55,5 %", "fraction", ";", 0.555),
+    ],
+)
+def test_numbers_as_spreadsheets_format_them(
+    pset: PriorSet, tmp_path: Path, text: str, unit: str, delimiter: str, value: float
+) -> None:
+    quantity = {"USD million": "revenue", "patients": "patients", "fraction": "acute_use"}[unit]
+    cells = ("study", quantity, "2026", "", "", "", f'"{text}"', unit, "2 %", "")
+    (row,) = read(pset, tmp_path, f"{delimiter.join(COLUMNS)}\n{delimiter.join(cells)}\n")
+    assert row.value == pytest.approx(value)
+    assert row.log_sd == 0.02
+
+
+def test_several_files_are_checked_against_each_other_and_the_run(pset: PriorSet, tmp_path: Path) -> None:
+    first, second = (tmp_path / f"{name}.csv" for name in ("first", "second"))
+    first.write_text(f"{HEADER}\n{ROW}\n")
+    second.write_text(f"{HEADER}\n{ROW.replace('2026', '2027')}\n{ROW.replace('455', '460')}\n")
+    with pytest.raises(InputError, match=r"second.csv: line 3: states 460 for .*first.csv: line 2 455: keep one"):
+        read_files([first, second], pset.ledger, pset.trust)
+    with pytest.raises(InputError, match=r"first.csv: line 2: states 455 .*first.csv: line 2 455"):
+        read_files([first, first], pset.ledger, pset.trust)
+    known = read_evidence(first, pset.ledger, pset.trust)
+    with pytest.raises(InputError, match=r"second.csv: line 3: 'actuals revenue 2026' states 455"):
+        read_files([second], pset.ledger, pset.trust, known)
+
+
+def test_missing_files_are_one_line(pset: PriorSet, tmp_path: Path) -> None:
+    for path in (tmp_path / "none.csv", tmp_path):
+        with pytest.raises(InputError, match="cannot be read"):
+            read_evidence(path, pset.ledger, pset.trust)
+
+
+def test_the_template_asks_for_values_and_takes_them(pset: PriorSet, tmp_path: Path) -> None:
+    blank = template(pset.ledger)
+    with pytest.raises(InputError, match="value is empty"):
+        read(pset, tmp_path, blank)
+    rows = read(pset, tmp_path, blank.replace(",,USD million", ",450,USD million"))
+    assert [row.value for row in rows] == [450.0] * 4
+
+
+def test_the_worked_examples_are_sources_of_their_own(pset: PriorSet) -> None:
+    rows = [
+        row
+        for name in ("second_vendor", "actuals")
+        for row in read_evidence(EXAMPLES / f"{name}.csv", pset.ledger, pset.trust)
+    ]
+    both = joined(pset, tuple(rows))
+    assert both.sources == ("smr", "actuals", "vendor: second")
+    assert both.source_log_sd("actuals", [2025, 2035]) == pytest.approx([0.03, 0.03])  # no drift
+    names = build_model(both).named_vars
+    assert {"source_error", "source_error_actuals", "source_error_vendor_second"} <= set(names)
+
+
+def test_optimism_lowers_what_the_report_says(ledger: Ledger, pset: PriorSet) -> None:
+    trust = pset.trust.model_copy(update={"final_log_bias": 0.2})
+    with build_model(replace(pset, trust=trust)) as model:
+        assert model["source_error_bias"].get_value() == pytest.approx([0.0, 0.1, 0.2])
+    error = simulate(replace(pset, trust=trust), 4000, 3)["source_error"] - simulate(pset, 4000, 3)["source_error"]
+    assert np.allclose(error, [0.0, 0.1, 0.2])
+    assert prior_set(ledger).source_log_bias("smr", [2035]) == 0
+
+
+@given(value=st.floats(0.001, 1e7), comma=st.booleans())
+def test_numbers_come_back_as_they_were_written(value: float, comma: bool) -> None:
+    from postcgrp.priors.evidence_file import _number
+
+    text = f"{value:.4f}"
+    assert _number("", "value", text.replace(".", ",") if comma else text, ";" if comma else ",") == float(text)

@@ -1,0 +1,305 @@
+"""Prior sets: what an overlay may change, and that nothing it names is silently ignored."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from postcgrp.inference.jaxify import model_data
+from postcgrp.models import build_model
+from postcgrp.models.simulator import simulate
+from postcgrp.priors import InputError, Ledger, PriorSet, effective, from_json, load_ledger
+from postcgrp.priors.elicit import LINK
+from postcgrp.priors.sets import difference, load_overlay, prior_set, said, shipped
+from postcgrp.reports.forecast.pipeline import graph
+from postcgrp.tests.helpers.paths import DOCS
+
+PRIOR_SETS_PAGE = DOCS / "prior-sets.md"
+LEDGER = load_ledger()
+HEAD = 'schema = 1\nname = "mine"\nsays = "so"\n'
+
+
+def written(folder: Path, text: str) -> Path:
+    path = folder / "mine.toml"
+    path.write_text(HEAD + text, encoding="utf-8")
+    return path
+
+
+def under(ledger: Ledger, folder: Path, text: str) -> PriorSet:
+    return prior_set(ledger, load_overlay(written(folder, text)))
+
+
+def test_the_report_is_the_ledger_itself(ledger: Ledger, pset: PriorSet) -> None:
+    assert prior_set(ledger, load_overlay("report")) == pset == prior_set(ledger)
+
+
+@pytest.mark.parametrize("name", shipped())
+def test_shipped_sets_load_survive_json_and_are_documented(ledger: Ledger, pset: PriorSet, name: str) -> None:
+    other = prior_set(ledger, load_overlay(name))
+    assert other.settings.priors == name
+    assert from_json(other.to_json()) == other
+    assert bool(difference(pset, other)) == (name != "report")
+    assert f"| `{name}` | {said(name)} |" in PRIOR_SETS_PAGE.read_text(encoding="utf-8")
+
+
+def test_a_set_changed_in_python_survives_json(pset: PriorSet, tmp_path: Path) -> None:
+    price = pset.blocks["price"]
+    moved = replace(price, priors=tuple(replace(prior, mu=prior.mu + 0.1) for prior in price.priors))
+    looser = replace(pset.blocks["burden_level"], correlation=0.123)
+    trust = pset.trust.model_copy(update={"base_log_sd": 0.3})
+    evidence = tuple(replace(row, log_sd=row.log_sd * 1.5) for row in pset.evidence[1:])
+    changed = replace(
+        pset, blocks={**pset.blocks, "price": moved, "burden_level": looser}, trust=trust, evidence=evidence
+    )
+    again = from_json(changed.to_json())
+    assert again == changed
+    assert list(again.blocks) == list(changed.blocks)
+    assert again.fingerprint() == changed.fingerprint()
+    alone = [
+        replace(pset, blocks={**pset.blocks, "price": moved}),
+        replace(pset, blocks={**pset.blocks, "burden_level": looser}),
+        replace(pset, trust=trust),
+        replace(pset, evidence=evidence),
+        pset,
+    ]
+    assert len({one.fingerprint() for one in alone}) == len(alone)
+
+
+def test_the_sceptic_misses_as_the_reference_class_does(ledger: Ledger) -> None:
+    sceptic = prior_set(ledger, load_overlay("sceptic"))
+    sd = float(sceptic.vendor_log_sd([2035])[0])
+    error = sd * np.random.default_rng(1).standard_normal(1_000_000)
+    assert np.mean((error < np.log(0.6)) | (error > np.log(1.4))) == pytest.approx(0.60, abs=0.005)
+    assert sceptic.source_log_bias("smr", [2025, 2035]) == pytest.approx([0.0, 0.04])
+
+
+def test_the_bottom_up_view_has_no_revenue_and_vague_is_wider_everywhere(ledger: Ledger, pset: PriorSet) -> None:
+    assert not prior_set(ledger, load_overlay("bottom-up")).evidence
+    vague = prior_set(ledger, load_overlay("vague"))
+    for name, block in pset.blocks.items():
+        for before, after in zip(block.priors, vague.blocks[name].priors, strict=True):
+            if before.low is not None and not name.endswith("region_sd"):
+                assert after.sd > 1.4 * before.sd
+                assert after.mu == pytest.approx(before.mu)
+
+
+def test_a_change_is_narrowed_widened_moved_or_replaced(ledger: Ledger, pset: PriorSet, tmp_path: Path) -> None:
+    mine = under(
+        ledger,
+        tmp_path,
+        """
+[settings]
+coverage = 0.8
+trust = "odd"
+[[trust]]
+level = "odd"
+base_log_sd = 0.1
+final_log_sd = 0.2
+base_log_bias = -0.1
+source = "assumption"
+reason = "r"
+[[assumption]]
+id = "price"
+modality = "implantable"
+spread = 2.0
+reason = "r"
+[[assumption]]
+id = "price_growth"
+year = 2035
+modality = "non_invasive"
+centre = 0.0
+reason = "r"
+[[assumption]]
+id = "price_noise"
+value = 0.01
+reason = "r"
+[[claim]]
+id = "moh_2025"
+low = 0.32
+high = 0.45
+reason = "r"
+""",
+    )
+    price, before = mine.blocks["price"].priors[2], pset.blocks["price"].priors[2]
+    assert (price.mu, price.sd) == pytest.approx((before.mu, 2 * before.sd))
+    growth = mine.blocks["price_growth_non_invasive"].priors  # the ledger has one row for both anchors
+    assert [p.mu for p in growth] == pytest.approx([pset.blocks["price_growth_non_invasive"].priors[0].mu, 0.0])
+    assert growth[1].sd == pytest.approx(growth[0].sd)
+    assert mine.number("price_noise", modality="non_invasive") == 0.01
+    moh = mine.blocks["burden_level"].priors[0]
+    assert (moh.low, moh.high, moh.coverage) == (0.32, 0.45, 0.8)
+    assert mine.trust.base_log_bias == -0.1
+    assert mine.ledger != ledger
+
+
+def test_a_change_of_everything_keeps_to_its_part(ledger: Ledger, pset: PriorSet, tmp_path: Path) -> None:
+    text = '[[assumption]]\nid = "*"\nmodality = "implantable"\nspread = 2.0\nreason = "r"'
+    mine = under(ledger, tmp_path, text)
+    changed = {
+        p.name
+        for name, b in mine.blocks.items()
+        for p, q in zip(b.priors, pset.blocks[name].priors, strict=True)
+        if p != q
+    }
+    assert "price[implantable]" in changed
+    assert not any("pharmacologic" in name or "patient_growth" in name for name in changed)
+
+
+def test_a_change_of_a_part_adds_a_row_and_leaves_the_rest(ledger: Ledger, pset: PriorSet, tmp_path: Path) -> None:
+    text = '[[assumption]]\nid = "region_premium"\nregion = "Japan"\nlow = 0.1\nhigh = 0.2\nreason = "r"'
+    mine = under(ledger, tmp_path, text).blocks["region_premium"].priors
+    changed = [now != before for now, before in zip(mine, pset.blocks["region_premium"].priors, strict=True)]
+    assert changed == [False, False, True, False, False]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            '[[assumption]]\nid = "pric"\nvalue = 1.0\nreason = "r"',
+            "'pric' is not in the ledger: write 'price'",
+        ),
+        ('[[claim]]\nid = "zebra"\nvalue = 1.0\nreason = "r"', "claim 'zebra' is not in the ledger"),
+        ('[[claim]]\nid = "revenue_2035"\nvalue = 1.0\nreason = "r"', "'revenue_2035' is check, which no model reads"),
+        ('[[assumption]]\nid = "price"\nreason = "r"', "changes nothing: give `value`"),
+        ('[[assumption]]\nid = "price"\nspread = 0.0\nreason = "r"', "spread = 0 must be above zero: 2 doubles"),
+        ('[[assumption]]\nid = "price"\nlow = 2.0\nreason = "r"', "open range"),
+        ('[[assumption]]\nid = "price"\nlow = 3.0\nhigh = 2.0\nreason = "r"', "low = 3 is not below high = 2"),
+        ('[[assumption]]\nid = "price_noise"\nspread = 2.0\nreason = "r"', "is a number and has no spread"),
+        ('[[assumption]]\nid = "launch_uptake"\nfamily = "logitstudent"\nreason = "r"', "must be logitnormal"),
+        (
+            '[[assumption]]\nid = "price"\nmodality = "implantable"\nfamily = "logstudent"\nreason = "r"',
+            "give all of them one",
+        ),
+        ('[[assumption]]\nid = "price"\nfamily = "normal"\nreason = "r"', "may be lognormal or logstudent"),
+        ('[[claim]]\nid = "moh_2025"\ncoverage = 0.5\nreason = "r"', "turn `coverage` in"),
+        ('[settings]\ntrust = "blind"', "trust 'blind' is not in the ledger: use one of low"),
+        (
+            '[settings]\nadoption_scope = "all"',
+            "'all' is not in the ledger: use one of alone",
+        ),
+        ('[settings]\nleave_out = ["moh_202"]', "leave_out 'moh_202' is not in the ledger: use one of moh_2025"),
+        ("[settings]\ncoverag = 0.5", "settings: field 'coverag' is not known: write 'coverage'"),
+        ('[settings]\ncoverage = "0.5"', "coverage = '0.5' is not a number: write it as a number without quotes"),
+        ('[settings]\nleave_out = "revenue"', "leave_out = 'revenue' is not a list: write it in brackets"),
+        ("[[assumption]]\nvalue = 1.0", "assumption.1: `id` is missing: add it"),
+        (
+            '[[assumption]]\nid = "price"\nfamily = "cauchy"\nreason = "r"',
+            "family = 'cauchy' is not known: use 'normal'",
+        ),
+        (
+            '[[assumption]]\nid = "launch_uptake"\nyear = 2030\ncentre = 8.0\nreason = "r"',
+            "centre = 8 must lie between 0 and 1: write percentages as fractions",
+        ),
+        ('[[assumption]]\nid = "price"\ncentre = -8.0\nreason = "r"', "centre = -8 must be above zero"),
+        ('[[assumption]]\nid = "price"\nspread = 1e9\nreason = "r"', "spread = 1e+09 is too wide: lower it"),
+        ('[[assumption]]\nid = "*"\nregion = "Mars"\nspread = 2.0\nreason = "r"', "no range for region Mars is in"),
+        ("x = 1", "field 'x' is not known"),
+    ],
+)
+def test_a_slip_gives_one_clear_line(ledger: Ledger, tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(InputError) as caught:
+        under(ledger, tmp_path, text)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_file_that_is_not_there_or_has_no_schema(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="'scaptic': is not shipped: use one of report, "):
+        load_overlay("scaptic")
+    with pytest.raises(InputError, match="cannot be read"):
+        load_overlay(tmp_path / "none.toml")
+    (tmp_path / "empty.toml").write_text("")
+    with pytest.raises(InputError, match="schema = None"):
+        load_overlay(tmp_path / "empty.toml")
+
+
+def test_the_documented_file_loads(ledger: Ledger, tmp_path: Path) -> None:
+    (text,) = re.findall(r"```toml\n(.*?)```", PRIOR_SETS_PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    (tmp_path / "doc.toml").write_text(text, encoding="utf-8")
+    assert difference(effective(ledger), prior_set(ledger, load_overlay(tmp_path / "doc.toml")))
+
+
+def test_a_heavy_tail_holds_its_range_too(ledger: Ledger, pset: PriorSet, tmp_path: Path) -> None:
+    text = '[[assumption]]\nid = "price"\nfamily = "logstudent"\nreason = "r"'
+    heavy = under(ledger, tmp_path, text)
+    for prior, before in zip(heavy.blocks["price"].priors, pset.blocks["price"].priors, strict=True):
+        assert prior.cdf([prior.low or 0, prior.high or 0]) == pytest.approx([0.05, 0.95])
+        assert prior.quantile(0.999) > before.quantile(0.999)
+        assert LINK[prior.family] == LINK[before.family]
+    assert graph(heavy) != graph(pset)
+
+
+def numbers(pset: PriorSet) -> dict[str, np.ndarray]:
+    return dict(model_data(build_model(pset)))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '[[assumption]]\nid = "*"\nspread = 1.3\nreason = "r"',
+        *(
+            f'[[assumption]]\nid = "{name}"\nvalue = {value}\nreason = "r"'
+            for name, value in (
+                ("evidence_log_sd", 0.07),
+                ("patient_growth_region_sd", 0.004),
+                ("burden_correlation", 0.95),
+                ("payer_block_region_sd", 0.2),
+                ("uptake_correlation", 0.95),
+                ("adoption_path_concentration", 30),
+                ("launch_path_concentration", 15),
+                ("uptake_region_size", 0.2),
+                ("adoption_step_region_sd", 0.2),
+                ("price_noise", 0.02),
+                ("region_premium_modality_sd", 0.1),
+            )
+        ),
+        '[[assumption]]\nid = "eligible_share"\ndepth = "2"\nvalue = 0.2\nreason = "r"',
+        '[settings]\nuptake_shape = "late"',
+        '[settings]\nleave_out = ["adoption_2030"]',
+        '[settings]\nleave_out = ["adoption_direction_united_states"]',
+    ],
+)
+def test_every_number_is_data_of_one_program(ledger: Ledger, pset: PriorSet, tmp_path: Path, text: str) -> None:
+    """Another number makes other data, never another graph: that is what lets one program fit them all."""
+    other = under(ledger, tmp_path, text)
+    assert graph(other) == graph(pset)
+    before, after = numbers(pset), numbers(other)
+    assert {k: v.shape for k, v in before.items()} == {k: v.shape for k, v in after.items()}
+    assert any(not np.array_equal(before[name], after[name]) for name in before)
+
+
+def test_other_structure_is_another_graph(ledger: Ledger, pset: PriorSet, tmp_path: Path) -> None:
+    for text in (
+        '[settings]\nadoption_scope = "with_launched"',
+        '[[assumption]]\nid = "launch_year"\nvalue = 2028.0\nreason = "r"',
+        '[settings]\nleave_out = ["revenue_2030"]',
+    ):
+        assert graph(under(ledger, tmp_path, text)) != graph(pset)
+
+
+def test_the_scope_takes_implants_off_the_claim(ledger: Ledger, pset: PriorSet) -> None:
+    wide = prior_set(ledger, turned={"adoption_scope": "with_launched"})
+    alone, with_launched = (simulate(p, 2000, 1) for p in (pset, wide))
+    cells = with_launched["patients"][..., None] * with_launched["use"]
+    stock = cells[..., 2].sum(axis=(2, 3)).cumsum(axis=1) / with_launched["patients"].sum(axis=(2, 3))
+    total, claimed = (with_launched["adoption_mean"] + stock)[:, -1], alone["adoption_mean"][:, -1]
+    exact = np.isclose(total, claimed, rtol=1e-9)
+    assert exact.mean() > 0.7
+    assert (total[~exact] > claimed[~exact]).all()  # so many implants that the rest would have fallen: it stays
+    assert np.median(with_launched["adoption_mean"][:, -1]) < 0.95 * np.median(alone["adoption_mean"][:, -1])
+
+
+@given(shape=st.sampled_from(["even", "early", "late"]), steps=st.integers(1, 9), foot=st.booleans())
+def test_shares_of_a_rise_sum_to_one(shape: str, steps: int, foot: bool) -> None:
+    pset = prior_set(LEDGER, turned={"uptake_shape": shape})
+    share = pset.rise(steps, foot=foot)
+    assert share.sum() == pytest.approx(1)
+    rising = np.all(np.diff(share) >= 0)
+    assert rising == (foot or shape != "early" or steps == 1)

@@ -1,0 +1,365 @@
+"""What moved a forecast: against closed forms on Gaussian paths, known priors, and refits of one change at a time."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.special import logit
+from xarray import Dataset, DataTree
+
+from postcgrp.inference import Sampling, sample
+from postcgrp.models import build_model
+from postcgrp.priors import InputError, Ledger, PriorSet, from_range
+from postcgrp.priors.sets import load_overlay, prior_set
+from postcgrp.reports.forecast import figures
+from postcgrp.reports.runs.evidence import Stored, flat
+from postcgrp.reports.sensitivity import waterfall
+from postcgrp.reports.sensitivity.attribution import ANOTHER, Factor, between
+from postcgrp.reports.sensitivity.comparison import (
+    REST,
+    Comparison,
+    compare,
+    contributions,
+    last_total,
+    leading,
+    least_ess,
+    path_weights,
+    save,
+)
+from postcgrp.tests.helpers.stored import prior_run, restated, write
+from postcgrp.tests.models import test_other_market
+from postcgrp.tests.models.test_other_market import CHANGES
+from postcgrp.tests.reports.sensitivity.test_update import other_market, row
+
+SIZE = 20_000
+DRAWS = 2000
+
+
+# ---- the path ------------------------------------------------------------------------------------------------------
+
+
+def gaussian(seed: int, shift: tuple[float, ...], kappa: float) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """Draws of a standard normal and of one tilted by two linear factors and one quadratic, and the log ratios."""
+    rng = np.random.default_rng(seed)
+    first = rng.normal(size=(SIZE, 3))
+    second = rng.normal(size=(SIZE, 3)) * [1, 1, (1 + kappa) ** -0.5] + [*shift, 0]
+    ratio = [np.column_stack([np.zeros(SIZE), x[:, :2] * shift, -kappa * x[:, 2] ** 2 / 2]) for x in (first, second)]
+    return [first, second], ratio
+
+
+def test_gaussian_contributions_have_their_closed_form() -> None:
+    shift, kappa, load = (0.8, -0.5), 2.0, np.array([2.0, 1.0, 3.0])
+    draws, ratio = gaussian(0, shift, kappa)
+    parts, error = contributions([(x @ load)[:, None] for x in draws], ratio)
+    moves, widens = parts[:, 0, 0], parts[:, 1, 0]
+    assert np.all(abs(moves - [2 * 0.8, -0.5, 0, 0]) < 4 * error[:, 0, 0])
+    shrinks = np.sqrt(5 + 9 / (1 + kappa)) - np.sqrt(14)
+    assert np.all(abs(widens - [0, 0, shrinks, 0]) < 4 * error[:, 1, 0])
+    assert error.max() < 0.06
+    total = [float((x @ load).mean()) for x in draws]
+    assert moves.sum() == pytest.approx(total[1] - total[0], abs=1e-12)
+
+
+@settings(max_examples=10, deadline=None)
+@given(st.integers(0, 10**6), st.floats(-2, 2), st.floats(0, 5))
+def test_the_way_back_is_the_way_with_the_other_sign(seed: int, shift: float, kappa: float) -> None:
+    draws, ratio = ([x[:400] for x in part] for part in gaussian(seed, (shift, 0.3), kappa))
+    there, errors = contributions(draws, ratio)
+    back, same = contributions(draws[::-1], [-x for x in ratio[::-1]])
+    assert np.allclose(there, -back, atol=1e-8)
+    assert np.allclose(errors, same, atol=1e-8)
+
+
+def test_errors_are_the_spread_over_replications() -> None:
+    found = []
+    for seed in range(40):
+        draws, ratio = ([x[:500] for x in part] for part in gaussian(seed, (0.5, 0.3), 1.0))
+        found.append(contributions([x.sum(axis=1, keepdims=True) for x in draws], ratio))
+    spread = np.std([parts for parts, _ in found], axis=0)
+    assert np.mean([errors for _, errors in found], axis=0) / spread == pytest.approx(1, abs=0.35)
+
+
+def test_weights_on_the_path_are_those_of_the_density_between() -> None:
+    draws, ratio = gaussian(1, (1.5, 0.0), 0.0)
+    draws[1], ratio[1] = draws[1][: SIZE // 5], ratio[1][: SIZE // 5]  # runs of two lengths
+    weights, x = path_weights(*ratio), np.concatenate(draws)[:, 0]
+    assert weights.sum(axis=1) == pytest.approx(1)
+    middle = (np.polynomial.legendre.leggauss(len(weights))[0] + 1) / 2
+    assert weights @ x == pytest.approx(1.5 * middle, abs=0.05)
+    apart = gaussian(1, (12.0, 0.0), 0.0)[1]
+    assert least_ess(*apart) < 100 < least_ess(*ratio)
+
+
+# ---- factors -------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def bare(pset: PriorSet, tmp_path_factory: pytest.TempPathFactory) -> Stored:
+    """Prior draws of the report without evidence: what a factor makes of them is known."""
+    return prior_run(pset.with_evidence([]), tmp_path_factory.mktemp("bare") / "run", DRAWS)
+
+
+def changed(ledger: Ledger, overlay: str, folder: Path, **turned: Any) -> PriorSet:
+    path = folder / "other.toml"
+    path.write_text(f'schema = 1\nname = "other"\nsays = "x"\n{overlay}', encoding="utf-8")
+    return prior_set(ledger, load_overlay(path), turned=turned).with_evidence([])
+
+
+def assumption(name: str, change: str, where: str = "") -> str:
+    return f'[[assumption]]\nid = "{name}"\n{where}\n{change}\nreason = "x"\n'
+
+
+Read = Callable[[Dataset], np.ndarray]
+RATIOS: dict[str, tuple[str, Read, float, float]] = {
+    # by the factor's name: the change, the quantity that is normal under the new prior, its mean and sd
+    "patient_growth": (
+        assumption("patient_growth", "low = 0.0\nhigh = 0.03"),
+        lambda draws: flat(draws["patient_growth"]),
+        *from_range(0.0, 0.03, 0.9, "normal"),
+    ),
+    "burden_region_sd": (
+        assumption("burden_region_sd", "low = 0.08\nhigh = 0.5"),
+        lambda draws: np.log(flat(draws["burden_region_sd"])),
+        *from_range(0.08, 0.5, 0.9, "lognormal"),
+    ),
+    "price[pharmacologic]": (  # free as stated revenue
+        assumption("price", "low = 2000.0\nhigh = 6000.0", 'modality = "pharmacologic"'),
+        lambda draws: np.log(flat(draws["price"].sel(modality="pharmacologic", year=2025))),
+        *from_range(2000, 6000, 0.9, "lognormal"),
+    ),
+    "price_growth[2035, pharmacologic]": (
+        assumption("price_growth", "low = -0.01\nhigh = 0.05", 'modality = "pharmacologic"\nyear = 2035'),
+        lambda draws: np.diff(np.log(flat(draws["price"].sel(modality="pharmacologic", year=[2030, 2035]))))[:, 0] / 5,
+        *from_range(-0.01, 0.05, 0.9, "normal"),
+    ),
+    "price[implantable]": (
+        assumption("price", "low = 20000.0\nhigh = 70000.0", 'modality = "implantable"'),
+        lambda draws: np.log(flat(draws["price"].sel(modality="implantable", year=2030))),
+        *from_range(20_000, 70_000, 0.9, "lognormal"),
+    ),
+    "region_premium[Japan]": (
+        assumption("region_premium", "low = -0.3\nhigh = 0.3", 'region = "Japan"'),
+        lambda draws: flat(draws["region_premium"].sel(region="Japan")),
+        *from_range(-0.3, 0.3, 0.9, "normal"),
+    ),
+    "adoption[2035, non_invasive]": (  # correlated with the other levels
+        '[[claim]]\nid = "adoption_2035"\nlow = 0.32\nhigh = 0.42\nreason = "x"\n',
+        lambda draws: logit(flat(draws["adoption_level"].sel(anchor=2035))),
+        *from_range(0.32, 0.42, 0.9, "logitnormal"),
+    ),
+    "region_premium_modality_sd": (
+        assumption("region_premium_modality_sd", "value = 0.13"),
+        lambda draws: 0.15 * flat(draws["region_premium_modality"])[:, 1, 1],
+        *(0.0, 0.13),
+    ),
+    "price_noise[pharmacologic]": (
+        assumption("price_noise", "value = 0.035", 'modality = "pharmacologic"'),
+        lambda draws: 0.03 * flat(draws["price_noise_pharmacologic_z"])[:, 2],
+        *(0.0, 0.035),
+    ),
+    "uptake between anchors[non_invasive]": (  # a Dirichlet, so of a share's sd alone
+        assumption("adoption_path_concentration", "value = 28.0"),
+        lambda draws: flat(draws["adoption_path_2035"])[:, 1],
+        *(0.2, np.sqrt(0.2 * 0.8 / 29)),
+    ),
+    "adoption_direction[non_invasive]": (  # the first region's effect around the new centre, in its own sds
+        assumption("uptake_region_size", "value = 0.2", 'modality = "non_invasive"'),
+        lambda draws: (0.3 - 0.2) / flat(draws["adoption_region_sd"]) + flat(draws["adoption_region"])[:, 0],
+        *(0.0, 1.0),
+    ),
+}
+HEAVY = assumption("pool_error", 'family = "student"')
+
+
+@pytest.fixture(scope="module")
+def factors(bare: Stored, ledger: Ledger, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Factor]:
+    """All of these changes at once: each factor is about its own."""
+    folder = tmp_path_factory.mktemp("changed")
+    other = changed(ledger, HEAVY + "".join(change for change, *_ in RATIOS.values()), folder)
+    found = between(bare, restated(bare, other, folder / "run"))
+    assert not found.structure
+    return {factor.name: factor for factor in found.factors}
+
+
+def weights_by(factor: Factor) -> np.ndarray:
+    weights = np.exp(factor.log_ratio[0] - factor.log_ratio[0].max())
+    return np.asarray(weights / weights.sum())
+
+
+def test_every_change_is_a_factor_and_nothing_else(factors: dict[str, Factor]) -> None:
+    assert set(factors) == {*RATIOS, "pool_error"}
+
+
+@pytest.mark.parametrize("name", RATIOS)
+def test_a_factor_turns_one_prior_into_the_other(name: str, bare: Stored, factors: dict[str, Factor]) -> None:
+    _, read, mu, sd = RATIOS[name]
+    weights, x = weights_by(factors[name]), read(bare.read(bare.names()))
+    ess = 1 / (weights**2).sum()
+    assert ess > 300
+    assert weights @ x == pytest.approx(mu, abs=4 * sd / np.sqrt(ess))
+    assert np.sqrt(weights @ (x - weights @ x) ** 2) == pytest.approx(sd, rel=4 / np.sqrt(2 * ess))
+    assert abs(x.mean() - mu) > 4 * x.std() / np.sqrt(len(x)) or abs(x.std() / sd - 1) > 0.05  # it was another one
+
+
+def test_heavy_tails_are_a_factor(bare: Stored, factors: dict[str, Factor]) -> None:
+    weights, x = weights_by(factors["pool_error"]), flat(bare.read(["pool_error"])["pool_error"])
+    assert weights @ (abs(x) < 0.2) == pytest.approx(0.9, abs=0.02)  # the range holds what it held
+    assert weights @ (abs(x) < 0.05) > np.mean(abs(x) < 0.05) + 0.02  # and the middle more
+
+
+def test_trust_and_every_row_are_factors(pset: PriorSet, ledger: Ledger, tmp_path: Path) -> None:
+    extra = [row(pset, "actuals", 455, year=2026), row(pset, ledger.report.id, 560, year=2028)]
+    kept = [replace(r, value=500.0) if r.id == "revenue_pharmacologic_2035" else r for r in pset.evidence]
+    dropped = kept.pop()
+    second = prior_set(ledger, turned={"trust": "low"}).with_evidence([*kept, *extra])
+    one, other = prior_run(pset, tmp_path / "one", DRAWS), prior_run(second, tmp_path / "other", DRAWS)
+    found = {f.name: f for f in between(one, other).factors}
+    assert set(found) == {extra[0].id, extra[1].id, dropped.id, "revenue_pharmacologic_2035", "trust: smr"}
+    assert found[dropped.id].change.endswith("dropped")
+    assert found[extra[0].id].change.endswith("added")
+    # In prior draws the error is the prior's: weighted by trust alone it is the other prior's.
+    backward = -found["trust: smr"].log_ratio[1]
+    weights = np.exp(backward - backward.max())
+    error = flat(other.read(["source_error"])["source_error"].sel(source_year=[2025, 2030, 2035]))
+    mean = weights @ error / weights.sum()
+    sd = np.sqrt(weights @ (error - mean) ** 2 / weights.sum())
+    assert sd == pytest.approx(pset.vendor_log_sd([2025, 2030, 2035]), rel=0.1)
+    # The changed row's factor is its likelihood ratio, given the error that the draws hold.
+    draws = one.read(["evidence_log_mean"])["evidence_log_mean"]
+    mean = flat(draws.sel(evidence_row="revenue_pharmacologic_2035"))
+    expected = -((np.log(500) - mean) ** 2 - (np.log(560) - mean) ** 2) / 2 / 0.05**2
+    assert np.allclose(found["revenue_pharmacologic_2035"].log_ratio[0], expected, atol=1e-6)
+
+
+# ---- comparing runs ------------------------------------------------------------------------------------------------
+
+
+def test_a_run_and_itself_do_not_differ(bare: Stored) -> None:
+    found = compare(bare, bare)
+    assert (found.why["factor"] == REST).all()
+    assert found.why["moves"].abs().max() < 1e-9
+    assert not found.refused
+
+
+def test_contributions_add_up_to_what_moved(bare: Stored, ledger: Ledger, tmp_path: Path) -> None:
+    overlay = assumption("price", "low = 2000.0\nhigh = 6000.0", 'modality = "pharmacologic"')
+    overlay += assumption("patient_growth", "low = 0.0\nhigh = 0.03")
+    second = prior_run(changed(ledger, overlay, tmp_path), tmp_path / "second", DRAWS, seed=8)
+    found = compare(bare, second)
+    by = ["quantity", "year", "modality"]
+    sides: Any = dict(list(found.moved.fillna({"modality": ""}).groupby(by)))
+    for label, part in found.why.fillna({"modality": ""}).groupby(by):
+        last = part.iloc[-1]
+        before, after = sides[label].itertuples()
+        assert [before.state, after.state] == ["before", "after"]
+        assert part["moves"].sum() == pytest.approx(after.mean - before.mean, rel=1e-9)
+        assert part["widens"].sum() == pytest.approx(after.sd - before.sd, rel=1e-9)
+        assert last["factor"] == REST
+        assert abs(last["moves"]) < 4 * last["moves_mcse"]
+        assert set(part["factor"]) == {"price[pharmacologic]", "patient_growth", REST}
+
+
+def test_what_no_ratio_expresses_is_said(pset: PriorSet, bare: Stored, ledger: Ledger, tmp_path: Path) -> None:
+    scope = prior_set(ledger, turned={"adoption_scope": "with_launched"}).with_evidence([])
+    found = compare(bare, restated(bare, scope, tmp_path / "scope"))
+    assert found.structure == ("adoption_scope alone -> with_launched",)
+    assert (found.why["change"] == found.structure[0]).all()
+    launch = changed(ledger, assumption("launch_year", "value = 2029"), tmp_path)
+    said = compare(bare, restated(bare, launch, tmp_path / "launch")).structure
+    assert "launch of implantable 2027 -> 2029" in said
+    eligible = changed(ledger, assumption("eligible_share", "value = 0.3", 'depth = "2"'), tmp_path)
+    assert compare(bare, restated(bare, eligible, tmp_path / "eligible")).structure == ("eligible_share",)
+
+
+def test_runs_that_hardly_overlap_are_not_explained(bare: Stored, ledger: Ledger, tmp_path: Path) -> None:
+    far = changed(ledger, assumption("price", "low = 90000.0\nhigh = 99000.0", 'modality = "pharmacologic"'), tmp_path)
+    found = compare(bare, prior_run(far, tmp_path / "far", 200))
+    assert "hardly overlap" in found.refused
+    assert (found.why["factor"] == REST).all()
+
+
+def test_other_markets_and_currencies(bare: Stored, tmp_path: Path) -> None:
+    market = other_market("as it is")
+    other = prior_run(market, tmp_path / "other", 50)
+    with pytest.raises(InputError, match="compare runs of one market"):
+        compare(bare, other)
+    with pytest.raises(InputError, match="compare runs of one"):
+        compare(other, prior_run(test_other_market.prior_set(CHANGES["euros"]), tmp_path / "euros", 20))
+    two = compare(other, prior_run(test_other_market.prior_set(CHANGES["one region"]), tmp_path / "one", 50))
+    assert two.structure == (ANOTHER,)
+    assert (two.why["factor"] == REST).all()
+
+
+@pytest.mark.parametrize("name", ["only everyone", "five modalities"])
+def test_any_market_is_compared(name: str, tmp_path: Path) -> None:
+    market = other_market(name)
+    total = row(market, "actuals", 900, log_sd=1.0)
+    second = market.with_evidence([*market.evidence, total])
+    found = compare(prior_run(market, tmp_path / "one"), prior_run(second, tmp_path / "two", seed=8))
+    assert set(found.why["factor"]) == {total.id, REST}
+    part, means, year = last_total(found)
+    assert year == market.ledger.years[-1]
+    with mpl.rc_context(figures.STYLE):
+        figure = waterfall.waterfall(part, means, ("one", "two"), f"Total revenue {year}, USD million")
+    assert figure.axes[0].get_yticklabels()[0].get_text() == "one"
+
+
+def test_files_name_both_runs(bare: Stored, tmp_path: Path) -> None:
+    found, out = compare(bare, bare), tmp_path / "out"
+    save(found, bare, bare, out)
+    save(found, bare, bare, out)
+    names = {"compare.csv", "moved.csv", "waterfall.png", "waterfall.svg", "manifest.json"}
+    assert {path.name for path in out.iterdir()} == names
+    record = json.loads((out / "manifest.json").read_text())
+    assert [run["recipe_sha256"] for run in record["runs"]] == [bare.pset.fingerprint()] * 2
+    with pytest.raises(InputError, match="which are not replaced"):
+        save(found, bare, bare, bare.folder)
+
+
+def test_small_parts_are_one_bar(bare: Stored, ledger: Ledger, tmp_path: Path) -> None:
+    vague = prior_run(prior_set(ledger, load_overlay("vague")).with_evidence([]), tmp_path / "vague", DRAWS)
+    why = compare(bare, vague).why
+    part = why[(why["quantity"] == "revenue_total") & (why["year"] == 2035)]
+    few = leading(part, 3)
+    assert len(few) <= 5
+    assert few["moves"].sum() == pytest.approx(part["moves"].sum())
+    assert few["factor"].iloc[-2].endswith("others")
+
+
+# ---- real posteriors -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_contributions_agree_with_refits(pset: PriorSet, ledger: Ledger, run: DataTree, tmp_path: Path) -> None:
+    """Alone, a change's contribution is what a refit of it moves; together nothing is left over."""
+    vendor, trust = row(pset, "vendor: second", 500), prior_set(ledger, turned={"trust": "low"})
+    growth = changed(ledger, assumption("price_growth", "low = 0.01\nhigh = 0.09", "year = 2035"), tmp_path)
+
+    def fitted(name: str, other: PriorSet) -> Stored:
+        made = sample(build_model(other), Sampling(seed=3))
+        constants = made["constant_data"].to_dataset()
+        return write(other, tmp_path / name, made["posterior"].to_dataset(), constants)
+
+    first = write(pset, tmp_path / "first", run["posterior"].to_dataset(), run["constant_data"].to_dataset())
+    together = replace(growth, trust=trust.trust).with_evidence([*pset.evidence, vendor])
+    together = replace(together, settings=replace(together.settings, trust="low"))
+    for name, other, factors in (
+        ("vendor", pset.with_evidence([*pset.evidence, vendor]), {vendor.id}),
+        ("growth", growth.with_evidence(pset.evidence), None),
+        ("together", together, None),
+    ):
+        found: Comparison = compare(first, fitted(name, other))
+        rest: Any = found.why[found.why["factor"] == REST]
+        assert (rest["moves"].abs() < 4 * rest["moves_mcse"]).all()
+        assert (rest["widens"].abs() < 4 * rest["widens_mcse"]).all()
+        if factors is not None:
+            assert set(found.why["factor"]) == {*factors, REST}

@@ -1,0 +1,173 @@
+"""Many variants of one prior set: the same posteriors as models of their own would have, and none fitted twice."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from arviz_stats.base import array_stats
+from xarray import DataTree
+
+from postcgrp.inference import Sampling, powerscale, sample
+from postcgrp.inference.batch import Fit, fit_many
+from postcgrp.inference.density import density
+from postcgrp.inference.forward import draw_prior
+from postcgrp.inference.gate import Check
+from postcgrp.models import build_model
+from postcgrp.priors import Evidence, Ledger, PriorSet, effective, load_ledger
+from postcgrp.reports.forecast.pipeline import graph
+from postcgrp.reports.forecast.summary import SAMPLE
+from postcgrp.reports.sensitivity import refits as module
+from postcgrp.reports.sensitivity.refits import SILENT, Refits, align, as_refit, powerscale_by_refit
+from postcgrp.tests.helpers.paths import OTHER_MARKET
+
+
+@pytest.fixture(scope="module")
+def other() -> PriorSet:
+    return effective(load_ledger(OTHER_MARKET / "report.toml", OTHER_MARKET / "assumptions.toml"))
+
+
+def without(pset: PriorSet, *ids: str) -> PriorSet:
+    return effective(pset.ledger, replace(pset.settings, leave_out=ids))
+
+
+def test_a_row_left_out_stays_in_the_graph_and_says_nothing(other: PriorSet) -> None:
+    left = without(other, *(row.id for row in other.evidence[-2:]))
+    aligned = align(left, other)
+    assert graph(aligned) == graph(other) != graph(left)
+    models = [build_model(left), build_model(aligned)]
+    prior = draw_prior(models[0], 6, 1)
+    example = {name: values[0] for name, values in prior.items()}
+    densities = [density(model, example) for model in models]
+    points = densities[0].flat.join(prior)
+    logs = np.array([[float(d.logp(x, d.data)) for x in points] for d in densities])
+    apart = logs[1] - logs[0]
+    assert np.ptp(logs[0]) > 1
+    assert apart == pytest.approx(np.full(len(points), -2 * np.log(SILENT * np.sqrt(2 * np.pi))), abs=1e-4)
+
+
+def test_rows_that_a_variant_changes_or_adds_are_its_own(pset: PriorSet) -> None:
+    changed = pset.with_evidence([replace(pset.evidence[0], value=700.0), *pset.evidence[1:]])
+    assert align(changed, pset).evidence == changed.evidence
+    more = Evidence("mine", "actuals", "revenue", 2026, None, None, None, 450.0, "USD million", 0.02)
+    aligned = align(pset.with_evidence([*pset.evidence[1:], more]), pset)
+    assert aligned.evidence == (replace(pset.evidence[0], log_sd=SILENT), *pset.evidence[1:], more)
+
+
+def test_without_anything_of_the_report_its_error_is_gone_too(pset: PriorSet) -> None:
+    bottom_up = pset.with_evidence([])
+    assert align(bottom_up, pset) is bottom_up
+
+
+def test_a_silent_row_above_its_whole_leaves_the_variant_alone(pset: PriorSet) -> None:
+    part = next(row for row in pset.evidence if row.id == "revenue_non_invasive_2030")
+    low = [replace(row, value=part.value / 2) if row.id == "revenue_2030" else row for row in pset.evidence]
+    variant = pset.with_evidence([row for row in low if row is not part and row.modality != "implantable"])
+    assert align(variant, pset) is variant
+
+
+# ---- fits, of the other market ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def refits(other: PriorSet, tmp_path_factory: pytest.TempPathFactory) -> Refits:
+    return Refits(other, tmp_path_factory.mktemp("fits"), more=("evidence_log_mean", "price"))
+
+
+def test_variants_keep_their_names_totals_add_up_and_none_is_fitted_twice(
+    refits: Refits, other: PriorSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rate = other.blocks["patient_growth"].priors[0]
+    quick = replace(other.blocks["patient_growth"], priors=(replace(rate, mu=rate.mu + 0.05),))
+    variants = {"as it is": other, "faster": replace(other, blocks={**other.blocks, "patient_growth": quick})}
+    seen: list[tuple[str, int, int]] = []
+    found = replace(refits, progress=lambda *now: seen.append(now))(variants, also=("price",))
+    assert seen[-1] == ("fitting", 2, 2)
+    anchors, last = list(other.ledger.report.anchors), other.ledger.years[-1]
+    for fit in found.values():
+        assert not fit.missed
+        parts = fit.draws["revenue_modality"].sum("modality").transpose(*SAMPLE, "anchor")
+        total = fit.draws["revenue_total"].sel(year=anchors).transpose(*SAMPLE, "year")
+        assert np.allclose(parts.values, total.values, rtol=1e-9)
+        assert fit.draws["price"].dims == (*SAMPLE, "year", "modality")
+    slow, fast = (float(fit.draws["revenue_total"].sel(year=last).mean()) for fit in found.values())
+    assert fast > slow * 1.1
+
+    def fitted(*_: Any, **__: Any) -> None:
+        raise AssertionError("fitted again")
+
+    monkeypatch.setattr(module, "build_model", fitted)
+    assert refits({"again": other}, also=("price",))["again"].draws.equals(found["as it is"].draws)
+    with pytest.raises(AssertionError, match="fitted again"):
+        refits({"again": other})  # with other variables kept it is another file
+
+
+def test_an_interrupt_keeps_what_was_finished(refits: Refits, other: PriorSet, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = refits.folder
+    assert folder is not None
+    before = set(folder.iterdir())
+    views = {f"{c:g}": effective(other.ledger, replace(other.settings, coverage=c)) for c in (0.6, 0.8)}
+
+    def interrupted(*arguments: Any, **named: Any) -> Any:
+        yield next(iter(fit_many(*arguments, **named)))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(module, "fit_many", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        refits(views)
+    assert len(set(folder.iterdir()) - before) == 1
+
+
+def test_a_posterior_that_misses_has_a_reason_and_no_draws(
+    refits: Refits, other: PriorSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ways: list[int] = []
+
+    def failing(batch: Any, posteriors: Any, **_: Any) -> Any:
+        for place, _ in enumerate(posteriors):
+            ways.append(batch.settings.draws)
+            draws = {"revenue_total": np.ones((4, 1000, len(other.ledger.years)))}
+            yield place, Fit("k", draws, (Check("rhat", False, 1.3, "< 1.01", "x", ""),), 2)
+
+    monkeypatch.setattr(module, "fit_many", failing)
+    monkeypatch.setattr(module, "_kept", lambda model: ["revenue_total"])
+    found = replace(refits, folder=None)({"bad": effective(other.ledger, replace(other.settings, coverage=0.7))})["bad"]
+    assert found.missed == "missed the gate: rhat 1.3 (< 1.01)"
+    assert not found.draws.data_vars
+    assert ways == [1000, module.LONGER * 1000]
+
+
+# ---- against full fits -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("claim", ["revenue_pharmacologic_2025", "adoption_2035", "revenue_share_united_states"])
+def test_a_claim_left_out_in_a_batch_is_the_full_refit(pset: PriorSet, claim: str) -> None:
+    left = without(pset, claim)
+    batched = Refits(pset)({claim: left})[claim].draws
+    full = as_refit(sample(build_model(left), Sampling(seed=5)), left).draws
+    for name, values in batched.items():
+        mine, theirs = (one.transpose(*SAMPLE, ...).values.reshape(4, 1000, -1) for one in (values, full[name]))
+        for cell in np.flatnonzero(mine.std(axis=(0, 1)) > 0):
+            a, b = mine[..., cell], theirs[..., cell]
+            error = np.hypot(array_stats.mcse(a, method="mean"), array_stats.mcse(b, method="mean"))
+            assert abs(a.mean() - b.mean()) < 4 * error
+            assert np.log(a.std() / b.std()) == pytest.approx(0, abs=0.12)
+
+
+@pytest.mark.slow
+def test_power_scaling_by_weights_agrees_with_refits(ledger: Ledger, pset: PriorSet, run: DataTree) -> None:
+    groups = ("vendor trust", f"evidence: {ledger.report.id}", "patients", "regions", "burden")
+    found = powerscale_by_refit(Refits(pset), groups, powerscale.FAR)
+    densities, year = powerscale.components(run, pset), pset.ledger.years[-1]
+    shifts = powerscale.shifts(powerscale.quantities(run, pset), {group: densities[group] for group in groups})
+    for (group, alpha), fit in found.items():
+        chosen = (shifts["group"] == group) & (shifts["alpha"] == alpha) & (shifts["quantity"] == f"revenue {year}")
+        row: Any = shifts[chosen].iloc[0]
+        values = fit.draws["revenue_total"].sel(year=year).values
+        error = float(array_stats.mcse(values, method="mean"))
+        assert row["refused"] == ""
+        assert abs(row["mean"] - values.mean()) < 4 * np.hypot(error, error * np.sqrt(values.size / row["ess"]))
+        assert row["sd"] == pytest.approx(values.std(), rel=0.08)

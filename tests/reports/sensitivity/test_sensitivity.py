@@ -1,0 +1,511 @@
+"""Sensitivity: moves, conflicts and flips against closed forms; what a user may ask for; the whole command (slow)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.special import ndtr, ndtri
+from xarray import DataArray, Dataset, DataTree
+
+from postcgrp.inference.density import density, derived
+from postcgrp.inference.forward import draw_prior
+from postcgrp.models import build_model
+from postcgrp.priors import InputError, PriorSet, effective, load_ledger
+from postcgrp.priors.elicit import LINK
+from postcgrp.reports.cli.sensitivity import strongest
+from postcgrp.reports.forecast.pipeline import forecast
+from postcgrp.reports.sensitivity import study as command
+from postcgrp.reports.sensitivity.figures import draw
+from postcgrp.reports.sensitivity.flip import FAR, Flip, Point, flip_table, next_try, parse_flip, solve
+from postcgrp.reports.sensitivity.leave_out import Left, conflicts, influence, kept, leave_outs, unused
+from postcgrp.reports.sensitivity.refits import Refit
+from postcgrp.reports.sensitivity.study import crossed, parse_vary, sensitivity, sets
+from postcgrp.reports.sensitivity.tornado import (
+    END,
+    Input,
+    drawn,
+    inputs,
+    learned,
+    log_ratio,
+    moved,
+    tornado,
+    tornado_sets,
+)
+from postcgrp.tests.helpers.paths import OTHER_MARKET
+
+CHAINS, DRAWS = 4, 1000
+
+
+@pytest.fixture(scope="module")
+def other() -> PriorSet:
+    return effective(load_ledger(OTHER_MARKET / "report.toml", OTHER_MARKET / "assumptions.toml"))
+
+
+def by_name(pset: PriorSet) -> dict[str, Input]:
+    return {what.name: what for what in inputs(pset)}
+
+
+# ---- moves -----------------------------------------------------------------------------------------------------------
+
+
+def test_every_elicited_number_can_be_moved_and_nothing_else_moves(pset: PriorSet) -> None:
+    elicited = [prior.name for block in pset.blocks.values() for prior in block.priors]
+    assert [what.name for what in inputs(pset)][:-2] == elicited
+    for what in inputs(pset):
+        new = moved(pset, what, 0.5)
+        if what.kind == "prior":
+            changed = [
+                (block.name, k)
+                for block in pset.blocks.values()
+                for k, (a, b) in enumerate(zip(block.priors, new.blocks[block.name].priors, strict=True))
+                if (a.mu, a.sd) != (b.mu, b.sd)
+            ]
+            assert changed == [(what.block, what.index)]
+            prior = new.blocks[what.block].priors[what.index]
+            assert float(prior.quantile(0.5)) == pytest.approx(what.value(0.5))
+            assert prior.sd == what.prior.sd
+            assert what.value(END) == pytest.approx(float(what.prior.quantile(0.9)))
+        assert new.evidence == pset.evidence
+
+
+def test_the_reports_error_moves_by_its_own_sd(pset: PriorSet) -> None:
+    base, drift = inputs(pset)[-2:]
+    source, years = pset.ledger.report.id, [pset.ledger.years[0], pset.ledger.years[-1]]
+    first, last = pset.source_log_sd(source, years)
+    before = pset.source_log_bias(source, years)
+    assert moved(pset, base, 2).source_log_bias(source, years) - before == pytest.approx([2 * first, 2 * first])
+    assert moved(pset, drift, 2).source_log_bias(source, years) - before == pytest.approx(
+        [0, 2 * np.sqrt(last**2 - first**2)]
+    )
+
+
+def test_a_move_against_the_order_is_refused_and_left_out(pset: PriorSet) -> None:
+    what = by_name(pset)["adoption[2030, non_invasive]"]
+    with pytest.raises(InputError, match="must not fall"):
+        moved(pset, what, 12)
+    wide = replace(what, prior=replace(what.prior, sd=8 * what.prior.sd))
+    assert list(tornado_sets(pset, [wide])) == []
+    assert list(tornado_sets(pset, [what])) == [f"{what.name} low", f"{what.name} high"]
+
+
+@pytest.fixture(scope="module")
+def prior_run(pset: PriorSet) -> tuple[DataTree, Any, Any]:
+    """Prior draws in the form of a run's posterior, the same as vectors, and the model's log density."""
+    model = build_model(pset)
+    prior = draw_prior(model, CHAINS * DRAWS, 3)
+    example = {name: values[0] for name, values in prior.items()}
+    dense = density(model, example)
+    keep = {
+        "price",
+        "region_premium",
+        "source_error",
+        "revenue_total",
+        "adoption_level",
+        "burden_level",
+        "payer_block_level",
+    }
+    program = jax.jit(jax.vmap(derived(model, example, keep, log_prior=False), in_axes=(0, None)))
+    values = program(dense.flat.join(prior), dense.data)["posterior"]
+    coords = {dim: list(at) for dim, at in model.coords.items() if at is not None}
+    arrays = {}
+    for name, value in values.items():
+        dims = model.named_vars_to_dims.get(name, ())
+        shaped = np.asarray(value).reshape(CHAINS, DRAWS, *value.shape[1:])
+        arrays[name] = DataArray(shaped, {d: coords[d] for d in dims}, ("chain", "draw", *dims))
+    return DataTree.from_dict({"posterior": Dataset(arrays)}), dense.flat.join(prior), dense
+
+
+def test_the_density_ratio_of_a_move_is_the_models_own(pset: PriorSet, prior_run: tuple[DataTree, Any, Any]) -> None:
+    run, vectors, dense = prior_run
+    points = vectors[::500]
+    for name in (
+        "pool_error",
+        "patients[Japan]",
+        "payer_block",
+        "price[pharmacologic]",
+        "price[implantable]",
+        "price_growth[2030, non_invasive]",
+        "price_growth[2035, implantable]",
+        "region_premium[EU5]",
+        "region_premium[United States]",
+    ):
+        what = by_name(pset)[name]
+        to = moved(pset, what, 0.7)
+        data = {v.name: v.get_value() for v in build_model(to).data_vars}
+        # Evidence stays as it is, and the regional change of variable is named by prior centres: keep its weights.
+        data |= {key: dense.data[key] for key in ("region_value_weight", "modality_value_share")}
+        expected = [float(dense.logp(x, data)) - float(dense.logp(x, dense.data)) for x in points]
+        ratio = log_ratio(run, pset, what, to)
+        assert ratio is not None
+        assert ratio.ravel()[::500] == pytest.approx(expected, abs=1e-6), name
+
+
+@pytest.mark.parametrize("name", ["adoption[2030, non_invasive]", "moh", "launch_uptake[2035, implantable]"])
+def test_weights_move_one_level_of_a_coupled_block(
+    pset: PriorSet, prior_run: tuple[DataTree, Any, Any], name: str
+) -> None:
+    run, _, _ = prior_run
+    what = by_name(pset)[name]
+    block, to = pset.blocks[what.block], moved(pset, what, 0.4)
+    ratio = log_ratio(run, pset, what, to)
+    assert ratio is not None
+    weights = np.exp(ratio).ravel() / np.exp(ratio).sum()
+    z = run["posterior"].to_dataset()[f"{what.block}_z"].values.reshape(CHAINS * DRAWS, -1)
+    mean = weights @ (z @ block.cholesky.T)
+    expected = np.eye(len(block.priors))[what.index] * 0.4
+    worth = 1 / (weights**2).sum()
+    assert np.abs(mean - expected).max() < 4 / np.sqrt(worth)
+    assert weights.size * np.exp(ratio).mean() == pytest.approx(weights.size, rel=0.1)
+
+
+def test_weights_move_the_reports_error(pset: PriorSet, prior_run: tuple[DataTree, Any, Any]) -> None:
+    run, _, _ = prior_run
+    for what in inputs(pset)[-2:]:
+        ratio, error = log_ratio(run, pset, what, moved(pset, what, 0.5)), drawn(run, pset, what)
+        assert ratio is not None
+        assert error is not None
+        shift = (np.exp(ratio) * np.log(error)).mean() - np.log(error).mean()
+        assert shift == pytest.approx(0.5 * what.prior.sd, abs=5 * what.prior.sd / np.sqrt(error.size))
+        assert np.log(error).std() == pytest.approx(what.prior.sd, rel=0.05)
+
+
+def test_drawn_inputs_have_their_priors(pset: PriorSet, prior_run: tuple[DataTree, Any, Any]) -> None:
+    run, _, _ = prior_run
+    found = {what.name: drawn(run, pset, what) for what in inputs(pset)}
+    checked = 0
+    for what in inputs(pset):
+        draws = found[what.name]
+        if draws is None or what.kind != "prior":
+            continue
+        score = (LINK[what.prior.family][0](draws) - what.prior.mu) / what.prior.sd
+        assert abs(score.mean()) < 5 / np.sqrt(score.size), what.name
+        assert score.std() == pytest.approx(1, abs=0.07), what.name
+        checked += 1
+    assert checked > 40
+
+
+def test_what_learning_an_input_does_to_dependent_draws(pset: PriorSet, prior_run: tuple[DataTree, Any, Any]) -> None:
+    run, _, _ = prior_run
+    what = by_name(pset)["pool_error"]
+    values = drawn(run, pset, what)
+    assert values is not None
+    outcome = 100 + 10 * (values - values.mean()) / values.std()
+    found = learned(run, pset, what, outcome)
+    tail = np.exp(-(ndtri(0.9) ** 2) / 2) / np.sqrt(2 * np.pi) / 0.1  # mean of a unit normal above its 90 % point
+    assert found["learned_high"] == pytest.approx(100 + 10 * tail, abs=0.6)
+    assert found["learned_low"] == pytest.approx(100 - 10 * tail, abs=0.6)
+
+
+# ---- flips -----------------------------------------------------------------------------------------------------------
+
+
+def refit(total: np.ndarray, year: int, shares: tuple[float, float] = (0.7, 0.3)) -> Refit:
+    by = total[..., None, None] * np.array(shares)
+    return Refit(
+        Dataset(
+            {
+                "revenue_total": (("chain", "draw", "year"), total[..., None]),
+                "revenue_modality": (("chain", "draw", "anchor", "modality"), by),
+            },
+            {"year": [year], "anchor": [year], "modality": ["a", "b"]},
+        )
+    )
+
+
+@given(at=st.floats(-1.5, 1.5), slope=st.floats(0.1, 1.0), level=st.floats(0.2, 0.8), down=st.booleans())
+def test_a_flip_is_where_a_probit_line_meets_the_level(at: float, slope: float, level: float, *, down: bool) -> None:
+    slope = -slope if down else slope
+    truth = (float(ndtri(level)) - at) / slope
+    points = tuple(Point(d, float(ndtr(at + slope * d)), 1e-3) for d in (0.0, -END, END, 2.0, -0.5))
+    found = solve([p for p in points if 1e-3 < p.p < 1 - 1e-3], level)
+    if abs(truth) < FAR - 0.01:
+        assert found is not None
+        assert found[0] == pytest.approx(truth, abs=0.02)
+    if abs(truth) > FAR + 0.01:
+        assert found is None
+
+
+def test_a_search_ends_at_both_ends() -> None:
+    flat = (Point(0.0, 0.4, 0.01), Point(-END, 0.4, 0.01), Point(END, 0.41, 0.01))
+    first = next_try(flat, 0.9)
+    assert first == FAR
+    second = next_try((*flat, Point(FAR, 0.41, 0.01)), 0.9)
+    assert second == -FAR
+    assert next_try((*flat, Point(FAR, 0.41, 0.01), Point(-FAR, 0.4, 0.01)), 0.9) is None
+    assert next_try((*flat, Point(1.0, 0.891, 0.01)), 0.9) is None
+
+
+def test_flips_are_found_where_refits_put_them(pset: PriorSet, prior_run: tuple[DataTree, Any, Any]) -> None:
+    names = ("patient_growth", "pool_error", "moh", "price_growth[2035, implantable]")
+    slope = dict(zip(names, (30.0, -20.0, 0.0, 4.0), strict=True))
+    year, noise = pset.ledger.years[-1], np.random.default_rng(1).standard_normal((CHAINS, DRAWS))
+    of = [by_name(pset)[name] for name in names]
+    posterior = prior_run[0]["posterior"].to_dataset()
+    total = DataArray(np.tile((850 + 50 * noise)[..., None], len(pset.ledger.years)), dims=("chain", "draw", "year"))
+    run = DataTree.from_dict({"posterior": posterior.assign(revenue_total=total.assign_coords(year=posterior["year"]))})
+    rng, calls = np.random.default_rng(2), []
+
+    def fit(asked: Mapping[str, PriorSet]) -> dict[str, Refit]:
+        calls.append(list(asked))
+        out = {}
+        for name, to in asked.items():
+            what = by_name(pset)[name]
+            sds = (to.blocks[what.block].priors[what.index].mu - what.prior.mu) / what.prior.sd
+            draws = 850 + slope[name] * sds + 50 * rng.standard_normal((CHAINS, DRAWS))
+            out[name] = Refit(Dataset(), "missed the gate") if name == "moh" and sds < 0 else refit(draws, year)
+        return out
+
+    table: Any = flip_table(run, pset, Flip(870.0, 0.5), of, {}, fit).set_index("input")
+    for name in names[:2]:
+        assert table.loc[name, "outcome"] == "flips"
+        assert abs(table.loc[name, "flips_at_sds"] - 20 / slope[name]) < 4 * table.loc[name, "se"]
+        assert table.loc[name, "value"] == pytest.approx(by_name(pset)[name].value(table.loc[name, "flips_at_sds"]))
+    assert table.loc["price_growth[2035, implantable]", "outcome"] == "no change within 3 prior sds flips it"
+    assert table.loc["price_growth[2035, implantable]", "p"] == pytest.approx(float(ndtr(-8 / 50)), abs=0.04)
+    assert np.isnan(table.loc["price_growth[2035, implantable]", "flips_at_sds"])
+    assert "missed the gate" in table.loc["moh", "outcome"]
+    already = flip_table(run, pset, Flip(850.0, 0.5), of, {}, fit)
+    assert set(already["outcome"]) == {"already there, within Monte-Carlo error"}
+
+
+@pytest.mark.parametrize("text", ["870", "870:", "870:1.5", "-3:0.5", "a:b", "870:0.5:1", "nan:0.5"])
+def test_a_flip_that_is_none_gets_one_line(text: str) -> None:
+    with pytest.raises(InputError, match=r"such as 1000:0\.5"):
+        parse_flip(text)
+
+
+# ---- claims ----------------------------------------------------------------------------------------------------------
+
+
+def test_every_claim_that_is_used_is_left_out_once(pset: PriorSet, other: PriorSet) -> None:
+    for one in (pset, other):
+        lefts, forbidden = leave_outs(one)
+        used = [claim.id for claim in one.ledger.claims if claim.role in ("prior", "evidence")]
+        assert [left.id for left in lefts] + list(forbidden) == used
+    assert "11 with role check" in unused(pset)
+    part = effective(pset.ledger, replace(pset.settings, leave_out=("revenue_2030",)))
+    assert "revenue_2030" not in [left.id for left in leave_outs(part)[0]]
+
+
+def test_rows_of_files_are_left_out_too(pset: PriorSet) -> None:
+    row = replace(pset.evidence[0], id="mine", source="vendor: other", value=640.0)
+    lefts, _ = leave_outs(pset.with_evidence([*pset.evidence, row]))
+    mine = next(left for left in lefts if left.id == "mine")
+    assert mine.without.evidence == pset.evidence
+    assert all("mine" in [e.id for e in left.without.evidence] for left in lefts if left.id != "mine")
+
+
+def test_conflict_has_its_closed_form(pset: PriorSet) -> None:
+    rng = np.random.default_rng(4)
+    lefts = {left.id: left for left in leave_outs(pset)[0]}
+    row = next(row for row in pset.evidence if row.id == "revenue_2030")
+    prior = next(p for p in pset.blocks["adoption_level"].priors if "2035" in p.name)
+    index = list(pset.blocks["adoption_level"].priors).index(prior)
+    mean, sd = np.log(row.value) + 0.3, 0.2
+    logs = mean + sd * rng.standard_normal((CHAINS, DRAWS, 1))
+    levels = np.full((CHAINS, DRAWS, 3), 0.2)
+    levels[..., index] = 1 / (1 + np.exp(-(prior.mu - 0.5 + 0.1 * rng.standard_normal((CHAINS, DRAWS)))))
+    draws = Dataset(
+        {
+            "evidence_log_mean": (("chain", "draw", "evidence_row"), logs),
+            "adoption_level": (("chain", "draw", "anchor"), levels),
+        },
+        {"evidence_row": [row.id]},
+    )
+    chosen = [lefts["revenue_2030"], lefts["adoption_2035"]]
+    table: Any = conflicts(pset, chosen, {left.id: Refit(draws) for left in chosen}).set_index("claim")
+    expected = 2 * ndtr(-0.3 / np.hypot(sd, row.log_sd))
+    assert table.loc["revenue_2030", "p"] == pytest.approx(expected, abs=4 * table.loc["revenue_2030", "p_se"])
+    assert table.loc["revenue_2030", "p_centre"] == pytest.approx(2 * ndtr(-0.3 / sd), abs=0.03)
+    assert table.loc["revenue_2030", "median"] == pytest.approx(np.exp(mean), rel=0.03)
+    expected = 2 * ndtr(-0.5 / np.hypot(0.1, prior.sd))
+    assert table.loc["adoption_2035", "p"] == pytest.approx(expected, abs=4 * table.loc["adoption_2035", "p_se"])
+    assert table.loc["adoption_2035", "inside"] < 0.05
+    assert table.loc["adoption_2035", "above"] == 0
+
+
+def test_a_direction_is_judged_by_its_sign(pset: PriorSet) -> None:
+    left = next(one for one in leave_outs(pset)[0] if one.id == "adoption_direction_eu5")
+    regions = pset.coords["region"]
+    effect = np.zeros((CHAINS, DRAWS, len(regions)))
+    effect[:, :750, regions.index("EU5")] = -1
+    effect[:, 750:, regions.index("EU5")] = 3
+    draws = Dataset(
+        {
+            "adoption_region": (("chain", "draw", "region"), effect),
+            "adoption_region_sd": (("chain", "draw"), np.ones((CHAINS, DRAWS))),
+        },
+        {"region": regions},
+    )
+    assert {"adoption_region", "adoption_region_sd", "adoption_level", "evidence_log_mean"} <= set(kept(pset))
+    table: Any = conflicts(pset, [left], {left.id: Refit(draws)})
+    assert table["p"][0] == pytest.approx(0.75)
+
+
+def test_influence_ranks_what_is_clear_of_noise_and_keeps_misses_apart(pset: PriorSet) -> None:
+    rng, year = np.random.default_rng(6), pset.ledger.years[-1]
+
+    def of(shift: float, share: float = 0.7) -> Refit:
+        draws = 800 + 100 * (shift + rng.standard_normal((CHAINS, DRAWS)))
+        fit = refit(draws, year)
+        jitter = share + 0.01 * rng.standard_normal((CHAINS, DRAWS, 1))
+        split = draws[..., None, None] * np.stack([jitter, 1 - jitter], axis=-1)
+        return Refit(fit.draws.assign(revenue_modality=(("chain", "draw", "anchor", "modality"), split)))
+
+    fits = {"none": of(0), "lost": Refit(Dataset(), "missed the gate"), "total": of(0.5), "split": of(0, 0.72)}
+    table = influence(of(0), pset, [Left(name, "prior", pset) for name in fits], fits)
+    assert list(table["claim"]) == ["split", "total", "none", "lost"]
+    assert list(table["clear"][:3]) == [False, True, False]
+    assert table["split_shift"][0] == pytest.approx(-2, abs=0.2) or table["split_shift"][0] == pytest.approx(2, abs=0.2)
+    assert table["shift"][1] == pytest.approx(0.5, abs=0.1)
+    assert table["missed"][3] == "missed the gate"
+    assert np.isnan(table["shift"][3])
+
+
+# ---- what a user may ask for -----------------------------------------------------------------------------------------
+
+
+def test_a_grid_is_the_product_of_its_axes(pset: PriorSet) -> None:
+    grid = crossed(pset, pset.ledger, ["trust=low,high", "coverage=0.5,0.9"])
+    assert [v.name for v in grid] == [f"trust={t}, coverage={c}" for t in ("low", "high") for c in ("0.5", "0.9")]
+    assert [(v.pset.settings.trust, v.pset.settings.coverage) for v in grid if v.pset] == [
+        ("low", 0.5),
+        ("low", 0.9),
+        ("high", 0.5),
+        ("high", 0.9),
+    ]
+    assert crossed(pset, pset.ledger, []) == []
+    both = crossed(pset, pset.ledger, ["priors=sceptic", "leave_out=revenue"])[0].pset
+    assert both is not None
+    assert both.settings.trust == "reference_class"
+    assert {row.quantity for row in both.evidence} == {"revenue_share"}
+
+
+@pytest.mark.parametrize(
+    ("text", "way_out"),
+    [
+        ("trst=low", "trust"),
+        ("trust", "write trust=A,B"),
+        ("trust=low,low", "distinct"),
+        ("coverage=0.5,0.50", "distinct"),
+        ("coverage=a", "coverage=0.5"),
+        ("coverage=50,80", "0.5"),
+        ("trust=lowest", "low, default, high"),
+        ("priors=nobody", "sceptic"),
+    ],
+)
+def test_a_grid_that_is_none_gets_one_line(pset: PriorSet, text: str, way_out: str) -> None:
+    with pytest.raises(InputError, match=way_out) as error:
+        crossed(pset, pset.ledger, [text])
+    assert "\n" not in str(error.value)
+
+
+def test_an_axis_stands_once(pset: PriorSet) -> None:
+    assert parse_vary("adoption-scope=alone,with_launched") == ("adoption_scope", ["alone", "with_launched"])
+    with pytest.raises(InputError, match="twice"):
+        crossed(pset, pset.ledger, ["trust=low", "trust=high"])
+
+
+def test_sets_that_do_not_fit_a_market_say_why(other: PriorSet) -> None:
+    found = {v.name: v for v in sets(other.ledger, other)}
+    assert found["report"].pset is not None
+    assert found["enthusiast"].pset is None
+    assert "is not declared" in found["enthusiast"].why
+
+
+# ---- the table and the figure ----------------------------------------------------------------------------------------
+
+
+def test_the_tornado_names_what_moves_most_and_the_figure_says_so(
+    pset: PriorSet, prior_run: tuple[DataTree, Any, Any]
+) -> None:
+    rng, year = np.random.default_rng(8), pset.ledger.years[-1]
+    of = inputs(pset)[:6]
+    effects = {what.name: 10.0 * k for k, what in enumerate(of)}
+    effects[of[4].name] *= -1
+    noise = rng.standard_normal((2 * len(of) + 1, CHAINS, DRAWS))
+    ended = {
+        f"{what.name} {end}": refit(800 + side * effects[what.name] + 20 * noise[2 * k + (side > 0)], year)
+        for k, what in enumerate(of)
+        for end, side in (("low", -1), ("high", 1))
+    }
+    ended[f"{of[5].name} low"] = Refit(Dataset(), "missed the gate")
+    base = refit(800 + 20 * noise[-1], year)
+    table = tornado(prior_run[0], base, pset, of, ended)
+    assert list(table["input"][:2]) == [of[4].name, of[3].name]
+    assert list(table["direction"][:2]) == ["-", "+"]
+    assert table["swing"][0] == pytest.approx(-80, abs=3)
+    assert table["direction"][list(table["input"]).index(of[0].name)] == "0"
+    assert table["missed"].iloc[-1] == "low: missed the gate"
+    assert np.isnan(table["swing"].iloc[-1])
+    rows = command.posteriors(pset, base, [("prior set", "x", {}, ended[f"{of[3].name} high"])], 810.0)
+    assert list(rows["name"]) == ["as it is", "x"]
+    assert rows["shift"][1] == pytest.approx(1.5, abs=0.1)
+    figure = draw(pset, rows, table, 810.0)
+    assert str(year) in figure.get_suptitle()
+    assert of[4].name.split("[")[0].replace("_", " ") in figure.get_suptitle()
+
+
+@pytest.mark.slow
+def test_the_whole_command_on_another_market(other: PriorSet, tmp_path: Path) -> None:
+    forecast(other, out=tmp_path / "run")
+    seen: list[str] = []
+    result = sensitivity(
+        tmp_path / "run",
+        out=tmp_path / "out",
+        vary=["coverage=0.5,0.9"],
+        flip="2600:0.5",
+        progress=lambda stage, done, total: seen.append(stage),
+    )
+    assert {"compiling", "building", "fitting"} <= set(seen)
+    table = result.table
+    assert set(table["kind"]) == {"run", "prior set", "grid", "claim left out", "assumption moved"}
+    assert not [note for note in result.notes if "fitted again" in note]
+    assert any("does not apply" in note for note in result.notes)
+    assert len(result.tables["flips"]) == len(inputs(other))
+    for name in ("sensitivity", "tornado", "leave_one_out", "conflicts", "flips", "power_scaling", "variance_budget"):
+        assert len(pd.read_csv(tmp_path / "out" / f"{name}.csv"))
+    assert (tmp_path / "out" / "sensitivity.png").is_file()
+    seen.clear()
+    again = sensitivity(
+        tmp_path / "run",
+        out=tmp_path / "out",
+        vary=["coverage=0.5,0.9"],
+        flip="2600:0.5",
+        progress=lambda stage, done, total: seen.append(stage),
+    )
+    assert "fitting" not in seen
+    pd.testing.assert_frame_equal(again.table, table)
+
+
+def test_the_terminal_has_the_last_year_s_power_scaling_with_its_draws() -> None:
+    rows = [
+        {
+            "group": group,
+            "quantity": quantity,
+            "psi": psi,
+            "noise": 0.01,
+            "sign": "+",
+            "spread": 0.1,
+            "k_low": 0.1,
+            "k_high": 0.2,
+            "draws": 1200,
+            "refused": "Pareto k" if np.isnan(psi) else "",
+        }
+        for quantity in ("revenue 2025", "revenue 2035", "growth a year")
+        for group, psi in (("weak", 0.01), ("refused", np.nan), ("strong", 0.3))
+    ]
+    shown, name, draws = strongest(pd.DataFrame(rows))
+    assert (name, draws) == ("revenue 2035", 1200)
+    assert list(shown["group"]) == ["refused", "strong", "weak"]
+    assert list(shown["refused"]) == ["Pareto k", "", ""]
+    assert (shown["pareto_k"] == 0.2).all()
