@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pymc as pm
 from numpy.typing import NDArray
-from xarray import DataTree
 
 from postcgrp.inference import Clock, Sampling, enable_cache
 from postcgrp.inference.batch import Batch, Progress, fit_many, prepare
@@ -28,7 +24,9 @@ from postcgrp.models.simulator import MISSPECIFICATIONS, simulate
 from postcgrp.priors import InputError, PriorSet
 from postcgrp.reports.calibration import figures
 from postcgrp.reports.forecast.pipeline import graph
-from postcgrp.reports.runs.folder import LIBRARIES, MANIFEST, load_run, working_folder
+from postcgrp.reports.runs.folder import write_manifest
+from postcgrp.reports.runs.place import save_csv, save_text, working_folder
+from postcgrp.reports.runs.run import Run
 
 SCHEMA = "postcgrp.calibration/1"
 KEEP = ("revenue_total", "adoption_mean")
@@ -86,7 +84,8 @@ def calibrate(
         raise InputError(f"--plant {plant}: is not known: use one of {', '.join(PLANTS)}")
     run = None
     if truths not in (PRIOR, *MARKETS):
-        run, pset, _ = load_run(Path(truths))
+        run = Run.open(Path(truths))
+        pset = run.priors
     if not pset.evidence:
         raise InputError("there is no evidence to simulate: a posterior without any is its prior")
     if scheduler is not None:
@@ -122,9 +121,9 @@ def calibrate(
     )
     title = f"{refits} refits, truths of {truths}" + (f", fault planted: {plant}" if plant else "")
     figures.save(whole, names, checks, folder / "calibration", pset.fingerprint(), title)
-    _write(folder / "calibration.csv", result.checks.to_csv(index=False))
-    _write(folder / "coverage.csv", result.coverage.to_csv(index=False))
-    _write(folder / "pits.csv", result.pits.to_csv(index_label="refit"))
+    save_csv(result.checks, folder / "calibration.csv")
+    save_csv(result.coverage, folder / "coverage.csv")
+    save_text(result.pits.to_csv(index_label="refit"), folder / "pits.csv")
     record = {
         "schema": SCHEMA,
         "status": result.outcome,
@@ -133,10 +132,9 @@ def calibrate(
         "recipe_sha256": pset.fingerprint(),
         "sampling": asdict(settings),
         "batch_sha256": batch.digest,
-        "versions": {name: version(name) for name in LIBRARIES},
         "seconds": {stage: round(seconds, 3) for stage, seconds in clock.seconds.items()},
     }
-    _write(folder / MANIFEST, json.dumps(record, indent=1) + "\n")
+    write_manifest(record, folder)
     return result
 
 
@@ -156,15 +154,13 @@ def _of_markets(pset: PriorSet, batch: Batch, truths: str, number: int, seed: in
     return [{"evidence_log_value": values} for values in market["evidence"]], truth
 
 
-def _of_model(
-    model: pm.Model, batch: Batch, run: DataTree | None, number: int, seed: int
-) -> tuple[list[Arrays], Truth]:
+def _of_model(model: pm.Model, batch: Batch, run: Run | None, number: int, seed: int) -> tuple[list[Arrays], Truth]:
     """The same from the model's prior, or from the posterior of a run, whose evidence then counts too."""
     if run is None:
         truths = prior_truths(model, batch, number, seed)
         data = [truths.data(place) for place in range(number)]
     else:
-        draws = {str(name): variable.values for name, variable in run["posterior"].to_dataset().items()}
+        draws = {str(name): variable.values for name, variable in run.posterior.items()}
         truths = posterior_truths(model, draws, number, seed)
         value, log_sd = batch.data["evidence_log_value"], batch.data["evidence_log_sd"]
         data = [measured_twice(value, truths.data(k)["evidence_log_value"], log_sd) for k in range(number)]
@@ -175,9 +171,3 @@ def _dropped(data: Arrays, simulated: Arrays) -> Arrays:
     log_sd = np.array(simulated.get("evidence_log_sd", data["evidence_log_sd"]))
     log_sd[0] *= 1e3
     return {**simulated, "evidence_log_sd": log_sd}
-
-
-def _write(path: Path, text: str) -> None:
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    beside.write_text(text, encoding="utf-8")
-    beside.replace(path)

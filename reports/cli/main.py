@@ -21,6 +21,7 @@ from postcgrp.priors.build import ADOPTION_SCOPES, UPTAKE_SHAPES
 from postcgrp.priors.evidence_file import read_files, template
 from postcgrp.priors.ledger.ledger import ASSUMPTIONS, REPORT
 from postcgrp.priors.sets import difference, load_overlay, prior_set, shipped
+from postcgrp.reports.cli import export as export_commands
 from postcgrp.reports.cli import sensitivity as sensitivity_commands
 from postcgrp.reports.cli import valuation as valuation_commands
 from postcgrp.reports.cli.terminal import (
@@ -30,12 +31,11 @@ from postcgrp.reports.cli.terminal import (
     INTERRUPTED,
     hushed,
     progress_bar,
-    save_csv,
-    save_text,
     say,
     show,
 )
 from postcgrp.reports.process import with_dask, without_dask
+from postcgrp.reports.runs.place import save_csv, save_text
 
 DEFAULT_OUT = Path("runs/forecast")
 SAMPLING = (
@@ -133,6 +133,7 @@ def _parser() -> argparse.ArgumentParser:
     checked.add_argument("--scheduler", metavar="ADDRESS", help="a Dask scheduler to share the refits among machines")
     sensitivity_commands.add(verb)
     valuation_commands.add(verb)
+    export_commands.add(verb)
     return parser
 
 
@@ -208,10 +209,11 @@ def _evidence(options: argparse.Namespace) -> int:
 
 def _forecast(options: argparse.Namespace) -> int:
     # JAX starts only after the input is known to be good.
-    from postcgrp.reports.runs.folder import check_target
+    from postcgrp.reports.runs.folder import SCHEMA
+    from postcgrp.reports.runs.place import check_folder
 
     pset = _prior_set(options)
-    check_target(options.out)
+    check_folder(options.out, SCHEMA)
     from postcgrp.reports.forecast.pipeline import forecast
 
     sampling = {name: getattr(options, name) for name, *_ in SAMPLING if hasattr(options, name)}
@@ -233,15 +235,17 @@ def _forecast(options: argparse.Namespace) -> int:
 
 
 def _diagnose(options: argparse.Namespace) -> int:
-    from postcgrp.reports.runs.folder import load_run
+    from postcgrp.reports.runs.run import Run
 
-    run, _, _ = load_run(options.run)
+    run = Run.open(options.run)
     from postcgrp.inference import passed
     from postcgrp.inference.gate import parameters, table
     from postcgrp.reports.forecast.pipeline import judge
 
-    checks = judge(run)
-    each = parameters(run)
+    if run.note:
+        say(f"{run.folder}: {run.note}; the gate judges the draws of {run.fitted.folder} as they were fitted")
+    tree = run.fitted.tree
+    checks, each = judge(tree), parameters(tree)
     show(table(checks), "The gate")
     show(each.sort_values("ess_tail").head(15), "The 15 parameters with the fewest effective tail draws")
     save_csv(each, options.out)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from postcgrp.reports.cli.terminal import DONE, GATE_FAILED, Verb, progress_bar, say, show
+from postcgrp.reports.cli.terminal import DONE, GATE_FAILED, Verb, progress_bar, say, show, status_of
 
 ROWS, MOST = 30, 10  # on the terminal; the files have all
 
@@ -41,28 +41,30 @@ def add(verb: Verb) -> None:
 def _update(options: argparse.Namespace) -> int:
     # Neither JAX nor PyMC starts unless the model is fitted again.
     from postcgrp.priors.evidence_file import read_files
-    from postcgrp.reports.runs.evidence import open_run
+    from postcgrp.reports.runs.run import Run
     from postcgrp.reports.sensitivity.updating import brief, refit, save, update
 
-    stored = open_run(options.run)
-    pset = stored.pset
-    rows = read_files(options.evidence, pset.ledger, pset.trust, pset.evidence)
-    result = update(stored, rows)
-    weights, money = result.weights, f"{pset.ledger.report.currency} million"
+    run = Run.open(options.run)
+    priors = run.priors
+    rows = read_files(options.evidence, priors.ledger, priors.trust, priors.evidence)
+    result = update(run, rows)
+    weights = result.weights
     show(result.rows, "The new evidence, and what the run expected of it (p: chance of something as extreme)")
     worth = "" if weights.refused else f"; the weights are worth {weights.ess:,.0f} of {weights.values.size:,} draws"
     say(f"Pareto k = {weights.k:.2f} of at most {weights.limit:.2f}{worth}")
     if result.moved is not None and not options.refit:
-        show(brief(result.moved), f"Revenue before and after, {money} (stored draws reweighted; median ± its error)")
+        show(
+            brief(result.moved), f"Revenue before and after, {run.money} (stored draws reweighted; median ± its error)"
+        )
         if options.out is not None:
-            save(result, stored, options.evidence, options.out)
-            say(f"{options.out}: update.csv, evidence.csv, weights.csv and manifest.json")
-        return DONE
+            save(result, run, options.evidence, options.out)
+            say(f"{options.out}: a run that every command takes; update.csv and evidence.csv say what moved")
+        return status_of(run, "update")
     out = options.out or Path("runs/update")
     say(f"{weights.refused or 'asked for'}: fitting again, into {out}")
     with progress_bar("update") as progress:
-        made, moved = refit(result, stored, options.evidence, out, progress)
-    show(brief(moved), f"Revenue before and after, {money} (fitted again; median ± its error)")
+        made, moved = refit(result, run, options.evidence, out, progress)
+    show(brief(moved), f"Revenue before and after, {run.money} (fitted again; median ± its error)")
     show(made.gate, "The gate")
     if not made.passed:
         print("postcgrp update: the gate failed; the run is marked so", file=sys.stderr)
@@ -71,18 +73,20 @@ def _update(options: argparse.Namespace) -> int:
 
 
 def _compare(options: argparse.Namespace) -> int:
-    from postcgrp.reports.runs.evidence import open_run
-    from postcgrp.reports.sensitivity.comparison import compare, last_total, leading, save
-    from postcgrp.reports.sensitivity.updating import brief, money
+    from postcgrp.reports.runs.run import Run
+    from postcgrp.reports.sensitivity.comparison import compare, last_total, leading
+    from postcgrp.reports.sensitivity.comparison_files import save
+    from postcgrp.reports.sensitivity.updating import brief
 
-    first, second = (open_run(path) for path in options.runs)
+    first, second = (Run.open(path) for path in options.runs)
     found = compare(first, second)
-    unit, names = money(first.pset), (first.folder.name, second.folder.name)
+    names = (first.folder.name, second.folder.name)
     names = names if names[0] != names[1] else ("first", "second")
-    show(brief(found.moved, names), f"Revenue, {unit} (median ± its error)")
+    show(brief(found.moved, names), f"Revenue, {first.money} (median ± its error)")
     why, means, year = last_total(found)
     shown = leading(why, 15)[["factor", "kind", "change", "moves", "moves_mcse", "widens", "widens_mcse"]]
-    show(shown, f"Why the mean of {year} moved from {means[0]:,.0f} to {means[1]:,.0f}, and the sd with it ({unit})")
+    moved = f"Why the mean of {year} moved from {means[0]:,.0f} to {means[1]:,.0f}, and the sd with it ({first.money})"
+    show(shown, moved)
     if found.structure:
         say(f"No ratio of densities expresses, so none is attributed: {'; '.join(found.structure)}")
     if found.refused:
@@ -90,15 +94,17 @@ def _compare(options: argparse.Namespace) -> int:
     if options.out is not None:
         save(found, first, second, options.out)
         say(f"{options.out}: compare.csv (every quantity), moved.csv, waterfall.png and manifest.json")
-    return DONE
+    return max(status_of(run, "compare") for run in (first, second))
 
 
 def _sensitivity(options: argparse.Namespace) -> int:
+    from postcgrp.reports.runs.run import Run
     from postcgrp.reports.sensitivity.study import sensitivity
 
+    run = Run.open(options.run)
     with progress_bar("sensitivity") as progress:
         found = sensitivity(
-            options.run,
+            run,
             out=options.out,
             vary=options.vary,
             flip=options.flip,
@@ -120,7 +126,7 @@ def _sensitivity(options: argparse.Namespace) -> int:
     for note in found.notes:
         say(note)
     say(f"{options.out}: sensitivity.csv and .png; leave_one_out, conflicts, tornado, power_scaling beside it")
-    return GATE_FAILED if found.missed else DONE
+    return max(status_of(run, "sensitivity"), GATE_FAILED if found.missed else DONE)
 
 
 def strongest(table: pd.DataFrame) -> tuple[pd.DataFrame, str, int]:

@@ -1,13 +1,12 @@
-"""What a command says: tables, lines and progress on a terminal, plain text elsewhere, and tables as files."""
+"""What a command says: tables, lines and progress on a terminal, plain text elsewhere."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from pathlib import Path
-from typing import Any
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 from rich.console import Console
@@ -15,34 +14,11 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from postcgrp.priors import InputError
+if TYPE_CHECKING:
+    from postcgrp.reports.runs.run import Run
 
 DONE, BAD_INPUT, GATE_FAILED, INTERRUPTED = 0, 2, 3, 130  # exit statuses
 Verb = Callable[..., argparse.ArgumentParser]  # declares a command: its name, its function, what it does
-
-
-def check_csv(out: Path | None) -> None:
-    """Refuse, before the work, a place where :func:`save_csv` cannot write. Raises :class:`InputError`."""
-    if out is not None and (out.is_dir() or not out.parent.is_dir() or out.suffix in (".png", ".svg")):
-        raise InputError(f"--out {out}: is no CSV file in a folder that exists: name one")
-
-
-def save_csv(table: pd.DataFrame, out: Path | None) -> None:
-    """Write a table where the user asked for it, whole or not at all. Raises :class:`InputError`."""
-    if out is not None:
-        save_text(table.to_csv(index=False), out)
-
-
-def save_text(text: str, out: Path) -> None:
-    """Write a text file, whole or not at all. Raises :class:`InputError`."""
-    beside = out.with_name(f".{out.name}.partial")
-    try:
-        beside.write_text(text, encoding="utf-8", newline="")
-        beside.replace(out)
-    except OSError as error:
-        with suppress(OSError):  # where a folder on the way is a file
-            beside.unlink(missing_ok=True)
-        raise InputError(f"--out {out}: cannot be written ({error.strerror}): name a file you may write") from None
 
 
 def say(text: str) -> None:
@@ -61,6 +37,16 @@ def show(table: pd.DataFrame, title: str) -> None:
     console = Console(highlight=False)
     # A pipe has no width of its own; 80 columns would fold every table.
     Console(highlight=False, width=None if console.is_terminal else 200).print(shown)
+
+
+def status_of(run: Run, verb: str) -> int:
+    """The exit status of what was made from a run, once the user was told how its weights and its gate bear on it."""
+    if run.note:
+        say(f"{run.folder}: {run.note}")
+    if not run.passed:
+        print(f"postcgrp {verb}: {run.folder} is marked as failed by its gate; so is this answer", file=sys.stderr)
+        return GATE_FAILED
+    return DONE
 
 
 def _cell(value: Any) -> str:

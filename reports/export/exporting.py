@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import errno
-import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,9 +11,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
-from xarray import Dataset, DataTree
+from xarray import Dataset
 
-from postcgrp.priors import InputError, PriorSet
+from postcgrp.priors import InputError
 from postcgrp.reports.export.arrow import LAYOUTS, SIDECAR, column_names, csv_text, shape, to_arrow
 from postcgrp.reports.export.read import read_header
 from postcgrp.reports.export.schema import (
@@ -33,8 +30,8 @@ from postcgrp.reports.export.schema import (
 )
 from postcgrp.reports.export.thinning import statement, thinning
 from postcgrp.reports.export.xlsx import MOST_COLUMNS, MOST_ROWS, write_xlsx
-from postcgrp.reports.forecast.summary import group
-from postcgrp.reports.runs.folder import run_folder
+from postcgrp.reports.runs.place import check_parent, new_file, new_folder
+from postcgrp.reports.runs.run import Run
 
 
 @dataclass(frozen=True)
@@ -68,9 +65,7 @@ class Format:
 
 
 def export(
-    run: DataTree,
-    pset: PriorSet,
-    record: Mapping[str, Any],
+    run: Run,
     out: Path,
     *,
     to: str,
@@ -80,30 +75,30 @@ def export(
 ) -> Export:
     """Write a run's joint draws to `out` in the format `to` (`FORMATS`); returns what was written.
 
-    Parameters: `run`, `pset` and `record`, see :func:`load_run`; `thin`, how many draws to keep
-    (:mod:`thinning`); `layout`, long or wide, for tables (by default wide in xlsx, else long). Raises
-    :class:`InputError` for an unknown name, too much for the format, or a target that cannot be or must not be written.
+    Parameters: `thin`, how many draws to keep (:mod:`thinning`); `layout`, long or wide, for tables (by default wide in
+    xlsx, else long). Raises :class:`InputError` for an unknown name, too much for the format, or a target that cannot
+    be or must not be written.
     """
     kind = _format(to)
     layout = _layout(to, layout)
     check_target(out, to)
-    done = select(run, pset, record, chosen or Chosen(), thin)
+    done = select(run, chosen or Chosen(), thin)
     if to == "xlsx":
         _check_sheets(done.header, layout)
     if layout == "wide":
         _check_names(done.header)
-    with _place(out, kind) as place:
+    with (new_folder if kind.folder else new_file)(out) as place:
         kind.write(done, place, layout)
     return done
 
 
-def select(run: DataTree, pset: PriorSet, record: Mapping[str, Any], chosen: Chosen, thin: int | None = None) -> Export:
+def select(run: Run, chosen: Chosen, thin: int | None = None) -> Export:
     """The chosen part of a run's posterior as arrays [draw, ...], with their header; the arguments are `export`'s."""
-    draws = group(run)
+    draws = run.posterior
     count = draws.sizes["chain"] * draws.sizes["draw"]
     if thin is not None and not 1 <= thin <= count:
         raise InputError(f"--thin {thin}: the run has {count} draws: give how many to keep, 1 to {count}")
-    held = _held(quantities(draws, pset), chosen)
+    held = _held(quantities(draws, run.priors), chosen)
     where = {dim: _known(draws[dim].values.tolist(), labels, dim) for dim, labels in chosen.labels().items() if labels}
     kept, said = thinning(draws, thin)
     chain, iteration = np.unravel_index(kept, (draws.sizes["chain"], draws.sizes["draw"]))
@@ -122,7 +117,7 @@ def select(run: DataTree, pset: PriorSet, record: Mapping[str, Any], chosen: Cho
         coords = {dim: of[dim].values.astype(TYPES[dim]) for dim in quantity.dims}
         attrs = {"units": quantity.unit, "long_name": quantity.about}
         data = data.assign_coords(coords).assign({name: (("draw", *quantity.dims), values, attrs)})
-    return Export(data, make_header(data, held, record, pset.recipe(), said))
+    return Export(data, make_header(data, held, run.manifest, run.priors.recipe(), said))
 
 
 def lines(export: Export, out: Path, currency: str) -> list[str]:
@@ -165,12 +160,7 @@ def check_target(out: Path, to: str) -> None:
             raise InputError(f"--out {out}: holds something else than an export to {to}: name a new place") from None
         if not kind.suffix and (foreign := _foreign(out, to, header)):
             raise InputError(f"--out {out}: holds {foreign[0]}, which is of no export to {to}: name a new place")
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        if not os.access(out.parent, os.W_OK):
-            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
-    except OSError as error:
-        raise InputError(f"--out {out}: cannot be written ({error.strerror}): name a place you may write to") from None
+    check_parent(out)
 
 
 def _foreign(folder: Path, to: str, header: Header) -> list[str]:
@@ -236,25 +226,6 @@ def _check_names(header: Header) -> None:
     for name in header["tables"]:
         if len({*(names := column_names(name, header, "wide"))}) < len(names):
             raise InputError(f"--layout wide: commas in labels give columns of {name} the same name: use --layout long")
-
-
-@contextmanager
-def _place(out: Path, kind: Format) -> Iterator[Path]:
-    """Where to write, beside `out`; it becomes `out` when all went well and is gone when not."""
-    if kind.folder:
-        with run_folder(out) as folder:
-            yield folder
-        return
-    beside = out.with_name(f".{out.name}.partial-{os.getpid()}")
-    try:
-        yield beside
-        beside.replace(out)
-    except OSError as error:
-        raise InputError(
-            f"--out {out}: writing failed ({error.strerror or error}): nothing was changed there"
-        ) from None
-    finally:
-        beside.unlink(missing_ok=True)
 
 
 def _write_parquet(export: Export, folder: Path, layout: str) -> None:

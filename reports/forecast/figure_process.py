@@ -23,8 +23,8 @@ import pandas as pd
 from xarray import DataTree
 
 from postcgrp.priors import PriorSet
-from postcgrp.reports.forecast.summary import group
 from postcgrp.reports.process import without_dask
+from postcgrp.reports.runs.groups import group
 
 # A process with more threads cannot fork.
 ONE_THREAD = {f"{library}_NUM_THREADS": "1" for library in ("OPENBLAS", "OMP", "MKL")}

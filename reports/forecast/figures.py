@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from xarray import DataArray, Dataset, DataTree
 
 from postcgrp.priors import Prior, PriorSet
-from postcgrp.reports.forecast.summary import SAMPLE, group, interval, report_point, spend_per_user
+from postcgrp.reports.forecast.summary import interval, report_point, spend_per_user
+from postcgrp.reports.runs.groups import SAMPLE, group
 
 POSTERIOR = "#1f5a96"
 PRIOR = "#9a9a9a"

@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 from xarray import DataArray, Dataset, DataTree, concat
 
 from postcgrp.priors import InputError, PriorSet
-from postcgrp.reports.forecast.summary import SAMPLE, group, interval
+from postcgrp.reports.forecast.summary import interval
+from postcgrp.reports.runs.groups import SAMPLE, group
 
 Array = NDArray[np.float64]
 

@@ -19,9 +19,21 @@ from postcgrp.priors.audit.checks import table as audit_table
 from postcgrp.reports.forecast import growth_bridge
 from postcgrp.reports.forecast.figure_process import drawing
 from postcgrp.reports.forecast.page import page
-from postcgrp.reports.forecast.summary import group, headline, summary
+from postcgrp.reports.forecast.summary import headline, summary
 from postcgrp.reports.forecast.variance_budget import variance_budget
-from postcgrp.reports.runs.folder import DRAWS, INPUTS, check_space, manifest, run_folder, write_draws, write_manifest
+from postcgrp.reports.runs.folder import (
+    DRAWS,
+    INPUTS,
+    SCHEMA,
+    check_space,
+    manifest,
+    read_manifest,
+    write_draws,
+    write_manifest,
+)
+from postcgrp.reports.runs.groups import group
+from postcgrp.reports.runs.place import check_folder, new_folder
+from postcgrp.reports.runs.run import Run
 
 if TYPE_CHECKING:  # JAX and PyMC are imported where a function needs them: a forecast starts its second process first
     from postcgrp.inference import Check, Clock
@@ -32,9 +44,9 @@ UNTOLD = ("use", "intensity")  # of the prior draws: a quarter of the file, and 
 
 @dataclass(frozen=True)
 class Forecast:
-    """What a forecast came to: the draws, the summary and headline tables, the gate's table and verdict."""
+    """What a forecast came to: the run, the summary and headline tables, the gate's table and verdict."""
 
-    run: DataTree
+    run: Run
     summary: pd.DataFrame
     headline: pd.DataFrame
     gate: pd.DataFrame
@@ -97,8 +109,9 @@ def forecast(
     misses the gate is written and marked as failed. Raises :class:`InputError` for bad settings or a folder that
     cannot be written.
     """
+    check_folder(out, SCHEMA)
     report = progress or (lambda stage, done, total: None)
-    with run_folder(out) as folder, drawing(pset, folder, pset.fingerprint()) as figures:
+    with new_folder(out) as folder, drawing(pset, folder, pset.fingerprint()) as figures:
         start = perf_counter()
         import jax
 
@@ -148,4 +161,5 @@ def forecast(
         (folder / "report.html").write_text(text, encoding="utf-8")
         seconds = {stage: round(value, 3) for stage, value in clock.seconds.items()}
         write_manifest({**record, "seconds": seconds}, folder, {DRAWS: digest})
-    return Forecast(run, table, headline(table, pset.ledger), gate_table(checks), passed(checks))
+    made = Run(out, pset, read_manifest(out), loaded=run)
+    return Forecast(made, table, headline(table, pset.ledger), gate_table(checks), passed(checks))

@@ -6,11 +6,11 @@ from collections.abc import Iterable
 
 import numpy as np
 import pandas as pd
-from xarray import DataArray, Dataset, DataTree
+from xarray import DataArray, DataTree
 
 from postcgrp.priors import Ledger
+from postcgrp.reports.runs.groups import group
 
-SAMPLE = ("chain", "draw")
 INTERVALS = (50, 80, 90)
 COLUMNS = (
     "quantity",
@@ -25,11 +25,6 @@ COLUMNS = (
     "report",
     "p_above_report",
 )
-
-
-def group(run: DataTree, name: str = "posterior") -> Dataset:
-    """One group of a run as a dataset."""
-    return run.children[name].to_dataset()
 
 
 def report_point(ledger: Ledger, year: int, region: str | None = None, modality: str | None = None) -> float:

@@ -22,7 +22,8 @@ from scipy.special import logit
 from xarray import DataArray, DataTree
 
 from postcgrp.priors import InputError, PriorSet
-from postcgrp.reports.forecast.summary import SAMPLE, group, interval
+from postcgrp.reports.forecast.summary import interval
+from postcgrp.reports.runs.groups import SAMPLE, group
 
 Array = NDArray[np.float64]
 

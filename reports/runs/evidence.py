@@ -5,68 +5,20 @@ What `models/evidence.py` observes, computed from a finished run in NumPy, so th
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import numpy as np
-import xarray as xr
 from numpy.typing import NDArray
 from xarray import DataArray, Dataset
 
-from postcgrp.priors import Evidence, InputError, PriorSet
+from postcgrp.priors import Evidence, PriorSet
 from postcgrp.priors.catalogue import SIZES
 from postcgrp.priors.evidence import DIMS
 from postcgrp.priors.ledger.ledger import slug
-from postcgrp.reports.forecast.summary import SAMPLE
-from postcgrp.reports.runs.folder import DRAWS, MANIFEST, check_files, read_inputs, read_manifest
+from postcgrp.reports.runs.groups import SAMPLE
 
 Array = NDArray[np.float64]
-POSTERIOR = "posterior"
-
-
-@dataclass(frozen=True)
-class Stored:
-    """A finished run on disk: its folder, the prior set it was made from, and its manifest."""
-
-    folder: Path
-    pset: PriorSet
-    record: dict[str, Any]
-
-    def read(self, names: Iterable[str], group: str = POSTERIOR) -> Dataset:
-        """The named variables of one group; those that the run does not have are left out."""
-        with xr.open_dataset(self.folder / DRAWS, group=group, engine="netcdf4") as data:
-            return data[[name for name in dict.fromkeys(names) if name in data]].load()
-
-    def names(self, group: str = POSTERIOR) -> list[str]:
-        """The variables of one group."""
-        with xr.open_dataset(self.folder / DRAWS, group=group, engine="netcdf4") as data:
-            return [str(name) for name in data.data_vars]
-
-
-def open_run(folder: Path) -> Stored:
-    """A run of which only the variables that are asked for will be read.
-
-    Raises :class:`InputError` for a folder that is no run or of a newer major version, or whose draws are not those
-    the manifest names.
-    """
-    record = read_manifest(folder)
-    check_files(folder, record, DRAWS)
-    return Stored(folder, read_inputs(folder), record)
-
-
-def check_results(out: Path, schema: str) -> None:
-    """Refuse a folder that holds anything but earlier results of the same kind. Raises :class:`InputError`."""
-    try:
-        earlier = json.loads((out / MANIFEST).read_text(encoding="utf-8"))["schema"] == schema
-    except (OSError, ValueError, KeyError, TypeError):
-        earlier = False
-    if out.exists() and not out.is_dir():
-        raise InputError(f"--out {out}: is a file: name a folder")
-    if not earlier and out.is_dir() and any(out.iterdir()):
-        raise InputError(f"--out {out}: holds a run or other files, which are not replaced: name a new folder")
 
 
 def error_name(pset: PriorSet, source: str) -> str:

@@ -1,18 +1,16 @@
-"""Run folders: written beside and renamed, with the recipe of every number in them."""
+"""What lies in the folder of a run: manifest, prior set and draws, written and read back."""
 
 from __future__ import annotations
 
-import errno
-import hashlib
 import json
-import os
+import math
 import platform
 import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import version
+from os.path import normpath
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,13 +19,16 @@ from xarray import DataTree, Variable
 from xarray.conventions import cf_encoder, encode_dataset_coordinates
 
 from postcgrp.priors import InputError, PriorSet, from_json
+from postcgrp.priors.files import replacing, sha256
 
 if TYPE_CHECKING:  # importing inference starts JAX, which refusing a bad output folder must not wait for
     from postcgrp.inference import Check, Clock, Sampling
 
-NAME, MAJOR = "postcgrp.run", 1
-SCHEMA = f"{NAME}/{MAJOR}"
+MAJOR = 1
+RUN, UPDATE = "postcgrp.run", "postcgrp.update"
+SCHEMA, UPDATE_SCHEMA = f"{RUN}/{MAJOR}", f"{UPDATE}/{MAJOR}"
 MANIFEST = "manifest.json"
+WEIGHTS = "weights.csv"
 DRAWS = "posterior.nc"
 INPUTS = "inputs.json"  # of the prior set; the files it was read from lie beside it
 WRITTEN = ("status", "created", "recipe_sha256")  # by every run; what is made of a run repeats them
@@ -50,45 +51,10 @@ def manifest(
         "backend": backend,
         "float": "float64",
         "python": platform.python_version(),
-        "versions": {name: version(name) for name in LIBRARIES},
+        "versions": versions(),
         "gate": [asdict(check) for check in checks],
         "seconds": {stage: round(seconds, 3) for stage, seconds in clock.seconds.items()},
     }
-
-
-def check_target(out: Path) -> None:
-    """Refuse an output folder that cannot be written or that holds something other than an earlier run.
-
-    Raises :class:`InputError`.
-    """
-    if out.exists() and not out.is_dir():
-        raise InputError(f"--out {out}: is a file: name a folder")
-    if out.is_dir() and any(out.iterdir()) and not _is_run(out):
-        raise InputError(f"--out {out}: holds other files: name a new folder or an earlier run's")
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        with _beside(out) as trial:
-            (trial / MANIFEST).write_bytes(b"{}")
-    except OSError as error:
-        raise InputError(f"--out {out}: cannot be written ({error.strerror}): name a folder you may write to") from None
-
-
-def working_folder(out: Path, schema: str) -> Path:
-    """A folder whose finished parts stay when the work is interrupted: new, or begun earlier under the same schema.
-
-    Raises :class:`InputError` where `out` holds anything else or cannot be written.
-    """
-    if out.exists() and (not out.is_dir() or (any(out.iterdir()) and _schema(out) != schema)):
-        raise InputError(f"--out {out}: holds something else: name a new folder, or the one this work was begun in")
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        if _schema(out) != schema:
-            (out / MANIFEST).write_text(json.dumps({"schema": schema, "status": "unfinished"}), encoding="utf-8")
-        elif not os.access(out, os.W_OK):
-            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
-    except OSError as error:
-        raise InputError(f"--out {out}: cannot be written ({error.strerror}): name a folder you may write to") from None
-    return out
 
 
 def check_space(out: Path, draws: int) -> None:
@@ -101,22 +67,6 @@ def check_space(out: Path, draws: int) -> None:
         )
 
 
-@contextmanager
-def run_folder(out: Path) -> Iterator[Path]:
-    """A folder to write a run into, which becomes `out` when all went well and is gone when not.
-
-    Raises :class:`InputError` when the disk is full or the folder cannot be written.
-    """
-    try:
-        with _beside(out) as folder:
-            yield folder
-            _swap(folder, out)
-    except OSError as error:
-        raise InputError(
-            f"--out {out}: writing failed ({error.strerror or error}): nothing was changed there"
-        ) from None
-
-
 def write_draws(run: DataTree, recipe: str, record: dict[str, Any], folder: Path) -> str:
     """The DataTree as NetCDF, its recipe in the attributes; returns the file's sha256."""
     run.attrs.update(schema=SCHEMA, manifest=json.dumps(record), recipe=recipe)
@@ -124,7 +74,7 @@ def write_draws(run: DataTree, recipe: str, record: dict[str, Any], folder: Path
         _write_tree(run, folder / DRAWS)
     except RuntimeError as error:  # netCDF's own library says no more than this
         raise OSError(f"{error}: the disk may be full") from None
-    return _sha256(folder / DRAWS)
+    return sha256(folder / DRAWS)
 
 
 def _write_tree(run: DataTree, path: Path) -> None:
@@ -155,107 +105,113 @@ def _write_tree(run: DataTree, path: Path) -> None:
             made[...] = encoded.values
 
 
-def write_manifest(record: dict[str, Any], folder: Path, known: Mapping[str, str] | None = None) -> None:
-    """The manifest, with the sha256 of every other file of the folder, `known` where it was computed before."""
-    paths = {str(path.relative_to(folder)): path for path in sorted(folder.rglob("*")) if path.is_file()}
-    files = {name: (known or {}).get(name) or _sha256(path) for name, path in paths.items()}
-    (folder / MANIFEST).write_text(json.dumps({**record, "files": files}, indent=1) + "\n", encoding="utf-8")
+def write_manifest(record: Mapping[str, Any], folder: Path, known: Mapping[str, str] | None = None) -> None:
+    """The manifest: what it records, the versions of the libraries, and the sha256 of every file of the folder.
 
-
-def load_run(folder: Path) -> tuple[DataTree, PriorSet, dict[str, Any]]:
-    """A run's draws, the prior set it was made from, and its manifest.
-
-    Raises :class:`InputError` for a folder that is no run or of a newer major version, and where draws, prior set or
-    manifest are not those of the run.
+    Parameters: `record`, with its `schema`; `known`, sha256 by name where it was computed before. Folders within the
+    folder hold work in progress and are left out.
     """
-    record = read_manifest(folder)
-    if lacking := [key for key in WRITTEN if not isinstance(record.get(key), str)]:
-        raise InputError(f"{folder / MANIFEST}: has no {lacking[0]!r} as a run writes it: run the forecast again")
-    check_files(folder, record, DRAWS, INPUTS)
-    pset = read_inputs(folder)
-    # Closed at once: where one handle is still open, the next one to the same file may bring the process down.
-    with xr.open_datatree(folder / DRAWS, engine="netcdf4") as opened:
-        run = opened.load()
-    for name, value in json.loads(run.attrs.get("manifest", "{}")).items():
-        # As text, for a gate's figure may be NaN; the clock went on after the draws were written.
-        if name != "seconds" and json.dumps(record.get(name)) != json.dumps(value):
-            raise InputError(f"{folder / MANIFEST}: {name!r} was changed after the run: run the forecast again")
-    return run, pset, record
+    paths = [path for path in sorted(folder.iterdir()) if path.is_file() and path.name != MANIFEST]
+    content = {
+        **record,
+        "versions": versions(),
+        "files": {path.name: (known or {}).get(path.name) or sha256(path) for path in paths},
+    }
+    with replacing(folder / MANIFEST) as beside:
+        beside.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
-    """A run's manifest, of any minor version of this major one. Raises :class:`InputError`."""
+    """The manifest of a run, fitted or updated by weights, of any minor version of this major one.
+
+    Raises :class:`InputError` for a folder that is no run, or a run of a newer major version.
+    """
     try:
         record = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
         name, version = record["schema"].split("/")
         major = int(version.split(".")[0])
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         name = None
-    if name == NAME and major > MAJOR:
+    if name in (RUN, UPDATE) and major > MAJOR:
         raise InputError(
             f"{folder}: has schema {version}, but this postcgrp reads runs up to {MAJOR}.x: install a newer postcgrp, "
             "or run the forecast again with this one"
         )
-    if name != NAME or not isinstance(record.get("files"), dict):
+    if name not in (RUN, UPDATE) or not isinstance(record.get("files"), dict):
         raise InputError(f"{folder}: is not a run folder of postcgrp: give the folder of a finished forecast")
+    if lacking := [key for key in WRITTEN if not isinstance(record.get(key), str)]:
+        raise InputError(f"{folder / MANIFEST}: has no {lacking[0]!r} as a run writes it: run the forecast again")
     return dict(record)
+
+
+def versions() -> dict[str, str]:
+    """The versions of this package and of the libraries that its numbers come from."""
+    return {name: version(name) for name in LIBRARIES}
+
+
+def finite(number: float) -> float | None:
+    """A number as JSON holds it: None for what is not finite."""
+    return number if math.isfinite(number) else None
+
+
+def is_update(record: Mapping[str, Any]) -> bool:
+    """Whether a manifest is that of a run updated by weights."""
+    return str(record["schema"]).startswith(f"{UPDATE}/")
+
+
+def updated_run(folder: Path, record: Mapping[str, Any]) -> Path:
+    """The folder of the run that an update's weights belong to, found from the update or as it was named then."""
+    named = record["run"]
+    places = (
+        [Path(normpath(folder / named["relative"])), Path(named["folder"])]
+        if "relative" in named
+        else [Path(named["folder"])]
+    )
+    for place in places:
+        if (place / MANIFEST).is_file():
+            return place
+    raise InputError(f"{folder}: updates the run {named['folder']}, which is not there: put it back, or update again")
 
 
 def check_files(folder: Path, record: Mapping[str, Any], *names: str) -> None:
     """Refuse files of a run that are not those its manifest names. Raises :class:`InputError`."""
     for path in (folder / name for name in names):
-        if not path.is_file() or _sha256(path) != record["files"].get(path.name):
+        if not path.is_file() or sha256(path) != record["files"].get(path.name):
             raise InputError(f"{path}: is missing or was changed after the run: run the forecast again")
 
 
-def read_inputs(folder: Path) -> PriorSet:
-    """The prior set of a run. Raises :class:`InputError` for one that this program does not know."""
+def check_embedded_manifest(folder: Path, record: Mapping[str, Any]) -> None:
+    """Refuse a manifest that is not the one its draws were written with. Raises :class:`InputError`."""
+    with xr.open_dataset(folder / DRAWS, engine="netcdf4") as opened:
+        written = json.loads(opened.attrs.get("manifest", "{}"))
+    for name, value in written.items():
+        # As text, for a gate's figure may be NaN; the clock went on after the draws were written.
+        if name != "seconds" and json.dumps(record.get(name)) != json.dumps(value):
+            raise InputError(f"{folder / MANIFEST}: {name!r} was changed after the run: run the forecast again")
+
+
+def read_inputs(folder: Path, record: Mapping[str, Any]) -> PriorSet:
+    """The prior set of a run, whose hash is that of the manifest.
+
+    Raises :class:`InputError` for one that this program does not know, or that is not the run's.
+    """
+    check_files(folder, record, INPUTS)
     try:
-        return from_json((folder / INPUTS).read_text(encoding="utf-8"))
+        text = (folder / INPUTS).read_text(encoding="utf-8")
+        priors, whole = from_json(text), "blocks" in json.loads(text)
     except (OSError, ValueError, KeyError, TypeError) as error:
         why = " ".join(str(error).split())[:200]
         raise InputError(
             f"{folder / INPUTS}: is damaged or of another postcgrp ({why}): run the forecast again"
         ) from None
+    # Before 0.2.0 the file held less than the recipe, whose text was another one.
+    if whole and priors.fingerprint() != record["recipe_sha256"]:
+        raise InputError(f"{folder / INPUTS}: is not the prior set that the manifest names: run the forecast again")
+    return priors
 
 
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _is_run(folder: Path) -> bool:
-    return _schema(folder) == SCHEMA
-
-
-def _schema(folder: Path) -> str | None:
-    try:
-        return str(json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["schema"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-
-
-@contextmanager
-def _beside(out: Path) -> Iterator[Path]:
-    folder = out.parent / f".{out.name}.partial-{os.getpid()}"
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir()
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def _swap(folder: Path, out: Path) -> None:
-    """Rename `folder` to `out`; an earlier run there is moved aside first and removed last."""
-    if not out.exists():
-        folder.rename(out)
-        return
-    aside = out.parent / f".{out.name}.old-{os.getpid()}"
-    out.rename(aside)
-    try:
-        folder.rename(out)
-    except OSError:
-        aside.rename(out)
-        raise
-    shutil.rmtree(aside, ignore_errors=True)
+def read_tree(folder: Path) -> DataTree:
+    """Every group of a run's draws."""
+    # Closed at once: where one handle is still open, the next one to the same file may bring the process down.
+    with xr.open_datatree(folder / DRAWS, engine="netcdf4") as opened:
+        return opened.load()

@@ -15,7 +15,8 @@ from xarray import Dataset
 
 from postcgrp.priors import Block, Evidence, Prior, PriorSet
 from postcgrp.priors.elicit import LINK, STUDENT_DF, is_heavy
-from postcgrp.reports.runs.evidence import Array, Stored, error_name, flat, known_years, needed, residuals
+from postcgrp.reports.runs.evidence import Array, error_name, flat, known_years, needed, residuals
+from postcgrp.reports.runs.run import Run
 
 NEGLIGIBLE = 1e-9  # a log ratio that nowhere departs from its mean by more is no change
 LARGE = 999.5  # below, three digits say it
@@ -75,10 +76,10 @@ class Found:
             self.factors.append(Factor(name, kind, change, (first, second)))
 
 
-def between(first: Stored, second: Stored) -> Found:
+def between(first: Run, second: Run) -> Found:
     """Every factor between two runs; for two markets none, and that is said."""
     found = Found()
-    one, other = first.pset, second.pset
+    one, other = first.priors, second.priors
     if _market(one) != _market(other):
         found.structure.append(ANOTHER)
         return found
@@ -90,8 +91,8 @@ def between(first: Stored, second: Stored) -> Found:
     return found
 
 
-def _side(run: Stored, names: Sequence[str]) -> Side:
-    return Side(run.pset, run.read(names), run.read(run.names(CONSTANTS), CONSTANTS))
+def _side(run: Run, names: Sequence[str]) -> Side:
+    return Side(run.priors, run.read(names), run.read(run.names(CONSTANTS), CONSTANTS))
 
 
 def _market(pset: PriorSet) -> tuple[object, ...]:

@@ -10,8 +10,6 @@ every t, weighted by the density there over that of the mixture of both (Shirts 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,12 +17,11 @@ import pandas as pd
 from scipy.special import expit
 
 from postcgrp.priors import InputError
-from postcgrp.reports.runs.evidence import Array, Stored, check_results, flat
-from postcgrp.reports.runs.folder import run_folder, write_manifest
+from postcgrp.reports.runs.evidence import Array, flat
+from postcgrp.reports.runs.run import Run
 from postcgrp.reports.sensitivity.attribution import between
-from postcgrp.reports.sensitivity.updating import AFTER, BEFORE, READ, TOTAL, Label, money, moved, quantities
+from postcgrp.reports.sensitivity.updating import AFTER, BEFORE, READ, TOTAL, Label, moved, quantities
 
-SCHEMA = "postcgrp.compare/1"
 NODES, STEPS = np.polynomial.legendre.leggauss(32)  # with 8, an eighth of the move to a set without revenue is missed
 PATH = (NODES + 1) / 2  # of the path, 0 to 1
 BLOCKS = 12  # of each run's draws, left out one after another
@@ -51,7 +48,7 @@ class Comparison:
     refused: str = ""
 
 
-def compare(first: Stored, second: Stored) -> Comparison:
+def compare(first: Run, second: Run) -> Comparison:
     """What moved the forecast from `first` to `second`.
 
     `why` holds, for the total at the anchors and each modality in the last year, each factor, the largest first:
@@ -60,10 +57,10 @@ def compare(first: Stored, second: Stored) -> Comparison:
     attributed` is the rest: changes of structure, and Monte-Carlo error. Raises :class:`InputError` for runs in two
     currencies or without a common year.
     """
-    units = [money(run.pset) for run in (first, second)]
+    units = [run.money for run in (first, second)]
     if units[0] != units[1]:
         raise InputError(f"{second.folder}: is in {units[1]}, but {first.folder} in {units[0]}: compare runs of one")
-    sides = [quantities(run.read(READ), run.pset.ledger) for run in (first, second)]
+    sides = [quantities(run.read(READ), run.priors.ledger) for run in (first, second)]
     labels = [label for label in sides[0] if label in sides[1]]
     if not labels:
         raise InputError(
@@ -110,32 +107,6 @@ def last_total(found: Comparison) -> tuple[pd.DataFrame, tuple[float, float], in
     year = int(total["year"].max())
     sides = found.moved[(found.moved["quantity"] == TOTAL) & (found.moved["year"] == year)].set_index("state")["mean"]
     return total[total["year"] == year], (float(sides[BEFORE]), float(sides[AFTER])), year
-
-
-def save(found: Comparison, first: Stored, second: Stored, out: Path) -> None:
-    """Write compare.csv (why), moved.csv, waterfall.png and .svg, and a manifest that names both runs.
-
-    Raises :class:`InputError` where `out` holds anything but an earlier comparison or cannot be written.
-    """
-    from postcgrp.reports.sensitivity import waterfall
-
-    check_results(out, SCHEMA)
-    why, means, year = last_total(found)
-    recipes = [run.record["recipe_sha256"] for run in (first, second)]
-    record = {
-        "schema": SCHEMA,
-        "runs": [{"folder": str(run.folder), "recipe_sha256": run.record["recipe_sha256"]} for run in (first, second)],
-        "structure": found.structure,
-        "least_ess": None if np.isnan(found.ess) else found.ess,
-        "refused": found.refused,
-        "versions": {name: version(name) for name in ("postcgrp", "numpy", "xarray")},
-    }
-    with run_folder(out) as folder:
-        found.why.to_csv(folder / "compare.csv", index=False)
-        found.moved.to_csv(folder / "moved.csv", index=False)
-        names, what = (first.folder.name, second.folder.name), f"Total revenue {year}, {money(first.pset)}"
-        waterfall.save(why, means, names, what, folder / "waterfall", " -> ".join(recipes))
-        write_manifest(record, folder)
 
 
 def leading(why: pd.DataFrame, most: int) -> pd.DataFrame:

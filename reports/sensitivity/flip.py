@@ -13,7 +13,7 @@ from xarray import DataTree
 
 from postcgrp.inference.powerscale import reweight
 from postcgrp.priors import InputError, PriorSet
-from postcgrp.reports.forecast.summary import SAMPLE, group
+from postcgrp.reports.runs.groups import SAMPLE, group
 from postcgrp.reports.sensitivity.refits import Refit
 from postcgrp.reports.sensitivity.tornado import Input, log_ratio, mcse, moved, total
 

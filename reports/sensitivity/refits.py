@@ -20,7 +20,7 @@ from postcgrp.inference.powerscale import scaled
 from postcgrp.models import build_model
 from postcgrp.priors import Evidence, InputError, PriorSet
 from postcgrp.reports.forecast.pipeline import graph
-from postcgrp.reports.forecast.summary import SAMPLE, group
+from postcgrp.reports.runs.groups import SAMPLE, group
 
 SILENT = 1e3  # log-sd at which a row of evidence says nothing: it moves a log density by less than 1e-4
 SETTINGS = Sampling(prior_draws=2000)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from difflib import get_close_matches
-from importlib.metadata import version
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -18,10 +16,11 @@ from xarray import Dataset
 from postcgrp.inference import Clock, enable_cache, powerscale
 from postcgrp.priors import InputError, Ledger, PriorSet, Settings, load_ledger
 from postcgrp.priors.sets import load_overlay, prior_set, shipped
-from postcgrp.reports.cli.terminal import save_csv, save_text
 from postcgrp.reports.forecast.summary import report_point
 from postcgrp.reports.forecast.variance_budget import variance_budget
-from postcgrp.reports.runs.folder import LIBRARIES, MANIFEST, load_run, working_folder
+from postcgrp.reports.runs.folder import write_manifest
+from postcgrp.reports.runs.place import save_csv, working_folder
+from postcgrp.reports.runs.run import Run
 from postcgrp.reports.sensitivity import leave_out
 from postcgrp.reports.sensitivity.figures import save_sensitivity
 from postcgrp.reports.sensitivity.flip import Flip, Point, flip_table, parse_flip, point
@@ -65,7 +64,7 @@ class Variant:
 
 
 def sensitivity(
-    folder: Path,
+    run: Run,
     *,
     out: Path,
     vary: Sequence[str] = (),
@@ -77,13 +76,13 @@ def sensitivity(
     """Ask a run what its answer owes to which assumption, and write the tables and the figure to `out`.
 
     What needs no fit comes first (power-scaling and the variance budget, from the run's draws), then refits of every
-    shipped prior set, of a grid, of every claim left out and of every assumption moved. Parameters: `folder`, a run;
-    `vary`, settings to cross, each `NAME=VALUE,VALUE`; `flip`, a decision `X:LEVEL`, see :class:`Flip`; `say`, told
-    what is ready. Finished refits stay in `out/fits`, and a later call goes on from there. Raises :class:`InputError`
-    for bad input.
+    shipped prior set, of a grid, of every claim left out and of every assumption moved. Finished refits stay in
+    `out/fits`, and a later call goes on from there. Parameters: `vary`, settings to cross, each `NAME=VALUE,VALUE`;
+    `flip`, a decision `X:LEVEL`, see :class:`Flip`; `say`, told what is ready. Raises :class:`InputError`.
     """
-    run, pset, record = load_run(folder)
-    grid = crossed(pset, original(folder, pset), vary)
+    tree, pset = run.tree, run.priors
+    ledger = original(run)
+    grid = crossed(pset, ledger, vary)
     decision = None if flip is None else parse_flip(flip)
     target, clock = working_folder(out, SCHEMA), Clock()
     enable_cache()
@@ -94,15 +93,15 @@ def sensitivity(
         save_csv(table, target / f"{name}.csv")
 
     with clock("stored draws"):
-        of, to = powerscale.quantities(run, pset), powerscale.components(run, pset)
+        of, to = powerscale.quantities(tree, pset), powerscale.components(tree, pset)
         write("power_scaling", powerscale.sensitivity(of, to))
         write("power_shifts", powerscale.shifts(of, to))
-        write("variance_budget", variance_budget(run, pset))
+        write("variance_budget", variance_budget(tree, pset))
     say(f"{target}: power_scaling.csv, power_shifts.csv and variance_budget.csv are ready; refits follow")
 
-    base, of_interest = as_refit(run, pset), inputs(pset)
+    base, of_interest = as_refit(tree, pset), inputs(pset)
     lefts, forbidden = leave_outs(pset)
-    variants = [Variant("run", SAME, pset), *sets(original(folder, pset), pset), *grid]
+    variants = [Variant("run", SAME, pset), *sets(ledger, pset), *grid]
     settings = replace(SETTINGS, seed=seed)
     refits = Refits(pset, target / "fits", settings, progress or Refits.progress, more=leave_out.kept(pset))
     with clock("refits"):
@@ -113,11 +112,11 @@ def sensitivity(
     ended = {name: fits[f"end: {name}"] for name in ends}
     write("leave_one_out", influence(base, pset, lefts, without))
     write("conflicts", conflicts(pset, lefts, without))
-    write("tornado", tornado(run, base, pset, of_interest, ended))
+    write("tornado", tornado(tree, base, pset, of_interest, ended))
     if decision is not None:
         with clock("flips"):
             known = tornado_points(of_interest, ended, decision, pset)
-            write("flips", flip_table(run, pset, decision, of_interest, known, replace(refits, patient=False)))
+            write("flips", flip_table(tree, pset, decision, of_interest, known, replace(refits, patient=False)))
     above = decision.above if decision is not None else point_of(pset)
     everything = [
         *((v.kind, v.name, {}, fits.get(v.key, Refit(Dataset(), v.why))) for v in variants),
@@ -127,28 +126,38 @@ def sensitivity(
     table = posteriors(pset, base, everything, above)
     write("sensitivity", table)
     missed = [f"{kind} {name} {fit.missed}" for kind, name, _, fit in everything if fit.missed.startswith(MISSED)]
-    notes = [note for note in (leave_out.unused(pset), control(base, fits[variants[0].key], pset)) if note]
-    notes += [f"claim {name} cannot be left out: {why}" for name, why in forbidden.items()]
-    notes += [f"{v.kind} {v.name} does not apply: {v.why}" for v in variants if v.why]
-    if (draws := int(tables["power_scaling"]["draws"].min())) < powerscale.DRAWS:
-        notes.insert(0, f"psi is of {draws:,} draws, not {powerscale.DRAWS:,}: compare it only with psi of as many")
-    if record["status"] != "passed":
-        notes.insert(0, "the run itself missed the gate: what is compared with it here is not to be trusted")
+    notes = [
+        *_of_run(run, int(tables["power_scaling"]["draws"].min())),
+        *filter(None, (leave_out.unused(pset), control(base, fits[variants[0].key], pset))),
+        *(f"claim {name} cannot be left out: {why}" for name, why in forbidden.items()),
+        *(f"{v.kind} {v.name} does not apply: {v.why}" for v in variants if v.why),
+    ]
     save_sensitivity(pset, table, tables, target / "sensitivity", pset.fingerprint(), above)
     about = {
         "schema": SCHEMA,
         "status": "finished" if not missed else "finished, some refits missed the gate",
-        "run_recipe_sha256": record["recipe_sha256"],
+        "run_recipe_sha256": run.recipe,
         "vary": list(vary),
         "flip": flip,
         "notes": notes,
         "missed": missed,
         "sampling": asdict(settings),
-        "versions": {name: version(name) for name in LIBRARIES},
         "seconds": {stage: round(seconds, 3) for stage, seconds in clock.seconds.items()},
     }
-    save_text(json.dumps(about, indent=1, ensure_ascii=False) + "\n", target / MANIFEST)
+    write_manifest(about, target)
     return Sensitivity(table, tables, notes, missed)
+
+
+def _of_run(run: Run, draws: int) -> list[str]:
+    """What must be known of the run that all else is compared with, one sentence each; `draws` that psi is made of."""
+    notes = []
+    if run.note:
+        notes.append(f"the run was {run.note}")
+    if not run.passed:
+        notes.append("the run itself missed the gate: what is compared with it here is not to be trusted")
+    if draws < powerscale.DRAWS:
+        notes.append(f"psi is of {draws:,} draws, not {powerscale.DRAWS:,}: compare it only with psi of as many")
+    return notes
 
 
 def point_of(pset: PriorSet) -> float:
@@ -156,13 +165,13 @@ def point_of(pset: PriorSet) -> float:
     return report_point(pset.ledger, pset.ledger.years[-1])
 
 
-def original(folder: Path, pset: PriorSet) -> Ledger:
+def original(run: Run) -> Ledger:
     """The ledger that a run was made from, before any prior set: other sets change that one.
 
     A run that was made in Python may not have its files; then it is the run's own ledger.
     """
-    files = [folder / "report.toml", folder / "assumptions.toml"]
-    return load_ledger(*files) if all(path.is_file() for path in files) else pset.ledger
+    files = [run.sources / "report.toml", run.sources / "assumptions.toml"]
+    return load_ledger(*files) if all(path.is_file() for path in files) else run.priors.ledger
 
 
 def extra(pset: PriorSet) -> list[Any]:

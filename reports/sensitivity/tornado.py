@@ -22,7 +22,7 @@ from xarray import DataTree
 
 from postcgrp.priors import InputError, Prior, PriorSet
 from postcgrp.priors.elicit import LINK, STUDENT_DF, is_heavy
-from postcgrp.reports.forecast.summary import SAMPLE, group
+from postcgrp.reports.runs.groups import SAMPLE, group
 from postcgrp.reports.sensitivity.refits import Refit
 
 Array = NDArray[np.float64]

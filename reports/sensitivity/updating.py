@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from importlib.metadata import version
+from os.path import relpath
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,8 +16,11 @@ from xarray import DataArray, Dataset
 
 from postcgrp.inference.psis import Array, Weights, quantile, quantile_error, reweight
 from postcgrp.priors import Evidence, InputError, Ledger, PriorSet
-from postcgrp.reports.runs.evidence import Stored, by_source, check_results, flat, known_years, needed, residuals
-from postcgrp.reports.runs.folder import DRAWS, check_target, run_folder, write_manifest
+from postcgrp.priors.files import sha256
+from postcgrp.reports.runs.evidence import Residuals, by_source, flat, known_years, needed, residuals
+from postcgrp.reports.runs.folder import INPUTS, SCHEMA, UPDATE_SCHEMA, WEIGHTS, finite, write_manifest
+from postcgrp.reports.runs.place import check_folder, new_folder
+from postcgrp.reports.runs.run import WEIGHT, Run
 
 if TYPE_CHECKING:  # fitting starts JAX, which reweighting must not wait for
     from postcgrp.inference.sampling import Progress
@@ -26,7 +28,6 @@ if TYPE_CHECKING:  # fitting starts JAX, which reweighting must not wait for
 
 Label = tuple[str, int, str | None]
 
-SCHEMA = "postcgrp.update/1"
 KEPT = ("report.toml", "assumptions.toml", "priors.toml")
 ENDS = {"low_90": 0.05, "low_50": 0.25, "median": 0.5, "high_50": 0.75, "high_90": 0.95}
 WITH_ERROR = ("low_90", "median", "high_90")
@@ -41,48 +42,60 @@ BEFORE, AFTER = "before", "after"
 class Update:
     """What new evidence does to a run.
 
-    `pset`, the prior set with all evidence; `rows`, the new ones against what the run expected, see :func:`surprise`;
+    `priors`, the prior set with all evidence; `rows`, the new ones against what the run expected, see :func:`surprise`;
     `weights` of the stored draws; `moved`, the forecast before and after, None where the weights were refused.
     """
 
-    pset: PriorSet
+    priors: PriorSet
     rows: pd.DataFrame
     weights: Weights
     moved: pd.DataFrame | None
 
 
-def update(stored: Stored, rows: Sequence[Evidence]) -> Update:
+def update(run: Run, rows: Sequence[Evidence]) -> Update:
     """Reweight the draws of a run by new rows of evidence; nothing is fitted.
 
     A source that the run does not know has its error integrated out; one that it knows has the error that each draw
-    holds. Raises :class:`InputError` for rows that are at odds with the model or with the evidence it has.
+    holds. Where the run was updated before, its draws as they were fitted are weighted by the rows of all updates at
+    once. Raises :class:`InputError` for rows that are at odds with the model or with the evidence it has.
     """
-    pset = stored.pset.with_evidence([*stored.pset.evidence, *rows])
-    draws = stored.read([*READ, *needed(pset, rows)])
-    against = [residuals(draws, pset, new, known_years(draws, pset, source)) for source, new in by_source(rows).items()]
-    log_ratio = np.sum([part.terms().sum(axis=1) for part in against], axis=0)
+    priors = run.priors.with_evidence([*run.priors.evidence, *rows])
+    draws = run.fitted.read([*READ, *needed(priors, [*run.added, *rows])])
+    against = _against(draws, priors, [*run.added, *rows])
     shape = (draws.sizes["chain"], draws.sizes["draw"])
+    log_ratio = np.sum([part.terms().sum(axis=1) for part in against], axis=0)
     weights = reweight(log_ratio.reshape(shape))
+    new = {row.id for row in rows}
     expected = pd.DataFrame(
-        surprise(row, part.values[:, i], float(np.sqrt(part.covariance[i, i])))
+        surprise(row, part.values[:, i], float(np.sqrt(part.covariance[i, i])), run.weights)
         for part in against
         for i, row in enumerate(part.rows)
+        if row.id in new
     )
-    now = quantities(draws, pset.ledger)
-    table = None if weights.refused else moved(now, now, money(pset), weights.values)
-    return Update(pset, expected, weights, table)
+    now = quantities(draws, priors.ledger)
+    table = None if weights.refused else moved(now, now, run.money, weights.values, run.weights)
+    return Update(priors, expected, weights, table)
 
 
-def surprise(row: Evidence, residual: Array, sd: float) -> dict[str, Any]:
+def _against(draws: Dataset, priors: PriorSet, rows: Sequence[Evidence]) -> list[Residuals]:
+    """Rows against draws, source by source."""
+    return [
+        residuals(draws, priors, own, known_years(draws, priors, source)) for source, own in by_source(rows).items()
+    ]
+
+
+def surprise(row: Evidence, residual: Array, sd: float, weights: Array | None = None) -> dict[str, Any]:
     """A new row against the run's prediction of it.
 
-    Parameters: `residual` [draw], log value less its expectation, and its `sd`. `p` is the predictive probability of
-    something as extreme, both tails; below 0.05 the row surprises.
+    Parameters: `residual` [draw], log value less its expectation, and its `sd`; `weights` [chain, draw] of the run,
+    None where they are equal. `p` is the predictive probability of something as extreme, both tails; below 0.05 the row
+    surprises.
     """
-    below = float(ndtr(residual / sd).mean())
+    w = np.full(len(residual), 1 / len(residual)) if weights is None else weights.ravel()
+    below = float(w @ ndtr(residual / sd))
     nodes = ndtri((np.arange(NODES) + 0.5) / NODES)
     predicted = row.value * np.exp(sd * nodes[:, None] - residual)
-    low, median, high = np.quantile(predicted, [0.05, 0.5, 0.95])
+    low, median, high = quantile(predicted, np.broadcast_to(w, predicted.shape), [0.05, 0.5, 0.95])
     return {
         "row": row.id,
         "unit": row.unit,
@@ -106,18 +119,22 @@ def quantities(draws: Dataset, ledger: Ledger) -> dict[Label, DataArray]:
 
 
 def moved(
-    before: Mapping[Label, DataArray], after: Mapping[Label, DataArray], unit: str, weights: Array | None = None
+    before: Mapping[Label, DataArray],
+    after: Mapping[Label, DataArray],
+    unit: str,
+    weights: Array | None = None,
+    weights_before: Array | None = None,
 ) -> pd.DataFrame:
     """The forecast before and after.
 
-    Parameters: `before` and `after`, see :func:`quantities`; `weights` [chain, draw], of `after`. Returns two rows a
-    quantity that both have: `state`, mean, sd, median, the ends of the 50 and 90 % interval, and (`mcse_`) the
-    Monte-Carlo error of the median and of the 90 % interval's ends.
+    Parameters: `before` and `after`, see :func:`quantities`; `weights` [chain, draw], of `after`, and `weights_before`,
+    None where they are equal. Returns two rows for each quantity that both have: `state`, mean, sd, median, the ends of
+    the 50 and 90 % interval, and (`mcse_`) the Monte-Carlo error of the median and of the 90 % interval's ends.
     """
     rows = []
     for label in (label for label in before if label in after):
         named = dict(zip(("quantity", "year", "modality"), label, strict=True)) | {"unit": unit}
-        rows.append({**named, "state": BEFORE, **_describe(before[label], None)})
+        rows.append({**named, "state": BEFORE, **_describe(before[label], weights_before)})
         rows.append({**named, "state": AFTER, **_describe(after[label], weights)})
     return pd.DataFrame(rows)
 
@@ -135,11 +152,6 @@ def _describe(draws: DataArray, weights: Array | None) -> dict[str, float]:
     return out | {f"mcse_{name}": quantile_error(x, w, ENDS[name]) for name in WITH_ERROR}
 
 
-def money(pset: PriorSet) -> str:
-    """The unit of revenue."""
-    return f"{pset.ledger.report.currency} million"
-
-
 def brief(table: pd.DataFrame, names: tuple[str, str] = (BEFORE, AFTER)) -> pd.DataFrame:
     """The table of :func:`moved` as a terminal shows it: both sides by these names, the median with its error."""
     sides = [table[table["state"] == state].reset_index() for state in (BEFORE, AFTER)]
@@ -155,57 +167,65 @@ def brief(table: pd.DataFrame, names: tuple[str, str] = (BEFORE, AFTER)) -> pd.D
 # ---- files ---------------------------------------------------------------------------------------------------------
 
 
-def save(result: Update, stored: Stored, files: Sequence[Path], out: Path) -> None:
-    """Write update.csv, evidence.csv, weights.csv and a manifest that names the run, the evidence and the weights' k.
+def save(result: Update, run: Run, files: Sequence[Path], out: Path) -> None:
+    """Write the updated run: its prior set, weights, tables, and a manifest that names the run whose draws it weights.
 
-    `weights.csv` has one row a draw, numbered from one as in exported files: `.chain`, `.iteration`, `.draw`,
-    `weight`. Raises :class:`InputError` where `out` holds anything but an earlier update or cannot be written.
+    `weights.csv` has one row per draw, numbered from one as in exported files: `.chain`, `.iteration`, `.draw`,
+    `weight`. Raises :class:`InputError` where `out` holds anything but an earlier update or cannot be written, and
+    where the weights were refused.
     """
     if result.moved is None:
-        raise InputError(f"{stored.folder}: {result.weights.refused}: there are no weights to write: refit")
-    check_results(out, SCHEMA)
-    values = result.weights.values
+        raise InputError(f"{run.folder}: {result.weights.refused}: there are no weights to write: refit")
+    check_folder(out, UPDATE_SCHEMA)
+    fitted, values = run.fitted, result.weights.values
+    if out.resolve() in (run.folder.resolve(), fitted.folder.resolve()):
+        raise InputError(f"--out {out}: is the run that is updated: name a new folder")
     number = np.arange(values.size)
     columns = zip(INDEX, (number // values.shape[1], number % values.shape[1], number), strict=True)
-    weights = pd.DataFrame({name: column + 1 for name, column in columns}).assign(weight=values.ravel())
+    weights = pd.DataFrame({name: column + 1 for name, column in columns}).assign(**{WEIGHT: values.ravel()})
+    about = asdict(result.weights)
     record = {
-        "schema": SCHEMA,
+        **{
+            key: value for key, value in fitted.manifest.items() if key not in ("schema", "created", "files", "seconds")
+        },
+        "schema": UPDATE_SCHEMA,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "run": {
-            "folder": str(stored.folder),
-            "recipe_sha256": stored.record["recipe_sha256"],
-            "draws_sha256": stored.record["files"][DRAWS],
+            "folder": str(fitted.folder),
+            "relative": relpath(fitted.folder.resolve(), out.resolve()),
+            "recipe_sha256": fitted.recipe,
+            "draws_sha256": fitted.draws_sha256,
         },
-        "recipe_sha256": result.pset.fingerprint(),
-        "evidence": {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files},
-        "weights": {key: value for key, value in asdict(result.weights).items() if key not in ("values", "refused")},
-        "versions": {name: version(name) for name in ("postcgrp", "numpy", "xarray")},
+        "recipe_sha256": result.priors.fingerprint(),
+        "evidence": dict(run.manifest.get("evidence", {})) | {path.name: sha256(path) for path in files},
+        "weights": {key: finite(about[key]) for key in ("k", "limit", "ess")},
     }
-    with run_folder(out) as folder:
+    with new_folder(out) as folder:
+        (folder / INPUTS).write_text(result.priors.to_json(), encoding="utf-8")
         result.moved.to_csv(folder / "update.csv", index=False)
         result.rows.to_csv(folder / "evidence.csv", index=False)
-        weights.to_csv(folder / "weights.csv", index=False)
+        weights.to_csv(folder / WEIGHTS, index=False)
         write_manifest(record, folder)
 
 
 def refit(
-    result: Update, stored: Stored, files: Sequence[Path], out: Path, progress: Progress | None = None
+    result: Update, run: Run, files: Sequence[Path], out: Path, progress: Progress | None = None
 ) -> tuple[Forecast, pd.DataFrame]:
     """Fit the model to all evidence, as the run was fitted, and write the run folder `out`.
 
     Returns the forecast, and the table of :func:`moved`. Raises :class:`InputError` where `out` is the run itself,
     holds anything but an earlier run, or cannot be written.
     """
-    if out.resolve() == stored.folder.resolve():
+    if out.resolve() in (run.folder.resolve(), run.fitted.folder.resolve()):
         raise InputError(f"--out {out}: is the run that is updated: name a new folder")
-    check_target(out)
-    from postcgrp.reports.forecast.pipeline import forecast
+    check_folder(out, SCHEMA)
+    from postcgrp.reports.forecast.pipeline import forecast  # starts JAX
 
-    kept = {name: stored.folder / name for name in KEPT}
-    earlier = sorted(stored.folder.glob("evidence-*.csv"), key=lambda path: (len(path.name), path.name))
+    kept = {name: run.sources / name for name in KEPT}
+    earlier = sorted(run.sources.glob("evidence-*.csv"), key=lambda path: (len(path.name), path.name))
     kept |= {f"evidence-{k}.csv": path for k, path in enumerate([*earlier, *files], start=1)}
     sources = {name: path for name, path in kept.items() if path.is_file()}
-    made = forecast(result.pset, out=out, sources=sources, progress=progress, **stored.record["sampling"])
-    ledger = result.pset.ledger
-    before, after = stored.read(READ), made.run["posterior"].to_dataset()
-    return made, moved(quantities(before, ledger), quantities(after, ledger), money(result.pset))
+    made = forecast(result.priors, out=out, sources=sources, progress=progress, **run.manifest["sampling"])
+    ledger = result.priors.ledger
+    before, after = run.read(READ), made.run.posterior
+    return made, moved(quantities(before, ledger), quantities(after, ledger), run.money)

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from xarray import DataArray, DataTree, ufuncs
+from xarray import DataArray, ufuncs
 
-from postcgrp.priors import InputError, PriorSet
-from postcgrp.reports.forecast.summary import SAMPLE, group
+from postcgrp.priors import InputError
+from postcgrp.reports.runs.groups import SAMPLE
+from postcgrp.reports.runs.run import Run
+from postcgrp.reports.valuation.deal import load_deal
 from postcgrp.reports.valuation.decision import Outcomes, outcomes
 from postcgrp.reports.valuation.information import Study
-
-if TYPE_CHECKING:
-    from postcgrp.reports.valuation.valuation import Valuation
+from postcgrp.reports.valuation.valuation import Valuation, price_all
 
 Array = NDArray[np.float64]
 
@@ -27,16 +27,18 @@ INDEX = (".chain", ".iteration", ".draw")  # as exported; the draws of a file ar
 MOST_ASKED = 1_000_000_000
 STUDIES = "measure:INPUT:LOG_SD, survey:INPUT:SIZE or readout:INPUT"
 CELLS = ["region", "depth"]
+READ = ("patients", "use", "price", "revenue", "acute_use", "moh", "payer_block", "source_error")
 
 
-def market_inputs(run: DataTree, pset: PriorSet) -> dict[str, Array]:
+def market_inputs(run: Run) -> dict[str, Array]:
     """The unknowns of a run that one could learn, by plain names: [draw], or [draw, k] for a group learned as one.
 
     What a ledger lacks (burden, payer blocking, evidence) is left out. Draws are chain after chain. Patients are
     counts, adoption and burden patient-weighted fractions, prices logs of the currency per treated patient-year,
     revenue and vendor error logs; a group that is about years has one column an anchor.
     """
-    draws, first, last = group(run), pset.ledger.years[0], pset.ledger.years[-1]
+    pset, draws = run.priors, run.read(READ)
+    first, last = pset.ledger.years[0], pset.ledger.years[-1]
     patients = draws["patients"]
     pool = patients.sum(CELLS)
     weights = patients.sel(year=first) / pool.sel(year=first)
@@ -186,26 +188,28 @@ def _chains(ids: pd.DataFrame) -> int:
     return int(ids[".chain"].nunique()) if ".chain" in ids else 1
 
 
-def decision_of(
-    folder: Path, deals: Sequence[Path], seed: int
-) -> tuple[Outcomes, dict[str, Array], dict[str, list[str]], str, dict[str, Any]]:
-    """A decision among deals, and passing, on a run's draws: its inputs, their groups, the unit, the run's manifest.
+@dataclass(frozen=True)
+class Decision:
+    """A decision among deals, and passing, on a run's draws.
 
-    Raises :class:`InputError`.
+    `outcomes`, the net benefit of each alternative; `inputs`, what could be learned [draw] or [draw, k] by name;
+    `groups` of inputs, by name.
     """
-    from postcgrp.reports.runs.folder import load_run
-    from postcgrp.reports.valuation.deal import load_deal
-    from postcgrp.reports.valuation.valuation import price_all
 
+    outcomes: Outcomes
+    inputs: dict[str, Array]
+    groups: dict[str, list[str]]
+
+
+def decision_of(run: Run, deals: Sequence[Path], seed: int) -> Decision:
+    """The decision whether to enter any of the deals given as files. Raises :class:`InputError`."""
     if not deals:
         raise InputError("--deal: is missing: give at least one deal to decide on")
-    run, pset, record = load_run(folder)
-    priced = price_all(run, pset, [load_deal(path) for path in deals], seed)
+    priced = price_all(run, [load_deal(path) for path in deals], seed)
     values = pd.DataFrame({NO_DEAL: np.zeros(len(priced[0].npv))} | {one.deal.name: one.npv for one in priced})
-    market, own = market_inputs(run, pset), deal_inputs(priced)
+    market, own = market_inputs(run), deal_inputs(priced)
     groups = {name: list(of) for name, of in (("all of the market", market), ("all of the deals", own)) if len(of) > 1}
-    unit = f"{pset.ledger.report.currency} million"
-    return outcomes(values, group(run).sizes["chain"]), market | own, groups, unit, record
+    return Decision(outcomes(values, priced[0].market.sample[0]), market | own, groups)
 
 
 def grouped(table: pd.DataFrame) -> dict[str, Array]:

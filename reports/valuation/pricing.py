@@ -6,16 +6,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
-from xarray import DataTree
+from xarray import Dataset
 
 from postcgrp.priors import InputError, Ledger
-from postcgrp.reports.forecast.summary import SAMPLE, group
+from postcgrp.reports.runs.groups import SAMPLE
 from postcgrp.reports.valuation import cashflow
 from postcgrp.reports.valuation.cashflow import Array
 from postcgrp.reports.valuation.deal import APPROVAL, LAUNCH, Deal, Tier
 from postcgrp.reports.valuation.deal_fit import cells
 
 MILLION = 1e6
+OF_MARKET = ("revenue", "use", "patients")  # the variables that deals are priced on
 Inputs = Mapping[str, Array]  # of every path of the deal [draw]
 
 
@@ -62,9 +63,12 @@ class Outcomes:
     times: Array
 
 
-def market(run: DataTree, deal: Deal, ledger: Ledger) -> Market:
-    """The captured cells of a run's posterior, summed on each draw (draws in the order chain, then draw)."""
-    posterior, where = group(run), cells(deal, ledger)
+def market(posterior: Dataset, deal: Deal, ledger: Ledger) -> Market:
+    """The captured cells of a run, summed on each draw (draws in the order chain, then draw).
+
+    Parameters: `posterior`, with the variables `OF_MARKET`.
+    """
+    where = cells(deal, ledger)
     patients = posterior["patients"].sel({dim: where[dim] for dim in ("region", "depth")})
     treated = patients * posterior["use"].sel(where)
 

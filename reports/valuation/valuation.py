@@ -1,35 +1,27 @@
-"""Risk-adjusted value: deals priced on every joint draw of the market, and the folder that holds the answer."""
+"""Risk-adjusted value: deals priced on every joint draw of the market."""
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from importlib.metadata import version
 from itertools import product
-from pathlib import Path
-from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
-from xarray import DataTree
+from xarray import Dataset
 
-from postcgrp.priors import InputError, Ledger, PriorSet
-from postcgrp.reports.runs.folder import DRAWS, LIBRARIES, run_folder, working_folder, write_manifest
+from postcgrp.priors import InputError, Ledger
+from postcgrp.reports.runs.run import Run
 from postcgrp.reports.valuation.cashflow import Array
-from postcgrp.reports.valuation.deal import Deal, load_deal
+from postcgrp.reports.valuation.deal import Deal
 from postcgrp.reports.valuation.deal_fit import cells, check_deals
 from postcgrp.reports.valuation.distributions import Uncertain
-from postcgrp.reports.valuation.pricing import MILLION, Market, Outcomes, market, outcomes
+from postcgrp.reports.valuation.pricing import MILLION, OF_MARKET, Market, Outcomes, market, outcomes
 
-SCHEMA = "postcgrp.value/1"
 APPROVED = "approved"
 Cell = tuple[str, str, str]  # modality, region, depth
 ONE = 1 + 1e-9  # a sum of shares that is one
-LONGEST = 80  # part of a file's name that a deal's name makes
 VARIES = 1e-9  # relative range below which an input is the same in every draw
 
 
@@ -98,31 +90,32 @@ class Valuation:
         return own | self.market_inputs
 
 
-def price(run: DataTree, pset: PriorSet, deal: Deal, seed: int = 1) -> Valuation:
-    """Price one deal on every draw of a run's posterior.
+def price(run: Run, deal: Deal, seed: int = 1) -> Valuation:
+    """Price one deal on every draw of a run.
 
-    Parameters: `run` with `revenue`, `use` [chain, draw, year, region, depth, modality] and `patients` [chain, draw,
-    year, region, depth] in its posterior; `pset`, the priors it was made from; `seed` of the deal's own inputs, each of
-    which has a stream of its own (seed, deal name, path). Raises :class:`InputError` for a deal that does not fit.
+    Parameters: `seed` of the deal's own inputs, each of which has a stream of its own (seed, deal name, path). Raises
+    :class:`InputError` for a deal that does not fit.
     """
-    return price_all(run, pset, [deal], seed)[0]
+    return price_all(run, [deal], seed)[0]
 
 
-def price_all(run: DataTree, pset: PriorSet, deals: Sequence[Deal], seed: int = 1) -> list[Valuation]:
+def price_all(run: Run, deals: Sequence[Deal], seed: int = 1) -> list[Valuation]:
     """Price several deals on the same draws of the market, see :func:`price`.
 
     Raises :class:`InputError` also where the deals' shares of a cell add up to more than one in any draw.
     """
     if seed < 0:
         raise InputError(f"--seed {seed}: is negative: use 0 or more")
-    check_deals(deals, pset.ledger)
-    priced = [_price(run, pset.ledger, deal, seed) for deal in deals]
-    _check_shares(priced, pset.ledger)
+    ledger = run.priors.ledger
+    check_deals(deals, ledger)
+    draws = run.read(OF_MARKET)
+    priced = [_price(draws, ledger, deal, seed) for deal in deals]
+    _check_shares(priced, ledger)
     return priced
 
 
-def _price(run: DataTree, ledger: Ledger, deal: Deal, seed: int) -> Valuation:
-    seen = market(run, deal, ledger)
+def _price(draws: Dataset, ledger: Ledger, deal: Deal, seed: int) -> Valuation:
+    seen = market(draws, deal, ledger)
     number = len(seen.revenue)
     x = {path: said.draws(number, seed, deal.name, path) for path, said in deal.inputs.items()}
     taken = np.ones(number, dtype=bool)
@@ -174,107 +167,3 @@ def _check_shares(priced: Sequence[Valuation], ledger: Ledger) -> None:
                 f"{share.max():.3g} (over 1 in {over.mean():.1%} of the draws): lower a captured.peak_share, or use a "
                 "distribution with bounds (triangular, pert)"
             )
-
-
-def draws_table(priced: Sequence[Valuation]) -> pd.DataFrame:
-    """One row a deal and draw: ids one-based as R's posterior package has them, value by end, and every input."""
-    frames = []
-    for one in priced:
-        chains, draws = one.market.sample
-        number = np.arange(chains * draws)
-        ids = {".chain": number // draws + 1, ".iteration": number % draws + 1, ".draw": number + 1}
-        known = {
-            "outcome": np.array(one.outcomes)[one.outcome],
-            "npv": one.npv,
-            "rnpv": one.rnpv,
-            "max_bid": one.max_bid,
-            "probability_of_success": one.ends.probability[:, -1],
-            "npv_if_approved": one.ends.npv[:, -1],
-            "peak_sales_if_approved": one.peak_sales,
-            "launch": one.ends.launch,
-        }
-        frames.append(pd.DataFrame({"deal": one.deal.name, **ids, **known, **one.inputs}))
-    return pd.concat(frames, ignore_index=True)
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What `postcgrp value` found: the deals' valuations, the table of figures, the tornado and the assumptions."""
-
-    priced: list[Valuation]
-    table: pd.DataFrame
-    tornado: pd.DataFrame
-    assumptions: pd.DataFrame
-
-
-def value(
-    run: DataTree, pset: PriorSet, record: dict[str, Any], deals: Sequence[Path], *, seed: int = 1, out: Path
-) -> Answer:
-    """Price deals given as files and write the answer to the folder `out`, whole or not at all.
-
-    Parameters: `run`, `pset` and `record` of :func:`postcgrp.reports.runs.folder.load_run`. Raises :class:`InputError`.
-    """
-    from postcgrp.reports.valuation.figures import save_figures
-    from postcgrp.reports.valuation.tables import assumptions, table, tornado
-
-    read = [load_deal(path) for path in deals]
-    files = {slug(deal.name): deal.name for deal in read}
-    for deal in read:
-        if (other := files[slug(deal.name)]) != deal.name:
-            raise InputError(f"deals {deal.name!r} and {other!r}: their files would have one name: rename one")
-    priced = price_all(run, pset, read, seed)
-    frames = [pd.concat([f(one) for one in priced], ignore_index=True) for f in (table, tornado, assumptions)]
-    answer = Answer(priced, *frames)
-    provenance = {
-        "schema": SCHEMA,
-        "status": record["status"],  # the run's
-        "recipe_sha256": record["recipe_sha256"],
-        "draws_sha256": record["files"][DRAWS],
-        "run_created": record["created"],
-        "deals": {one.deal.name: one.deal.fingerprint() for one in priced},
-        "seed": seed,
-        "versions": {name: version(name) for name in LIBRARIES},
-    }
-    working_folder(out, SCHEMA)
-    with run_folder(out) as folder:
-        answer.table.to_csv(folder / "value.csv", index=False)
-        answer.tornado.to_csv(folder / "tornado.csv", index=False)
-        answer.assumptions.to_csv(folder / "assumptions.csv", index=False)
-        draws_table(priced).to_csv(folder / "draws.csv", index=False)
-        (folder / "value.json").write_text(_json(answer, provenance), encoding="utf-8")
-        for path, one in zip(deals, priced, strict=True):
-            (folder / f"deal-{slug(one.deal.name)}.toml").write_bytes(path.read_bytes())
-            figures, swings = (frame[frame["deal"] == one.deal.name] for frame in frames[:2])
-            target = folder / f"value-{slug(one.deal.name)}"
-            save_figures(one, figures, swings, target, record["recipe_sha256"])
-        write_manifest(provenance, folder)
-    return answer
-
-
-def slug(name: str) -> str:
-    """A deal's name as part of a file's name."""
-    return re.sub(r"\W+", "_", name.casefold())[:LONGEST].strip("_") or "deal"
-
-
-def _json(answer: Answer, provenance: dict[str, Any]) -> str:
-    """The answer as JSON; what has no value is null."""
-
-    def rows(frame: pd.DataFrame, deal: str) -> list[dict[str, Any]]:
-        mine = frame[frame["deal"] == deal].drop(columns="deal")
-        return [{str(k): None if pd.isna(v) else v for k, v in row.items()} for row in mine.to_dict("records")]
-
-    deals = [
-        {
-            "name": one.deal.name,
-            "description": one.deal.description,
-            "currency": one.currency,
-            "figures": rows(answer.table, one.deal.name),
-            "tornado": rows(answer.tornado, one.deal.name),
-            "assumptions": rows(answer.assumptions, one.deal.name),
-            "years": list(one.years),
-            "expected_cash_flow": one.cash_flows.mean(axis=0).tolist(),
-            "expected_cash_flow_if_approved": one.ends.flows[:, -1].mean(axis=0).tolist(),
-        }
-        for one in answer.priced
-    ]
-    return json.dumps({"provenance": provenance, "deals": deals}, indent=1, allow_nan=False) + "\n"

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import os
 import re
 import zipfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
-from xarray import DataTree
 from xlsxwriter import Workbook
 from xlsxwriter.exceptions import FileCreateError
 
-from postcgrp.priors import InputError, PriorSet
+from postcgrp.priors import InputError
 from postcgrp.reports.export.exporting import beside
 from postcgrp.reports.export.thinning import statement
+from postcgrp.reports.runs.place import check_parent, new_file
+from postcgrp.reports.runs.run import Run
 from postcgrp.reports.valuation.deal import Deal
 from postcgrp.reports.workbook.cells import Book
 from postcgrp.reports.workbook.content import Content, gather
@@ -34,9 +31,7 @@ CORE, CUSTOM = "docProps/core.xml", "docProps/custom.xml"
 
 
 def workbook(
-    run: DataTree,
-    pset: PriorSet,
-    record: Mapping[str, Any],
+    run: Run,
     out: Path,
     *,
     deal: Deal | None = None,
@@ -45,14 +40,14 @@ def workbook(
 ) -> Content:
     """Write a workbook, whole or not at all; returns what it shows.
 
-    Parameters: `run`, `pset` and `record`, see :func:`load_run`; `deal`, whose inputs fill the
+    Parameters: `deal`, whose inputs fill the
     live model as far as it holds them, at their means; `seed` of the deal's draws; `thin`, how many joint draws to
     keep (by default all, or as many as a workbook holds well). Raises :class:`InputError` for a deal that does not fit,
     for more than a sheet holds, and for a target that cannot be or must not be written.
     """
     check_target(out)
-    content = gather(run, pset, record, deal, seed, thin)
-    with _beside(out) as path:
+    content = gather(run, deal, seed, thin)
+    with new_file(out) as path:
         _write(content, path)
     return content
 
@@ -86,12 +81,7 @@ def check_target(out: Path) -> None:
         raise InputError(f"--out {out}: is for a workbook: end it in .xlsx")
     if out.exists():
         _check_replaceable(out)
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        if not os.access(out.parent, os.W_OK):
-            raise PermissionError(13, os.strerror(13))
-    except OSError as error:
-        raise InputError(f"--out {out}: cannot be written ({error.strerror}): name a place you may write to") from None
+    check_parent(out)
 
 
 def _check_replaceable(out: Path) -> None:
@@ -126,18 +116,3 @@ def _write(content: Content, path: Path) -> None:
                 sheet(book, content)
     except FileCreateError as error:
         raise error.args[0] from None
-
-
-@contextmanager
-def _beside(out: Path) -> Iterator[Path]:
-    """A path beside `out`, which becomes it when all went well and is gone when not. Raises :class:`InputError`."""
-    path = out.with_name(f".{out.name}.partial-{os.getpid()}")
-    try:
-        yield path
-        path.replace(out)
-    except OSError as error:
-        raise InputError(
-            f"--out {out}: writing failed ({error.strerror or error}): nothing was changed there"
-        ) from None
-    finally:
-        path.unlink(missing_ok=True)

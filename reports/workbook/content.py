@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,13 +11,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from xarray import DataTree
 
 from postcgrp.priors import InputError, PriorSet
 from postcgrp.reports.export.exporting import Chosen, select
 from postcgrp.reports.export.schema import Export
 from postcgrp.reports.export.xlsx import MOST_COLUMNS, MOST_ROWS
-from postcgrp.reports.forecast.summary import group, summary
+from postcgrp.reports.forecast.summary import summary
+from postcgrp.reports.runs.run import Run
 from postcgrp.reports.valuation.cashflow import Array
 from postcgrp.reports.valuation.deal import Deal
 from postcgrp.reports.valuation.pricing import outcomes
@@ -105,25 +106,19 @@ class Content:
         return f"{self.labels['modality', segment.modality]}, {self.labels['region', segment.region]}{depths}"
 
 
-def gather(
-    run: DataTree,
-    pset: PriorSet,
-    record: Mapping[str, Any],
-    deal: Deal | None,
-    seed: int,
-    thin: int | None,
-) -> Content:
+def gather(run: Run, deal: Deal | None, seed: int, thin: int | None) -> Content:
     """Everything that :func:`postcgrp.reports.workbook.book.workbook` writes; the arguments are its own."""
+    pset = run.priors
     given, deal = deal, deal or neutral(pset.ledger)
-    priced = price(run, pset, deal, seed)
+    priced = price(run, deal, seed)
     cut = segments(pset.ledger, deal)
-    kept = select(run, pset, record, Chosen(("revenue",)), _number(run, len(pset.ledger.years) * len(cut), thin))
+    kept = select(run, Chosen(("revenue",)), _number(run, len(pset.ledger.years) * len(cut), thin))
     revenue = _revenue(kept, cut)
     model = live(deal, priced.market, typical(deal, priced.x))
     weights = np.array([s.weight for s in cut])
     return Content(
         pset,
-        record,
+        run.manifest,
         deal,
         seed,
         kept,
@@ -132,21 +127,22 @@ def gather(
         model,
         evaluate(model, revenue, weights),
         _check(priced, kept, typical(deal, priced.x)),
-        summary(run, pset.ledger),
-        percentile_paths(run, pset),
+        summary(run.tree, pset.ledger),
+        percentile_paths(run),
         None if given is None else table(priced),
         assumptions(priced),
         left_out(deal),
     )
 
 
-def percentile_paths(run: DataTree, pset: PriorSet) -> pd.DataFrame:
+def percentile_paths(run: Run) -> pd.DataFrame:
     """Mean and percentiles of yearly revenue: in total, by modality, by region, and by both; one row a statistic.
 
     Columns `modality`, `region` ("all" for a total), `statistic`, and one for each year; all of the run's draws.
     """
-    revenue = group(run)["revenue"].sum("depth")
-    names = {dim: pset.ledger.segments[dim] for dim in ("modality", "region")}
+    ledger = run.priors.ledger
+    revenue = run.read(["revenue"])["revenue"].sum("depth")
+    names = {dim: ledger.segments[dim] for dim in ("modality", "region")}
     parts: list[tuple[str | None, str | None]] = [(None, None), *((m, None) for m in names["modality"])]
     parts += [(None, r) for r in names["region"]]
     parts += [(m, r) for m, r in product(names["modality"], names["region"])]
@@ -163,7 +159,7 @@ def percentile_paths(run: DataTree, pset: PriorSet) -> pd.DataFrame:
             ):
                 yield [modality or ALL, region or ALL, name, *path]
 
-    return pd.DataFrame(rows(), columns=["modality", "region", "statistic", *pset.ledger.years])
+    return pd.DataFrame(rows(), columns=["modality", "region", "statistic", *ledger.years])
 
 
 def percent(level: float) -> str:
@@ -171,10 +167,9 @@ def percent(level: float) -> str:
     return f"{100 * level:.0f} %"
 
 
-def _number(run: DataTree, columns: int, thin: int | None) -> int | None:
+def _number(run: Run, columns: int, thin: int | None) -> int | None:
     """How many draws to keep: all that sheets hold well, or as many as asked for. Raises :class:`InputError`."""
-    draws = group(run)
-    count = draws.sizes["chain"] * draws.sizes["draw"]
+    count = math.prod(run.sizes)
     if columns + 3 > MOST_COLUMNS:
         raise InputError(
             f"{columns:,} columns of draws (years x segments), but a sheet holds {MOST_COLUMNS:,}: use postcgrp export "

@@ -14,6 +14,7 @@ from xarray import Dataset, DataTree
 from postcgrp.priors import PriorSet
 from postcgrp.reports.export.exporting import FORMATS, Chosen, default_out, export
 from postcgrp.reports.export.schema import QUANTITIES, Export
+from postcgrp.reports.runs.run import Run
 
 RECORD: dict[str, Any] = {"schema": "postcgrp.run/1", "status": "passed", "sampling": {"seed": 1}, "ess": 0.1 + 0.2}
 SMALL = Chosen(("revenue", "revenue_total", "acute_use"), years=(2025, 2030, 2035))
@@ -60,7 +61,7 @@ def values(run: DataTree, name: str) -> Any:
 
 
 def write(pset: PriorSet, out: Path, to: str, run: DataTree | None = None, **options: Any) -> Export:
-    return export(run or market(pset), brief(pset), RECORD, out, to=to, **options)
+    return export(Run.in_memory(run or market(pset), brief(pset), RECORD), out, to=to, **options)
 
 
 def target(folder: Path, to: str) -> Path:

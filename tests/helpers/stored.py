@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -17,14 +16,15 @@ from xarray import DataArray, Dataset, DataTree
 from postcgrp.inference import forward
 from postcgrp.models import build_model
 from postcgrp.priors import PriorSet
-from postcgrp.reports.runs.evidence import Stored, open_run
+from postcgrp.priors.files import sha256
 from postcgrp.reports.runs.folder import DRAWS, INPUTS, MANIFEST, SCHEMA
+from postcgrp.reports.runs.run import Run, open_run
 
 CHAINS = 2
 SEED = 7
 
 
-def prior_run(pset: PriorSet, folder: Path, draws: int = 500, seed: int = SEED) -> Stored:
+def prior_run(pset: PriorSet, folder: Path, draws: int = 500, seed: int = SEED) -> Run:
     """A run whose posterior is prior draws of everything, free or derived, in two chains."""
     model, batched = build_model(pset), dict[Any, Any]()
     for rv in model.free_RVs:
@@ -42,7 +42,7 @@ def prior_run(pset: PriorSet, folder: Path, draws: int = 500, seed: int = SEED) 
     return write(pset, folder, Dataset(posterior), _constants(model))
 
 
-def restated(run: Stored, pset: PriorSet, folder: Path) -> Stored:
+def restated(run: Run, pset: PriorSet, folder: Path) -> Run:
     """A run of another prior set that has the draws of `run`, where only what is stated matters: quickly made."""
     return write(pset, folder, run.read(run.names()), _constants(build_model(pset)))
 
@@ -58,14 +58,14 @@ def _array(model: pm.Model, name: str, values: Any, *lead: str) -> DataArray:
     return DataArray(values, coords, (*lead, *dims))
 
 
-def write(pset: PriorSet, folder: Path, posterior: Dataset, constants: Dataset | None = None) -> Stored:
+def write(pset: PriorSet, folder: Path, posterior: Dataset, constants: Dataset | None = None) -> Run:
     """A run folder with these draws and no more than what reading them asks for."""
     folder.mkdir()
     tree = DataTree.from_dict({"posterior": posterior, "constant_data": constants or Dataset()})
     tree.to_netcdf(folder / DRAWS, engine="netcdf4")
     (folder / INPUTS).write_text(pset.to_json(), encoding="utf-8")
-    sha = hashlib.sha256((folder / DRAWS).read_bytes()).hexdigest()
-    record = {"schema": SCHEMA, "status": "passed", "created": "2025-01-01T00:00:00+00:00", "files": {DRAWS: sha}}
+    files = {name: sha256(folder / name) for name in (DRAWS, INPUTS)}
+    record = {"schema": SCHEMA, "status": "passed", "created": "2025-01-01T00:00:00+00:00", "files": files}
     record |= {"recipe_sha256": pset.fingerprint(), "sampling": {}}
     (folder / MANIFEST).write_text(json.dumps(record), encoding="utf-8")
     return open_run(folder)

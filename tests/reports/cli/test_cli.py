@@ -25,7 +25,8 @@ from postcgrp.reports.forecast.figures import FIGURES
 from postcgrp.reports.forecast.page import environment
 from postcgrp.reports.forecast.pipeline import graph
 from postcgrp.reports.forecast.summary import COLUMNS, describe, exceedance, headline, report_point, summary
-from postcgrp.reports.runs.folder import load_run, run_folder
+from postcgrp.reports.runs.place import new_folder
+from postcgrp.reports.runs.run import open_run
 from postcgrp.tests.helpers.paths import EXAMPLES
 
 SMALL = ["--draws", "30", "--tune", "30", "--chains", "2"]
@@ -75,7 +76,7 @@ def test_a_manifest_that_lacks_something_is_no_run(folder: Path, tmp_path: Path,
     del record[key]
     (tmp_path / "manifest.json").write_text(json.dumps(record))
     with pytest.raises(InputError, match=f"manifest.json: has no '{key}'"):
-        load_run(tmp_path)
+        open_run(tmp_path)
 
 
 def test_what_is_made_of_a_failed_run_is_marked_as_failed(
@@ -129,7 +130,8 @@ def test_draws_open_with_plain_xarray_and_name_their_recipe(folder: Path) -> Non
 
 
 def test_summary_is_the_draws(folder: Path) -> None:
-    run, pset, _ = load_run(folder)
+    opened = open_run(folder)
+    run, pset = opened.tree, opened.priors
     table = pd.read_csv(folder / "summary.csv")
     assert list(table.columns) == list(COLUMNS)
     anchors, years = len(pset.ledger.report.anchors), len(pset.ledger.years)
@@ -198,7 +200,7 @@ def test_a_run_may_be_replaced_but_nothing_else(folder: Path, tmp_path: Path) ->
     out = tmp_path / "again"
     shutil.copytree(folder, out)
     before = (out / "manifest.json").read_text()
-    with run_folder(out) as inside:
+    with new_folder(out) as inside:
         (inside / "manifest.json").write_text("{}")
     assert [path.name for path in out.iterdir()] == ["manifest.json"]
     assert (out / "manifest.json").read_text() != before
@@ -210,7 +212,7 @@ def test_a_failure_while_writing_leaves_the_old_run(folder: Path, tmp_path: Path
     shutil.copytree(folder, out)
 
     def half() -> None:
-        with run_folder(out) as inside:
+        with new_folder(out) as inside:
             (inside / "posterior.nc").write_bytes(b"half")
             raise OSError(28, "No space left on device")
 

@@ -37,7 +37,8 @@ from postcgrp.reports.export.exporting import FORMATS, Chosen, export, lines, se
 from postcgrp.reports.export.read import read_export, read_header
 from postcgrp.reports.export.schema import QUANTITIES
 from postcgrp.reports.export.xlsx import pieces, sheet_names
-from postcgrp.reports.forecast.summary import group
+from postcgrp.reports.runs.groups import group
+from postcgrp.reports.runs.run import Run
 from postcgrp.tests.helpers.exported import RECORD, SMALL, brief, market, same, target, values, write, write_few
 from postcgrp.tests.helpers.paths import DOCS, OTHER_MARKET
 
@@ -65,7 +66,7 @@ def whole(pset: PriorSet, tmp_path_factory: pytest.TempPathFactory) -> dict[str,
 
 
 def test_every_format_holds_the_same(whole: dict[str, Path], pset: PriorSet) -> None:
-    wanted = select(market(pset, draws=2), brief(pset), RECORD, SMALL)
+    wanted = select(Run.in_memory(market(pset, draws=2), brief(pset), RECORD), SMALL)
     for path in whole.values():
         same(wanted, read_export(path))
 
@@ -107,7 +108,7 @@ def test_totals_recomputed_are_the_runs(whole: dict[str, Path], pset: PriorSet, 
 def test_provenance_names_the_run(pset: PriorSet, tmp_path: Path) -> None:
     record = {**RECORD, "recipe_sha256": pset.fingerprint(), "rhat": 1.0000000000000002}
     (tmp_path / "manifest.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-    export(market(pset), pset, record, tmp_path / "x.xlsx", to="xlsx", chosen=Chosen(quantities=["moh"]))
+    export(Run.in_memory(market(pset), pset, record), tmp_path / "x.xlsx", to="xlsx", chosen=Chosen(quantities=["moh"]))
     header = read_export(tmp_path / "x.xlsx").header
     assert header["manifest_sha256"] == hashlib.sha256((tmp_path / "manifest.json").read_bytes()).hexdigest()
     assert header["manifest"] == record
@@ -131,7 +132,9 @@ def test_another_market_has_its_own_names_and_currency(tmp_path: Path) -> None:
 
 
 def test_a_run_that_missed_its_gate_is_said_to(pset: PriorSet, tmp_path: Path) -> None:
-    done = export(market(pset), brief(pset), {**RECORD, "status": "failed"}, tmp_path / "x.nc", to="netcdf")
+    done = export(
+        Run.in_memory(market(pset), brief(pset), {**RECORD, "status": "failed"}), tmp_path / "x.nc", to="netcdf"
+    )
     assert "missed its convergence gate" in lines(done, tmp_path, "USD")[0]
 
 

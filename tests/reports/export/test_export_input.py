@@ -25,9 +25,8 @@ from postcgrp.reports.export import schema, thinning
 from postcgrp.reports.export.exporting import FORMATS, Chosen, default_out, lines, select
 from postcgrp.reports.export.read import read_export
 from postcgrp.reports.export.xlsx import MOST_ROWS
-from postcgrp.reports.forecast.summary import group
-from postcgrp.reports.runs.evidence import open_run
-from postcgrp.reports.runs.folder import load_run
+from postcgrp.reports.runs.groups import group
+from postcgrp.reports.runs.run import Run, open_run
 from postcgrp.reports.workbook import book
 from postcgrp.tests.helpers.exported import RECORD, brief, market, same, target, values, write
 from postcgrp.tests.helpers.paths import DATA
@@ -44,7 +43,7 @@ def many(pset: PriorSet) -> DataTree:
 def test_a_choice_keeps_the_runs_order_and_its_numbers(pset: PriorSet) -> None:
     run = market(pset)
     chosen = Chosen(["patients", "revenue", "acute_use"], years=[2035, 2030], regions=["Japan", "EU5"], depths=["3+"])
-    data = select(run, brief(pset), RECORD, chosen).data
+    data = select(Run.in_memory(run, brief(pset), RECORD), chosen).data
     assert data["year"].values.tolist() == [2030, 2035]
     assert data["region"].values.tolist() == ["EU5", "Japan"]
     whole = group(run)["revenue"].sel(year=[2030, 2035], region=["EU5", "Japan"], depth=["3+"])
@@ -53,7 +52,7 @@ def test_a_choice_keeps_the_runs_order_and_its_numbers(pset: PriorSet) -> None:
 
 
 def test_no_total_of_the_whole_market_beside_a_part_of_it(pset: PriorSet) -> None:
-    of = [{*select(market(pset), brief(pset), RECORD, c).header["tables"]} for c in (
+    of = [{*select(Run.in_memory(market(pset), brief(pset), RECORD), c).header["tables"]} for c in (
         Chosen(), Chosen(years=[2030]), Chosen(regions=["EU5"]), Chosen(modalities=["implantable"]),
     )]  # fmt: skip
     assert of[0] == of[1]
@@ -121,19 +120,19 @@ def worst(said: dict[str, Any], *names: str) -> float:
 
 
 def test_thinned_draws_are_whole_draws_of_the_run(pset: PriorSet, many: DataTree) -> None:
-    done, whole = (select(many, brief(pset), RECORD, Chosen(), n) for n in (60, None))
+    done, whole = (select(Run.in_memory(many, brief(pset), RECORD), Chosen(), n) for n in (60, None))
     assert done.data.sizes["draw"] == 60
     ids = done.data["draw"].values
     assert len({*ids}) == 60
     for name in done.data.data_vars:
         np.testing.assert_array_equal(done.data[name].values, whole.data[name].values[ids - 1])
     assert (done.data["draw"] == (done.data["chain"] - 1) * 250 + done.data["iteration"]).all()
-    same_again = select(many, brief(pset), RECORD, Chosen(["moh"]), 60)
+    same_again = select(Run.in_memory(many, brief(pset), RECORD), Chosen(["moh"]), 60)
     np.testing.assert_array_equal(same_again.data["draw"].values, ids)
 
 
 def test_the_error_of_thinning_is_stated_as_it_is(pset: PriorSet, many: DataTree) -> None:
-    done = select(many, brief(pset), RECORD, Chosen(["revenue_total"]), 100)
+    done = select(Run.in_memory(many, brief(pset), RECORD), Chosen(["revenue_total"]), 100)
     every = group(many)["revenue_total"].values.reshape(1000, -1)
     kept, said = done.data["revenue_total"].values, done.header["thinning"]
     for k, row in enumerate(said["error"]):
@@ -164,7 +163,7 @@ def test_thinning_keeps_the_share_of_draws_in_each_tail_within_two(many: DataTre
 
 
 def test_all_draws_need_no_thinning(pset: PriorSet, many: DataTree) -> None:
-    none, all_ = (select(many, brief(pset), RECORD, Chosen(["moh"]), n).header for n in (None, 1000))
+    none, all_ = (select(Run.in_memory(many, brief(pset), RECORD), Chosen(["moh"]), n).header for n in (None, 1000))
     assert none == all_
     assert none["thinning"]["error"] == []
 
@@ -244,7 +243,7 @@ def test_a_full_disk_leaves_the_earlier_export(pset: PriorSet, tmp_path: Path, t
     old = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (12_000, old[1]))
     try:
-        with pytest.raises(InputError, match=r"writing failed .*nothing was changed"):
+        with pytest.raises(InputError, match=r"cannot be written .*nothing was changed"):
             write(pset, out, to, market(pset, draws=60), chosen=Chosen(["revenue"]))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, old)
@@ -320,7 +319,7 @@ def test_a_run_of_the_first_version_still_loads_and_exports(
     assert f"content sha256 {read.header['content_sha256']}" in capsys.readouterr().out
     totals = read.data["revenue"].sum(["region", "depth", "modality"])
     np.testing.assert_allclose(totals, read.data["revenue_total"], rtol=1e-9)
-    assert [row.id for row in open_run(frozen_run).pset.evidence]
+    assert [row.id for row in open_run(frozen_run).priors.evidence]
 
 
 def test_a_newer_minor_version_of_a_run_loads(frozen_run: Path) -> None:
@@ -329,7 +328,7 @@ def test_a_newer_minor_version_of_a_run_loads(frozen_run: Path) -> None:
     sha = hashlib.sha256((frozen_run / "posterior.nc").read_bytes()).hexdigest()
     files = json.loads((frozen_run / "manifest.json").read_text())["files"] | {"posterior.nc": sha}
     restate(frozen_run, schema="postcgrp.run/1.4", files=files, audience="all")
-    assert load_run(frozen_run)[2]["audience"] == "all"
+    assert open_run(frozen_run).manifest["audience"] == "all"
 
 
 @pytest.mark.parametrize(
@@ -349,25 +348,26 @@ def test_a_newer_minor_version_of_a_run_loads(frozen_run: Path) -> None:
 )
 def test_a_run_that_cannot_be_read_is_refused_in_one_line(frozen_run: Path, changes: dict[str, Any], says: str) -> None:
     restate(frozen_run, **changes)
-    for read in (load_run, open_run):
-        with pytest.raises(InputError, match=says):
-            read(frozen_run)
+    with pytest.raises(InputError, match=says):
+        open_run(frozen_run)
 
 
 def test_a_run_whose_verdict_was_edited_is_refused(frozen_run: Path) -> None:
     restate(frozen_run, status="failed")
     with pytest.raises(InputError, match="'status' was changed after the run"):
-        load_run(frozen_run)
+        open_run(frozen_run)
 
 
 def test_a_prior_set_that_is_not_known_is_one_line(frozen_run: Path) -> None:
     for text in ("", "{}", '{"settings": {"leave_out": []}, "ledger": {}, "evidence": []}'):
         (frozen_run / "inputs.json").write_text(text)
+        files = json.loads((frozen_run / "manifest.json").read_text())["files"]
+        restate(frozen_run, files=files | {"inputs.json": hashlib.sha256(text.encode()).hexdigest()})
         with pytest.raises(InputError, match=r"inputs\.json: is damaged or of another postcgrp") as caught:
             open_run(frozen_run)
         assert "\n" not in str(caught.value)
     (frozen_run / "inputs.json").unlink()
-    with pytest.raises(InputError, match=r"inputs\.json: is damaged"):
+    with pytest.raises(InputError, match=r"inputs\.json: is missing or was changed"):
         open_run(frozen_run)
 
 
@@ -387,7 +387,7 @@ def test_an_export_of_the_folder_one_is_in_lies_beside_it(
 ) -> None:
     monkeypatch.chdir(frozen_run)
     assert default_out(Path(given), "csv") == frozen_run.with_name("run-csv")
-    assert book.default_out(Path(given)) == frozen_run.with_name("run-book.xlsx")
+    assert book.default_out(Path(given)) == frozen_run.with_name("run-workbook.xlsx")
     monkeypatch.chdir(frozen_run.parent)
     assert default_out(Path("run"), "csv") == Path("run-csv")
 

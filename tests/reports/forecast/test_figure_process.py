@@ -23,8 +23,9 @@ from postcgrp.reports.forecast.attribution_figures import OF_TABLES, Tables
 from postcgrp.reports.forecast.figure_process import drawing, shown_variables
 from postcgrp.reports.forecast.figures import FIGURES, STYLE, fan_modality, priors, save, save_figures, save_priors
 from postcgrp.reports.forecast.pipeline import bench_tables
-from postcgrp.reports.forecast.summary import group
-from postcgrp.reports.runs.folder import DRAWS, run_folder, write_draws
+from postcgrp.reports.runs.folder import DRAWS, write_draws
+from postcgrp.reports.runs.groups import group
+from postcgrp.reports.runs.place import new_folder
 
 
 @pytest.fixture(scope="module")
@@ -110,7 +111,7 @@ def test_a_process_that_dies_is_one_line(
     monkeypatch.setattr(sys, "executable", "/bin/true")
 
     def run() -> None:
-        with run_folder(tmp_path / "run") as folder, drawing(pset, folder, "0" * 8) as figures:
+        with new_folder(tmp_path / "run") as folder, drawing(pset, folder, "0" * 8) as figures:
             figures.begin(draws)
             figures.finish()
 
@@ -141,15 +142,15 @@ def test_it_ends_with_a_killed_parent(tmp_path: Path) -> None:
 def test_a_full_disk_is_one_line_and_leaves_nothing(draws: DataTree, tmp_path: Path) -> None:
     """The C library's own error, at each place where room may end; the process lives and writes the next one."""
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    with run_folder(tmp_path / "whole") as folder:
+    with new_folder(tmp_path / "whole") as folder:
         write_draws(draws, "recipe", {}, folder)
     size = (tmp_path / "whole" / DRAWS).stat().st_size
     for room in (1000, size // 2, size - 1):
         resource.setrlimit(resource.RLIMIT_FSIZE, (room, limits[1]))
         try:
             with (
-                pytest.raises(InputError, match=r"writing failed .*disk may be full"),
-                run_folder(tmp_path / "run") as new,
+                pytest.raises(InputError, match=r"cannot be written .*disk may be full"),
+                new_folder(tmp_path / "run") as new,
             ):
                 write_draws(draws, "recipe", {}, new)
         finally:

@@ -21,7 +21,8 @@ from postcgrp.models import build_model
 from postcgrp.priors import InputError, Ledger, PriorSet, from_range
 from postcgrp.priors.sets import load_overlay, prior_set
 from postcgrp.reports.forecast import figures
-from postcgrp.reports.runs.evidence import Stored, flat
+from postcgrp.reports.runs.evidence import flat
+from postcgrp.reports.runs.run import Run
 from postcgrp.reports.sensitivity import waterfall
 from postcgrp.reports.sensitivity.attribution import ANOTHER, Factor, between
 from postcgrp.reports.sensitivity.comparison import (
@@ -33,8 +34,8 @@ from postcgrp.reports.sensitivity.comparison import (
     leading,
     least_ess,
     path_weights,
-    save,
 )
+from postcgrp.reports.sensitivity.comparison_files import save
 from postcgrp.tests.helpers.stored import prior_run, restated, write
 from postcgrp.tests.models import test_other_market
 from postcgrp.tests.models.test_other_market import CHANGES
@@ -103,7 +104,7 @@ def test_weights_on_the_path_are_those_of_the_density_between() -> None:
 
 
 @pytest.fixture(scope="module")
-def bare(pset: PriorSet, tmp_path_factory: pytest.TempPathFactory) -> Stored:
+def bare(pset: PriorSet, tmp_path_factory: pytest.TempPathFactory) -> Run:
     """Prior draws of the report without evidence: what a factor makes of them is known."""
     return prior_run(pset.with_evidence([]), tmp_path_factory.mktemp("bare") / "run", DRAWS)
 
@@ -181,7 +182,7 @@ HEAVY = assumption("pool_error", 'family = "student"')
 
 
 @pytest.fixture(scope="module")
-def factors(bare: Stored, ledger: Ledger, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Factor]:
+def factors(bare: Run, ledger: Ledger, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Factor]:
     """All of these changes at once: each factor is about its own."""
     folder = tmp_path_factory.mktemp("changed")
     other = changed(ledger, HEAVY + "".join(change for change, *_ in RATIOS.values()), folder)
@@ -200,7 +201,7 @@ def test_every_change_is_a_factor_and_nothing_else(factors: dict[str, Factor]) -
 
 
 @pytest.mark.parametrize("name", RATIOS)
-def test_a_factor_turns_one_prior_into_the_other(name: str, bare: Stored, factors: dict[str, Factor]) -> None:
+def test_a_factor_turns_one_prior_into_the_other(name: str, bare: Run, factors: dict[str, Factor]) -> None:
     _, read, mu, sd = RATIOS[name]
     weights, x = weights_by(factors[name]), read(bare.read(bare.names()))
     ess = 1 / (weights**2).sum()
@@ -210,7 +211,7 @@ def test_a_factor_turns_one_prior_into_the_other(name: str, bare: Stored, factor
     assert abs(x.mean() - mu) > 4 * x.std() / np.sqrt(len(x)) or abs(x.std() / sd - 1) > 0.05  # it was another one
 
 
-def test_heavy_tails_are_a_factor(bare: Stored, factors: dict[str, Factor]) -> None:
+def test_heavy_tails_are_a_factor(bare: Run, factors: dict[str, Factor]) -> None:
     weights, x = weights_by(factors["pool_error"]), flat(bare.read(["pool_error"])["pool_error"])
     assert weights @ (abs(x) < 0.2) == pytest.approx(0.9, abs=0.02)  # the range holds what it held
     assert weights @ (abs(x) < 0.05) > np.mean(abs(x) < 0.05) + 0.02  # and the middle more
@@ -243,14 +244,14 @@ def test_trust_and_every_row_are_factors(pset: PriorSet, ledger: Ledger, tmp_pat
 # ---- comparing runs ------------------------------------------------------------------------------------------------
 
 
-def test_a_run_and_itself_do_not_differ(bare: Stored) -> None:
+def test_a_run_and_itself_do_not_differ(bare: Run) -> None:
     found = compare(bare, bare)
     assert (found.why["factor"] == REST).all()
     assert found.why["moves"].abs().max() < 1e-9
     assert not found.refused
 
 
-def test_contributions_add_up_to_what_moved(bare: Stored, ledger: Ledger, tmp_path: Path) -> None:
+def test_contributions_add_up_to_what_moved(bare: Run, ledger: Ledger, tmp_path: Path) -> None:
     overlay = assumption("price", "low = 2000.0\nhigh = 6000.0", 'modality = "pharmacologic"')
     overlay += assumption("patient_growth", "low = 0.0\nhigh = 0.03")
     second = prior_run(changed(ledger, overlay, tmp_path), tmp_path / "second", DRAWS, seed=8)
@@ -268,7 +269,7 @@ def test_contributions_add_up_to_what_moved(bare: Stored, ledger: Ledger, tmp_pa
         assert set(part["factor"]) == {"price[pharmacologic]", "patient_growth", REST}
 
 
-def test_what_no_ratio_expresses_is_said(pset: PriorSet, bare: Stored, ledger: Ledger, tmp_path: Path) -> None:
+def test_what_no_ratio_expresses_is_said(pset: PriorSet, bare: Run, ledger: Ledger, tmp_path: Path) -> None:
     scope = prior_set(ledger, turned={"adoption_scope": "with_launched"}).with_evidence([])
     found = compare(bare, restated(bare, scope, tmp_path / "scope"))
     assert found.structure == ("adoption_scope alone -> with_launched",)
@@ -280,14 +281,14 @@ def test_what_no_ratio_expresses_is_said(pset: PriorSet, bare: Stored, ledger: L
     assert compare(bare, restated(bare, eligible, tmp_path / "eligible")).structure == ("eligible_share",)
 
 
-def test_runs_that_hardly_overlap_are_not_explained(bare: Stored, ledger: Ledger, tmp_path: Path) -> None:
+def test_runs_that_hardly_overlap_are_not_explained(bare: Run, ledger: Ledger, tmp_path: Path) -> None:
     far = changed(ledger, assumption("price", "low = 90000.0\nhigh = 99000.0", 'modality = "pharmacologic"'), tmp_path)
     found = compare(bare, prior_run(far, tmp_path / "far", 200))
     assert "hardly overlap" in found.refused
     assert (found.why["factor"] == REST).all()
 
 
-def test_other_markets_and_currencies(bare: Stored, tmp_path: Path) -> None:
+def test_other_markets_and_currencies(bare: Run, tmp_path: Path) -> None:
     market = other_market("as it is")
     other = prior_run(market, tmp_path / "other", 50)
     with pytest.raises(InputError, match="compare runs of one market"):
@@ -313,19 +314,19 @@ def test_any_market_is_compared(name: str, tmp_path: Path) -> None:
     assert figure.axes[0].get_yticklabels()[0].get_text() == "one"
 
 
-def test_files_name_both_runs(bare: Stored, tmp_path: Path) -> None:
+def test_files_name_both_runs(bare: Run, tmp_path: Path) -> None:
     found, out = compare(bare, bare), tmp_path / "out"
     save(found, bare, bare, out)
     save(found, bare, bare, out)
     names = {"compare.csv", "moved.csv", "waterfall.png", "waterfall.svg", "manifest.json"}
     assert {path.name for path in out.iterdir()} == names
     record = json.loads((out / "manifest.json").read_text())
-    assert [run["recipe_sha256"] for run in record["runs"]] == [bare.pset.fingerprint()] * 2
+    assert [run["recipe_sha256"] for run in record["runs"]] == [bare.priors.fingerprint()] * 2
     with pytest.raises(InputError, match="which are not replaced"):
         save(found, bare, bare, bare.folder)
 
 
-def test_small_parts_are_one_bar(bare: Stored, ledger: Ledger, tmp_path: Path) -> None:
+def test_small_parts_are_one_bar(bare: Run, ledger: Ledger, tmp_path: Path) -> None:
     vague = prior_run(prior_set(ledger, load_overlay("vague")).with_evidence([]), tmp_path / "vague", DRAWS)
     why = compare(bare, vague).why
     part = why[(why["quantity"] == "revenue_total") & (why["year"] == 2035)]
@@ -344,7 +345,7 @@ def test_contributions_agree_with_refits(pset: PriorSet, ledger: Ledger, run: Da
     vendor, trust = row(pset, "vendor: second", 500), prior_set(ledger, turned={"trust": "low"})
     growth = changed(ledger, assumption("price_growth", "low = 0.01\nhigh = 0.09", "year = 2035"), tmp_path)
 
-    def fitted(name: str, other: PriorSet) -> Stored:
+    def fitted(name: str, other: PriorSet) -> Run:
         made = sample(build_model(other), Sampling(seed=3))
         constants = made["constant_data"].to_dataset()
         return write(other, tmp_path / name, made["posterior"].to_dataset(), constants)

@@ -18,7 +18,7 @@ from postcgrp.inference.gate import Check
 from postcgrp.models import build_model
 from postcgrp.priors import Evidence, Ledger, PriorSet, effective, load_ledger
 from postcgrp.reports.forecast.pipeline import graph
-from postcgrp.reports.forecast.summary import SAMPLE
+from postcgrp.reports.runs.groups import SAMPLE
 from postcgrp.reports.sensitivity import refits as module
 from postcgrp.reports.sensitivity.refits import SILENT, Refits, align, as_refit, powerscale_by_refit
 from postcgrp.tests.helpers.paths import OTHER_MARKET

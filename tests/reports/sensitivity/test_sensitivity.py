@@ -23,6 +23,7 @@ from postcgrp.priors import InputError, PriorSet, effective, load_ledger
 from postcgrp.priors.elicit import LINK
 from postcgrp.reports.cli.sensitivity import strongest
 from postcgrp.reports.forecast.pipeline import forecast
+from postcgrp.reports.runs.run import Run
 from postcgrp.reports.sensitivity import study as command
 from postcgrp.reports.sensitivity.figures import draw
 from postcgrp.reports.sensitivity.flip import FAR, Flip, Point, flip_table, next_try, parse_flip, solve
@@ -460,7 +461,7 @@ def test_the_whole_command_on_another_market(other: PriorSet, tmp_path: Path) ->
     forecast(other, out=tmp_path / "run")
     seen: list[str] = []
     result = sensitivity(
-        tmp_path / "run",
+        Run.open(tmp_path / "run"),
         out=tmp_path / "out",
         vary=["coverage=0.5,0.9"],
         flip="2600:0.5",
@@ -477,7 +478,7 @@ def test_the_whole_command_on_another_market(other: PriorSet, tmp_path: Path) ->
     assert (tmp_path / "out" / "sensitivity.png").is_file()
     seen.clear()
     again = sensitivity(
-        tmp_path / "run",
+        Run.open(tmp_path / "run"),
         out=tmp_path / "out",
         vary=["coverage=0.5,0.9"],
         flip="2600:0.5",

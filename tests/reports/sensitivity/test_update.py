@@ -25,10 +25,10 @@ from postcgrp.inference import Sampling, powerscale, sample
 from postcgrp.inference.psis import k_limit, psis, quantile, quantile_error, reweight, standard_error
 from postcgrp.models import build_model
 from postcgrp.priors import Evidence, InputError, PriorSet, load_ledger
-from postcgrp.reports.runs.evidence import Stored, known_years, open_run, residuals
-from postcgrp.reports.runs.folder import load_run
+from postcgrp.reports.runs.evidence import known_years, residuals
+from postcgrp.reports.runs.run import Run, open_run
 from postcgrp.reports.sensitivity import updating
-from postcgrp.reports.sensitivity.updating import brief, money, moved, quantities, refit, save, surprise, update
+from postcgrp.reports.sensitivity.updating import brief, moved, quantities, refit, save, surprise, update
 from postcgrp.tests.helpers.stored import prior_run, write
 from postcgrp.tests.models.test_other_market import CHANGES, prior_set
 
@@ -38,7 +38,7 @@ MEAN, SPREAD = np.log(500.0), 0.12  # of the log total of every year in the synt
 
 def row(pset: PriorSet, source: str, value: float, quantity: str = "revenue", **where: Any) -> Evidence:
     place: dict[str, Any] = {"year": pset.ledger.years[0], "region": None, "depth": None, "modality": None} | where
-    unit = {"revenue": money(pset), "patients": "patients"}.get(quantity, "fraction")
+    unit = {"revenue": "USD million", "patients": "patients"}.get(quantity, "fraction")
     log_sd = place.pop("log_sd", 0.05)
     name = " ".join(map(str, (source, quantity, *place.values())))
     return Evidence(name, source, quantity, value=value, unit=unit, log_sd=log_sd, **place)
@@ -201,7 +201,7 @@ def test_a_known_error_is_conditioned_on_as_a_bridge_and_beyond_as_a_walk(pset: 
 
 
 @pytest.fixture(scope="module")
-def lognormal(pset: PriorSet, tmp_path_factory: pytest.TempPathFactory) -> Stored:
+def lognormal(pset: PriorSet, tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A run in which revenue is log-normal, the same in every year, and nothing else moves."""
     names = pset.ledger.segments | {"year": pset.ledger.years}
     dims = ("year", "region", "depth", "modality")
@@ -217,9 +217,9 @@ def lognormal(pset: PriorSet, tmp_path_factory: pytest.TempPathFactory) -> Store
     return write(pset.with_evidence([]), folder, posterior)
 
 
-def test_an_update_is_the_conjugate_posterior(lognormal: Stored) -> None:
+def test_an_update_is_the_conjugate_posterior(lognormal: Run) -> None:
     """Two rows by a source whose error they share, and one by another: a normal posterior in closed form."""
-    pset = lognormal.pset
+    pset = lognormal.priors
     rows = [
         row(pset, "vendor: second", 560, year=2025),
         row(pset, "vendor: second", 590, year=2030),
@@ -245,15 +245,15 @@ def test_an_update_is_the_conjugate_posterior(lognormal: Stored) -> None:
     assert before["high_90"] == pytest.approx(500 * np.exp(SPREAD * ndtri(0.95)), rel=1e-3)
 
 
-def test_the_order_and_the_split_of_files_do_not_matter(lognormal: Stored) -> None:
-    pset = lognormal.pset
+def test_the_order_and_the_split_of_files_do_not_matter(lognormal: Run) -> None:
+    pset = lognormal.priors
     rows = [row(pset, "vendor: b", 560), row(pset, "actuals", 510, year=2026), row(pset, "vendor: b", 600, year=2030)]
     one, other = update(lognormal, rows), update(lognormal, rows[::-1])
     assert np.allclose(one.weights.values, other.weights.values, rtol=1e-9)
 
 
-def test_a_row_s_surprise_is_its_predictive_tail(lognormal: Stored) -> None:
-    new = row(lognormal.pset, "vendor: second", 700)
+def test_a_row_s_surprise_is_its_predictive_tail(lognormal: Run) -> None:
+    new = row(lognormal.priors, "vendor: second", 700)
     found = update(lognormal, [new]).rows.iloc[0]
     sd = np.sqrt(SPREAD**2 + 0.1**2 + 0.05**2)
     z = (np.log(700) - MEAN) / sd
@@ -263,8 +263,8 @@ def test_a_row_s_surprise_is_its_predictive_tail(lognormal: Stored) -> None:
     assert surprise(new, np.zeros(10), 0.1)["p"] == pytest.approx(1)
 
 
-def test_what_cannot_be_reweighted_is_refused_and_not_written(lognormal: Stored, tmp_path: Path) -> None:
-    new = [row(lognormal.pset, "actuals", 850, year=2026, log_sd=0.005)]
+def test_what_cannot_be_reweighted_is_refused_and_not_written(lognormal: Run, tmp_path: Path) -> None:
+    new = [row(lognormal.priors, "actuals", 850, year=2026, log_sd=0.005)]
     result = update(lognormal, new)
     assert result.moved is None
     assert "Pareto k" in result.weights.refused
@@ -274,19 +274,21 @@ def test_what_cannot_be_reweighted_is_refused_and_not_written(lognormal: Stored,
     assert not (tmp_path / "out").exists()
 
 
-def test_evidence_at_odds_with_itself_is_refused(lognormal: Stored) -> None:
-    twice = [row(lognormal.pset, "actuals", 500), row(lognormal.pset, "actuals", 510)]
+def test_evidence_at_odds_with_itself_is_refused(lognormal: Run) -> None:
+    twice = [row(lognormal.priors, "actuals", 500), row(lognormal.priors, "actuals", 510)]
     with pytest.raises(InputError):
         update(lognormal, twice)
 
 
-def test_files_say_where_they_come_from(lognormal: Stored, tmp_path: Path) -> None:
+def test_files_say_where_they_come_from(lognormal: Run, tmp_path: Path) -> None:
     csv = tmp_path / "new.csv"
     csv.write_text("source,quantity,year,value,unit\nactuals,revenue,2026,520,USD million\n", encoding="utf-8")
-    result, out = update(lognormal, [row(lognormal.pset, "actuals", 520, year=2026)]), tmp_path / "out"
+    result, out = update(lognormal, [row(lognormal.priors, "actuals", 520, year=2026)]), tmp_path / "out"
     save(result, lognormal, [csv], out)
     save(result, lognormal, [csv], out)  # an earlier update may be replaced
-    assert {path.name for path in out.iterdir()} == {"update.csv", "evidence.csv", "weights.csv", "manifest.json"}
+    assert {path.name for path in out.iterdir()} == {
+        *("update.csv", "evidence.csv", "weights.csv", "inputs.json", "manifest.json")
+    }
     weights = pd.read_csv(out / "weights.csv")
     assert list(weights.columns) == [".chain", ".iteration", ".draw", "weight"]
     assert weights["weight"].sum() == pytest.approx(1)
@@ -294,7 +296,7 @@ def test_files_say_where_they_come_from(lognormal: Stored, tmp_path: Path) -> No
     assert one["weight"] == pytest.approx(result.weights.values[2, 4])
     assert one[".draw"] == 2 * LENGTH + 5
     record = json.loads((out / "manifest.json").read_text())
-    assert record["run"]["recipe_sha256"] == lognormal.pset.fingerprint()
+    assert record["run"]["recipe_sha256"] == lognormal.priors.fingerprint()
     assert set(record["evidence"]) == {"new.csv"}
     assert record["weights"]["k"] == result.weights.k
     table = pd.read_csv(out / "update.csv")
@@ -302,13 +304,13 @@ def test_files_say_where_they_come_from(lognormal: Stored, tmp_path: Path) -> No
     assert len(brief(table)) == len(table) / 2
 
 
-def test_runs_and_other_files_are_left_alone(lognormal: Stored, tmp_path: Path) -> None:
-    result = update(lognormal, [row(lognormal.pset, "actuals", 520, year=2026)])
-    other = write(lognormal.pset, tmp_path / "other", lognormal.read(updating.READ))
+def test_runs_and_other_files_are_left_alone(lognormal: Run, tmp_path: Path) -> None:
+    result = update(lognormal, [row(lognormal.priors, "actuals", 520, year=2026)])
+    other = write(lognormal.priors, tmp_path / "other", lognormal.read(updating.READ))
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("x")
     for out in (lognormal.folder, other.folder, tmp_path / "mine"):
-        with pytest.raises(InputError, match="holds a run or other files, which are not replaced"):
+        with pytest.raises(InputError, match="holds other files"):
             save(result, lognormal, [], out)
     with pytest.raises(InputError, match="is a file: name a folder"):
         save(result, lognormal, [], tmp_path / "mine" / "thesis.txt")
@@ -319,36 +321,36 @@ def test_runs_and_other_files_are_left_alone(lognormal: Stored, tmp_path: Path) 
         refit(result, lognormal, [], tmp_path / "mine")
 
 
-def test_a_run_is_closed_once_it_is_read(lognormal: Stored, tmp_path: Path) -> None:
+def test_a_run_is_closed_once_it_is_read(lognormal: Run, tmp_path: Path) -> None:
     """With a real run, an open handle and another one to the same file end the process (netCDF4 1.7)."""
-    folder = write(lognormal.pset, tmp_path / "run", lognormal.read(updating.READ)).folder
+    folder = write(lognormal.priors, tmp_path / "run", lognormal.read(updating.READ)).folder
     record = json.loads((folder / "manifest.json").read_text())
     record["files"]["inputs.json"] = hashlib.sha256((folder / "inputs.json").read_bytes()).hexdigest()
     (folder / "manifest.json").write_text(json.dumps(record))
     before = len(list(Path("/dev/fd").iterdir()))
-    run, _, _ = load_run(folder)
+    run = open_run(folder).tree
     assert len(list(Path("/dev/fd").iterdir())) == before
     assert "revenue_total" in run["posterior"]
 
 
-def test_what_is_no_run_or_was_changed_is_refused(lognormal: Stored, tmp_path: Path) -> None:
+def test_what_is_no_run_or_was_changed_is_refused(lognormal: Run, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="is not a run folder"):
         open_run(tmp_path)
-    changed = write(lognormal.pset, tmp_path / "changed", lognormal.read(updating.READ))
+    changed = write(lognormal.priors, tmp_path / "changed", lognormal.read(updating.READ))
     with (changed.folder / "posterior.nc").open("ab") as file:
         file.write(b"x")
     with pytest.raises(InputError, match="was changed after the run"):
         open_run(changed.folder)
 
 
-def test_reweighting_starts_no_compiler(lognormal: Stored) -> None:
+def test_reweighting_starts_no_compiler(lognormal: Run) -> None:
     """JAX, PyMC, SciPy's distributions and matplotlib take seconds to import: none may be needed."""
     code = f"""
 import sys
 from pathlib import Path
 from postcgrp.priors import Evidence
 from postcgrp.reports.cli import main as cli
-from postcgrp.reports.runs.evidence import open_run
+from postcgrp.reports.runs.run import open_run
 from postcgrp.reports.sensitivity.updating import update
 stored = open_run(Path({str(lognormal.folder)!r}))
 row = Evidence("a", "actuals", "revenue", 2026, None, None, None, 520.0, "USD million", 0.02)
@@ -381,10 +383,10 @@ def test_reweighting_agrees_with_a_refit(pset: PriorSet, run: DataTree, tmp_path
     ]
     result = update(write(pset, tmp_path / "run", run["posterior"].to_dataset()), rows)
     assert not result.weights.refused
-    fitted = sample(build_model(result.pset), Sampling(seed=2))["posterior"].to_dataset()
+    fitted = sample(build_model(result.priors), Sampling(seed=2))["posterior"].to_dataset()
     assert result.moved is not None
     now = quantities(fitted, pset.ledger)
-    refitted = moved(now, now, money(pset))
+    refitted = moved(now, now, "USD million")
     for (_, one), (_, other) in zip(result.moved.iterrows(), refitted.iterrows(), strict=True):
         if one["state"] == "after":
             for name in updating.WITH_ERROR:

@@ -19,11 +19,13 @@ from hypothesis import strategies as st
 from xarray import DataTree
 
 from postcgrp.priors import InputError, PriorSet, effective, load_ledger
+from postcgrp.reports.runs.run import Run
 from postcgrp.reports.valuation import cashflow
+from postcgrp.reports.valuation.answer import value
 from postcgrp.reports.valuation.deal import Deal, load_deal, read_deal
 from postcgrp.reports.valuation.figures import save_figures
 from postcgrp.reports.valuation.tables import mean, quantile, shortfall, shown, table, tornado
-from postcgrp.reports.valuation.valuation import Valuation, price, price_all, value
+from postcgrp.reports.valuation.valuation import Valuation, price, price_all
 from postcgrp.tests.helpers.paths import EXAMPLES
 
 DEALS = sorted(EXAMPLES.glob("*.toml"))
@@ -99,15 +101,15 @@ def figure(one: Valuation, quantity: str, given_: str = "all draws") -> pd.Serie
 
 def test_constant_flow_is_an_annuity(flat: DataTree, pset: PriorSet) -> None:
     annuity = (1 - 1.1**-10) / 0.1
-    assert only(price(flat, pset, plain())) == pytest.approx(annuity, rel=1e-12)
+    assert only(price(Run.in_memory(flat, pset), plain())) == pytest.approx(annuity, rel=1e-12)
     for convention, shift in (("start", 1.0), ("mid", 0.5)):
-        one = price(flat, pset, plain(discounting={"convention": convention}))
+        one = price(Run.in_memory(flat, pset), plain(discounting={"convention": convention}))
         assert only(one) == pytest.approx(annuity * 1.1**shift, rel=1e-12)
-    assert only(price(flat, pset, plain(discounting={"rate": 0.0}))) == pytest.approx(10, rel=1e-12)
+    assert only(price(Run.in_memory(flat, pset), plain(discounting={"rate": 0.0}))) == pytest.approx(10, rel=1e-12)
 
 
 def test_without_uncertainty_there_is_no_risk(flat: DataTree, pset: PriorSet) -> None:
-    one = price(flat, pset, plain(economics={"upfront": 7.0}))
+    one = price(Run.in_memory(flat, pset), plain(economics={"upfront": 7.0}))
     worth = (1 - 1.1**-10) / 0.1 - 7
     assert worth < 0
     found = table(one).set_index("quantity")
@@ -134,7 +136,7 @@ def test_one_phase_is_a_weighted_pair(flat: DataTree, pset: PriorSet) -> None:
         },
         risk={"phase": [{"name": "trial", "probability": 0.6, "duration": 2}]},
     )
-    one = price(flat, pset, deal)
+    one = price(Run.in_memory(flat, pset), deal)
     trial = 2 / 1.1 + 1 / 1.1**2
     sold = (1 - 1.1**-8) / 0.1 / 1.1**2 - 0.5 / 1.1**3
     assert only(one) == pytest.approx(0.6 * sold - trial, rel=1e-12)
@@ -148,7 +150,9 @@ def test_one_phase_is_a_weighted_pair(flat: DataTree, pset: PriorSet) -> None:
 
 def test_perpetuity_and_its_limits(flat: DataTree, pset: PriorSet) -> None:
     def beyond(**terminal: Any) -> float:
-        return float(price(flat, pset, plain(terminal={"label": "test", **terminal})).ends.terminal[0] * 1.1**10)
+        return float(
+            price(Run.in_memory(flat, pset), plain(terminal={"label": "test", **terminal})).ends.terminal[0] * 1.1**10
+        )
 
     assert beyond(growth=0.0) == pytest.approx(1 / 0.1)
     assert beyond(growth=-0.05) == pytest.approx(0.95 / 0.15)
@@ -156,35 +160,37 @@ def test_perpetuity_and_its_limits(flat: DataTree, pset: PriorSet) -> None:
     assert beyond(growth=0.02, years=50) < beyond(growth=0.02) == pytest.approx(1.02 / 0.08)
     assert beyond(growth=0.1, years=7) == pytest.approx(7, rel=1e-7)  # rate = growth: the limit
     assert beyond(multiple=3) == pytest.approx(3)
-    forever = price(flat, pset, plain(terminal={"label": "test", "growth": 0}))
+    forever = price(Run.in_memory(flat, pset), plain(terminal={"label": "test", "growth": 0}))
     assert only(forever) == pytest.approx(1 / 0.1)  # ten years and the rest are all of it
     with pytest.raises(InputError, match=r"terminal\.growth = 0\.2: is not below .* in 100%"):
         beyond(growth=0.2)
 
 
 def test_terminal_is_apart_and_labelled(flat: DataTree, pset: PriorSet) -> None:
-    one = price(flat, pset, plain(terminal={"label": "my view", "growth": 0}))
+    one = price(Run.in_memory(flat, pset), plain(terminal={"label": "my view", "growth": 0}))
     apart = figure(one, "of rNPV, beyond the run's last year")
     assert "explicit terminal assumption: my view" in apart["note"]
     without = figure(one, "rNPV without it")["value"]
-    assert without == pytest.approx(only(price(flat, pset, plain())))
-    assert not table(price(flat, pset, plain()))["note"].str.contains("terminal").any()
+    assert without == pytest.approx(only(price(Run.in_memory(flat, pset), plain())))
+    assert not table(price(Run.in_memory(flat, pset), plain()))["note"].str.contains("terminal").any()
 
 
 def test_a_year_cut_by_the_valuation_counts_in_part(flat: DataTree, pset: PriorSet) -> None:
     date = dt.date(2034, 7, 2)  # day 183 of 365
     left = 183 / 365
-    one = price(flat, pset, plain(discounting={"valuation_date": date}))
+    one = price(Run.in_memory(flat, pset), plain(discounting={"valuation_date": date}))
     assert only(one) == pytest.approx(left / 1.1**left + 1 / 1.1 ** (left + 1), rel=1e-12)
 
 
 def test_ramp_and_loss_are_their_integrals(flat: DataTree, pset: PriorSet) -> None:
-    ramped = price(flat, pset, plain(captured={"launch_year": 2027, "ramp_years": 4})).ends.sales[0]
+    ramped = price(Run.in_memory(flat, pset), plain(captured={"launch_year": 2027, "ramp_years": 4})).ends.sales[0]
     np.testing.assert_allclose(ramped, [0, 0.125, 0.375, 0.625, 0.875, 1, 1, 1, 1, 1], atol=1e-12)
-    delayed = price(flat, pset, plain(captured={"launch_year": 2027.5})).ends.sales[0]
+    delayed = price(Run.in_memory(flat, pset), plain(captured={"launch_year": 2027.5})).ends.sales[0]
     np.testing.assert_allclose(delayed[:3], [0, 0.5, 1], atol=1e-12)
     lost = plain(captured={"loss_of_exclusivity": 2030.25, "share_kept": 0.2})
-    np.testing.assert_allclose(price(flat, pset, lost).ends.sales[0, 3:6], [1, 0.25 + 0.75 * 0.2, 0.2], atol=1e-12)
+    np.testing.assert_allclose(
+        price(Run.in_memory(flat, pset), lost).ends.sales[0, 3:6], [1, 0.25 + 0.75 * 0.2, 0.2], atol=1e-12
+    )
 
 
 def test_delay_shifts_the_launch_and_its_costs(flat: DataTree, pset: PriorSet) -> None:
@@ -194,7 +200,7 @@ def test_delay_shifts_the_launch_and_its_costs(flat: DataTree, pset: PriorSet) -
             economics={"cost": [{"name": "field force", "stage": "launch", "by_year": [0.5]}]},
             risk={"phase": [{"name": "trial", "probability": 1, "duration": duration}]},
         )
-        return price(flat, pset, deal).ends.flows[0, -1]
+        return price(Run.in_memory(flat, pset), deal).ends.flows[0, -1]
 
     np.testing.assert_allclose(flows(0.5)[:3], [0, 0.5, 1], atol=1e-12)  # not before the planned year
     np.testing.assert_allclose(flows(2)[:4], [0, 0, 0.5, 1], atol=1e-12)
@@ -202,14 +208,14 @@ def test_delay_shifts_the_launch_and_its_costs(flat: DataTree, pset: PriorSet) -
 
 
 def test_working_capital_costs_time_and_not_money(flat: DataTree, pset: PriorSet) -> None:
-    one = price(flat, pset, plain(economics={"working_capital": 0.3}))
+    one = price(Run.in_memory(flat, pset), plain(economics={"working_capital": 0.3}))
     np.testing.assert_allclose(one.cash_flows[0], [0.7, *[1] * 8, 1.3], rtol=1e-12)
 
 
 def test_working_capital_comes_back_when_a_finite_terminal_ends(flat: DataTree, pset: PriorSet) -> None:
     def beyond(**terminal: Any) -> float:
         deal = plain(economics={"working_capital": 0.3}, terminal={"label": "test", **terminal})
-        return float(price(flat, pset, deal).ends.terminal[0] * 1.1**10)
+        return float(price(Run.in_memory(flat, pset), deal).ends.terminal[0] * 1.1**10)
 
     assert beyond(growth=0.0, years=2) == pytest.approx(1 / 1.1 + 1.3 / 1.1**2, rel=1e-12)
     assert beyond(growth=-0.5, years=1) == pytest.approx((0.5 + 0.3) / 1.1, rel=1e-12)  # all that was tied up
@@ -218,7 +224,7 @@ def test_working_capital_comes_back_when_a_finite_terminal_ends(flat: DataTree, 
 
 def test_own_price_replaces_the_markets(flat: DataTree, pset: PriorSet) -> None:
     # 4 000 patients, a quarter treated, at 250 a year: a quarter of a million, of which 80 % arrive
-    one = price(flat, pset, plain(captured={"price": 250, "net": 0.8}))
+    one = price(Run.in_memory(flat, pset), plain(captured={"price": 250, "net": 0.8}))
     np.testing.assert_allclose(one.ends.sales, 0.2, rtol=1e-12)
 
 
@@ -237,12 +243,12 @@ def test_a_deal_is_npv_and_xnpv_of_its_flows(uneven: DataTree, pset: PriorSet, c
     valued = dt.date(2026, 3, 15)
     changes = {"upfront": 3.0, "tax_rate": 0.2, "working_capital": 0.1}
     day = {"convention": convention, "valuation_date": valued}
-    dated = price(uneven, pset, plain(economics=changes, discounting={**day, "day_count": "actual/365"}))
+    dated = price(Run.in_memory(uneven, pset), plain(economics=changes, discounting={**day, "day_count": "actual/365"}))
     dates = [valued, *cashflow.due_dates(dated.years, valued, convention)]  # type: ignore[arg-type]
     for d in (0, 17):
         assert cashflow.xnpv(0.1, [-3, *dated.cash_flows[d]], dates) == pytest.approx(dated.npv[d], rel=1e-9)
     if convention == "end":
-        whole = price(uneven, pset, plain(economics=changes))
+        whole = price(Run.in_memory(uneven, pset), plain(economics=changes))
         assert cashflow.npv(0.1, whole.cash_flows[17]) - 3 == pytest.approx(whole.npv[17], rel=1e-9)
 
 
@@ -251,10 +257,10 @@ def test_libreoffice_finds_the_same(uneven: DataTree, pset: PriorSet, tmp_path: 
     if office is None:
         pytest.skip("LibreOffice (soffice) is not installed here")
     deal = plain(economics={"upfront": 3.0, "tax_rate": 0.2})
-    whole = price(uneven, pset, deal)
+    whole = price(Run.in_memory(uneven, pset), deal)
     valued = dt.date(2026, 3, 15)
     day = {"valuation_date": valued, "convention": "mid", "day_count": "actual/365"}
-    dated = price(uneven, pset, plain(economics={"upfront": 3.0, "tax_rate": 0.2}, discounting=day))
+    dated = price(Run.in_memory(uneven, pset), plain(economics={"upfront": 3.0, "tax_rate": 0.2}, discounting=day))
     with xlsxwriter.Workbook(tmp_path / "flows.xlsx") as book:
         sheet = book.add_worksheet()
         sheet.write_row("A1", whole.cash_flows[17])
@@ -357,7 +363,7 @@ def slow_value(one: Valuation, d: int, stop: int) -> float:
 
 
 def test_a_second_pricing_agrees_on_every_end(uneven: DataTree, pset: PriorSet) -> None:
-    one = price(uneven, pset, full(), seed=3)
+    one = price(Run.in_memory(uneven, pset), full(), seed=3)
     for d in range(0, CHAINS * DRAWS, 37):
         slow = [slow_value(one, d, stop) for stop in range(3)]
         np.testing.assert_allclose(one.ends.npv[d], slow, rtol=1e-9)
@@ -369,7 +375,7 @@ def test_a_second_pricing_agrees_on_every_end(uneven: DataTree, pset: PriorSet) 
 
 
 def test_simulated_outcomes_agree_with_their_exact_average(uneven: DataTree, pset: PriorSet) -> None:
-    one = price(uneven, pset, full(), seed=3)
+    one = price(Run.in_memory(uneven, pset), full(), seed=3)
     exact, simulated = figure(one, "rNPV, mean"), figure(one, "NPV, mean of simulated outcomes")
     assert simulated["mc_error"] > exact["mc_error"] > 0
     assert simulated["value"] == pytest.approx(exact["value"], abs=4 * simulated["mc_error"])
@@ -380,24 +386,24 @@ def test_simulated_outcomes_agree_with_their_exact_average(uneven: DataTree, pse
 
 def test_break_evens_break_even(uneven: DataTree, pset: PriorSet) -> None:
     deal = full_tables()
-    one = price(uneven, pset, full(), seed=3)
+    one = price(Run.in_memory(uneven, pset), full(), seed=3)
     bid = figure(one, "maximum bid, mean")["value"]
     deal["economics"]["upfront"] = bid
-    assert price(uneven, pset, read_deal(deal), seed=3).rnpv.mean() == pytest.approx(0, abs=1e-12)
+    assert price(Run.in_memory(uneven, pset), read_deal(deal), seed=3).rnpv.mean() == pytest.approx(0, abs=1e-12)
     dear = full_tables()
     dear["economics"]["upfront"] = bid + 0.2
-    one = price(uneven, pset, read_deal(dear), seed=3)
+    one = price(Run.in_memory(uneven, pset), read_deal(dear), seed=3)
     factor = figure(one, "break-even price, as a factor")["value"]
     assert factor > 1
     raised = uneven.copy()
     raised["posterior"] = uneven["posterior"].to_dataset().assign(revenue=uneven["posterior"]["revenue"] * factor)
-    assert price(raised, pset, read_deal(dear), seed=3).rnpv.mean() == pytest.approx(0, abs=1e-9)
+    assert price(Run.in_memory(raised, pset), read_deal(dear), seed=3).rnpv.mean() == pytest.approx(0, abs=1e-9)
     share = figure(one, "break-even peak share")["value"]
     assert share == pytest.approx(factor * one.x["captured.peak_share"].mean())
     sold = one.market.since(2026)
     average = (sold.revenue * one.ends.share).sum() * 1e6 / (sold.treated * one.ends.share).sum()
     assert figure(one, "break-even price")["value"] == pytest.approx(average * factor)
-    worthless = table(price(uneven, pset, plain(economics={"margin": 0, "upfront": 1})))
+    worthless = table(price(Run.in_memory(uneven, pset), plain(economics={"margin": 0, "upfront": 1})))
     note = worthless.set_index("quantity").loc["break-even price, as a factor"]
     assert np.isnan(note["value"])
     assert note["note"].startswith("none")
@@ -438,14 +444,14 @@ def test_monte_carlo_errors_are_what_repetition_shows(what: str) -> None:
 
 
 def test_tornado_sets_each_input_and_sorts(uneven: DataTree, pset: PriorSet) -> None:
-    one = price(uneven, pset, full(), seed=3)
+    one = price(Run.in_memory(uneven, pset), full(), seed=3)
     rows = tornado(one).set_index("input")
     assert set(rows.index) == {*one.inputs, "technical success"}
     assert (np.diff(rows["swing"]) <= 0).all()
     low = one.x["captured.peak_share"] * 0 + np.quantile(one.x["captured.peak_share"], 0.05)
     deal = full_tables()
     deal["captured"]["peak_share"] = float(low[0])
-    fixed = price(uneven, pset, read_deal(deal), seed=3)
+    fixed = price(Run.in_memory(uneven, pset), read_deal(deal), seed=3)
     assert rows.loc["captured.peak_share", "rnpv_low"] == pytest.approx(fixed.rnpv.mean(), rel=1e-12)
     revenue = one.inputs["market.revenue.2035"]
     assert rows.loc["market.revenue.2035", "rnpv_high"] == one.rnpv[revenue >= np.quantile(revenue, 0.9)].mean()
@@ -454,12 +460,12 @@ def test_tornado_sets_each_input_and_sorts(uneven: DataTree, pset: PriorSet) -> 
 
 
 def test_same_seed_same_draws_and_another_input_leaves_the_rest(uneven: DataTree, pset: PriorSet) -> None:
-    one, again, other = (price(uneven, pset, full(), seed=seed) for seed in (3, 3, 4))
+    one, again, other = (price(Run.in_memory(uneven, pset), full(), seed=seed) for seed in (3, 3, 4))
     np.testing.assert_array_equal(one.npv, again.npv)
     assert not np.array_equal(one.npv, other.npv)
     more = full_tables()
     more["economics"]["upfront"] = {"low": 0.2, "high": 0.4}
-    changed = price(uneven, pset, read_deal(more), seed=3)
+    changed = price(Run.in_memory(uneven, pset), read_deal(more), seed=3)
     for path, draws in one.x.items():
         if path != "economics.upfront":
             np.testing.assert_array_equal(draws, changed.x[path])
@@ -470,14 +476,14 @@ def test_shares_over_one_are_refused(uneven: DataTree, pset: PriorSet) -> None:
     def deal(name: str, share: Any, region: str = "Japan") -> Deal:
         return plain(name=name, captured={"peak_share": share, "regions": [region]})
 
-    assert len(price_all(uneven, pset, [deal("a", 0.6), deal("b", 0.4)])) == 2
-    assert len(price_all(uneven, pset, [deal("a", 0.6), deal("b", 0.6, "EU5")])) == 2
+    assert len(price_all(Run.in_memory(uneven, pset), [deal("a", 0.6), deal("b", 0.4)])) == 2
+    assert len(price_all(Run.in_memory(uneven, pset), [deal("a", 0.6), deal("b", 0.6, "EU5")])) == 2
     with pytest.raises(InputError, match=r"deals 'a' and 'b': their shares of .*Japan.* add up to 1.1 .*100.0%"):
-        price_all(uneven, pset, [deal("a", 0.6), deal("b", 0.5)])
+        price_all(Run.in_memory(uneven, pset), [deal("a", 0.6), deal("b", 0.5)])
     with pytest.raises(InputError, match="add up to"):
-        price_all(uneven, pset, [deal("a", 0.6), deal("b", {"low": 0.3, "high": 0.5})])
+        price_all(Run.in_memory(uneven, pset), [deal("a", 0.6), deal("b", {"low": 0.3, "high": 0.5})])
     with pytest.raises(InputError, match="--seed -1: is negative"):
-        price(uneven, pset, deal("a", 0.6), seed=-1)
+        price(Run.in_memory(uneven, pset), deal("a", 0.6), seed=-1)
 
 
 # ---- invariants of the arithmetic --------------------------------------------------------------------------------
@@ -548,8 +554,8 @@ def test_value_scales_with_money(factor: float) -> None:
         ]
     for row in (*economics["milestone"], *economics["royalty_paid"]):
         row |= {key: row[key] * factor for key in ("amount", "net_sales_above", "above") if key in row}
-    one = price(market(pset, spread=0.2), pset, full(), seed=2)
-    many = price(market(pset, spread=0.2, level=factor), pset, read_deal(deal), seed=2)
+    one = price(Run.in_memory(market(pset, spread=0.2), pset), full(), seed=2)
+    many = price(Run.in_memory(market(pset, spread=0.2, level=factor), pset), read_deal(deal), seed=2)
     np.testing.assert_allclose(many.ends.npv, factor * one.ends.npv, rtol=1e-8, atol=1e-9)
 
 
@@ -559,7 +565,7 @@ def test_value_scales_with_money(factor: float) -> None:
 def test_the_answer_as_files(uneven: DataTree, pset: PriorSet, tmp_path: Path) -> None:
     record = {"status": "passed", "recipe_sha256": "r" * 64, "files": {"posterior.nc": "d" * 64}, "created": "now"}
     out = tmp_path / "value"
-    answer = value(uneven, pset, record, DEALS, seed=5, out=out)
+    answer = value(Run.in_memory(uneven, pset, record), DEALS, seed=5, out=out)
     assert answer.table["deal"].nunique() == 3
     draws = pd.read_csv(out / "draws.csv")
     said = json.loads((out / "value.json").read_text())
@@ -578,25 +584,25 @@ def test_the_answer_as_files(uneven: DataTree, pset: PriorSet, tmp_path: Path) -
     assert set(manifest["files"]) == names
     assert {path.suffix for path in out.iterdir()} == {".csv", ".json", ".toml", ".png", ".svg"}
     assert (out / "deal-implantable_pivotal_stage.toml").read_bytes() == DEALS[0].read_bytes()
-    value(uneven, pset, record, DEALS[:1], seed=5, out=out)  # its own folder may be written again
+    value(Run.in_memory(uneven, pset, record), DEALS[:1], seed=5, out=out)  # its own folder may be written again
     assert not (out / "deal-royalty_pharmacologic_line.toml").exists()
     loud = tmp_path / "loud.toml"
     loud.write_text(DEALS[0].read_text().replace("Implantable, pivotal stage", "IMPLANTABLE: pivotal stage"))
     with pytest.raises(InputError, match="their files would have one name: rename one"):
-        value(uneven, pset, record, [DEALS[0], loud], seed=5, out=out)
+        value(Run.in_memory(uneven, pset, record), [DEALS[0], loud], seed=5, out=out)
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("mine")
-    with pytest.raises(InputError, match="holds something else"):
-        value(uneven, pset, record, DEALS[:1], out=tmp_path / "mine")
+    with pytest.raises(InputError, match="holds other files"):
+        value(Run.in_memory(uneven, pset, record), DEALS[:1], out=tmp_path / "mine")
 
 
 def test_a_deals_name_is_text_in_its_figure_however_it_reads(flat: DataTree, pset: PriorSet, tmp_path: Path) -> None:
-    one = price(flat, pset, plain(name=r"From $\frac$" + ", and so on" * 12))
+    one = price(Run.in_memory(flat, pset), plain(name=r"From $\frac$" + ", and so on" * 12))
     made = save_figures(one, table(one), tornado(one), tmp_path / "figure", "r" * 64)
     assert made.stat().st_size > 10_000
 
 
 def test_examples_are_priced_on_any_market_of_their_segments(uneven: DataTree, pset: PriorSet) -> None:
-    for one in price_all(uneven, pset, [load_deal(path) for path in DEALS]):
+    for one in price_all(Run.in_memory(uneven, pset), [load_deal(path) for path in DEALS]):
         for array in (one.npv, one.rnpv, one.cash_flows, one.max_bid, *one.inputs.values()):
             assert np.isfinite(array).all()

@@ -17,6 +17,7 @@ from scipy.stats import norm, qmc
 from xarray import DataArray, Dataset, DataTree
 
 from postcgrp.priors import InputError, PriorSet, effective, load_ledger
+from postcgrp.reports.runs.run import Run
 from postcgrp.reports.valuation import information, information_figures, regression
 from postcgrp.reports.valuation.information_inputs import (
     draws_of,
@@ -461,7 +462,7 @@ def test_what_a_market_has_to_learn_comes_from_its_ledger(folder: Path | None) -
     files = () if folder is None else (folder / "report.toml", folder / "assumptions.toml")
     pset = effective(load_ledger(*files))
     run = fake_run(pset)
-    inputs = market_inputs(run, pset)
+    inputs = market_inputs(Run.in_memory(run, pset))
     first = pset.ledger.years[0]
     patients = run["posterior"].to_dataset()["patients"].sel(year=first).sum(["region", "depth"])
     np.testing.assert_allclose(inputs[f"patients {first}"], patients.to_numpy().ravel())

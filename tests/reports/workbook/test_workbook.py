@@ -23,6 +23,8 @@ from openpyxl.utils import get_column_letter
 from xarray import DataTree
 
 from postcgrp.priors import InputError, Ledger, PriorSet, effective, load_ledger
+from postcgrp.reports.runs.groups import group
+from postcgrp.reports.runs.run import Run
 from postcgrp.reports.valuation.deal import Deal, load_deal, read_deal
 from postcgrp.reports.valuation.pricing import market as captured
 from postcgrp.reports.valuation.pricing import outcomes
@@ -35,8 +37,7 @@ from postcgrp.reports.workbook.live_model import evaluate, live, neutral, segmen
 from postcgrp.reports.workbook.text_sheets import ASSUMPTIONS, PROVENANCE, SUMMARY
 from postcgrp.reports.workbook.value_sheet import FIRST, VALUE, figures
 from postcgrp.tests.helpers.exported import RECORD, brief, market, values
-from postcgrp.tests.helpers.paths import EXAMPLES
-from postcgrp.tests.models import test_other_market as other
+from postcgrp.tests.helpers.paths import EXAMPLES, OTHER_MARKET
 
 MANIFEST: dict[str, Any] = {**RECORD, "created": "2026-01-02T03:04:05+00:00", "recipe_sha256": "ab" * 32, "gate": []}
 SOFFICE = shutil.which("soffice")
@@ -89,7 +90,7 @@ def report() -> PriorSet:
 
 
 def make(pset: PriorSet, out: Path, run: DataTree | None = None, record: Any = None, **options: Any) -> Content:
-    return workbook(run or market(pset, draws=8), brief(pset), record or MANIFEST, out, **options)
+    return workbook(Run.in_memory(run or market(pset, draws=8), brief(pset), record or MANIFEST), out, **options)
 
 
 @dataclass(frozen=True)
@@ -171,7 +172,7 @@ def same(cell: Any, expected: Any) -> bool:
 
 def engine(run: DataTree, pset: PriorSet, deal: Deal, rows: Any = slice(None)) -> Any:
     """rNPV and NPV given approval of each draw by :func:`outcomes`; the deal has no spread."""
-    seen = captured(run, deal, pset.ledger)
+    seen = captured(group(run), deal, pset.ledger)
     count = len(seen.revenue)
     ends = outcomes(deal, seen, {p: np.full(count, said.parameters["value"]) for p, said in deal.inputs.items()})
     return (ends.probability * ends.npv).sum(axis=1)[rows], ends.npv[rows, -1], ends
@@ -184,7 +185,7 @@ def modelled(run: DataTree, pset: PriorSet, deal: Deal) -> Any:
     stacked = np.stack([p.values.reshape(-1, p.sizes["year"]) for p in parts], axis=-1)
     np.testing.assert_allclose(stacked.sum(axis=-1), values(run, "revenue_total").reshape(len(stacked), -1), rtol=1e-12)
     numbers = typical(deal, {path: said.draws(9, 1) for path, said in deal.inputs.items()})
-    model = live(deal, captured(run, deal, pset.ledger), numbers)
+    model = live(deal, captured(group(run), deal, pset.ledger), numbers)
     found = evaluate(model, stacked, np.array([s.weight for s in cut]))
     return found.risked(model, found.draws), found.draws.npv
 
@@ -377,7 +378,7 @@ def test_the_deal_in_full_and_what_the_live_model_leaves_out(pset: PriorSet, tmp
     assert "milestones on net sales: earn-out to the sellers" in said
     assert "captured.peak_share" in said
     found = [row for row in book[VALUE].iter_rows(values_only=True) if row[0] == "rNPV, mean"]
-    assert found[1][1] == pytest.approx(price(run, pset, deal, seed=5).rnpv.mean(), rel=1e-12)
+    assert found[1][1] == pytest.approx(price(Run.in_memory(run, pset), deal, seed=5).rnpv.mean(), rel=1e-12)
     worth = {row[0]: row[1] for row in book[SUMMARY].iter_rows(values_only=True)}
     assert worth["the deal in full"] == found[1][1]
     assert worth["live, on the inputs"] == pytest.approx(content.check["rnpv"], rel=1e-9)
@@ -416,7 +417,7 @@ def test_text_of_the_ledger_and_the_deal_never_becomes_a_formula(pset: PriorSet,
 
 
 def test_another_market_in_another_currency(tmp_path: Path) -> None:
-    here = Path(other.__file__).parent / "data" / "other_market"
+    here = OTHER_MARKET
     pset = effective(load_ledger(here / "report.toml", here / "assumptions.toml"))
     run = market(pset)
     content = make(pset, tmp_path / "a.xlsx", run)
@@ -489,7 +490,7 @@ def test_a_full_disk_leaves_the_earlier_workbook(pset: PriorSet, tmp_path: Path)
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, hard))
     try:
-        with pytest.raises(InputError, match=r"writing failed \(File too large\): nothing was changed there"):
+        with pytest.raises(InputError, match=r"cannot be written \(File too large\): nothing was changed there"):
             make(pset, out, run)
     finally:
         gc.collect()

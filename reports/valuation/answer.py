@@ -1,0 +1,121 @@
+"""What `postcgrp value` answers: the figures of each deal, its draws and its sources, written as one folder."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from postcgrp.priors import InputError
+from postcgrp.reports.runs.folder import versions, write_manifest
+from postcgrp.reports.runs.place import check_folder, new_folder
+from postcgrp.reports.runs.run import Run
+from postcgrp.reports.valuation.deal import load_deal
+from postcgrp.reports.valuation.figures import save_figures
+from postcgrp.reports.valuation.tables import assumptions, table, tornado
+from postcgrp.reports.valuation.valuation import Valuation, price_all
+
+SCHEMA = "postcgrp.value/1"
+LONGEST = 80  # part of a file's name that a deal's name makes
+
+
+def draws_table(priced: Sequence[Valuation]) -> pd.DataFrame:
+    """One row a deal and draw: ids one-based as R's posterior package has them, value by end, and every input."""
+    frames = []
+    for one in priced:
+        chains, draws = one.market.sample
+        number = np.arange(chains * draws)
+        ids = {".chain": number // draws + 1, ".iteration": number % draws + 1, ".draw": number + 1}
+        known = {
+            "outcome": np.array(one.outcomes)[one.outcome],
+            "npv": one.npv,
+            "rnpv": one.rnpv,
+            "max_bid": one.max_bid,
+            "probability_of_success": one.ends.probability[:, -1],
+            "npv_if_approved": one.ends.npv[:, -1],
+            "peak_sales_if_approved": one.peak_sales,
+            "launch": one.ends.launch,
+        }
+        frames.append(pd.DataFrame({"deal": one.deal.name, **ids, **known, **one.inputs}))
+    return pd.concat(frames, ignore_index=True)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What `postcgrp value` found: the deals' valuations, the table of figures, the tornado and the assumptions."""
+
+    priced: list[Valuation]
+    table: pd.DataFrame
+    tornado: pd.DataFrame
+    assumptions: pd.DataFrame
+
+
+def value(run: Run, deals: Sequence[Path], *, seed: int = 1, out: Path) -> Answer:
+    """Price deals given as files and write the answer to the folder `out`, whole or not at all.
+
+    Raises :class:`InputError` for a deal that does not fit, and for a folder that cannot or must not be written.
+    """
+    read = [load_deal(path) for path in deals]
+    files = {slug(deal.name): deal.name for deal in read}
+    for deal in read:
+        if (other := files[slug(deal.name)]) != deal.name:
+            raise InputError(f"deals {deal.name!r} and {other!r}: their files would have one name: rename one")
+    priced = price_all(run, read, seed)
+    frames = [pd.concat([f(one) for one in priced], ignore_index=True) for f in (table, tornado, assumptions)]
+    answer = Answer(priced, *frames)
+    provenance = {
+        "schema": SCHEMA,
+        **run.provenance,
+        "deals": {one.deal.name: one.deal.fingerprint() for one in priced},
+        "seed": seed,
+        "versions": versions(),
+    }
+    check_folder(out, SCHEMA)
+    with new_folder(out) as folder:
+        answer.table.to_csv(folder / "value.csv", index=False)
+        answer.tornado.to_csv(folder / "tornado.csv", index=False)
+        answer.assumptions.to_csv(folder / "assumptions.csv", index=False)
+        draws_table(priced).to_csv(folder / "draws.csv", index=False)
+        (folder / "value.json").write_text(_json(answer, provenance), encoding="utf-8")
+        for path, one in zip(deals, priced, strict=True):
+            (folder / f"deal-{slug(one.deal.name)}.toml").write_bytes(path.read_bytes())
+            figures, swings = (frame[frame["deal"] == one.deal.name] for frame in frames[:2])
+            target = folder / f"value-{slug(one.deal.name)}"
+            save_figures(one, figures, swings, target, run.recipe)
+        write_manifest(provenance, folder)
+    return answer
+
+
+def slug(name: str) -> str:
+    """A deal's name as part of a file's name."""
+    return re.sub(r"\W+", "_", name.casefold())[:LONGEST].strip("_") or "deal"
+
+
+def _json(answer: Answer, provenance: dict[str, Any]) -> str:
+    """The answer as JSON; what has no value is null."""
+
+    def rows(frame: pd.DataFrame, deal: str) -> list[dict[str, Any]]:
+        mine = frame[frame["deal"] == deal].drop(columns="deal")
+        return [{str(k): None if pd.isna(v) else v for k, v in row.items()} for row in mine.to_dict("records")]
+
+    deals = [
+        {
+            "name": one.deal.name,
+            "description": one.deal.description,
+            "currency": one.currency,
+            "figures": rows(answer.table, one.deal.name),
+            "tornado": rows(answer.tornado, one.deal.name),
+            "assumptions": rows(answer.assumptions, one.deal.name),
+            "years": list(one.years),
+            "expected_cash_flow": one.cash_flows.mean(axis=0).tolist(),
+            "expected_cash_flow_if_approved": one.ends.flows[:, -1].mean(axis=0).tolist(),
+        }
+        for one in answer.priced
+    ]
+    return json.dumps({"provenance": provenance, "deals": deals}, indent=1, allow_nan=False) + "\n"
