@@ -1,7 +1,33 @@
 """Sampling with JAX, and the gate that judges it."""
 
-from postcgrp.inference.cache import enable_cache
-from postcgrp.inference.gate import Check, gate, passed
-from postcgrp.inference.sampling import Clock, Sampling, sample
+from typing import TYPE_CHECKING
 
-__all__ = ["Check", "Clock", "Sampling", "enable_cache", "gate", "passed", "sample"]
+from postcgrp.priors import lazy
+
+if TYPE_CHECKING:
+    from postcgrp.inference.cache import enable_cache
+    from postcgrp.inference.gate import Check, gate, passed
+    from postcgrp.inference.sampling import Clock, Sampling, sample
+
+__all__ = [
+    "Check",
+    "Clock",
+    "Sampling",
+    "enable_cache",
+    "gate",
+    "passed",
+    "sample",
+]
+
+__getattr__ = lazy.attributes(
+    __name__,
+    {
+        "Check": "gate",
+        "Clock": "sampling",
+        "Sampling": "sampling",
+        "enable_cache": "cache",
+        "gate": "gate",
+        "passed": "gate",
+        "sample": "sampling",
+    },
+)

@@ -8,10 +8,9 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from difflib import get_close_matches
 from itertools import product
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from postcgrp.priors.catalogue import ASSUMPTIONS, PRIOR_CLAIMS, Family
@@ -28,32 +27,16 @@ from postcgrp.priors.evidence import (
 )
 from postcgrp.priors.ledger.ledger import PERCENT, Claim, Ledger, Modality, Quantified, Trust, middle
 from postcgrp.priors.lookup import Key, anchors, assumption, eligible, launch_anchors, number, own, prior_claims
+from postcgrp.priors.settings import ADOPTION_SCOPES, UPTAKE_SHAPES, Settings
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Array = NDArray[np.float64]
-ADOPTION_SCOPES = ("alone", "with_launched")
-UPTAKE_SHAPES = ("even", "early", "late")
 # What is known of a quantity whose claim is left out: a share may be nearly anything, a count as others are.
 OPEN_LOGIT_SD = 1.5  # 5 % to 95 %: 0.08 to 0.92
 OPEN_LOG_SD = 1.0  # a factor of 5 either way
 MANY = 10
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What a user may turn without editing a ledger.
-
-    `priors`: the name of the prior set. `coverage`: prior mass that a stated range holds (fraction). `trust`: a trust
-    level named in the ledger. `adoption_scope`: whether the adoption claim counts the adopted modality `alone`, or
-    `with_launched` ones too (patients who had the procedure by then). `uptake_shape`: how the rise between two anchors
-    is expected to spread over the years, `even`, `early` or `late`. `leave_out`: ids of claims not to be used.
-    """
-
-    priors: str = "report"
-    coverage: float = 0.9
-    trust: str = "default"
-    adoption_scope: str = "alone"
-    uptake_shape: str = "even"
-    leave_out: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -196,6 +179,8 @@ class PriorSet:
 
     def table(self) -> pd.DataFrame:
         """The effective priors, one row a cell: name, family, parameters, implied 5/50/95 %, and why."""
+        import pandas as pd  # half a second, which `postcgrp audit` does without
+
         rows = []
         for block in self.blocks.values():
             for prior in block.priors:
@@ -221,7 +206,9 @@ class PriorSet:
         return pd.DataFrame(rows)
 
     def evidence_table(self) -> pd.DataFrame:
-        """The evidence, one row an observed aggregate."""
+        """The evidence, one row per observed aggregate."""
+        import pandas as pd
+
         return pd.DataFrame([asdict(e) for e in self.evidence], columns=list(Evidence.__dataclass_fields__))
 
     def recipe(self) -> str:

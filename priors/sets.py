@@ -13,7 +13,7 @@ import numpy as np
 from pydantic import ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
-from postcgrp.priors.build import PriorSet, Settings, effective
+from postcgrp.priors.build import PriorSet, effective
 from postcgrp.priors.catalogue import ASSUMPTIONS, PRIOR_CLAIMS, Family
 from postcgrp.priors.checks import SEGMENTS, place
 from postcgrp.priors.elicit import LINK
@@ -32,8 +32,9 @@ from postcgrp.priors.ledger.ledger import (
     read_toml,
     worded,
 )
+from postcgrp.priors.settings import Settings
+from postcgrp.priors.shipped import shipped
 
-SETS = Path(__file__).with_name("sets")
 EVERY = "*"
 SHARES = ("logitnormal", "logitstudent")
 CHANGES = ("`value`", "`low` and `high`", "`centre`", "`spread`", "`coverage`", "`family`")
@@ -95,12 +96,6 @@ class Overlay(Row):
     trust: tuple[Trust, ...] = ()
     assumption: tuple[Change, ...] = ()
     claim: tuple[Change, ...] = ()
-
-
-def shipped() -> dict[str, Path]:
-    """The files of the shipped sets, by name, the report's own first."""
-    found = {path.stem: path for path in sorted(SETS.glob("*.toml"))}
-    return {Settings.priors: found.pop(Settings.priors), **found}
 
 
 def load_overlay(name: str | Path) -> Overlay:

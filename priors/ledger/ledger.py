@@ -16,12 +16,11 @@ from pydantic_core import ErrorDetails
 
 from postcgrp.priors.catalogue import PRIOR_CLAIMS, Family
 from postcgrp.priors.errors import InputError
+from postcgrp.priors.shipped import ASSUMPTIONS_FILE, REPORT_FILE
 
 SCHEMA = 1
 CLAIM_TABLES = {"report": "report", "region": "regions", "depth": "depths", "modality": "modalities", "claim": "claims"}
 ASSUMPTION_TABLES = {"assumption": "assumptions", "trust": "trust", "source": "sources"}
-REPORT = Path(__file__).parents[1] / "report.toml"
-ASSUMPTIONS = Path(__file__).parents[1] / "assumptions.toml"
 
 UNITS = (
     "patients",
@@ -453,7 +452,7 @@ def _one_each(found: list[Any], wanted: tuple[Any, ...], quantity: str, what: st
             )
 
 
-def load_ledger(report: str | Path = REPORT, assumptions: str | Path = ASSUMPTIONS) -> Ledger:
+def load_ledger(report: str | Path = REPORT_FILE, assumptions: str | Path = ASSUMPTIONS_FILE) -> Ledger:
     """Read and check a report's claims and the assumptions beside them.
 
     Parameters: `report`, `assumptions`, the two TOML files (format: docs/ledger.md).

@@ -5,10 +5,12 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from postcgrp.reports.cli.terminal import DONE, GATE_FAILED, Verb, progress_bar, say, show, status_of
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 ROWS, MOST = 30, 10  # on the terminal; the files have all
 

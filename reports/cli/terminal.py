@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import math
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from numbers import Number
 from typing import TYPE_CHECKING, Any
 
-import pandas as pd
-from rich.console import Console
-from rich.markup import escape
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
-from rich.table import Table
-
 if TYPE_CHECKING:
+    import pandas as pd
+
     from postcgrp.reports.runs.run import Run
 
 DONE, BAD_INPUT, GATE_FAILED, INTERRUPTED = 0, 2, 3, 130  # exit statuses
@@ -23,17 +21,27 @@ Verb = Callable[..., argparse.ArgumentParser]  # declares a command: its name, i
 
 def say(text: str) -> None:
     """One line on the terminal."""
+    from rich.console import Console
+
     Console(soft_wrap=True, highlight=False).print(text, markup=False)
 
 
-def show(table: pd.DataFrame, title: str) -> None:
-    """A table on the terminal; numbers to the right, text to the left."""
+def show(table: pd.DataFrame | Sequence[Mapping[str, Any]], title: str) -> None:
+    """A table on the terminal, given as such or as rows; numbers to the right, text to the left."""
+    from rich.console import Console
+    from rich.table import Table
+
+    rows: Sequence[Mapping[Any, Any]]
+    if isinstance(table, Sequence):
+        rows, names = table, list(table[0]) if table else []
+    else:
+        rows, names = table.to_dict("records"), list(table.columns)
     shown = Table(title=title, title_justify="left", title_style="bold")
-    for name in table.columns:
-        numeric = pd.api.types.is_numeric_dtype(table[name]) and table[name].dtype != bool
+    for name in names:
+        numeric = all(isinstance(row[name], Number) and not isinstance(row[name], bool) for row in rows)
         shown.add_column(str(name), justify="right" if numeric else "left", overflow="fold")
-    for row in table.itertuples(index=False):
-        shown.add_row(*(_cell(value) for value in row))
+    for row in rows:
+        shown.add_row(*(_cell(row[name]) for name in names))
     console = Console(highlight=False)
     # A pipe has no width of its own; 80 columns would fold every table.
     Console(highlight=False, width=None if console.is_terminal else 200).print(shown)
@@ -50,10 +58,12 @@ def status_of(run: Run, verb: str) -> int:
 
 
 def _cell(value: Any) -> str:
+    from rich.markup import escape
+
     if isinstance(value, bool):
         return "yes" if value else "NO"
     if isinstance(value, float):
-        return "" if pd.isna(value) else f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"  # noqa: PLR2004
+        return "" if math.isnan(value) else f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"  # noqa: PLR2004
     return "" if value is None else escape(str(value))  # a name's [2030] is no markup
 
 
@@ -71,6 +81,9 @@ def hushed() -> Iterator[None]:
 @contextmanager
 def progress_bar(title: str) -> Iterator[Any]:
     """A progress callback that draws a bar on a terminal and nothing elsewhere."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+
     console = Console(stderr=True)
     if not console.is_terminal:
         yield None

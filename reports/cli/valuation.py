@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from postcgrp.priors import InputError
+from postcgrp.priors.errors import InputError
 from postcgrp.reports.cli.terminal import DONE, Verb, say, show, status_of
 
 

@@ -15,7 +15,8 @@ from xarray import Dataset
 
 from postcgrp.inference import Clock, enable_cache, powerscale
 from postcgrp.priors import InputError, Ledger, PriorSet, Settings, load_ledger
-from postcgrp.priors.sets import load_overlay, prior_set, shipped
+from postcgrp.priors.sets import load_overlay, prior_set
+from postcgrp.priors.shipped import shipped
 from postcgrp.reports.forecast.summary import report_point
 from postcgrp.reports.forecast.variance_budget import variance_budget
 from postcgrp.reports.runs.folder import write_manifest

@@ -16,7 +16,8 @@ from postcgrp.models import build_model
 from postcgrp.models.simulator import simulate
 from postcgrp.priors import InputError, Ledger, PriorSet, effective, from_json, load_ledger
 from postcgrp.priors.elicit import LINK
-from postcgrp.priors.sets import difference, load_overlay, prior_set, said, shipped
+from postcgrp.priors.sets import difference, load_overlay, prior_set, said
+from postcgrp.priors.shipped import shipped
 from postcgrp.reports.forecast.pipeline import graph
 from postcgrp.tests.helpers.paths import DOCS
 
