@@ -1,9 +1,9 @@
-"""R-hat and effective sample sizes of many quantities at once.
+"""R-hat, effective sample sizes and Monte-Carlo errors: of many quantities at once, and quickly imported.
 
 The method: Vehtari, Gelman, Simpson, Carpenter and Bürkner (2021), "Rank-normalization, folding, and localization: an
 improved R-hat for assessing convergence of MCMC", Bayesian Analysis 16(2); section numbers below are theirs. The
 figures are those of `arviz_stats`, which takes one quantity after the other: for hundreds of posteriors that costs more
-than to sample them.
+than sampling them; and its import costs more than most commands.
 """
 
 from __future__ import annotations
@@ -50,6 +50,20 @@ def diagnostics(draws: ArrayLike, tails: tuple[float, float] = TAILS) -> Diagnos
             block = slice(start, start + step)
             figures[:, block] = _figures(np.ascontiguousarray(values[block]), tails, scores)
     return Diagnostics(*figures.reshape(3, *shape))
+
+
+def ess_mean(draws: ArrayLike) -> float:
+    """Effective sample size for the mean of draws [chain, draw]; their number for a constant (section 3.2)."""
+    values = np.asarray(draws, dtype=float)
+    half = values.shape[1] // 2
+    with np.errstate(invalid="ignore", divide="ignore"):  # of a constant, whose own value is then taken
+        return float(_ess(np.concatenate((values[:, :half], values[:, -half:]))[None])[0])
+
+
+def mcse_mean(draws: ArrayLike) -> float:
+    """Monte-Carlo standard error of the mean of draws [chain, draw]; 0 for a constant (section 4.2)."""
+    values = np.asarray(draws, dtype=float)
+    return 0.0 if np.ptp(values) == 0 else float(values.std(ddof=1) / np.sqrt(ess_mean(values)))
 
 
 def _figures(values: Array, tails: tuple[float, float], scores: Array) -> Array:

@@ -10,15 +10,16 @@ Densities are scaled as the model states them: a log-normal one on the variable'
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
-from arviz_stats.base import array_stats
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import rel_entr
 from xarray import DataArray, DataTree
 
+from postcgrp.inference.diagnostics import mcse_mean
+from postcgrp.inference.psis import efficiency, reweight
 from postcgrp.priors import InputError, Prior, PriorSet
 from postcgrp.priors.elicit import is_heavy
 
@@ -28,7 +29,6 @@ Members = list[tuple[str, dict[str, str]]]
 DRAWS = 4000  # psi is relative to the range of the draws, which grows with their number: compare at one number only
 NEAR = (0.99, 1.01)  # where the derivative at alpha = 1 is taken, as in the paper
 FAR = (0.8, 1.25)  # where shifts are reported: a fifth less and a quarter more
-K_LIMIT = 0.7
 ROTATIONS = 20
 CLEAR = 2.0  # standard errors from zero at which a direction is called one
 QUANTILES = (0.05, 0.5, 0.95)
@@ -183,57 +183,6 @@ def _powered(prior: Prior, alpha: float, *, by_log: bool) -> Prior:
     return replace(prior, mu=prior.mu + shift, sd=prior.sd / alpha**0.5, low=None, high=None, coverage=None)
 
 
-# ---- importance weights --------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Weights:
-    """Importance weights of stored draws.
-
-    `values`, in the shape of the log ratios, sum to one, and are NaN where they were refused; `k`, the Pareto shape of
-    their tail; `ess`, how many equal weights they are worth; `refused`, why there are none, else empty.
-    """
-
-    values: Array
-    k: float
-    ess: float
-    refused: str = ""
-
-
-def k_limit(draws: int) -> float:
-    """The largest Pareto k at which as many draws can be trusted (Vehtari et al. 2024, JMLR 25, 72)."""
-    return min(1 - 1 / float(np.log10(draws)), K_LIMIT)
-
-
-def efficiency(draws: ArrayLike) -> float:
-    """Relative tail effective sample size of draws [chain, draw], which sets how long a tail is smoothed."""
-    relative = float(array_stats.ess(np.asarray(draws, dtype=float), method="tail", prob=(0.05, 0.95), relative=True))
-    return relative if np.isfinite(relative) and relative > 0 else 1.0
-
-
-def reweight(log_ratio: ArrayLike, r_eff: float | None = None) -> Weights:
-    """Pareto-smoothed importance weights, refused where k exceeds min(1 - 1 / log10 S, 0.7).
-
-    Parameters: `log_ratio` [chain, draw], log of the new density over that of the draws, up to a constant; `r_eff`,
-    the relative efficiency of the draws, by default that of the log ratios' tails.
-    """
-    ratio = np.asarray(log_ratio, dtype=float)
-    none, limit = np.full(ratio.shape, np.nan), k_limit(ratio.size)
-    if lost := int((~np.isfinite(ratio)).sum()):
-        return Weights(none, np.nan, np.nan, f"log ratio not finite in {lost} of {ratio.size} draws")
-    if np.ptp(ratio) < np.finfo(float).eps:
-        return Weights(np.full(ratio.shape, 1 / ratio.size), -np.inf, float(ratio.size))
-    try:
-        # ArviZ takes the log of the inverse ratio, as for leave-one-out.
-        log_weights, k = array_stats.psislw(-ratio, efficiency(ratio) if r_eff is None else r_eff, axis=(-2, -1))
-    except ValueError as error:  # all of the tail is one value
-        return Weights(none, np.nan, np.nan, f"no tail to judge the weights by ({error})")
-    if not k <= limit:
-        return Weights(none, float(k), np.nan, f"Pareto k {k:.2f} above {limit:.2f}: refit")
-    values = np.exp(log_weights)
-    return Weights(values / values.sum(), float(k), float(1 / (values**2).sum() * values.sum() ** 2))
-
-
 # ---- sensitivity ---------------------------------------------------------------------------------------------------
 
 
@@ -384,5 +333,5 @@ def _psi_and_noise(values: Array, low: Array, high: Array) -> tuple[Array, Array
 def _derivatives(values: Array, log: Array) -> tuple[float, float, float]:
     """Derivative of the mean by log2(alpha), in posterior sds, its Monte-Carlo error, and that of the log of the sd."""
     z, centred = (values - values.mean()) / values.std(), np.log(2) * (log - log.mean())
-    error = float(array_stats.mcse(z * centred, method="mean"))
+    error = mcse_mean(z * centred)
     return float((z * centred).mean()), error, float((z**2 * centred).mean() / 2)

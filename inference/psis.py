@@ -1,4 +1,4 @@
-"""Importance weights of stored draws, and what estimates under them are worth.
+"""Importance weights of draws, their tail smoothed.
 
 Pareto smoothing is that of ArviZ, to the last digits (tested), without the import, which alone takes half a second.
 """
@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+from postcgrp.inference.diagnostics import diagnostics
 
 Array = NDArray[np.float64]
 
@@ -40,10 +42,21 @@ def k_limit(draws: int) -> float:
     return min(1 - 1 / float(np.log10(draws)), K_LIMIT)
 
 
-def reweight(log_ratio: ArrayLike) -> Weights:
+def efficiency(log_ratio: ArrayLike) -> float:
+    """Relative effective sample size of the tails of log ratios [chain, draw]: of so many draws a tail is smoothed.
+
+    That of the 5 and 95 % quantiles, for what is smoothed is a tail. 1 where it has no value.
+    """
+    ratio = np.asarray(log_ratio, dtype=float)
+    relative = float(diagnostics(ratio).ess_tail) / ratio.size
+    return relative if np.isfinite(relative) and relative > 0 else 1.0
+
+
+def reweight(log_ratio: ArrayLike, r_eff: float | None = None) -> Weights:
     """Pareto-smoothed importance weights, refused where k exceeds :func:`k_limit`.
 
-    Parameters: `log_ratio` [chain, draw], log of the new density over that of the draws, up to a constant.
+    Parameters: `log_ratio` [chain, draw], log of the new density over that of the draws, up to a constant; `r_eff`, by
+    default its :func:`efficiency`.
     """
     ratio = np.asarray(log_ratio, dtype=float)
     none, limit = np.full(ratio.shape, np.nan), k_limit(ratio.size)
@@ -51,7 +64,7 @@ def reweight(log_ratio: ArrayLike) -> Weights:
         return Weights(none, np.nan, limit, np.nan, f"the log ratio is not finite in {lost} of {ratio.size} draws")
     if np.ptp(ratio) < EPSILON:
         return Weights(np.full(ratio.shape, 1 / ratio.size), -np.inf, limit, float(ratio.size))
-    smoothed, k = psis(ratio.ravel(), efficiency(ratio))
+    smoothed, k = psis(ratio.ravel(), efficiency(ratio) if r_eff is None else r_eff)
     if not k <= limit:
         return Weights(none, k, limit, np.nan, f"Pareto k {k:.2f} is above {limit:.2f}")
     values = np.exp(smoothed - smoothed.max()).reshape(ratio.shape)
@@ -97,53 +110,3 @@ def _pareto(excess: Array) -> tuple[float, float]:
     mean = float((b * weight).sum() / weight.sum())
     k = float(np.log1p(-mean * excess).mean())
     return (n * k + PRIOR_DRAWS * PRIOR_K) / (n + PRIOR_DRAWS), -k / mean
-
-
-# ---- estimates under weights ---------------------------------------------------------------------------------------
-
-
-def batches(values: Array) -> Array:
-    """Means [batch, ...] of consecutive draws of a chain, each of the square root of its length.
-
-    Parameters: `values` [chain, draw, ...]. Longer than the autocorrelation reaches, so nearly independent.
-    """
-    length = int(np.sqrt(values.shape[1]))
-    kept = values[:, values.shape[1] % length :]
-    split = kept.reshape(values.shape[0], -1, length, *values.shape[2:]).mean(axis=2)
-    return np.asarray(split.reshape(-1, *values.shape[2:]))
-
-
-def standard_error(values: Array) -> Array:
-    """Monte-Carlo standard error of the mean of draws [chain, draw, ...], by batch means."""
-    means = batches(values)
-    return np.asarray(means.std(axis=0, ddof=1) / np.sqrt(len(means)))
-
-
-def efficiency(draws: Array) -> float:
-    """Draws [chain, draw] in terms of as many independent ones: 1 where they are independent."""
-    error = float(standard_error(draws))
-    return float(np.clip(draws.var() / (draws.size * error**2), 1 / draws.shape[1], 1.0)) if error > 0 else 1.0
-
-
-def quantile(values: ArrayLike, weights: ArrayLike, probability: ArrayLike) -> Array:
-    """Weighted quantiles of draws, interpolated as `numpy.quantile` does where the weights are equal.
-
-    Parameters: `values` and `weights` of one shape, the weights with any sum.
-    """
-    x, w = np.ravel(np.asarray(values, dtype=float)), np.ravel(np.asarray(weights, dtype=float))
-    order = np.argsort(x, kind="stable")
-    w = w[order]
-    # The first draw lies at 0 and the last at 1: half of each one's weight lies on either side of it.
-    at = np.cumsum(w) - w / 2
-    return np.asarray(np.interp(np.asarray(probability), (at - at[0]) / (at[-1] - at[0]), x[order]))
-
-
-def quantile_error(values: Array, weights: Array, probability: float) -> float:
-    """Monte-Carlo standard error of a weighted quantile: that of the mass below it, read off on the value's scale.
-
-    Parameters: `values` and `weights` [chain, draw], the weights with sum one. Source: Woodruff (1952), JASA 47, 635.
-    """
-    below = values <= quantile(values, weights, probability)
-    error = float(standard_error(weights * weights.size * (below - probability)))
-    ends = np.clip([probability - error, probability + error], 0.0, 1.0)
-    return float(np.diff(quantile(values, weights, ends))[0] / 2)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from arviz_stats import mcse
 from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
 from xarray import Dataset
@@ -63,6 +62,8 @@ def error(draws: Dataset, kept: NDArray[np.intp]) -> list[dict[str, float]]:
     Parameters: `draws`, the posterior [chain, draw, ...]; `kept`, indices of draws, chain after chain. `mcse_*` is the
     Monte-Carlo standard error that all draws have anyway (Vehtari et al. 2021).
     """
+    from arviz_stats import mcse  # a second, which only a thinned export needs
+
     total = draws["revenue_total"].transpose("chain", "draw", "year")
     every = total.values.reshape(-1, total.sizes["year"])
     part = every[kept]

@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 from scipy.special import ndtri
 from xarray import DataTree
 
-from postcgrp.inference.powerscale import reweight
+from postcgrp.inference.diagnostics import mcse_mean
+from postcgrp.inference.psis import reweight
 from postcgrp.priors import InputError, PriorSet
 from postcgrp.reports.runs.groups import SAMPLE, group
 from postcgrp.reports.sensitivity.refits import Refit
-from postcgrp.reports.sensitivity.tornado import Input, log_ratio, mcse, moved, total
+from postcgrp.reports.sensitivity.tornado import Input, log_ratio, moved, total
 
 Array = NDArray[np.float64]
 Fitter = Callable[[Mapping[str, PriorSet]], Mapping[str, Refit]]
@@ -77,7 +78,7 @@ class Search:
 def point(outcome: Array, above: float, sds: float) -> Point:
     """P(outcome > above) from draws [chain, draw] at a move; of n draws none or all of which do, se is that of one."""
     hit = (outcome > above).astype(float)
-    return Point(sds, float(hit.mean()), max(mcse(hit), 1 / hit.size))
+    return Point(sds, float(hit.mean()), max(mcse_mean(hit), 1 / hit.size))
 
 
 def flip_table(

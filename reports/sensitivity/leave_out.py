@@ -26,12 +26,13 @@ from numpy.typing import NDArray
 from scipy.special import ndtr, stdtr
 from xarray import DataArray, Dataset
 
+from postcgrp.inference.diagnostics import mcse_mean
 from postcgrp.priors import Evidence, InputError, Prior, PriorSet, effective
 from postcgrp.priors.elicit import LINK, STUDENT_DF, is_heavy
 from postcgrp.priors.ledger.ledger import Claim
 from postcgrp.reports.runs.groups import SAMPLE
 from postcgrp.reports.sensitivity.refits import Refit
-from postcgrp.reports.sensitivity.tornado import CLEAR, mcse, total
+from postcgrp.reports.sensitivity.tornado import CLEAR, total
 
 Array = NDArray[np.float64]
 SEED = 20  # of replicated rows
@@ -101,7 +102,7 @@ def shift(values: Array, base: Array) -> tuple[float, float]:
     sd = float(base.std())
     if sd == 0:
         return 0.0, 0.0
-    return float(values.mean() - base.mean()) / sd, float(np.hypot(mcse(values), mcse(base))) / sd
+    return float(values.mean() - base.mean()) / sd, float(np.hypot(mcse_mean(values), mcse_mean(base))) / sd
 
 
 def influence(base: Refit, pset: PriorSet, lefts: list[Left], fits: Mapping[str, Refit]) -> pd.DataFrame:
@@ -225,7 +226,7 @@ def _sign_conflict(left: Left, draws: Dataset) -> dict[str, object]:
         effect = draws[spread] * draws[name] + centre
         lean = effect.sel(region=claim.region) - effect.mean("region")
         agrees = (np.sign(claim.value) * lean.transpose(*SAMPLE).values > 0).astype(float)
-        return {"value": claim.value, "unit": claim.unit, "p": float(agrees.mean()), "p_se": mcse(agrees)}
+        return {"value": claim.value, "unit": claim.unit, "p": float(agrees.mean()), "p_se": mcse_mean(agrees)}
     return {}
 
 
@@ -238,7 +239,7 @@ def _tails(above: Array, exact: Array) -> dict[str, object]:
     chance, centre = float(above.mean()), float(exact.mean())
     return {
         "p": 2 * min(chance, 1 - chance),
-        "p_se": 2 * mcse(above),
+        "p_se": 2 * mcse_mean(above),
         "p_centre": 2 * min(centre, 1 - centre),
     }
 

@@ -14,12 +14,12 @@ from typing import Literal
 
 import numpy as np
 import pandas as pd
-from arviz_stats.base import array_stats
 from numpy.typing import NDArray
 from scipy.special import ndtri
 from scipy.stats import t as student
 from xarray import DataTree
 
+from postcgrp.inference.diagnostics import ess_mean, mcse_mean
 from postcgrp.priors import InputError, Prior, PriorSet
 from postcgrp.priors.elicit import LINK, STUDENT_DF, is_heavy
 from postcgrp.reports.runs.groups import SAMPLE, group
@@ -184,7 +184,7 @@ def learned(run: DataTree, pset: PriorSet, what: Input, outcome: Array) -> dict[
     draws = drawn(run, pset, what)
     if draws is None or np.ptp(draws) == 0:
         return {}
-    worth = float(array_stats.ess(outcome, method="mean")) / outcome.size
+    worth = ess_mean(outcome) / outcome.size
     found = {}
     for end, inside in (
         ("low", draws <= np.quantile(draws, TAIL)),
@@ -217,11 +217,6 @@ def total(draws: Refit, year: int) -> Array:
     return np.asarray(draws.draws["revenue_total"].sel(year=year).transpose(*SAMPLE).values)
 
 
-def mcse(values: Array) -> float:
-    """Monte-Carlo standard error of the mean of draws [chain, draw]; 0 of a constant."""
-    return float(array_stats.mcse(np.asarray(values, dtype=float), method="mean")) if np.ptp(values) > 0 else 0.0
-
-
 def tornado(run: DataTree, base: Refit, pset: PriorSet, of: Iterable[Input], fits: Mapping[str, Refit]) -> pd.DataFrame:
     """What each input does to the last year's mean revenue, the widest first.
 
@@ -249,7 +244,7 @@ def tornado(run: DataTree, base: Refit, pset: PriorSet, of: Iterable[Input], fit
         for end, fit in ends.items():
             values = None if fit is None or fit.missed else total(fit, year)
             means.append(np.nan if values is None else float(values.mean()))
-            errors.append(np.nan if values is None else mcse(values))
+            errors.append(np.nan if values is None else mcse_mean(values))
             row[f"mean_{end}"], row[f"mean_{end}_se"] = means[-1], errors[-1]
         swing, error = means[1] - means[0], float(np.hypot(errors[0], errors[1]))
         clear = abs(swing) > CLEAR * error

@@ -14,7 +14,8 @@ import pandas as pd
 from scipy.special import ndtr, ndtri
 from xarray import DataArray, Dataset
 
-from postcgrp.inference.psis import Array, Weights, quantile, quantile_error, reweight
+from postcgrp.inference.estimates import quantile, quantile_error
+from postcgrp.inference.psis import Array, Weights, reweight
 from postcgrp.priors import Evidence, InputError, Ledger, PriorSet
 from postcgrp.priors.files import sha256
 from postcgrp.reports.runs.evidence import Residuals, by_source, flat, known_years, needed, residuals

@@ -12,11 +12,11 @@ from typing import Protocol
 
 import numpy as np
 import pandas as pd
-from arviz_stats.base import array_stats
 from numpy.typing import NDArray
 from scipy.special import logsumexp
 from xarray import DataArray
 
+from postcgrp.inference.diagnostics import ess_mean
 from postcgrp.priors import InputError
 
 Array = NDArray[np.float64]
@@ -171,7 +171,7 @@ def mc_error(values: Array, chains: int = 1) -> float:
     spread = float(values.std(ddof=1))
     if spread <= ROUNDING * float(np.abs(values).max()):
         return 0.0
-    effective = float(array_stats.ess(values.reshape(chains, -1), chain_axis=0, draw_axis=1, method="mean"))
+    effective = ess_mean(values.reshape(chains, -1))
     # Draws that repel each other would count for more; an error is better too large.
     return float(spread / np.sqrt(min(effective, len(values)) if effective > 0 else 1.0))
 

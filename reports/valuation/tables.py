@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from arviz_stats.base import array_stats
 from scipy.optimize import brentq
 
+from postcgrp.inference.diagnostics import mcse_mean
 from postcgrp.reports.valuation.cashflow import Array, payback
 from postcgrp.reports.valuation.pricing import MILLION, outcomes
 from postcgrp.reports.valuation.valuation import Valuation
@@ -125,7 +125,7 @@ def assumptions(one: Valuation) -> pd.DataFrame:
 def _mcse(values: Array, sample: tuple[int, int]) -> float:
     if np.ptp(values) <= 1e-12 * np.abs(values).max(initial=0):  # the same in every draw
         return 0.0
-    return float(array_stats.mcse(values.reshape(sample), chain_axis=0, draw_axis=1, method="mean"))
+    return mcse_mean(values.reshape(sample))
 
 
 def _percent(share: float) -> str:

@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 import xarray as xr
-from arviz_stats import ess, rhat
+from arviz_stats import ess, mcse, rhat
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from postcgrp.inference.diagnostics import BLOCK, TAILS, diagnostics
+from postcgrp.inference.diagnostics import BLOCK, TAILS, diagnostics, ess_mean, mcse_mean
 
 Array = NDArray[np.float64]
 
@@ -140,3 +140,11 @@ def test_the_draws_are_left_alone() -> None:
     draws = normal(4, 100, 3)
     draws.flags.writeable = False
     diagnostics(draws)
+
+
+@pytest.mark.parametrize("coefficient", [0.0, 0.6, -0.6])
+def test_the_error_of_a_mean_is_like_arviz(coefficient: float) -> None:
+    draws = autoregressive(np.random.default_rng(3).standard_normal((4, 501)), coefficient)
+    assert ess_mean(draws) == pytest.approx(float(ess(draws, method="mean")), rel=1e-9)
+    assert mcse_mean(draws) == pytest.approx(float(mcse(draws, method="mean")), rel=1e-9)
+    assert mcse_mean(np.ones((4, 100))) == 0.0

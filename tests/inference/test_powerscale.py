@@ -14,7 +14,7 @@ from hypothesis.extra.numpy import arrays
 from scipy.special import ndtr, ndtri
 from xarray import DataArray, Dataset, DataTree
 
-from postcgrp.inference import Sampling, powerscale, sample
+from postcgrp.inference import Sampling, powerscale, psis, sample
 from postcgrp.models import build_model
 from postcgrp.priors import InputError, PriorSet
 from postcgrp.tests.models.test_other_market import CHANGES, prior_set
@@ -133,7 +133,7 @@ def test_published_values_come_out_on_fresh_draws() -> None:
         jitter = rng.uniform(-0.5, 0.5, (2, cells.size)) * np.array([[mu[1] - mu[0]], [sigma[1] - sigma[0]]])
         m, s = grid_mu.ravel()[cells] + jitter[0], grid_sigma.ravel()[cells] + jitter[1]
         for group, log_density in (("prior", log_prior(m, s)), ("likelihood", log_lik(m, s))):
-            pair = [powerscale.reweight((a - 1) * chains(log_density)).values.ravel() for a in powerscale.NEAR]
+            pair = [psis.reweight((a - 1) * chains(log_density)).values.ravel() for a in powerscale.NEAR]
             for name, values in (("mu", m), ("sigma", s)):
                 found[name, group].append(powerscale.psi(values, *(w[:, None] for w in pair))[0])
     assert {pair: np.mean(each) for pair, each in found.items()} == pytest.approx(PUBLISHED, abs=0.02)
@@ -171,29 +171,29 @@ def test_the_distance_knows_no_sign_scale_or_origin(x: np.ndarray, scale: float,
 def test_weights_that_cannot_be_trusted_are_refused() -> None:
     z = even_draws()
     for sd, kept in ((0.3, True), (4.0, False)):  # a log-normal ratio of so large an sd has no usable mean
-        weights = powerscale.reweight(chains(sd * z))
+        weights = psis.reweight(chains(sd * z))
         assert (weights.refused == "") is kept
         assert np.isfinite(weights.values).all() == kept
-        assert (weights.k <= powerscale.k_limit(z.size)) is kept
+        assert (weights.k <= psis.k_limit(z.size)) is kept
     assert "Pareto k" in weights.refused
     assert "0.70" in weights.refused
     lost = chains(np.where(np.arange(z.size) < 3, np.nan, z))
-    assert powerscale.reweight(lost).refused == f"log ratio not finite in 3 of {z.size} draws"
-    same = powerscale.reweight(chains(np.full(z.size, 7.0)))
+    assert psis.reweight(lost).refused == f"the log ratio is not finite in 3 of {z.size} draws"
+    same = psis.reweight(chains(np.full(z.size, 7.0)))
     assert same.values == pytest.approx(np.full((CHAINS, LENGTH), 1 / z.size))
     assert same.ess == z.size
 
 
 def test_the_limit_is_the_sample_size_s() -> None:
-    assert powerscale.k_limit(100) == pytest.approx(0.5)
-    assert powerscale.k_limit(400) == pytest.approx(1 - 1 / np.log10(400))
-    assert powerscale.k_limit(4000) == pytest.approx(0.7)
+    assert psis.k_limit(100) == pytest.approx(0.5)
+    assert psis.k_limit(400) == pytest.approx(1 - 1 / np.log10(400))
+    assert psis.k_limit(4000) == pytest.approx(0.7)
 
 
 def test_weights_are_those_of_the_new_density() -> None:
     """From N(0, 1) to N(0.5, 0.9): the mean and the variance come out, and the effective size is honest."""
     z = chains(even_draws())
-    weights = powerscale.reweight(-(((z - 0.5) / 0.9) ** 2) / 2 + z**2 / 2)
+    weights = psis.reweight(-(((z - 0.5) / 0.9) ** 2) / 2 + z**2 / 2)
     found = powerscale.summary(z, weights.values)
     assert found["mean"] == pytest.approx(0.5, abs=0.01)
     assert found["sd"] == pytest.approx(0.9, rel=0.01)

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from postcgrp.inference.psis import quantile
+from postcgrp.inference.estimates import quantile
 from postcgrp.priors import Evidence, InputError, PriorSet
 from postcgrp.priors.files import sha256
 from postcgrp.reports.cli.main import main

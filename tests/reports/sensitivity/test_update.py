@@ -21,8 +21,9 @@ from scipy import stats
 from scipy.special import ndtri
 from xarray import DataArray, Dataset, DataTree
 
-from postcgrp.inference import Sampling, powerscale, sample
-from postcgrp.inference.psis import k_limit, psis, quantile, quantile_error, reweight, standard_error
+from postcgrp.inference import Sampling, sample
+from postcgrp.inference.estimates import quantile, quantile_error, standard_error
+from postcgrp.inference.psis import psis, reweight
 from postcgrp.models import build_model
 from postcgrp.priors import Evidence, InputError, PriorSet, load_ledger
 from postcgrp.reports.runs.evidence import known_years, residuals
@@ -67,11 +68,6 @@ def test_smoothing_of_what_has_no_tail_is_refused() -> None:
     assert psis(np.repeat([0.0, 1.0], 500))[1] == np.inf
     assert psis(np.array([0.0, 1.0, 2.0]))[1] == np.inf
     assert reweight(np.repeat([[0.0, 1.0]], 500, axis=0).T).refused
-
-
-@pytest.mark.parametrize("draws", [100, 1000, 4000, 100_000])
-def test_the_limit_is_that_of_power_scaling(draws: int) -> None:
-    assert k_limit(draws) == powerscale.k_limit(draws) == min(1 - 1 / np.log10(draws), 0.7)
 
 
 def test_weights_are_those_of_the_new_density_or_refused() -> None:
