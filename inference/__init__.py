@@ -6,7 +6,7 @@ from postcgrp.priors import lazy
 
 if TYPE_CHECKING:
     from postcgrp.inference.cache import enable_cache
-    from postcgrp.inference.gate import Check, gate, passed
+    from postcgrp.inference.convergence import Check, gate, passed
     from postcgrp.inference.sampling import Clock, Sampling, sample
 
 __all__ = [
@@ -22,12 +22,12 @@ __all__ = [
 __getattr__ = lazy.attributes(
     __name__,
     {
-        "Check": "gate",
+        "Check": "convergence",
         "Clock": "sampling",
         "Sampling": "sampling",
         "enable_cache": "cache",
-        "gate": "gate",
-        "passed": "gate",
+        "gate": "convergence",
+        "passed": "convergence",
         "sample": "sampling",
     },
 )

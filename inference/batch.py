@@ -26,10 +26,10 @@ from jax import export
 from numpy.typing import NDArray
 
 from postcgrp.inference.cache import enable_cache
+from postcgrp.inference.convergence import Check, gate_arrays, passed
 from postcgrp.inference.density import Flat, density, derived, layout
 from postcgrp.inference.evaluate import BATCH, evaluate
 from postcgrp.inference.forward import draw_prior
-from postcgrp.inference.gate import Check, gate_arrays, passed
 from postcgrp.inference.hmc import FIRST_STEP, controls
 from postcgrp.inference.jaxify import Arrays, model_data
 from postcgrp.inference.kernels import CHUNK, flattened

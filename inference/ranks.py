@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import bdtr, bdtrc, chdtr, chdtrc, ndtr, ndtri
 from scipy.stats import poisson
 
-from postcgrp.inference.gate import ADVICE, Check
+from postcgrp.inference.convergence import ADVICE, Check
 
 Array = NDArray[np.float64]
 Seed = int | Sequence[int]

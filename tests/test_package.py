@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib import import_module
 from importlib.metadata import requires
 from pathlib import Path
 from zipfile import ZipFile
@@ -21,6 +22,10 @@ from postcgrp.priors import load_ledger
 ROOT = Path(__file__).parents[1]
 FOLDERS = ("priors", "models", "inference", "reports")  # data flows this way
 MODULES = sorted(path.relative_to(ROOT) for folder in FOLDERS for path in (ROOT / folder).rglob("*.py"))
+PACKAGES = ["postcgrp", *(f"postcgrp.{name}" for name in FOLDERS if name != "reports")]
+PACKAGES += [
+    f"postcgrp.reports.{p.parent.name}" for p in sorted(ROOT.glob("reports/*/__init__.py")) if p.parent.name != "cli"
+]
 NOT_SOURCE = {"build", "dist", "runs"}  # at the top
 NEVER_SOURCE = shutil.ignore_patterns(".*", "__pycache__", "*.egg-info")
 
@@ -61,12 +66,20 @@ def test_wheel_holds_what_a_run_needs(wheel: set[str]) -> None:
     assert any(name.endswith(".dist-info/licenses/LICENSE") for name in wheel)
 
 
-def test_root_holds_its_docstring_and_no_state() -> None:
-    (docstring,) = _tree(Path("__init__.py")).body
-    assert isinstance(docstring, ast.Expr)
-    code = "import sys, postcgrp; print([n for n in vars(postcgrp) if n[:2] != '__'], 'jax' in sys.modules)"
+def test_importing_the_package_imports_nothing_else() -> None:
+    code = "import sys, postcgrp, postcgrp.reports.cli.main; print(*sorted({n.split('.')[0] for n in sys.modules}))"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert result.stdout.split() == ["[]", "False"]
+    heavy = {"numpy", "pandas", "scipy", "xarray", "pydantic", "jax", "pymc", "matplotlib", "rich", "arviz_stats"}
+    assert not heavy & {*result.stdout.split()}
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_public_names_are_there_and_unknown_ones_are_not(package: str) -> None:
+    module = import_module(package)
+    for name in module.__all__:
+        assert getattr(module, name).__name__ == name
+    with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
+        module.nothing  # noqa: B018
 
 
 @pytest.mark.parametrize("module", MODULES, ids=str)
@@ -76,7 +89,7 @@ def test_imports_are_absolute_and_point_left(module: Path) -> None:
         first, *rest = name.split(".")
         assert first not in ("", *FOLDERS, "tests", "benchmarks"), f"{name}: write postcgrp.<folder>.<module>"
         if first == "postcgrp":
-            assert rest, "import a folder of postcgrp: its root is empty"
+            assert rest, "import a folder of postcgrp: its root is for users"
             assert rest[0] in allowed, f"{module} imports {name}, which is to its right"
 
 

@@ -13,8 +13,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
-from postcgrp.inference.gate import Check
-from postcgrp.inference.gate import table as rows_of
+from postcgrp.inference.convergence import Check
+from postcgrp.inference.convergence import table as rows_of
 from postcgrp.inference.ranks import ERROR, JOINT, KINDS, MIN_REFITS, SHARES, TOO_FEW, Array, band, ecdf, outcome
 from postcgrp.reports.forecast import figures
 

@@ -258,7 +258,7 @@ def _diagnose(options: argparse.Namespace) -> int:
 
     run = Run.open(options.run)
     from postcgrp.inference import passed
-    from postcgrp.inference.gate import parameters, table
+    from postcgrp.inference.convergence import parameters, table
     from postcgrp.reports.forecast.pipeline import judge
 
     if run.note:

@@ -1,1 +1,33 @@
 """What does the answer owe to which assumption, claim or evidence."""
+
+from typing import TYPE_CHECKING
+
+from postcgrp.priors import lazy
+
+if TYPE_CHECKING:
+    from postcgrp.reports.sensitivity.comparison import Comparison, compare
+    from postcgrp.reports.sensitivity.study import Sensitivity, sensitivity
+    from postcgrp.reports.sensitivity.updating import Update, refit, update
+
+__all__ = [
+    "Comparison",
+    "Sensitivity",
+    "Update",
+    "compare",
+    "refit",
+    "sensitivity",
+    "update",
+]
+
+__getattr__ = lazy.attributes(
+    __name__,
+    {
+        "Comparison": "comparison",
+        "Sensitivity": "study",
+        "Update": "updating",
+        "compare": "comparison",
+        "refit": "updating",
+        "sensitivity": "study",
+        "update": "updating",
+    },
+)

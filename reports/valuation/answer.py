@@ -56,40 +56,47 @@ class Answer:
     assumptions: pd.DataFrame
 
 
-def value(run: Run, deals: Sequence[Path], *, seed: int = 1, out: Path) -> Answer:
-    """Price deals given as files and write the answer to the folder `out`, whole or not at all.
+def value(run: Run, deals: Sequence[str | Path], *, seed: int = 1, out: str | Path | None = None) -> Answer:
+    """Price deals given as files; where `out` is given, write the answer to that folder, whole or not at all.
 
     Raises :class:`InputError` for a deal that does not fit, and for a folder that cannot or must not be written.
     """
-    read = [load_deal(path) for path in deals]
+    paths = [Path(path) for path in deals]
+    read = [load_deal(path) for path in paths]
     files = {slug(deal.name): deal.name for deal in read}
     for deal in read:
         if (other := files[slug(deal.name)]) != deal.name:
             raise InputError(f"deals {deal.name!r} and {other!r}: their files would have one name: rename one")
+    if out is not None:
+        check_folder(Path(out), SCHEMA)
     priced = price_all(run, read, seed)
     frames = [pd.concat([f(one) for one in priced], ignore_index=True) for f in (table, tornado, assumptions)]
     answer = Answer(priced, *frames)
+    if out is not None:
+        _write(answer, run, paths, seed, Path(out))
+    return answer
+
+
+def _write(answer: Answer, run: Run, deals: Sequence[Path], seed: int, out: Path) -> None:
     provenance = {
         "schema": SCHEMA,
         **run.provenance,
-        "deals": {one.deal.name: one.deal.fingerprint() for one in priced},
+        "deals": {one.deal.name: one.deal.fingerprint() for one in answer.priced},
         "seed": seed,
         "versions": versions(),
     }
-    check_folder(out, SCHEMA)
     with new_folder(out) as folder:
         answer.table.to_csv(folder / "value.csv", index=False)
         answer.tornado.to_csv(folder / "tornado.csv", index=False)
         answer.assumptions.to_csv(folder / "assumptions.csv", index=False)
-        draws_table(priced).to_csv(folder / "draws.csv", index=False)
+        draws_table(answer.priced).to_csv(folder / "draws.csv", index=False)
         (folder / "value.json").write_text(_json(answer, provenance), encoding="utf-8")
-        for path, one in zip(deals, priced, strict=True):
+        for path, one in zip(deals, answer.priced, strict=True):
             (folder / f"deal-{slug(one.deal.name)}.toml").write_bytes(path.read_bytes())
-            figures, swings = (frame[frame["deal"] == one.deal.name] for frame in frames[:2])
+            figures, swings = (frame[frame["deal"] == one.deal.name] for frame in (answer.table, answer.tornado))
             target = folder / f"value-{slug(one.deal.name)}"
             save_figures(one, figures, swings, target, run.recipe)
         write_manifest(provenance, folder)
-    return answer
 
 
 def slug(name: str) -> str:

@@ -17,7 +17,7 @@ from postcgrp.reports.runs.groups import SAMPLE
 from postcgrp.reports.runs.run import Run
 from postcgrp.reports.valuation.deal import load_deal
 from postcgrp.reports.valuation.decision import Outcomes, outcomes
-from postcgrp.reports.valuation.information import Study
+from postcgrp.reports.valuation.information import Study, table
 from postcgrp.reports.valuation.valuation import Valuation, price_all
 
 Array = NDArray[np.float64]
@@ -210,6 +210,19 @@ def decision_of(run: Run, deals: Sequence[Path], seed: int) -> Decision:
     market, own = market_inputs(run), deal_inputs(priced)
     groups = {name: list(of) for name, of in (("all of the market", market), ("all of the deals", own)) if len(of) > 1}
     return Decision(outcomes(values, priced[0].market.sample[0]), market | own, groups)
+
+
+def voi(
+    run: Run, deals: Sequence[str | Path], studies: Sequence[str | Study] = (), *, method: str = "spline", seed: int = 1
+) -> pd.DataFrame:
+    """What it is worth to learn something before deciding on deals given as files, one row per thing learned.
+
+    Parameters: `studies`, objects or texts as the command line takes them; `method`, the regression, see
+    :func:`postcgrp.reports.valuation.information.table`. Raises :class:`InputError`.
+    """
+    asked = [parse_study(study) if isinstance(study, str) else study for study in studies]
+    decided = decision_of(run, [Path(path) for path in deals], seed)
+    return table(decided.outcomes, decided.inputs, decided.groups, asked, method=method, seed=seed)
 
 
 def grouped(table: pd.DataFrame) -> dict[str, Array]:

@@ -1,1 +1,19 @@
 """A run as an Excel workbook whose value follows the inputs."""
+
+from typing import TYPE_CHECKING
+
+from postcgrp.priors import lazy
+
+if TYPE_CHECKING:
+    from postcgrp.reports.workbook.book import workbook
+
+__all__ = [
+    "workbook",
+]
+
+__getattr__ = lazy.attributes(
+    __name__,
+    {
+        "workbook": "book",
+    },
+)

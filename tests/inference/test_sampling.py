@@ -20,8 +20,8 @@ from scipy.stats.qmc import Halton
 from xarray import DataTree
 
 from postcgrp.inference import Check, Sampling, gate, passed, programs, sample
+from postcgrp.inference.convergence import gate_arrays, parameters
 from postcgrp.inference.diagnostics import Diagnostics
-from postcgrp.inference.gate import gate_arrays, parameters
 from postcgrp.inference.hmc import AFTER, BEFORE, JITTER, TRAJECTORY, WINDOW, Phase, controls, phases
 from postcgrp.inference.kernels import CHUNK, HALVINGS, MARGIN, within_reach
 from postcgrp.inference.programs import Programs
@@ -218,7 +218,7 @@ def test_gate_rejects_a_statistic_without_a_value(statistic: str, place: int, mo
     run = draws(values)
     posterior = run.children["posterior"].to_dataset().assign(y=(("chain", "draw"), values[::-1].copy()))
     run = DataTree.from_dict({"posterior": posterior, "sample_stats": run.children["sample_stats"].to_dataset()})
-    module = sys.modules["postcgrp.inference.gate"]
+    module = sys.modules["postcgrp.inference.convergence"]
     known: Callable[[np.ndarray], Diagnostics] = module.diagnostics
     assert passed(gate(run, ["x", "y"]))
 
