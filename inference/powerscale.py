@@ -20,6 +20,7 @@ from xarray import DataArray, DataTree
 
 from postcgrp.inference.diagnostics import mcse_mean
 from postcgrp.inference.psis import efficiency, reweight
+from postcgrp.models import variables as v
 from postcgrp.priors import InputError, Prior, PriorSet
 from postcgrp.priors.elicit import is_heavy
 
@@ -33,8 +34,6 @@ ROTATIONS = 20
 CLEAR = 2.0  # standard errors from zero at which a direction is called one
 QUANTILES = (0.05, 0.5, 0.95)
 SAMPLE = ("chain", "draw")
-TRUST = "vendor trust"
-NOISE = "yearly noise"
 
 
 # ---- groups --------------------------------------------------------------------------------------------------------
@@ -44,17 +43,18 @@ def groups(pset: PriorSet, names: Iterable[str]) -> dict[str, Members]:
     """The model's free variables by the group that a user thinks in; every variable, or part of one, in exactly one.
 
     Parameters: `names`, the free variables (those of a run's `log_prior`). Returns, by group, pairs of a variable and
-    what to select of it (`DataArray.sel`; empty: all). The density of `log_stated_revenue_YEAR` is that of the price,
-    or of its growth, of each modality sold, and that of `region_value_lead` and `region_premium_rest` is that of the
-    regional premium: those changes of variable have a unit Jacobian. Raises :class:`InputError` for a variable that
-    no group knows.
+    what to select of it (`DataArray.sel`; empty: all), see :func:`postcgrp.models.variables.free`. Raises
+    :class:`InputError` for a variable that no group knows.
     """
-    known, out = _known(pset), dict[str, Members]()
+    known: dict[str, list[v.Free]] = {}
+    for part in v.free(pset):
+        known.setdefault(part.name, []).append(part)
+    out = dict[str, Members]()
     for name in names:
-        if (held := _error(name) or known.get(name) or known.get(_base(name))) is None:
+        if name not in known:
             raise InputError(f"{name!r}: a variable in no group of priors: make the run again with this version")
-        for group, part in held:
-            out.setdefault(group, []).append((name, part))
+        for part in known[name]:
+            out.setdefault(part.group, []).append((name, dict(part.part)))
     return out
 
 
@@ -64,14 +64,7 @@ def deviations(pset: PriorSet) -> set[str]:
     They belong to their group but stay as they are when it is power-scaled, for alpha would change how much regions
     are pooled and not what anybody elicited (Kallioinen et al. 2024 advise to scale top-level priors only).
     """
-    common = {"patient_growth_region", "depth_weight_region", "acute_use_region", "moh_region", "payer_block_region"}
-    own = {
-        pset.own(name, m)
-        for m in pset.ledger.modalities
-        for name in (f"{m.uptake}_region", "adoption_step_region")
-        if m.uptake != "everyone"
-    }
-    return common | own | {"region_premium_modality"}
+    return {part.name for part in v.free(pset) if part.pooled}
 
 
 def components(run: DataTree, pset: PriorSet) -> dict[str, DataArray]:
@@ -86,60 +79,15 @@ def components(run: DataTree, pset: PriorSet) -> dict[str, DataArray]:
         if parts:
             out[group] = sum(parts[1:], parts[0])
     if pset.evidence:
-        likelihood = run["log_likelihood"].to_dataset()["evidence"]
+        likelihood = run["log_likelihood"].to_dataset()[v.EVIDENCE]
         for source in dict.fromkeys(row.source for row in pset.evidence):
             rows = [row.id for row in pset.evidence if row.source == source]
-            out[f"evidence: {source}"] = _total(likelihood.sel(evidence_row=rows))
+            out[f"evidence: {source}"] = _total(likelihood.sel({v.EVIDENCE_ROW: rows}))
     return out
 
 
 def _total(density: DataArray) -> DataArray:
     return density.sum([dim for dim in density.dims if dim not in SAMPLE]).reset_coords(drop=True)
-
-
-def _base(name: str) -> str:
-    """A variable's name without the link scale that it is drawn on."""
-    return name.removesuffix("_logit").removesuffix("_log")
-
-
-def _error(name: str) -> Members | None:
-    """The group of a source's shared error: the report's is trust in the vendor, any other has its source's name."""
-    if not name.startswith("source_error"):
-        return None
-    source = name.removeprefix("source_error").removesuffix("_z").strip("_")
-    return [(f"trust: {source}" if source else TRUST, {})]
-
-
-def _known(pset: PriorSet) -> dict[str, Members]:
-    """For every variable that a model may have, its groups and the part of it that each holds."""
-    by_group = {
-        "patients": ("pool_error", "region_patients", "patient_growth", "patient_growth_region"),
-        "depth": ("depth_weight", "depth_weight_region_sd", "depth_weight_region", "intensity_step"),
-        "burden": (
-            *("burden_level_z", "burden_region_sd", "acute_use_step", "acute_use_region", "moh_step", "moh_region"),
-            *("payer_block_level", "payer_block_region"),
-        ),
-        "regions": ("region_premium", "region_premium_rest", "region_value_lead", "region_premium_modality"),
-    }
-    known: dict[str, Members] = {name: [(group, {})] for group, names in by_group.items() for name in names}
-    for modality in pset.ledger.modalities:
-        uptake, price = f"{modality.uptake}: {modality.name}", f"intensity: {modality.name}"
-        own = {
-            uptake: ("moh_effect", "payer_brake"),
-            "regions": (f"{modality.uptake}_region_sd", f"{modality.uptake}_region", "adoption_step_region"),
-            "depth": ("adoption_step",),
-            NOISE: tuple(f"{modality.uptake}_path_{year}" for year in pset.ledger.years),
-        }
-        if modality.uptake != "everyone":
-            known |= {pset.own(name, modality): [(group, {})] for group, names in own.items() for name in names}
-            known[f"{pset.own(f'{modality.uptake}_level', modality)}_z"] = [(uptake, {})]
-        known[f"price_noise_{modality.key}_z"] = [(NOISE, {})]
-        if modality.uptake == "launch":
-            known |= {f"{name}_{modality.key}": [(price, {})] for name in ("log_price", "price_growth")}
-            continue
-        for year in pset.ledger.report.anchors:
-            known.setdefault(f"log_stated_revenue_{year}", []).append((price, {f"sold_{year}": modality.name}))
-    return known
 
 
 def scaled(pset: PriorSet, group: str, alpha: float) -> PriorSet:
@@ -154,23 +102,23 @@ def scaled(pset: PriorSet, group: str, alpha: float) -> PriorSet:
         source = group.removeprefix("evidence: ")
         rows = [replace(e, log_sd=e.log_sd / alpha**0.5) if e.source == source else e for e in pset.evidence]
         return pset.with_evidence(rows)
-    if group == TRUST:
+    if group == v.TRUST:
         sds = {name: getattr(pset.trust, name) / alpha**0.5 for name in ("base_log_sd", "final_log_sd")}
         return replace(pset, trust=pset.trust.model_copy(update=sds))
-    known = {name: [g for g, _ in held] for name, held in _known(pset).items()}
-    blocks, inner = dict(pset.blocks), deviations(pset)
-    for name, block in pset.blocks.items():
-        priced = name == "price" or name.startswith("price_growth_")
-        aliases = () if priced else (name, f"{name}_z")
-        if priced and group.startswith("intensity: "):
-            modality = next(m for m in pset.ledger.modalities if group == f"intensity: {m.name}")
-            growth = name == f"price_growth_{modality.key}"
-            chosen = [growth or prior.name == f"price[{modality.name}]" for prior in block.priors]
-        else:
-            chosen = [any(group in known.get(a, ()) for a in aliases) and name not in inner] * len(block.priors)
-        pairs = zip(block.priors, chosen, strict=True)
-        priors = tuple(_powered(prior, alpha, by_log=priced) if change else prior for prior, change in pairs)
-        blocks[name] = replace(block, priors=priors)
+    blocks = dict(pset.blocks)
+    chosen: dict[str, set[str]] = {}  # by block, the cells that are scaled; empty for all
+    for part in v.free(pset):
+        if part.group == group and part.block is not None and not part.pooled:
+            cells = chosen.setdefault(part.block, set())
+            if part.block == v.PRICE:
+                cells.add(f"{v.PRICE}[{group.removeprefix(f'{v.INTENSITY}: ')}]")
+    for name, cells in chosen.items():
+        priced = group.startswith(f"{v.INTENSITY}: ")
+        priors = tuple(
+            _powered(prior, alpha, by_log=priced) if not cells or prior.name in cells else prior
+            for prior in blocks[name].priors
+        )
+        blocks[name] = replace(blocks[name], priors=priors)
     if blocks == pset.blocks:
         raise InputError(f"group {group!r} cannot be fitted power-scaled: name a group of elicited priors or a source")
     return replace(pset, blocks=blocks)
@@ -223,7 +171,7 @@ def quantities(run: DataTree, pset: PriorSet) -> dict[str, DataArray]:
     Returns [chain, draw] by name, revenue in millions.
     """
     posterior, anchors = run["posterior"].to_dataset(), pset.ledger.report.anchors
-    total, last = posterior["revenue_total"], posterior["revenue"].sel(year=anchors[-1]).sum(("region", "depth"))
+    total, last = posterior[v.REVENUE_TOTAL], posterior[v.REVENUE].sel(year=anchors[-1]).sum(("region", "depth"))
     out = {f"revenue {year}": total.sel(year=year) for year in anchors}
     growth = (total.sel(year=anchors[-1]) / total.sel(year=anchors[0])) ** (1 / (anchors[-1] - anchors[0])) - 1
     out["growth a year"] = growth

@@ -6,6 +6,7 @@ import pymc as pm
 import pytensor.tensor as pt
 from pytensor.tensor import TensorVariable
 
+from postcgrp.models import variables as v
 from postcgrp.models.latent import deviation, hyper, ordered, variable
 from postcgrp.models.shapes import gradient, redistribute
 from postcgrp.priors import PriorSet
@@ -19,29 +20,29 @@ def burden(pset: PriorSet, base: TensorVariable) -> dict[str, TensorVariable]:
     Their patient-weighted means in the base year carry the report's ranges exactly; MOH is acute use times
     P(MOH | acute use). Each is there if the report has it.
     """
-    names = [prior.name for prior in pset.blocks["burden_level"].priors]
-    level = ordered(pset, "burden_level")
+    names = [prior.name for prior in pset.blocks[v.BURDEN_LEVEL].priors]
+    level = ordered(pset, v.BURDEN_LEVEL)
     mean = {name: level[k] for k, name in enumerate(names)}
-    spread = variable(pset, "burden_region_sd")
+    spread = variable(pset, v.BURDEN_REGION_SD)
 
     def offset(name: str) -> TensorVariable:
-        region = spread * deviation(f"{name}_region", "region")
-        return region[:, None] + gradient(variable(pset, f"{name}_step"), len(pset.ledger.depths))
+        region = spread * deviation(v.by_region(name), "region")
+        return region[:, None] + gradient(variable(pset, v.step(name)), len(pset.ledger.depths))
 
     out = {}
     among, of = base, pt.ones(())
-    if "acute_use" in mean:
-        out["acute_use"] = redistribute(mean["acute_use"], among, offset("acute_use"))
-        among, of = among * out["acute_use"], mean["acute_use"]
-    if "moh" in mean:
-        given = redistribute(pt.minimum(mean["moh"] / of, CERTAIN), among, offset("moh"))
-        out["moh"] = out["acute_use"] * given if "acute_use" in out else given
+    if v.ACUTE_USE in mean:
+        out[v.ACUTE_USE] = redistribute(mean[v.ACUTE_USE], among, offset(v.ACUTE_USE))
+        among, of = among * out[v.ACUTE_USE], mean[v.ACUTE_USE]
+    if v.MOH in mean:
+        given = redistribute(pt.minimum(mean[v.MOH] / of, CERTAIN), among, offset(v.MOH))
+        out[v.MOH] = out[v.ACUTE_USE] * given if v.ACUTE_USE in out else given
     return {name: pm.Deterministic(name, share, dims=("region", "depth")) for name, share in out.items()}
 
 
 def payer_block(pset: PriorSet) -> TensorVariable:
     """Share of patients with two or more denials [region], around the report's one figure."""
-    level = variable(pset, "payer_block_level")
-    spread = hyper("payer_block_region_sd", pset.number("payer_block_region_sd"))
-    logit = pt.log(level / (1 - level)) + spread * deviation("payer_block_region", "region")
-    return pm.Deterministic("payer_block", pm.math.sigmoid(logit), dims="region")
+    level = variable(pset, v.PAYER_BLOCK_LEVEL)
+    spread = hyper(v.sd(v.PAYER_BLOCK_REGION), pset.number("payer_block_region_sd"))
+    logit = pt.log(level / (1 - level)) + spread * deviation(v.PAYER_BLOCK_REGION, "region")
+    return pm.Deterministic(v.PAYER_BLOCK, pm.math.sigmoid(logit), dims="region")

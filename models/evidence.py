@@ -11,10 +11,10 @@ import pytensor.tensor as pt
 from numpy.typing import NDArray
 from pytensor.tensor import TensorVariable
 
+from postcgrp.models import variables as v
 from postcgrp.models.latent import deviation, hyper
 from postcgrp.priors import Evidence, PriorSet
 from postcgrp.priors.catalogue import OBSERVED, SIZES
-from postcgrp.priors.ledger.ledger import slug
 
 Array = NDArray[np.float64]
 
@@ -66,36 +66,21 @@ def _part(pset: PriorSet, row: Evidence, cells: TensorVariable, dims: Sequence[s
     return cells
 
 
-def source_years(pset: PriorSet, source: str | None = None) -> list[int]:
-    """The years at which a source's error is a variable: those of its evidence on sizes, and the report's anchors.
-
-    Without `source`, those of the report.
-    """
-    report = pset.ledger.report
-    source = source or report.id
-    years = {row.year for row in pset.evidence if row.source == source and row.quantity in SIZES}
-    return sorted(years | set(report.anchors) if years and source == report.id else years)
-
-
-def source_dim(pset: PriorSet, source: str) -> str:
-    """The name of the dimension of a source's error: plain for the report, else with the source's name behind."""
-    return "source_year" if source == pset.ledger.report.id else f"source_year_{slug(source)}"
-
-
 def source_error(pset: PriorSet, source: str) -> TensorVariable | None:
     """Log error of a source [source_year]: a base-year error and a random walk over the horizon, around its optimism.
 
     All sizes that the source states share it; in fractions it cancels. How large it may be is elicited (`trust`, or
-    the kind of source), not learned: a few rows cannot teach a model its own error scale. None where there are none.
+    the kind of source), not learned: a few rows cannot teach a model its own error scale. Returns None if the source
+    states no sizes.
     """
-    years, dim = source_years(pset, source), source_dim(pset, source)
+    years, dim = v.source_years(pset, source), v.source_year(pset, source)
     if not years:
         return None
-    name = dim.replace("year", "error", 1)
+    name = v.source_error(pset, source)
     variance = pset.source_log_sd(source, years) ** 2
-    step_sd = hyper(f"{name}_step_sd", np.sqrt(np.maximum(np.diff(variance, prepend=0.0), 0.0)), (dim,))
+    step_sd = hyper(v.sd(f"{name}_step"), np.sqrt(np.maximum(np.diff(variance, prepend=0.0), 0.0)), (dim,))
     bias = hyper(f"{name}_bias", pset.source_log_bias(source, years), (dim,))
-    return pm.Deterministic(name, bias + pt.cumsum(step_sd * deviation(f"{name}_z", dim)), dims=dim)
+    return pm.Deterministic(name, bias + pt.cumsum(step_sd * deviation(v.standard(name), dim)), dims=dim)
 
 
 def evidence(pset: PriorSet, errors: Mapping[str, TensorVariable | None], observed: Observed) -> TensorVariable:
@@ -108,14 +93,14 @@ def evidence(pset: PriorSet, errors: Mapping[str, TensorVariable | None], observ
         log, error = observed.log_aggregate(pset, row), errors[row.source]
         if row.quantity not in SIZES or error is None:
             return log
-        return log + error[source_years(pset, row.source).index(row.year)]
+        return log + error[v.source_years(pset, row.source).index(row.year)]
 
-    mean = pm.Deterministic("evidence_log_mean", pt.stack([expected(r) for r in pset.evidence]), dims="evidence_row")
-    values = pm.Data("evidence_log_value", np.log([row.value for row in pset.evidence]), dims="evidence_row")
-    log_sd = hyper("evidence_log_sd", [row.log_sd for row in pset.evidence], ("evidence_row",))
-    return pm.Normal("evidence", mean, log_sd, observed=values, dims="evidence_row")
+    mean = pm.Deterministic(v.EVIDENCE_MEAN, pt.stack([expected(r) for r in pset.evidence]), dims=v.EVIDENCE_ROW)
+    values = pm.Data(v.EVIDENCE_VALUE, np.log([row.value for row in pset.evidence]), dims=v.EVIDENCE_ROW)
+    log_sd = hyper(v.EVIDENCE_LOG_SD, [row.log_sd for row in pset.evidence], (v.EVIDENCE_ROW,))
+    return pm.Normal(v.EVIDENCE, mean, log_sd, observed=values, dims=v.EVIDENCE_ROW)
 
 
 def measured_twice(first: Array, second: Array, log_sd: Array) -> dict[str, Array]:
     """Data [evidence_row] for two independent measurements of each row, by name: as exact as one of their mean."""
-    return {"evidence_log_value": (first + second) / 2, "evidence_log_sd": log_sd / np.sqrt(2)}
+    return {v.EVIDENCE_VALUE: (first + second) / 2, v.EVIDENCE_LOG_SD: log_sd / np.sqrt(2)}

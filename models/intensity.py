@@ -11,6 +11,7 @@ import pytensor.tensor as pt
 from numpy.typing import NDArray
 from pytensor.tensor import TensorVariable
 
+from postcgrp.models import variables as v
 from postcgrp.models.latent import deviation, hyper, hyperparameters, on_link, variable
 from postcgrp.models.shapes import bridge, gradient, interpolation
 from postcgrp.models.uptake import Uptake
@@ -25,11 +26,11 @@ def relative_intensity(pset: PriorSet, patients: TensorVariable) -> TensorVariab
     A region's premium is common to its modalities up to small deviations. A launched procedure has one price at
     every depth. Parameters: `patients` [region, depth] of the base year.
     """
-    spread = hyper("region_premium_modality_sd", pset.number("region_premium_modality_sd"))
-    deviations = spread * deviation("region_premium_modality", "region", "modality")
+    spread = hyper(v.sd(v.REGION_PREMIUM_MODALITY), pset.number("region_premium_modality_sd"))
+    deviations = spread * deviation(v.REGION_PREMIUM_MODALITY, "region", "modality")
     premium = region_premium(pset, patients, deviations)[:, None] + deviations
     graded = np.array([m.uptake != "launch" for m in pset.ledger.modalities], dtype=float)
-    depth = gradient(variable(pset, "intensity_step"), len(pset.ledger.depths))
+    depth = gradient(variable(pset, v.INTENSITY_STEP), len(pset.ledger.depths))
     return pt.exp(premium[:, None, :] + depth[:, None] * graded)
 
 
@@ -40,35 +41,28 @@ def region_premium(pset: PriorSet, patients: TensorVariable, deviations: TensorV
     of its value over that of all others. As with revenue this leaves the joint prior as it is, for the mean moves
     along; and it is what the evidence knows. Parameters: `patients` [region, depth]; `deviations` [region, modality].
     """
-    lead = lead_region(pset)
+    lead = v.lead_region(pset)
     if lead is None:
-        return variable(pset, "region_premium")
-    mu, sd = hyperparameters(pset, "region_premium")
-    priors = pset.blocks["region_premium"].priors
+        return variable(pset, v.REGION_PREMIUM)
+    mu, sd = hyperparameters(pset, v.REGION_PREMIUM)
+    priors = pset.blocks[v.REGION_PREMIUM].priors
     rest = [r for r in range(len(priors)) if r != lead]
-    counts = np.exp([p.mu for p in pset.blocks["region_patients"].priors])
+    counts = np.exp([p.mu for p in pset.blocks[v.REGION_PATIENTS].priors])
     value_rest = (counts * np.exp([p.mu for p in priors]))[rest]
-    weight = hyper("region_value_weight", value_rest / value_rest.sum(), ("region_rest",))
-    others = on_link(pset, "region_premium", "region_premium_rest", mu[rest], sd[rest], "region_rest")
-    value = pt.log(patients.sum(axis=1)) + deviations @ hyper("modality_value_share", _value_share(pset), ("modality",))
+    weight = hyper(v.REGION_VALUE_WEIGHT, value_rest / value_rest.sum(), ("region_rest",))
+    others = on_link(pset, v.REGION_PREMIUM, v.REGION_PREMIUM_REST, mu[rest], sd[rest], "region_rest")
+    value = pt.log(patients.sum(axis=1)) + deviations @ hyper(v.MODALITY_VALUE_SHARE, _value_share(pset), ("modality",))
     shift = value[lead] - pt.dot(weight, value[rest] + others)
-    leading = on_link(pset, "region_premium", "region_value_lead", mu[lead] + shift, sd[lead]) - shift
+    leading = on_link(pset, v.REGION_PREMIUM, v.REGION_VALUE_LEAD, mu[lead] + shift, sd[lead]) - shift
     premium = pt.concatenate([others[:lead], leading[None], others[lead:]])
-    return pm.Deterministic("region_premium", premium, dims="region")
-
-
-def lead_region(pset: PriorSet) -> int | None:
-    """Index of the first region whose share of all revenue is in evidence."""
-    shares = [e.region for e in pset.evidence if (e.quantity, e.depth, e.modality) == ("revenue_share", None, None)]
-    named = [region for region in shares if region is not None]
-    return pset.coords["region"].index(named[0]) if named and len(pset.coords["region"]) > 1 else None
+    return pm.Deterministic(v.REGION_PREMIUM, premium, dims="region")
 
 
 def _value_share(pset: PriorSet) -> NDArray[np.float64]:
     """Rough share of each modality in base-year revenue, from prior medians."""
     value = []
-    for modality, price in zip(pset.ledger.modalities, pset.blocks["price"].priors, strict=True):
-        levels = pset.blocks.get(pset.own("adoption_level", modality))
+    for modality, price in zip(pset.ledger.modalities, pset.blocks[v.PRICE].priors, strict=True):
+        levels = pset.blocks.get(pset.own(v.ADOPTION_LEVEL, modality))
         use = 1.0 if levels is None else float(levels.priors[0].quantile(0.5))
         value.append(0.0 if modality.uptake == "launch" else use * float(price.quantile(0.5)))
     return np.array(value) / max(sum(value), 1e-12)
@@ -87,11 +81,11 @@ def log_prices(
     log, None without evidence.
     """
     anchors = pset.ledger.report.anchors
-    log_price_mu, log_price_sd = hyperparameters(pset, "price")
-    sold = [k for k, m in enumerate(pset.ledger.modalities) if m.uptake != "launch"]
-    names = [m.key for m in pset.ledger.modalities]
-    growth = {k: hyperparameters(pset, f"price_growth_{names[k]}") for k in sold}
-    walks: dict[int, list[TensorVariable]] = {k: [] for k in range(len(names))}
+    log_price_mu, log_price_sd = hyperparameters(pset, v.PRICE)
+    modalities = pset.ledger.modalities
+    sold = [k for k, m in enumerate(modalities) if m.uptake != "launch"]
+    growth = {k: hyperparameters(pset, v.price_growth(modalities[k])) for k in sold}
+    walks: dict[int, list[TensorVariable]] = {k: [] for k in range(len(modalities))}
     for a, anchor in enumerate(anchors if sold else ()):
         span = anchor - anchors[a - 1]
         if a == 0:
@@ -101,15 +95,15 @@ def log_prices(
             sd = pt.stack([growth[k][1][a - 1] * span for k in sold])
         of_sold = pt.stack([treated[anchor][k] for k in sold])
         shift = pt.log(of_sold / MILLION) + (0.0 if error is None else error[a])
-        block = "price" if a == 0 else f"price_growth_{names[sold[0]]}"
-        stated = on_link(pset, block, f"log_stated_revenue_{anchor}", shift + mu, sd, f"sold_{anchor}")
+        block = v.PRICE if a == 0 else v.price_growth(modalities[sold[0]])
+        stated = on_link(pset, block, v.stated_revenue(anchor), shift + mu, sd, v.sold(anchor))
         for i, k in enumerate(sold):
             walks[k].append((stated - shift)[i])
-    for k, modality in enumerate(pset.ledger.modalities):
+    for k, modality in enumerate(modalities):
         if modality.uptake == "launch":
             own = pset.anchors(modality)
-            walks[k].append(on_link(pset, "price", f"log_price_{modality.key}", log_price_mu[k], log_price_sd[k]))
-            rates = variable(pset, f"price_growth_{modality.key}")
+            walks[k].append(on_link(pset, v.PRICE, v.log_price(modality), log_price_mu[k], log_price_sd[k]))
+            rates = variable(pset, v.price_growth(modality))
             for i, (start, end) in enumerate(pairwise(own)):
                 walks[k].append(walks[k][-1] + rates[i] * (end - start))
     return [pt.stack(walk) for walk in walks.values()]
@@ -124,10 +118,10 @@ def price(pset: PriorSet, log_price: Sequence[TensorVariable]) -> TensorVariable
     years, paths = pset.ledger.years, []
     for modality, walk in zip(pset.ledger.modalities, log_price, strict=True):
         own = pset.anchors(modality)
-        noise = hyper(f"price_noise_{modality.key}", pset.number("price_noise", modality=modality.name))
-        z = deviation(f"price_noise_{modality.key}_z", f"free_year_{modality.key}")
+        noise = hyper(v.price_noise(modality), pset.number("price_noise", modality=modality.name))
+        z = deviation(v.standard(v.price_noise(modality)), f"free_year_{modality.key}")
         paths.append(interpolation(years, own) @ walk + noise * (bridge(years, own) @ z))
-    return pm.Deterministic("price", pt.exp(pt.stack(paths, axis=1)), dims=("year", "modality"))
+    return pm.Deterministic(v.PRICE, pt.exp(pt.stack(paths, axis=1)), dims=("year", "modality"))
 
 
 def price_in(

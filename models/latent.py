@@ -10,10 +10,9 @@ import pytensor.tensor as pt
 from numpy.typing import ArrayLike
 from pytensor.tensor import TensorVariable
 
+from postcgrp.models import variables as v
 from postcgrp.priors import PriorSet
 from postcgrp.priors.elicit import STUDENT_DF, is_heavy
-
-LOG, LOGIT = "log", "logit"
 
 
 def hyper(name: str, value: ArrayLike, dims: tuple[str, ...] = ()) -> TensorVariable:
@@ -33,10 +32,11 @@ def variable(pset: PriorSet, name: str) -> TensorVariable:
     family = block.priors[0].family
     if family == "lognormal":
         return pm.LogNormal(name, *hyperparameters(pset, name), dims=block.dims)
-    link = next((link for link in (LOGIT, LOG) if family.startswith(link)), None)
-    drawn = on_link(pset, name, f"{name}_{link}" if link else name, *hyperparameters(pset, name), dims=block.dims)
-    inverse = {None: None, LOG: pt.exp, LOGIT: pm.math.sigmoid}[link]
-    return drawn if inverse is None else pm.Deterministic(name, inverse(drawn), dims=block.dims)
+    drawn = on_link(pset, name, v.on_link(pset, name), *hyperparameters(pset, name), dims=block.dims)
+    if drawn.name == name:
+        return drawn
+    inverse = pm.math.sigmoid if family.startswith("logit") else pt.exp
+    return pm.Deterministic(name, inverse(drawn), dims=block.dims)
 
 
 def on_link(
@@ -55,7 +55,7 @@ def hyperparameters(pset: PriorSet, name: str) -> tuple[TensorVariable, TensorVa
     shape = [len(pset.coords.get(dim, block.priors)) for dim in block.dims]
     mu = np.reshape([prior.mu for prior in block.priors], shape)
     sd = np.reshape([prior.sd for prior in block.priors], shape)
-    return hyper(f"{name}_mu", mu, block.dims), hyper(f"{name}_sd", sd, block.dims)
+    return hyper(v.mu(name), mu, block.dims), hyper(v.sd(name), sd, block.dims)
 
 
 def ordered(pset: PriorSet, name: str) -> TensorVariable:
@@ -66,10 +66,10 @@ def ordered(pset: PriorSet, name: str) -> TensorVariable:
     """
     block = pset.blocks[name]
     mu, sd = hyperparameters(pset, name)
-    z = pm.Normal(f"{name}_z", dims=block.dims)
-    cholesky = hyper(f"{name}_cholesky", block.cholesky, (block.dims[0], f"{block.dims[0]}_z"))
+    z = pm.Normal(v.standard(name), dims=block.dims)
+    cholesky = hyper(v.cholesky(name), block.cholesky, (block.dims[0], v.standard(block.dims[0])))
     level = pm.math.sigmoid(mu + sd * (cholesky @ z))
-    is_open = hyper(f"{name}_open", block.open, block.dims)
+    is_open = hyper(v.is_open(name), block.open, block.dims)
     low = [pt.switch(is_open[0], 0.0, level[0])]
     high = [pt.ones(())]
     for k in range(1, len(block.priors)):

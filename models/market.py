@@ -11,9 +11,10 @@ import pytensor
 import pytensor.tensor as pt
 from pytensor.tensor import TensorVariable
 
+from postcgrp.models import variables as v
 from postcgrp.models.burden import burden, payer_block
-from postcgrp.models.evidence import Observed, evidence, source_dim, source_error, source_years
-from postcgrp.models.intensity import MILLION, intensity, lead_region, log_prices, price, price_in, relative_intensity
+from postcgrp.models.evidence import Observed, evidence, source_error
+from postcgrp.models.intensity import MILLION, intensity, log_prices, price, price_in, relative_intensity
 from postcgrp.models.patients import patients
 from postcgrp.models.uptake import Uptake, uptake
 from postcgrp.priors import PriorSet
@@ -28,19 +29,19 @@ def build_model(pset: PriorSet) -> pm.Model:
     `adoption_mean`, `use`, `price`, `intensity`, `revenue`, `revenue_total`.
     """
     years, anchors = pset.ledger.years, pset.ledger.report.anchors
-    # The density needs no other years: what it is made of is therefore built for these by themselves.
+    # Only these years enter the density, so its graph covers no others.
     near = sorted({*anchors, *(row.year for row in pset.evidence)})
-    # Notes of where each node was made take longer to take than the nodes to make.
+    # Recording where each node was created costs more than creating it.
     with pytensor.config.change_flags(traceback__limit=0), pm.Model(coords=coords(pset)) as model:
         within = patients(pset)
-        pool = pm.Deterministic("patients", within(years), dims=CELLS[:3])
+        pool = pm.Deterministic(v.PATIENTS, within(years), dims=CELLS[:3])
         pool_near = within(near)
         base = pool_near[near.index(years[0])]
         drivers: dict[str, TensorVariable] = {}
-        if "burden_level" in pset.blocks:
+        if v.BURDEN_LEVEL in pset.blocks:
             drivers |= burden(pset, base)
         if pset.has("payer_block"):
-            drivers["payer_block"] = payer_block(pset)
+            drivers[v.PAYER_BLOCK] = payer_block(pset)
         launches = {m.name: uptake(pset, m, drivers) for m in pset.modalities("launch")}
         launched = _launched(pset, pool, launches) if pset.settings.adoption_scope == "with_launched" else None
         uptakes = [launches.get(m.name) or uptake(pset, m, drivers, launched) for m in pset.ledger.modalities]
@@ -49,7 +50,7 @@ def build_model(pset: PriorSet) -> pm.Model:
         treated = {year: treated_near[i] for i, year in enumerate(near)}
         errors = {source: source_error(pset, source) for source in pset.sources}
         error = errors.get(pset.ledger.report.id)
-        at_anchors = None if error is None else [error[source_years(pset).index(a)] for a in anchors]
+        at_anchors = None if error is None else [error[v.source_years(pset).index(a)] for a in anchors]
         log_price = log_prices(pset, treated, at_anchors)
         spend = price(pset, log_price)
         relative = relative_intensity(pset, base)
@@ -73,14 +74,14 @@ def build_model(pset: PriorSet) -> pm.Model:
         of_all = pt.stack([u.treated(pool, every) for u in uptakes], axis=1)
         for k, modality in enumerate(pset.ledger.modalities):
             if modality.uptake == "adoption":
-                pm.Deterministic(pset.own("adoption", modality), use[..., k], dims=CELLS[:3])
+                pm.Deterministic(pset.own(v.ADOPTION, modality), use[..., k], dims=CELLS[:3])
                 mean = of_all[:, k] / pool.sum(axis=(1, 2))
-                pm.Deterministic(pset.own("adoption_mean", modality), mean, dims="year")
-        pm.Deterministic("use", use, dims=CELLS)
-        pm.Deterministic("intensity", spend_per_user, dims=CELLS)
-        pm.Deterministic("revenue", revenue, dims=CELLS)
+                pm.Deterministic(pset.own(v.ADOPTION_MEAN, modality), mean, dims="year")
+        pm.Deterministic(v.USE, use, dims=CELLS)
+        pm.Deterministic(v.INTENSITY, spend_per_user, dims=CELLS)
+        pm.Deterministic(v.REVENUE, revenue, dims=CELLS)
         # The sum of all cells (tested), which many posteriors of one program need not compute.
-        pm.Deterministic("revenue_total", (of_all * spend).sum(axis=1) / MILLION, dims="year")
+        pm.Deterministic(v.REVENUE_TOTAL, (of_all * spend).sum(axis=1) / MILLION, dims="year")
         if pset.evidence:
             observed = Observed(
                 revenue=lambda year: cells_in(year)[2][0],
@@ -105,10 +106,10 @@ def coords(pset: PriorSet) -> dict[str, Any]:
     """Every coordinate of the model, those of single variables included."""
     years, anchors = pset.ledger.years, pset.ledger.report.anchors
     out: dict[str, Any] = dict(pset.coords)
-    if "burden_level" in pset.blocks:
-        out["burden"] = [prior.name for prior in pset.blocks["burden_level"].priors]
+    if v.BURDEN_LEVEL in pset.blocks:
+        out["burden"] = [prior.name for prior in pset.blocks[v.BURDEN_LEVEL].priors]
     sold = [m.name for m in pset.ledger.modalities if m.uptake != "launch"]
-    out |= {f"sold_{anchor}": sold for anchor in anchors if sold}
+    out |= {v.sold(anchor): sold for anchor in anchors if sold}
     for modality in pset.ledger.modalities:
         m, own = modality.key, pset.anchors(modality)
         out[f"period_{m}"] = own[1:]
@@ -117,11 +118,10 @@ def coords(pset: PriorSet) -> dict[str, Any]:
             out[f"anchor_{m}"] = own
         if modality.uptake != "everyone":
             for low, high in pairwise(pset.uptake_years(modality)):
-                name = pset.own(f"{modality.uptake}_path_{high}", modality)
-                out[f"{name}_year"] = list(range(low + 1, high + 1))
-    if (lead := lead_region(pset)) is not None:
+                out[f"{v.path(pset, modality, high)}_year"] = list(range(low + 1, high + 1))
+    if (lead := v.lead_region(pset)) is not None:
         out["region_rest"] = [r for i, r in enumerate(pset.coords["region"]) if i != lead]
     if pset.evidence:
-        out["evidence_row"] = [row.id for row in pset.evidence]
-        out |= {source_dim(pset, source): source_years(pset, source) for source in pset.sources}
+        out[v.EVIDENCE_ROW] = [row.id for row in pset.evidence]
+        out |= {v.source_year(pset, source): v.source_years(pset, source) for source in pset.sources}
     return out

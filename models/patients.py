@@ -9,23 +9,19 @@ import pymc as pm
 import pytensor.tensor as pt
 from pytensor.tensor import TensorVariable
 
+from postcgrp.models import variables as v
 from postcgrp.models.latent import deviation, hyper, variable
+from postcgrp.models.structure import stated_years
 from postcgrp.priors import PriorSet
 
 
 def depth_shares(pset: PriorSet) -> TensorVariable:
     """Share of each failure depth [region, depth], partially pooled across regions; rows sum to one."""
-    log_weight = pt.log(variable(pset, "depth_weight"))
-    spread = variable(pset, "depth_weight_region_sd")
-    weights = pt.exp(log_weight + spread * deviation("depth_weight_region", "region", "depth"))
+    log_weight = pt.log(variable(pset, v.DEPTH_WEIGHT))
+    spread = variable(pset, v.DEPTH_WEIGHT_REGION_SD)
+    weights = pt.exp(log_weight + spread * deviation(v.DEPTH_WEIGHT_REGION, "region", "depth"))
     shares = weights / weights.sum(axis=-1, keepdims=True)
-    return pm.Deterministic("depth_share", shares, dims=("region", "depth"))
-
-
-def stated_years(pset: PriorSet) -> list[int]:
-    """The year of each region's count, which is the first year unless the report names another."""
-    said = {c.region: c.year for c in pset.ledger.claims if (c.role, c.quantity) == ("prior", "patients")}
-    return [said[str(region)] or pset.ledger.report.first_year for region in pset.coords["region"]]
+    return pm.Deterministic(v.DEPTH_SHARE, shares, dims=("region", "depth"))
 
 
 def patients(pset: PriorSet) -> Callable[[Sequence[int]], TensorVariable]:
@@ -33,9 +29,9 @@ def patients(pset: PriorSet) -> Callable[[Sequence[int]], TensorVariable]:
 
     Returns a function of calendar years, to the patients [len(years), region, depth] in them.
     """
-    base = variable(pset, "region_patients") * pt.exp(variable(pset, "pool_error"))
-    spread = hyper("patient_growth_region_sd", pset.number("patient_growth_region_sd"))
-    growth = variable(pset, "patient_growth") + spread * deviation("patient_growth_region", "region")
+    base = variable(pset, v.REGION_PATIENTS) * pt.exp(variable(pset, v.POOL_ERROR))
+    spread = hyper(v.sd(v.PATIENT_GROWTH_REGION), pset.number("patient_growth_region_sd"))
+    growth = variable(pset, v.PATIENT_GROWTH) + spread * deviation(v.PATIENT_GROWTH_REGION, "region")
     shares = depth_shares(pset)
 
     def within(years: Sequence[int]) -> TensorVariable:

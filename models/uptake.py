@@ -11,6 +11,7 @@ import pymc as pm
 import pytensor.tensor as pt
 from pytensor.tensor import TensorVariable
 
+from postcgrp.models import variables as v
 from postcgrp.models.latent import deviation, hyper, ordered, variable
 from postcgrp.models.shapes import Sticks, gradient, redistribute
 from postcgrp.priors import PriorSet
@@ -87,7 +88,7 @@ def adoption(
     `launched` [anchor] counts towards the range, so that the mean is the rest, which does not fall either.
     """
     own = pset.own
-    level = ordered(pset, own("adoption_level", modality))
+    level = ordered(pset, v.level(pset, modality))
     if launched is not None:
         rest = [pt.maximum(level[k] - launched[k], LEAST_SHARE) for k in range(len(pset.ledger.report.anchors))]
         level = pt.stack(list(accumulate(rest, pt.maximum)))
@@ -95,14 +96,14 @@ def adoption(
     mean = rising_path(pset, modality, levels)
     depths = len(pset.ledger.depths)
     number = pset.number("adoption_step_region_sd", modality=modality.name)
-    spread = hyper(own("adoption_step_region_sd", modality), number)
-    steepness = pt.exp(spread * deviation(own("adoption_step_region", modality), "region"))
-    step = variable(pset, own("adoption_step", modality))
+    spread = hyper(v.adoption_step_region_sd(pset, modality), number)
+    steepness = pt.exp(spread * deviation(own(v.ADOPTION_STEP_REGION, modality), "region"))
+    step = variable(pset, own(v.ADOPTION_STEP, modality))
     offset = region_effect(pset, modality)[:, None] + gradient(step * steepness[:, None], depths)
-    if "moh" in drivers:
-        offset += variable(pset, own("moh_effect", modality)) * logit(drivers["moh"])
-    if "payer_block" in drivers:
-        offset -= variable(pset, own("payer_brake", modality)) * logit(drivers["payer_block"])[:, None]
+    if v.MOH in drivers:
+        offset += variable(pset, own(v.MOH_EFFECT, modality)) * logit(drivers[v.MOH])
+    if v.PAYER_BLOCK in drivers:
+        offset -= variable(pset, own(v.PAYER_BRAKE, modality)) * logit(drivers[v.PAYER_BLOCK])[:, None]
     return Uptake(mean, offset, pt.ones(depths), levels=_by_index(pset, modality, levels))
 
 
@@ -111,13 +112,13 @@ def launch(pset: PriorSet, modality: Modality) -> Uptake:
 
     The mean rises from zero in the year before the launch through its levels at the anchors.
     """
-    level = ordered(pset, pset.own("launch_level", modality))
+    level = ordered(pset, v.level(pset, modality))
     levels = [pt.zeros(()), *(level[k] for k in range(len(pset.anchors(modality))))]
     rise = rising_path(pset, modality, levels)
     first = pset.uptake_years(modality)[0] + 1 - pset.ledger.report.first_year
     mean = pt.concatenate([pt.zeros(first), rise[1:]])
     share = pset.numbers("eligible_share", "depth", modality=modality.name)
-    eligible = hyper(pset.own("eligible_share", modality), share, ("depth",))
+    eligible = hyper(pset.own(v.ELIGIBLE_SHARE, modality), share, ("depth",))
     offset = region_effect(pset, modality)[:, None] + np.zeros(len(share))
     known = dict.fromkeys(range(first), pt.zeros(())) | _by_index(pset, modality, levels)
     return Uptake(mean, offset, eligible, first, known)
@@ -131,15 +132,15 @@ def rising_path(pset: PriorSet, modality: Modality, levels: Sequence[TensorVaria
     """
     kind, anchors = modality.uptake, pset.uptake_years(modality)
     number = f"{kind}_path_concentration"
-    concentration = hyper(pset.own(number, modality), pset.number(number, modality=modality.name))
+    concentration = hyper(v.path_concentration(pset, modality), pset.number(number, modality=modality.name))
     path = [levels[0][None]]
     for k, (start, end) in enumerate(pairwise(anchors)):
         rise = levels[k + 1] - levels[k]
         if (steps := end - start) == 1:
             path.append(levels[k + 1][None])
             continue
-        name = pset.own(f"{kind}_path_{end}", modality)
-        mean = hyper(f"{name}_mean", pset.rise(steps, foot=kind == "launch" and k == 0), (f"{name}_year",))
+        name = v.path(pset, modality, end)
+        mean = hyper(v.mean(name), pset.rise(steps, foot=kind == "launch" and k == 0), (f"{name}_year",))
         share = pm.Dirichlet(name, concentration * mean, dims=f"{name}_year", default_transform=Sticks())
         path += [levels[k] + rise * pt.cumsum(share)[:-1], levels[k + 1][None]]
     return pt.concatenate(path)
@@ -153,12 +154,11 @@ def _by_index(pset: PriorSet, modality: Modality, levels: Sequence[TensorVariabl
 
 def region_effect(pset: PriorSet, modality: Modality) -> TensorVariable:
     """Log-odds of uptake by region [region]: the report's direction, with partially pooled deviations around it."""
-    kind = modality.uptake
     size = pset.number("uptake_region_size", modality=modality.name)
     direction = size * pset.signs("adoption_direction", "region", modality.name)
-    centre = hyper(pset.own(f"{kind}_region_centre", modality), direction, ("region",))
-    spread = variable(pset, pset.own(f"{kind}_region_sd", modality))
-    deviations = deviation(pset.own(f"{kind}_region", modality), "region")
+    centre = hyper(v.uptake_region_centre(pset, modality), direction, ("region",))
+    spread = variable(pset, v.uptake_region_sd(pset, modality))
+    deviations = deviation(v.uptake_region(pset, modality), "region")
     return centre + spread * deviations
 
 

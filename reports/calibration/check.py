@@ -19,18 +19,19 @@ from postcgrp.inference.cluster import cluster
 from postcgrp.inference.jaxify import Arrays
 from postcgrp.inference.ranks import outcome, verdict
 from postcgrp.models import build_model
+from postcgrp.models import variables as v
 from postcgrp.models.evidence import measured_twice
 from postcgrp.models.simulator import MISSPECIFICATIONS, simulate
+from postcgrp.models.structure import structure_key
 from postcgrp.priors import InputError, PriorSet
 from postcgrp.reports.calibration import figures
-from postcgrp.reports.forecast.pipeline import graph
 from postcgrp.reports.runs.folder import write_manifest
 from postcgrp.reports.runs.place import save_csv, save_text, working_folder
 from postcgrp.reports.runs.run import Run
 
 SCHEMA = "postcgrp.calibration/1"
-KEEP = ("revenue_total", "adoption_mean")
-KEEP_OF_MARKETS = (*KEEP, "acute_use", "moh", "depth_share", "price")
+KEEP = (v.REVENUE_TOTAL, v.ADOPTION_MEAN)
+KEEP_OF_MARKETS = (*KEEP, v.ACUTE_USE, v.MOH, v.DEPTH_SHARE, v.PRICE)
 PRIOR = "prior"
 MARKETS = ("stated", *MISSPECIFICATIONS)
 MOST = 100_000  # refits of one folder: a hundred GB of draws
@@ -96,7 +97,9 @@ def calibrate(
     model = build_model(pset)
     keep = [name for name in (KEEP_OF_MARKETS if truths in MARKETS else KEEP) if name in model.named_vars]
     with clock("prepare"):
-        batch = prepare(model, settings, keep=keep, thin=settings.chains * settings.draws // LEVELS, key=graph(pset))
+        batch = prepare(
+            model, settings, keep=keep, thin=settings.chains * settings.draws // LEVELS, key=structure_key(pset)
+        )
     with clock("simulate"):
         if truths in MARKETS:
             data, truth = _of_markets(pset, batch, truths, refits, seed)
@@ -144,14 +147,14 @@ Truth = Callable[[Sequence[Arrays], int], Arrays]  # of the data given to the re
 def _of_markets(pset: PriorSet, batch: Batch, truths: str, number: int, seed: int) -> tuple[list[Arrays], Truth]:
     """The data of each refit, and the truth's quantities, from the independent simulator."""
     market = simulate(pset, number, seed, misspecified=None if truths == MARKETS[0] else truths)
-    log_sd = batch.data["evidence_log_sd"]
-    error = (market["evidence"] - market["evidence_log_mean"]) / log_sd
+    log_sd = batch.data[v.EVIDENCE_LOG_SD]
+    error = (market[v.EVIDENCE] - market[v.EVIDENCE_MEAN]) / log_sd
     market["log_likelihood/evidence"] = -(error**2) / 2 - np.log(log_sd * np.sqrt(2 * np.pi))
 
     def truth(_: Sequence[Arrays], place: int) -> Arrays:
         return {name: values[None, place : place + 1] for name, values in market.items()}
 
-    return [{"evidence_log_value": values} for values in market["evidence"]], truth
+    return [{v.EVIDENCE_VALUE: values} for values in market[v.EVIDENCE]], truth
 
 
 def _of_model(model: pm.Model, batch: Batch, run: Run | None, number: int, seed: int) -> tuple[list[Arrays], Truth]:
@@ -162,12 +165,12 @@ def _of_model(model: pm.Model, batch: Batch, run: Run | None, number: int, seed:
     else:
         draws = {str(name): variable.values for name, variable in run.posterior.items()}
         truths = posterior_truths(model, draws, number, seed)
-        value, log_sd = batch.data["evidence_log_value"], batch.data["evidence_log_sd"]
-        data = [measured_twice(value, truths.data(k)["evidence_log_value"], log_sd) for k in range(number)]
+        value, log_sd = batch.data[v.EVIDENCE_VALUE], batch.data[v.EVIDENCE_LOG_SD]
+        data = [measured_twice(value, truths.data(k)[v.EVIDENCE_VALUE], log_sd) for k in range(number)]
     return data, lambda given, place: truth_at(batch, truths, place, given[place])
 
 
 def _dropped(data: Arrays, simulated: Arrays) -> Arrays:
-    log_sd = np.array(simulated.get("evidence_log_sd", data["evidence_log_sd"]))
+    log_sd = np.array(simulated.get(v.EVIDENCE_LOG_SD, data[v.EVIDENCE_LOG_SD]))
     log_sd[0] *= 1e3
-    return {**simulated, "evidence_log_sd": log_sd}
+    return {**simulated, v.EVIDENCE_LOG_SD: log_sd}

@@ -22,6 +22,7 @@ from typing import Any
 import pandas as pd
 from xarray import DataTree
 
+from postcgrp.models import variables as v
 from postcgrp.priors import PriorSet
 from postcgrp.reports.process import without_dask
 from postcgrp.reports.runs.groups import group
@@ -65,9 +66,9 @@ class Drawing:
 
 def shown_variables(pset: PriorSet) -> list[str]:
     """The variables that figures are made of: a fraction of what is stored of a draw."""
-    own = {"adoption": "adoption_mean", "launch": "launch_level"}
-    each = [pset.own(own[m.uptake], m) for m in pset.ledger.modalities if m.uptake in own]
-    return ["revenue", "revenue_total", "patients", "price", *each]
+    adopted = [pset.own(v.ADOPTION_MEAN, m) for m in pset.modalities("adoption")]
+    launched = [v.level(pset, m) for m in pset.modalities("launch")]
+    return [v.REVENUE, v.REVENUE_TOTAL, v.PATIENTS, v.PRICE, *adopted, *launched]
 
 
 @contextmanager

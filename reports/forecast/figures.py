@@ -18,6 +18,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
 from numpy.typing import NDArray
 from xarray import DataArray, Dataset, DataTree
 
+from postcgrp.models import variables as v
 from postcgrp.priors import Prior, PriorSet
 from postcgrp.reports.forecast.summary import interval, report_point, spend_per_user
 from postcgrp.reports.runs.groups import SAMPLE, group
@@ -171,7 +172,7 @@ def adoption(run: DataTree, pset: PriorSet) -> Figure | None:
     figure, all_axes = panels(len(adopted), "Adoption by year, against the ranges the report gives")
     for axes, modality in zip(all_axes, adopted, strict=True):
         fan(axes, group(run)[pset.own("adoption_mean", modality)])
-        for prior in pset.blocks[pset.own("adoption_level", modality)].priors:
+        for prior in pset.blocks[v.level(pset, modality)].priors:
             if prior.low is not None and prior.high is not None:
                 year = int(prior.name.split("[")[1].split(",")[0])
                 axes.plot([year, year], [prior.low, prior.high], color=REPORT, lw=3, solid_capstyle="butt", zorder=4)
@@ -383,7 +384,7 @@ def _named(draws: Dataset, pset: PriorSet) -> Dataset:
         if modality.uptake == "adoption":
             out[f"{label} adoption {last}"] = draws[pset.own("adoption_mean", modality)].sel(year=last)
         if modality.uptake == "launch":
-            out[f"{label} uptake {last}"] = draws[pset.own("launch_level", modality)][..., -1]
+            out[f"{label} uptake {last}"] = draws[v.level(pset, modality)][..., -1]
     region = pset.ledger.segments["region"][0]
     by_region = draws["revenue"].sel(year=first).sum(["depth", "modality"])
     out[f"{region} share of revenue {first}"] = by_region.sel(region=region) / by_region.sum("region")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 from xarray import DataTree
 
+from postcgrp.models.structure import structure_key
 from postcgrp.priors import InputError, PriorSet
 from postcgrp.priors.audit.checks import audit
 from postcgrp.priors.audit.checks import table as audit_table
@@ -74,25 +74,6 @@ def bench_tables(run: DataTree, pset: PriorSet) -> dict[str, pd.DataFrame]:
     }
 
 
-def graph(pset: PriorSet) -> str:
-    """A name of the model's graph, equal for prior sets whose models differ in the values of their `pm.Data` alone.
-
-    That is all that a ledger says in numbers, but for the years that cut time.
-    """
-    from postcgrp.models.patients import stated_years
-
-    ledger, settings = pset.ledger, pset.settings
-    structure = (
-        (ledger.years, ledger.report.anchors, ledger.report.id, ledger.segments),
-        [(m.name, m.uptake, pset.uptake_years(m) if m.uptake == "launch" else None) for m in ledger.modalities],
-        stated_years(pset),
-        settings.adoption_scope,
-        [(b.name, b.dims, [p.name for p in b.priors], {p.family for p in b.priors}) for b in pset.blocks.values()],
-        [(row.source, *row.cell) for row in pset.evidence],
-    )
-    return hashlib.sha256(repr(structure).encode()).hexdigest()
-
-
 def forecast(
     pset: PriorSet,
     *,
@@ -125,7 +106,7 @@ def forecast(
         enable_cache()
         with clock("build"):
             model = build_model(pset)
-        run = sample(model, settings, progress=progress, clock=clock, key=graph(pset))
+        run = sample(model, settings, progress=progress, clock=clock, key=structure_key(pset))
         run["prior"] = group(run, "prior").drop_vars(UNTOLD)
         figures.begin(run)
         report("judging", 0, 0)

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from scipy.special import logit
 from xarray import DataArray, DataTree
 
+from postcgrp.models import variables as v
 from postcgrp.priors import InputError, PriorSet
 from postcgrp.reports.forecast.summary import interval
 from postcgrp.reports.runs.groups import SAMPLE, group
@@ -79,9 +80,10 @@ def inputs(run: DataTree, pset: PriorSet, year: int) -> dict[str, Array]:
         "price": [],
         "yearly noise": [],
     }
-    errors = [str(name) for name in posterior if str(name).startswith("source_error") and not str(name).endswith("_z")]
-    found["the report's error"] = [posterior[name] for name in errors if name == "source_error"]
-    found["other sources' errors"] = [posterior[name] for name in errors if name != "source_error"]
+    errors = {source: name for source in pset.sources if (name := v.source_error(pset, source)) in posterior}
+    report = ledger.report.id
+    found["the report's error"] = [posterior[name] for source, name in errors.items() if source == report]
+    found["other sources' errors"] = [posterior[name] for source, name in errors.items() if source != report]
     at = list(ledger.report.anchors)
     for modality in ledger.modalities:
         own = pset.anchors(modality)

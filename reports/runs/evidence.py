@@ -12,18 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 from xarray import DataArray, Dataset
 
+from postcgrp.models import variables as v
 from postcgrp.priors import Evidence, PriorSet
 from postcgrp.priors.catalogue import SIZES
 from postcgrp.priors.evidence import DIMS
-from postcgrp.priors.ledger.ledger import slug
 from postcgrp.reports.runs.groups import SAMPLE
 
 Array = NDArray[np.float64]
-
-
-def error_name(pset: PriorSet, source: str) -> str:
-    """The variable that holds a source's error in a run."""
-    return "source_error" if source == pset.ledger.report.id else f"source_error_{slug(source)}"
 
 
 def needed(pset: PriorSet, rows: Iterable[Evidence]) -> list[str]:
@@ -32,7 +27,7 @@ def needed(pset: PriorSet, rows: Iterable[Evidence]) -> list[str]:
     for row in rows:
         base = row.quantity.removesuffix("_share")
         names += [base] if base in SIZES else ["patients", "use" if base == "adoption" else base]
-        names += [error_name(pset, row.source)] if row.quantity in SIZES else []
+        names += [v.source_error(pset, row.source)] if row.quantity in SIZES else []
     return list(dict.fromkeys(names))
 
 
@@ -90,7 +85,7 @@ def residuals(draws: Dataset, pset: PriorSet, rows: Sequence[Evidence], known: S
     if len(known):
         gain = np.linalg.pinv(_walk(pset, source, known, known), hermitian=True) @ _walk(pset, source, known, years)
         variance = variance - _walk(pset, source, years, known) @ gain
-        error = draws[error_name(pset, source)]
+        error = draws[v.source_error(pset, source)]
         at_known = flat(error.sel({error.dims[-1]: list(known)})) - pset.source_log_bias(source, known)
         expected = expected + sized * (at_known @ gain)
     own = np.diag([row.log_sd**2 for row in rows])
@@ -100,7 +95,7 @@ def residuals(draws: Dataset, pset: PriorSet, rows: Sequence[Evidence], known: S
 
 def known_years(draws: Dataset, pset: PriorSet, source: str) -> list[int]:
     """The years at which draws hold a source's error; none where its evidence is new."""
-    name = error_name(pset, source)
+    name = v.source_error(pset, source)
     if name not in draws:
         return []
     return [int(year) for year in draws[name][draws[name].dims[-1]].values]

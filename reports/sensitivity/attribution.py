@@ -13,17 +13,18 @@ from functools import partial
 import numpy as np
 from xarray import Dataset
 
+from postcgrp.models import variables as v
 from postcgrp.priors import Block, Evidence, Prior, PriorSet
 from postcgrp.priors.elicit import LINK, STUDENT_DF, is_heavy
-from postcgrp.reports.runs.evidence import Array, error_name, flat, known_years, needed, residuals
+from postcgrp.reports.runs.evidence import Array, flat, known_years, needed, residuals
 from postcgrp.reports.runs.run import Run
 
 NEGLIGIBLE = 1e-9  # a log ratio that nowhere departs from its mean by more is no change
 LARGE = 999.5  # below, three digits say it
 CONSTANTS = "constant_data"
 NONE = np.zeros(1)  # the log density of a row that a run does not have
-REPARAMETERISED = ("region_value_weight", "modality_value_share")  # no part of the joint prior
-STATED = ("evidence_", "source_error")  # by its rows and its error model
+REPARAMETERISED = (v.REGION_VALUE_WEIGHT, v.MODALITY_VALUE_SHARE)  # no part of the joint prior
+STATED = (f"{v.EVIDENCE}_", v.SOURCE_ERROR)  # by its rows and its error model
 ANOTHER = "another market"
 
 
@@ -102,11 +103,11 @@ def _market(pset: PriorSet) -> tuple[object, ...]:
 
 def _parameters(pset: PriorSet) -> list[str]:
     """Everything that a prior density is of; a run has most of these names."""
-    names = [name for block in pset.blocks for name in (block, f"{block}_z")]
-    names += [z for _, z, _ in _scaled(pset)] + ["price", "region_premium"]
+    names = [name for block in pset.blocks for name in (block, v.standard(block))]
+    names += [z for _, z, _ in _scaled(pset)] + [v.PRICE, v.REGION_PREMIUM]
     for m in pset.ledger.modalities:
-        names += [pset.own(f"{m.uptake}_region", m)]
-        names += [pset.own(f"{m.uptake}_path_{year}", m) for year in pset.ledger.years]
+        names += [v.uptake_region(pset, m)]
+        names += [v.path(pset, m, year) for year in pset.ledger.years]
     return names
 
 
@@ -120,7 +121,7 @@ def _priors(found: Found, sides: Sides) -> set[str]:
     for name in one:
         if name not in other or [p.name for p in one[name].priors] != [p.name for p in other[name].priors]:
             continue
-        covered |= {f"{name}_mu", f"{name}_sd", f"{name}_cholesky"}
+        covered |= {v.mu(name), v.sd(name), v.cholesky(name)}
         blocks = (one[name], other[name])
         pairs = list(zip(*(block.priors for block in blocks), strict=True))
         changed = [(k, a, b) for k, (a, b) in enumerate(pairs) if _stated(a) != _stated(b)]
@@ -159,13 +160,13 @@ def _short(number: float) -> str:
 
 def _natural(side: Side, name: str) -> Array:
     """Values [draw, cell] of a prior block on its natural scale."""
-    for modality in side.pset.ledger.modalities if name.startswith("price") else ():
-        if name == f"price_growth_{modality.key}":
-            log = np.log(flat(side.draws["price"].sel(modality=modality.name, year=side.pset.anchors(modality))))
+    for modality in side.pset.ledger.modalities if name.startswith(v.PRICE) else ():
+        if name == v.price_growth(modality):
+            log = np.log(flat(side.draws[v.PRICE].sel(modality=modality.name, year=side.pset.anchors(modality))))
             return np.asarray(np.diff(log, axis=1) / np.diff(side.pset.anchors(modality)))
-    if name == "price":
+    if name == v.PRICE:
         first = {m.name: side.pset.anchors(m)[0] for m in side.pset.ledger.modalities}
-        return np.column_stack([flat(side.draws["price"].sel(modality=m, year=year)) for m, year in first.items()])
+        return np.column_stack([flat(side.draws[v.PRICE].sel(modality=m, year=year)) for m, year in first.items()])
     return side.table(name)
 
 
@@ -185,7 +186,7 @@ def _levels(side: Side, name: str) -> Array:
     """Correlated levels [draw, cell] on the link scale, before they are put in order."""
     block = side.pset.blocks[name]
     mu, sd = np.array([(p.mu, p.sd) for p in block.priors]).T
-    return np.asarray(mu + sd * (flat(side.draws[f"{name}_z"]) @ block.cholesky.T))
+    return np.asarray(mu + sd * (flat(side.draws[v.standard(name)]) @ block.cholesky.T))
 
 
 def _joint(block: Block, level: Array) -> Array:
@@ -200,14 +201,13 @@ def _joint(block: Block, level: Array) -> Array:
 def _scaled(pset: PriorSet) -> list[tuple[str, str, str]]:
     """Fixed spreads, the standard normals that they scale, and what to call them."""
     names = [
-        ("patient_growth_region_sd", "patient_growth_region", "patient_growth_region_sd"),
-        ("payer_block_region_sd", "payer_block_region", "payer_block_region_sd"),
-        ("region_premium_modality_sd", "region_premium_modality", "region_premium_modality_sd"),
+        (v.sd(name), name, v.sd(name))
+        for name in (v.PATIENT_GROWTH_REGION, v.PAYER_BLOCK_REGION, v.REGION_PREMIUM_MODALITY)
     ]
     for m in pset.ledger.modalities:
-        names.append((f"price_noise_{m.key}", f"price_noise_{m.key}_z", f"price_noise[{m.name}]"))
-        step = pset.own("adoption_step_region", m)
-        names.append((f"{step}_sd", step, f"adoption_step_region_sd[{m.name}]"))
+        noise, step = v.price_noise(m), pset.own(v.ADOPTION_STEP_REGION, m)
+        names.append((noise, v.standard(noise), f"price_noise[{m.name}]"))
+        names.append((v.adoption_step_region_sd(pset, m), step, f"adoption_step_region_sd[{m.name}]"))
     return names
 
 
@@ -237,20 +237,19 @@ def _centres(found: Found, sides: Sides) -> set[str]:
     """Directions of regions: effects around another centre."""
     covered, pset = set(), sides[0].pset
     for m in pset.ledger.modalities:
-        name = pset.own(f"{m.uptake}_region_centre", m)
+        name = v.uptake_region_centre(pset, m)
         if not _both(sides, name) or _same(sides, name):
             continue
-        ratio = partial(_centre_ratio, sides, name)
+        ratio = partial(_centre_ratio, sides, name, v.uptake_region(pset, m), v.uptake_region_sd(pset, m))
         found.add(f"adoption_direction[{m.name}]", "claim", "directions of regions", map(ratio, sides))
         covered.add(name)
     return covered
 
 
-def _centre_ratio(sides: Sides, name: str, judged: Side) -> Array:
+def _centre_ratio(sides: Sides, name: str, deviations: str, spread_of: str, judged: Side) -> Array:
     """Log ratio [draw] of the densities of regional effects around their centres."""
-    base = name.removesuffix("_centre")
-    spread = judged.table(f"{base}_sd")
-    effect = judged.number(name) + spread * judged.table(base)
+    spread = judged.table(spread_of)
+    effect = judged.number(name) + spread * judged.table(deviations)
     first, second = (((effect - side.number(name)) / spread) ** 2 for side in sides)
     return np.asarray((first - second).sum(axis=1) / 2)
 
@@ -259,8 +258,8 @@ def _paths(found: Found, sides: Sides) -> set[str]:
     """How a rise between two anchors spreads over the years."""
     covered, pset = set(), sides[0].pset
     for m in pset.ledger.modalities:
-        number = pset.own(f"{m.uptake}_path_concentration", m)
-        means = {y: f"{pset.own(f'{m.uptake}_path_{y}', m)}_mean" for y in pset.ledger.years}
+        number = v.path_concentration(pset, m)
+        means = {y: v.mean(v.path(pset, m, y)) for y in pset.ledger.years}
         shared = {y: name for y, name in means.items() if _both(sides, name, number)}
         fits = {y: name for y, name in shared.items() if len({side.number(name).shape for side in sides}) == 1}
         changed = [name for name in fits.values() if not (_same(sides, name) and _same(sides, number))]
@@ -320,7 +319,7 @@ def _trust(found: Found, sides: Sides, source: str, known: Sequence[int]) -> Non
     moving = (step[0] > 0) & (step[1] > 0)
 
     def density(side: Side, k: int) -> Array:
-        error = side.draws[error_name(side.pset, source)]
+        error = side.draws[v.source_error(side.pset, source)]
         path = flat(error.sel({error.dims[-1]: list(known)})) - bias[k]
         steps = np.diff(path, axis=1, prepend=0.0)[:, moving] / step[k][moving]
         return np.asarray(-(steps**2).sum(axis=1) / 2)

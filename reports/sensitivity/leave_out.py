@@ -27,6 +27,7 @@ from scipy.special import ndtr, stdtr
 from xarray import DataArray, Dataset
 
 from postcgrp.inference.diagnostics import mcse_mean
+from postcgrp.models import variables as v
 from postcgrp.priors import Evidence, InputError, Prior, PriorSet, effective
 from postcgrp.priors.elicit import LINK, STUDENT_DF, is_heavy
 from postcgrp.priors.ledger.ledger import Claim
@@ -88,7 +89,7 @@ def kept(pset: PriorSet) -> tuple[str, ...]:
         if m.uptake != "everyone"
         for name in (f"{m.uptake}_region", f"{m.uptake}_region_sd")
     }
-    return ("evidence_log_mean", *sorted(claimed), *sorted(effects))
+    return (v.EVIDENCE_MEAN, *sorted(claimed), *sorted(effects))
 
 
 def split(draws: Dataset) -> DataArray:
@@ -185,7 +186,7 @@ def _conflict(pset: PriorSet, left: Left, draws: Dataset) -> dict[str, object]:
 
 
 def _row_conflict(row: Evidence, left: Left, draws: Dataset) -> dict[str, object]:
-    mean = draws["evidence_log_mean"].sel(evidence_row=row.id).transpose(*SAMPLE).values
+    mean = draws[v.EVIDENCE_MEAN].sel({v.EVIDENCE_ROW: row.id}).transpose(*SAMPLE).values
     replicated = mean + row.log_sd * np.random.default_rng(SEED).standard_normal(mean.shape)
     claim = left.claim
     low, high = (None, None) if claim is None else (claim.low, claim.high)

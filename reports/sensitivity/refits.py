@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pymc as pm
-import pytensor.tensor as pt
 import xarray as xr
 from xarray import DataArray, Dataset, DataTree
 
@@ -18,14 +17,16 @@ from postcgrp.inference.batch import Batch, Fit, fit_many, load_fit, prepare, sa
 from postcgrp.inference.jaxify import Arrays, model_data
 from postcgrp.inference.powerscale import scaled
 from postcgrp.models import build_model
+from postcgrp.models import variables as v
+from postcgrp.models.outcomes import by_modality, outcome_model, sold
+from postcgrp.models.structure import structure_key
 from postcgrp.priors import Evidence, InputError, PriorSet
-from postcgrp.reports.forecast.pipeline import graph
 from postcgrp.reports.runs.groups import SAMPLE, group
 
 SILENT = 1e3  # log-sd at which a row of evidence says nothing: it moves a log density by less than 1e-4
 SETTINGS = Sampling(prior_draws=2000)
 LONGER, CAREFUL = 4, 0.98  # draws and acceptance of a last try
-KEEP = ("revenue_total",)
+KEEP = (v.REVENUE_TOTAL,)
 MISSED = "missed the gate"
 Progress = Callable[[str, int, int], None]
 
@@ -65,26 +66,6 @@ def _observed(row: Evidence) -> tuple[object, ...]:
     return (row.source, *row.cell)
 
 
-def outcome_model(pset: PriorSet) -> pm.Model:
-    """The model of a prior set with revenue by modality at each anchor [modality on the market by then] beside it.
-
-    A modality before its launch is left out: a constant has no R-hat, and would fail the gate.
-    """
-    model, years = build_model(pset), pset.ledger.years
-    with model:
-        for anchor in pset.ledger.report.anchors:
-            sold = [k for k, m in enumerate(pset.ledger.modalities) if anchor in pset.anchors(m)]
-            names = [pset.ledger.modalities[k].name for k in sold]
-            model.add_coord(f"modality_{anchor}", names)
-            cells = model["revenue"][years.index(anchor)].sum(axis=(0, 1))[pt.as_tensor(sold)]
-            pm.Deterministic(_by_modality(anchor), cells, dims=f"modality_{anchor}")
-    return model
-
-
-def _by_modality(anchor: int) -> str:
-    return f"revenue_modality_{anchor}"
-
-
 @dataclass(frozen=True)
 class Refits:
     """A way to fit variants of one prior set, each distinct graph compiled once.
@@ -112,7 +93,7 @@ class Refits:
         waiting: dict[str, dict[str, PriorSet]] = {}
         for name, pset in variants.items():
             aligned = align(pset, self.base)
-            waiting.setdefault(graph(aligned), {})[name] = aligned
+            waiting.setdefault(structure_key(aligned), {})[name] = aligned
         for key, psets in waiting.items():
             done = len(found)
 
@@ -165,7 +146,7 @@ class Refits:
     def _batch(self, key: str, pset: PriorSet) -> tuple[Batch, pm.Model]:
         """The compiled program of a graph, made from the base where that has the graph: fits depend on it."""
         if key not in self.batches:
-            model = outcome_model(self.base if graph(self.base) == key else pset)
+            model = outcome_model(self.base if structure_key(self.base) == key else pset)
             derived = {d.name for d in model.deterministics}
             wanted = [n for n in (*_kept(model), *self.more) if n in derived]
             self.batches[key] = (prepare(model, self.settings, keep=wanted, key=f"refits {key}"), model)
@@ -196,7 +177,7 @@ def _digest(*parts: object) -> str:
 
 
 def _kept(model: pm.Model) -> list[str]:
-    return [*KEEP, *(name for name in model.named_vars if name.startswith(_by_modality(0)[:-1]))]
+    return [*KEEP, *(name for name in model.named_vars if name.startswith(by_modality(0)[:-1]))]
 
 
 def _refit(fit: Fit, model: pm.Model, pset: PriorSet) -> Refit:
@@ -210,8 +191,8 @@ def _refit(fit: Fit, model: pm.Model, pset: PriorSet) -> Refit:
         at = {dim: coords[dim] for dim in dims if dim in coords}
         named[name] = DataArray(values, at, (*SAMPLE, *dims))
     parts = [
-        named.pop(_by_modality(a))
-        .rename({f"modality_{a}": "modality"})
+        named.pop(by_modality(a))
+        .rename({sold(a): "modality"})
         .reindex(modality=list(pset.ledger.segments["modality"]), fill_value=0.0)
         for a in pset.ledger.report.anchors
     ]
@@ -227,8 +208,8 @@ def missed(checks: tuple[Check, ...]) -> str:
 def as_refit(run: DataTree, pset: PriorSet) -> Refit:
     """A run's own posterior in the form of a variant's."""
     posterior, anchors = group(run), list(pset.ledger.report.anchors)
-    by_modality = posterior["revenue"].sel(year=anchors).sum(["region", "depth"]).rename(year="anchor")
-    return Refit(Dataset({"revenue_total": posterior["revenue_total"], "revenue_modality": by_modality}))
+    by_modality = posterior[v.REVENUE].sel(year=anchors).sum(["region", "depth"]).rename(year="anchor")
+    return Refit(Dataset({v.REVENUE_TOTAL: posterior[v.REVENUE_TOTAL], "revenue_modality": by_modality}))
 
 
 def powerscale_by_refit(

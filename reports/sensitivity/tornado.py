@@ -20,6 +20,7 @@ from scipy.stats import t as student
 from xarray import DataTree
 
 from postcgrp.inference.diagnostics import ess_mean, mcse_mean
+from postcgrp.models import variables as v
 from postcgrp.priors import InputError, Prior, PriorSet
 from postcgrp.priors.elicit import LINK, STUDENT_DF, is_heavy
 from postcgrp.reports.runs.groups import SAMPLE, group
@@ -105,7 +106,7 @@ def drawn(run: DataTree, pset: PriorSet, what: Input) -> Array | None:
     posterior = group(run)
     if what.kind != "prior":
         return _error_drawn(run, pset, what.kind)
-    if what.block == "price" or what.block.startswith("price_growth_"):
+    if what.block in (v.PRICE, *map(v.price_growth, pset.ledger.modalities)):
         return _price_drawn(run, pset, what)
     if what.block not in posterior:
         return None
@@ -116,19 +117,20 @@ def drawn(run: DataTree, pset: PriorSet, what: Input) -> Array | None:
 def _error_drawn(run: DataTree, pset: PriorSet, kind: str) -> Array | None:
     """The factor between stated and true in the first year, or what it grows by until the last."""
     posterior, ends = group(run), [pset.ledger.years[0], pset.ledger.years[-1]]
-    if "source_error" not in posterior or not set(ends) <= set(posterior["source_year"].values):
+    error, dim = (name(pset, pset.ledger.report.id) for name in (v.source_error, v.source_year))
+    if error not in posterior or not set(ends) <= set(posterior[dim].values):
         return None
-    first, last = (posterior["source_error"].sel(source_year=year).transpose(*SAMPLE).values for year in ends)
+    first, last = (posterior[error].sel({dim: year}).transpose(*SAMPLE).values for year in ends)
     return np.asarray(np.exp(first if kind == "base" else last - first))
 
 
 def _price_drawn(run: DataTree, pset: PriorSet, what: Input) -> Array:
     """The price of a modality at its first anchor, or its growth a year between two anchors, log."""
-    growth = {f"price_growth_{m.key}": m for m in pset.ledger.modalities}
+    growth = {v.price_growth(m): m for m in pset.ledger.modalities}
     modality = growth.get(what.block) or pset.ledger.modalities[what.index]
     own = pset.anchors(modality)
     price = group(run)["price"].sel(modality=modality.name)
-    if what.block == "price":
+    if what.block == v.PRICE:
         return np.asarray(price.sel(year=own[0]).transpose(*SAMPLE).values)
     start, end = own[what.index], own[what.index + 1]
     ratio = (price.sel(year=end, drop=True) / price.sel(year=start, drop=True)).transpose(*SAMPLE)
@@ -163,10 +165,11 @@ def log_ratio(run: DataTree, pset: PriorSet, what: Input, to: PriorSet) -> Array
 
 def _error_ratio(run: DataTree, pset: PriorSet, to: PriorSet) -> Array | None:
     posterior, source = group(run), pset.ledger.report.id
-    if "source_error_z" not in posterior:
+    standard = v.standard(v.source_error(pset, source))
+    if standard not in posterior:
         return None
-    z = posterior["source_error_z"].transpose(*SAMPLE, ...)
-    years = [int(year) for year in z["source_year"].values]
+    z = posterior[standard].transpose(*SAMPLE, ...)
+    years = [int(year) for year in z[v.source_year(pset, source)].values]
     step = np.sqrt(np.maximum(np.diff(pset.source_log_sd(source, years) ** 2, prepend=0.0), 0.0))
     bias = to.source_log_bias(source, years) - pset.source_log_bias(source, years)
     shift = np.diff(bias, prepend=0.0)

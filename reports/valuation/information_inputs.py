@@ -12,6 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from xarray import DataArray, ufuncs
 
+from postcgrp.models import variables as v
 from postcgrp.priors import InputError
 from postcgrp.reports.runs.groups import SAMPLE
 from postcgrp.reports.runs.run import Run
@@ -27,7 +28,7 @@ INDEX = (".chain", ".iteration", ".draw")  # as exported; the draws of a file ar
 MOST_ASKED = 1_000_000_000
 STUDIES = "measure:INPUT:LOG_SD, survey:INPUT:SIZE or readout:INPUT"
 CELLS = ["region", "depth"]
-READ = ("patients", "use", "price", "revenue", "acute_use", "moh", "payer_block", "source_error")
+READ = (v.PATIENTS, v.USE, v.PRICE, v.REVENUE, v.ACUTE_USE, v.MOH, v.PAYER_BLOCK)
 
 
 def market_inputs(run: Run) -> dict[str, Array]:
@@ -37,7 +38,9 @@ def market_inputs(run: Run) -> dict[str, Array]:
     counts, adoption and burden patient-weighted fractions, prices logs of the currency per treated patient-year,
     revenue and vendor error logs; a group that is about years has one column an anchor.
     """
-    pset, draws = run.priors, run.read(READ)
+    pset = run.priors
+    error = v.source_error(pset, pset.ledger.report.id)
+    draws = run.read((*READ, error))
     first, last = pset.ledger.years[0], pset.ledger.years[-1]
     patients = draws["patients"]
     pool = patients.sum(CELLS)
@@ -65,8 +68,8 @@ def market_inputs(run: Run) -> dict[str, Array]:
             found[f"{label}: years between anchors"] = path.sel(year=between) - straight
     by_region = revenue.sel(year=first).sum(["depth", "modality"])
     found["value by region"] = (by_region / by_region.sum("region")).isel(region=slice(1, None))
-    if "source_error" in draws:
-        found["vendor error"] = draws["source_error"]
+    if error in draws:
+        found["vendor error"] = draws[error]
     arrays = {name: _flat(array) for name, array in found.items()}
     return {name: array for name, array in arrays.items() if array.size and np.ptp(array, axis=0).any()}
 

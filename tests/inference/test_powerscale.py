@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from xarray import DataArray, Dataset, DataTree
 
 from postcgrp.inference import Sampling, powerscale, psis, sample
 from postcgrp.models import build_model
-from postcgrp.priors import InputError, PriorSet
+from postcgrp.priors import Evidence, InputError, PriorSet
 from postcgrp.tests.models.test_other_market import CHANGES, prior_set
 
 CHAINS, LENGTH = 4, 1000
@@ -287,10 +288,14 @@ def test_every_variable_of_any_market_is_in_one_group(name: str) -> None:
 
 
 def test_other_sources_and_heavy_tails_have_their_groups(pset: PriorSet) -> None:
-    found = powerscale.groups(pset, ["source_error_z", "source_error_actual_books_z", "region_patients_log"])
+    counts = pset.blocks["region_patients"]
+    heavy = replace(counts, priors=tuple(replace(prior, family="logstudent") for prior in counts.priors))
+    books = Evidence("books", "actuals: books", "revenue", 2026, None, None, None, 450.0, "USD million", 0.02)
+    other = replace(pset, blocks={**pset.blocks, "region_patients": heavy}, evidence=(*pset.evidence, books))
+    found = powerscale.groups(other, ["source_error_z", "source_error_actuals_books_z", "region_patients_log"])
     assert found == {
         "vendor trust": [("source_error_z", {})],
-        "trust: actual_books": [("source_error_actual_books_z", {})],
+        "trust: actuals_books": [("source_error_actuals_books_z", {})],
         "patients": [("region_patients_log", {})],
     }
 

@@ -15,7 +15,7 @@ from pytensor.graph.traversal import ancestors
 
 from postcgrp.inference import Sampling, forward, sample
 from postcgrp.models import build_model
-from postcgrp.models.evidence import source_years
+from postcgrp.models.variables import source_years
 from postcgrp.priors import InputError, Ledger, PriorSet, effective, load_ledger
 from postcgrp.tests.helpers.paths import OTHER_MARKET
 

@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 from postcgrp.inference.jaxify import model_data
 from postcgrp.models import build_model
 from postcgrp.models.simulator import simulate
+from postcgrp.models.structure import structure_key
 from postcgrp.priors import InputError, Ledger, PriorSet, effective, from_json, load_ledger
 from postcgrp.priors.elicit import LINK
 from postcgrp.priors.sets import difference, load_overlay, prior_set, said
 from postcgrp.priors.shipped import shipped
-from postcgrp.reports.forecast.pipeline import graph
 from postcgrp.tests.helpers.paths import DOCS
 
 PRIOR_SETS_PAGE = DOCS / "prior-sets.md"
@@ -234,7 +234,7 @@ def test_a_heavy_tail_holds_its_range_too(ledger: Ledger, pset: PriorSet, tmp_pa
         assert prior.cdf([prior.low or 0, prior.high or 0]) == pytest.approx([0.05, 0.95])
         assert prior.quantile(0.999) > before.quantile(0.999)
         assert LINK[prior.family] == LINK[before.family]
-    assert graph(heavy) != graph(pset)
+    assert structure_key(heavy) != structure_key(pset)
 
 
 def numbers(pset: PriorSet) -> dict[str, np.ndarray]:
@@ -270,7 +270,7 @@ def numbers(pset: PriorSet) -> dict[str, np.ndarray]:
 def test_every_number_is_data_of_one_program(ledger: Ledger, pset: PriorSet, tmp_path: Path, text: str) -> None:
     """Another number makes other data, never another graph: that is what lets one program fit them all."""
     other = under(ledger, tmp_path, text)
-    assert graph(other) == graph(pset)
+    assert structure_key(other) == structure_key(pset)
     before, after = numbers(pset), numbers(other)
     assert {k: v.shape for k, v in before.items()} == {k: v.shape for k, v in after.items()}
     assert any(not np.array_equal(before[name], after[name]) for name in before)
@@ -282,7 +282,7 @@ def test_other_structure_is_another_graph(ledger: Ledger, pset: PriorSet, tmp_pa
         '[[assumption]]\nid = "launch_year"\nvalue = 2028.0\nreason = "r"',
         '[settings]\nleave_out = ["revenue_2030"]',
     ):
-        assert graph(under(ledger, tmp_path, text)) != graph(pset)
+        assert structure_key(under(ledger, tmp_path, text)) != structure_key(pset)
 
 
 def test_the_scope_takes_implants_off_the_claim(ledger: Ledger, pset: PriorSet) -> None:

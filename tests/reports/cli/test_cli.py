@@ -18,12 +18,12 @@ import pytest
 import xarray as xr
 from scipy import stats
 
+from postcgrp.models.structure import structure_key
 from postcgrp.priors import InputError, PriorSet, Settings, load_ledger
 from postcgrp.priors.shipped import ASSUMPTIONS_FILE, REPORT_FILE
 from postcgrp.reports.cli.main import main
 from postcgrp.reports.forecast.figures import FIGURES
 from postcgrp.reports.forecast.page import environment
-from postcgrp.reports.forecast.pipeline import graph
 from postcgrp.reports.forecast.summary import COLUMNS, describe, exceedance, headline, report_point, summary
 from postcgrp.reports.runs.place import new_folder
 from postcgrp.reports.runs.run import open_run
@@ -225,8 +225,8 @@ def test_a_failure_while_writing_leaves_the_old_run(folder: Path, tmp_path: Path
 def test_stored_programs_are_named_by_what_the_evidence_observes(pset: PriorSet) -> None:
     """The same row on another year is another graph; another value is not."""
     first, *others = pset.evidence
-    assert graph(pset.with_evidence([replace(first, value=2 * first.value), *others])) == graph(pset)
-    assert graph(pset.with_evidence([replace(first, year=2031), *others])) != graph(pset)
+    assert structure_key(pset.with_evidence([replace(first, value=2 * first.value), *others])) == structure_key(pset)
+    assert structure_key(pset.with_evidence([replace(first, year=2031), *others])) != structure_key(pset)
 
 
 def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:

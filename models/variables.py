@@ -1,0 +1,318 @@
+"""Every variable of the model by name: this module spells them, and no other does.
+
+A prior block (`PriorSet.blocks`) has the name of the variable that it is the prior of. Names ending in `_mu`, `_sd`,
+`_cholesky`, `_open`, `_mean` and the like are data of the graph: hyperparameters of the variable named before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+from postcgrp.priors import PriorSet
+from postcgrp.priors.catalogue import SIZES
+from postcgrp.priors.ledger.ledger import Modality, slug
+
+# What a forecast is read for: docs/model.md describes each.
+PATIENTS = "patients"
+DEPTH_SHARE = "depth_share"
+ACUTE_USE = "acute_use"
+MOH = "moh"
+PAYER_BLOCK = "payer_block"
+ADOPTION = "adoption"
+ADOPTION_MEAN = "adoption_mean"
+USE = "use"
+PRICE = "price"
+INTENSITY = "intensity"
+REVENUE = "revenue"
+REVENUE_TOTAL = "revenue_total"
+
+# Free variables, by part of the model; those of one modality or year have a function below.
+POOL_ERROR = "pool_error"
+REGION_PATIENTS = "region_patients"
+PATIENT_GROWTH = "patient_growth"
+PATIENT_GROWTH_REGION = "patient_growth_region"
+DEPTH_WEIGHT = "depth_weight"
+DEPTH_WEIGHT_REGION_SD = "depth_weight_region_sd"
+DEPTH_WEIGHT_REGION = "depth_weight_region"
+BURDEN_LEVEL = "burden_level"
+BURDEN_REGION_SD = "burden_region_sd"
+PAYER_BLOCK_LEVEL = "payer_block_level"
+PAYER_BLOCK_REGION = "payer_block_region"
+ADOPTION_LEVEL = "adoption_level"
+ADOPTION_STEP = "adoption_step"
+ADOPTION_STEP_REGION = "adoption_step_region"
+MOH_EFFECT = "moh_effect"
+PAYER_BRAKE = "payer_brake"
+REGION_PREMIUM = "region_premium"
+REGION_PREMIUM_REST = "region_premium_rest"
+REGION_PREMIUM_MODALITY = "region_premium_modality"
+REGION_VALUE_LEAD = "region_value_lead"
+INTENSITY_STEP = "intensity_step"
+
+# Data that are no hyperparameter of a variable above.
+REGION_VALUE_WEIGHT = "region_value_weight"
+MODALITY_VALUE_SHARE = "modality_value_share"
+ELIGIBLE_SHARE = "eligible_share"
+
+SOURCE_ERROR = "source_error"
+EVIDENCE = "evidence"
+EVIDENCE_ROW = "evidence_row"
+EVIDENCE_MEAN = "evidence_log_mean"
+EVIDENCE_VALUE = "evidence_log_value"
+EVIDENCE_LOG_SD = "evidence_log_sd"
+
+# Groups of priors that a user thinks in: see `free`.
+OF_PATIENTS = "patients"
+OF_DEPTH = "depth"
+OF_BURDEN = "burden"
+OF_REGIONS = "regions"
+TRUST = "vendor trust"
+NOISE = "yearly noise"
+
+
+# ---- names made of names -------------------------------------------------------------------------------------------
+
+
+def standard(name: str) -> str:
+    """The standard normals that a variable is made of."""
+    return f"{name}_z"
+
+
+def mu(block: str) -> str:
+    """The means of a prior block on its link scale."""
+    return f"{block}_mu"
+
+
+def sd(name: str) -> str:
+    """The sds of a prior block on its link scale, or the spread that scales deviations."""
+    return f"{name}_sd"
+
+
+def cholesky(block: str) -> str:
+    """The correlation of an ordered prior block."""
+    return f"{block}_cholesky"
+
+
+def is_open(block: str) -> str:
+    """Which cells of an ordered prior block nothing is claimed of."""
+    return f"{block}_open"
+
+
+def mean(path: str) -> str:
+    """The expected shares of a path's rise."""
+    return f"{path}_mean"
+
+
+def on_link(pset: PriorSet, block: str) -> str:
+    """The free variable of a prior block: that on the link scale, where PyMC has no distribution on the natural one."""
+    family = pset.blocks[block].priors[0].family
+    if family.startswith("logit"):
+        return f"{block}_logit"
+    return f"{block}_log" if family == "logstudent" else block
+
+
+def by_region(quantity: str) -> str:
+    """Deviations of regions in acute use or MOH."""
+    return f"{quantity}_region"
+
+
+def step(quantity: str) -> str:
+    """The rise of acute use or MOH from one failure depth to the next."""
+    return f"{quantity}_step"
+
+
+def stated_revenue(anchor: int) -> str:
+    """Log of an anchor year's revenue as the report's vendor would state it [modality sold]."""
+    return f"log_stated_revenue_{anchor}"
+
+
+def sold(anchor: int) -> str:
+    """The dimension of :func:`stated_revenue`."""
+    return f"sold_{anchor}"
+
+
+def log_price(modality: Modality) -> str:
+    """Log of a launched modality's first price."""
+    return f"log_price_{modality.key}"
+
+
+def price_growth(modality: Modality) -> str:
+    """Yearly growth of a modality's price between anchors."""
+    return f"price_growth_{modality.key}"
+
+
+def price_noise(modality: Modality) -> str:
+    """Size of the yearly noise of a modality's price."""
+    return f"price_noise_{modality.key}"
+
+
+def level(pset: PriorSet, modality: Modality) -> str:
+    """A modality's uptake at its anchors."""
+    return pset.own(f"{modality.uptake}_level", modality)
+
+
+def uptake_region(pset: PriorSet, modality: Modality) -> str:
+    """Deviations of regions in a modality's uptake."""
+    return pset.own(f"{modality.uptake}_region", modality)
+
+
+def uptake_region_sd(pset: PriorSet, modality: Modality) -> str:
+    """Their spread."""
+    return pset.own(f"{modality.uptake}_region_sd", modality)
+
+
+def uptake_region_centre(pset: PriorSet, modality: Modality) -> str:
+    """What they deviate from: the report's directions."""
+    return pset.own(f"{modality.uptake}_region_centre", modality)
+
+
+def adoption_step_region_sd(pset: PriorSet, modality: Modality) -> str:
+    """The spread of the deviations of regions in how steeply adoption rises with depth."""
+    return pset.own(f"{ADOPTION_STEP_REGION}_sd", modality)
+
+
+def path(pset: PriorSet, modality: Modality, end: int) -> str:
+    """Shares of the rise in uptake that each year takes, up to the year `end`."""
+    return pset.own(f"{modality.uptake}_path_{end}", modality)
+
+
+def path_concentration(pset: PriorSet, modality: Modality) -> str:
+    """How evenly they are shared."""
+    return pset.own(f"{modality.uptake}_path_concentration", modality)
+
+
+def source_error(pset: PriorSet, source: str) -> str:
+    """The log error that all sizes of one source share; plain for the report, else with the source's name behind."""
+    return _of_source(SOURCE_ERROR, pset, source)
+
+
+def source_year(pset: PriorSet, source: str) -> str:
+    """The dimension of :func:`source_error`."""
+    return _of_source("source_year", pset, source)
+
+
+def source_years(pset: PriorSet, source: str | None = None) -> list[int]:
+    """The years at which a source's error is a variable: those of its evidence on sizes, and the report's anchors.
+
+    Without `source`, those of the report.
+    """
+    report = pset.ledger.report
+    source = source or report.id
+    years = {row.year for row in pset.evidence if row.source == source and row.quantity in SIZES}
+    return sorted(years | set(report.anchors) if years and source == report.id else years)
+
+
+def _of_source(name: str, pset: PriorSet, source: str) -> str:
+    return name if source == pset.ledger.report.id else f"{name}_{slug(source)}"
+
+
+def lead_region(pset: PriorSet) -> int | None:
+    """Index of the first region whose share of all revenue is in evidence: its value is a free variable."""
+    shares = [e.region for e in pset.evidence if (e.quantity, e.depth, e.modality) == ("revenue_share", None, None)]
+    named = [region for region in shares if region is not None]
+    return pset.coords["region"].index(named[0]) if named and len(pset.coords["region"]) > 1 else None
+
+
+def stretches(pset: PriorSet, modality: Modality) -> list[tuple[int, int]]:
+    """Pairs of years between which a modality's uptake rises over more than one year."""
+    return [(low, high) for low, high in pairwise(pset.uptake_years(modality)) if high - low > 1]
+
+
+# ---- free variables and their groups -------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Free:
+    """A free variable, or a part of one, and the group of priors that it belongs to.
+
+    `part`: what of it, as `DataArray.sel` takes it; empty for all. `block`: the prior block that elicits it, if one
+    does. `pooled`: whether it is a partially pooled deviation, the inner level of a hierarchy, which nobody elicits.
+    """
+
+    name: str
+    group: str
+    part: Mapping[str, str] = field(default_factory=dict)
+    block: str | None = None
+    pooled: bool = False
+
+
+def free(pset: PriorSet) -> tuple[Free, ...]:
+    """Every free variable of the model of a prior set, each part of it in exactly one group.
+
+    The density of `log_stated_revenue_YEAR` is that of the price, or of its growth, of each modality sold, and that of
+    `region_value_lead` and `region_premium_rest` is that of the regional premium: those changes of variable have a
+    unit Jacobian.
+    """
+    return (*_patients(pset), *_burden(pset), *_uptake(pset), *_intensity(pset), *_errors(pset))
+
+
+def _elicited(pset: PriorSet, group: str, *blocks: str) -> Iterator[Free]:
+    """The free variables of prior blocks; one depth has no steps, one anchor no growth."""
+    for block in blocks:
+        if block in pset.blocks and pset.blocks[block].priors:
+            yield Free(on_link(pset, block), group, block=block)
+
+
+def _patients(pset: PriorSet) -> Iterator[Free]:
+    yield from _elicited(pset, OF_PATIENTS, POOL_ERROR, REGION_PATIENTS, PATIENT_GROWTH)
+    yield Free(PATIENT_GROWTH_REGION, OF_PATIENTS, pooled=True)
+    yield from _elicited(pset, OF_DEPTH, DEPTH_WEIGHT, DEPTH_WEIGHT_REGION_SD)
+    yield Free(DEPTH_WEIGHT_REGION, OF_DEPTH, pooled=True)
+
+
+def _burden(pset: PriorSet) -> Iterator[Free]:
+    if BURDEN_LEVEL in pset.blocks:
+        yield Free(standard(BURDEN_LEVEL), OF_BURDEN, block=BURDEN_LEVEL)
+        yield from _elicited(pset, OF_BURDEN, BURDEN_REGION_SD)
+        for prior in pset.blocks[BURDEN_LEVEL].priors:
+            yield Free(by_region(prior.name), OF_BURDEN, pooled=True)
+            yield from _elicited(pset, OF_BURDEN, step(prior.name))
+    if PAYER_BLOCK_LEVEL in pset.blocks:
+        yield from _elicited(pset, OF_BURDEN, PAYER_BLOCK_LEVEL)
+        yield Free(PAYER_BLOCK_REGION, OF_BURDEN, pooled=True)
+
+
+def _uptake(pset: PriorSet) -> Iterator[Free]:
+    for modality in pset.ledger.modalities:
+        if modality.uptake == "everyone":
+            continue
+        group, block = f"{modality.uptake}: {modality.name}", level(pset, modality)
+        yield Free(standard(block), group, block=block)
+        yield from _elicited(pset, OF_REGIONS, uptake_region_sd(pset, modality))
+        yield Free(uptake_region(pset, modality), OF_REGIONS, pooled=True)
+        if modality.uptake == "adoption":
+            yield Free(pset.own(ADOPTION_STEP_REGION, modality), OF_REGIONS, pooled=True)
+            yield from _elicited(pset, OF_DEPTH, pset.own(ADOPTION_STEP, modality))
+            yield from _elicited(pset, group, pset.own(MOH_EFFECT, modality), pset.own(PAYER_BRAKE, modality))
+        for _, end in stretches(pset, modality):
+            yield Free(path(pset, modality, end), NOISE)
+
+
+def _intensity(pset: PriorSet) -> Iterator[Free]:
+    anchors, years = pset.ledger.report.anchors, pset.ledger.years
+    for modality in pset.ledger.modalities:
+        group = f"{INTENSITY}: {modality.name}"
+        if modality.uptake == "launch":
+            yield Free(log_price(modality), group, block=PRICE)
+            yield from _elicited(pset, group, price_growth(modality))
+        else:
+            for k, anchor in enumerate(anchors):
+                block = price_growth(modality) if k else PRICE
+                yield Free(stated_revenue(anchor), group, {sold(anchor): modality.name}, block)
+        if len(pset.anchors(modality)) < len(years):
+            yield Free(standard(price_noise(modality)), NOISE)
+    if lead_region(pset) is None:
+        yield from _elicited(pset, OF_REGIONS, REGION_PREMIUM)
+    else:
+        yield from (Free(name, OF_REGIONS, block=REGION_PREMIUM) for name in (REGION_PREMIUM_REST, REGION_VALUE_LEAD))
+    yield Free(REGION_PREMIUM_MODALITY, OF_REGIONS, pooled=True)
+    yield from _elicited(pset, OF_DEPTH, INTENSITY_STEP)
+
+
+def _errors(pset: PriorSet) -> Iterator[Free]:
+    for source in pset.sources:
+        if source_years(pset, source):
+            group = TRUST if source == pset.ledger.report.id else f"trust: {slug(source)}"
+            yield Free(standard(source_error(pset, source)), group)
