@@ -1,0 +1,38 @@
+"""Helpers for files that the whole package uses: replace a file in one step, hash a file."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def replacing(path: str | Path) -> Iterator[Path]:
+    """Yields a temporary path beside `path` to write to, and renames it onto `path` when the block ends.
+
+    Whoever reads `path` sees the old content or the new, never part of either. If the block raises, `path` keeps its
+    old content and the temporary file is removed. The temporary name is unique to the process and the call, so writers
+    of the same file do not disturb each other: the last to finish wins. It keeps the suffix of `path`, by which some
+    writers choose their format. Raises :class:`FileNotFoundError` if the folder is missing, before anything is
+    computed, or if the block wrote nothing.
+    """
+    path = Path(path)
+    if not path.parent.is_dir():
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path.parent))
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}-{secrets.token_hex(8)}{path.suffix}")
+    try:
+        yield temporary
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def sha256(path: str | Path) -> str:
+    """Returns the SHA-256 of a file's content, in hexadecimal. Raises :class:`OSError` if it cannot be read."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
