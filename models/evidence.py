@@ -14,7 +14,7 @@ from pytensor.tensor import TensorVariable
 from postcgrp.models.latent import deviation, hyper
 from postcgrp.priors import Evidence, PriorSet
 from postcgrp.priors.catalogue import OBSERVED, SIZES
-from postcgrp.priors.ledger.ledger import slug
+from postcgrp.priors.ledger import slug
 
 Array = NDArray[np.float64]
 

@@ -6,7 +6,7 @@ from difflib import get_close_matches
 
 from postcgrp.priors.catalogue import ASSUMPTIONS, COUPLED, HEAVY, Entry
 from postcgrp.priors.errors import InputError
-from postcgrp.priors.ledger.ledger import MONEY, Assumption, Ledger, check_support
+from postcgrp.priors.ledger import MONEY, Assumption, Ledger, check_support
 
 SEGMENTS = ("year", "region", "depth", "modality")
 

@@ -11,7 +11,7 @@ from postcgrp.priors.catalogue import OBSERVED, SIZES
 from postcgrp.priors.checks import SEGMENTS
 from postcgrp.priors.elicit import from_range
 from postcgrp.priors.errors import InputError
-from postcgrp.priors.ledger.ledger import ErrorModel, Ledger, slug
+from postcgrp.priors.ledger import ErrorModel, Ledger, slug
 from postcgrp.priors.lookup import eligible, number, prior_claims
 
 DIMS = ("region", "depth", "modality")

@@ -13,7 +13,7 @@ from postcgrp.priors.catalogue import OBSERVED
 from postcgrp.priors.checks import SEGMENTS
 from postcgrp.priors.errors import InputError
 from postcgrp.priors.evidence import DIMS, Evidence, check_beside, check_row, error_model
-from postcgrp.priors.ledger.ledger import Ledger, Trust
+from postcgrp.priors.ledger import Ledger, Trust
 from postcgrp.priors.lookup import number
 
 REQUIRED = ("source", "quantity", "year", "value", "unit")

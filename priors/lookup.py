@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from postcgrp.priors.checks import SEGMENTS, place
 from postcgrp.priors.errors import InputError
-from postcgrp.priors.ledger.ledger import Assumption, Claim, Ledger, Modality
+from postcgrp.priors.ledger import Assumption, Claim, Ledger, Modality
 
 Key = str | int
 

@@ -13,13 +13,13 @@ import numpy as np
 from pydantic import ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
-from postcgrp.priors.build import PriorSet, Settings, effective
+from postcgrp.priors.build import effective
 from postcgrp.priors.catalogue import ASSUMPTIONS, PRIOR_CLAIMS, Family
 from postcgrp.priors.checks import SEGMENTS, place
 from postcgrp.priors.elicit import LINK
 from postcgrp.priors.errors import InputError
 from postcgrp.priors.evidence import Evidence
-from postcgrp.priors.ledger.ledger import (
+from postcgrp.priors.ledger import (
     SCHEMA,
     Assumption,
     Claim,
@@ -32,6 +32,7 @@ from postcgrp.priors.ledger.ledger import (
     read_toml,
     worded,
 )
+from postcgrp.priors.priorset import PriorSet, Settings
 
 SETS = Path(__file__).with_name("sets")
 EVERY = "*"

@@ -1,1 +1,54 @@
-"""The claims ledger: what the report says and what was assumed beside it."""
+"""The ledger: what the report says and what was assumed beside it, as plain validated objects."""
+
+from postcgrp.priors.ledger.ledger import Ledger
+from postcgrp.priors.ledger.read import ASSUMPTIONS, REPORT, SCHEMA, load_ledger, read_toml, worded
+from postcgrp.priors.ledger.rows import (
+    MONEY,
+    PERCENT,
+    UNITS,
+    Assumption,
+    Claim,
+    ErrorModel,
+    Header,
+    Modality,
+    Name,
+    Number,
+    Quantified,
+    Row,
+    Segment,
+    Source,
+    Trust,
+    Whole,
+    check_support,
+    middle,
+    slug,
+)
+
+__all__ = [
+    "ASSUMPTIONS",
+    "MONEY",
+    "PERCENT",
+    "REPORT",
+    "SCHEMA",
+    "UNITS",
+    "Assumption",
+    "Claim",
+    "ErrorModel",
+    "Header",
+    "Ledger",
+    "Modality",
+    "Name",
+    "Number",
+    "Quantified",
+    "Row",
+    "Segment",
+    "Source",
+    "Trust",
+    "Whole",
+    "check_support",
+    "load_ledger",
+    "middle",
+    "read_toml",
+    "slug",
+    "worded",
+]

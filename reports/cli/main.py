@@ -15,11 +15,11 @@ from typing import Any, NoReturn
 import pandas as pd
 
 from postcgrp.priors import InputError, PriorSet, Settings, load_ledger
-from postcgrp.priors.audit.checks import audit
-from postcgrp.priors.audit.checks import table as audit_table
-from postcgrp.priors.build import ADOPTION_SCOPES, UPTAKE_SHAPES
+from postcgrp.priors.audit import audit
+from postcgrp.priors.audit import table as audit_table
 from postcgrp.priors.evidence_file import read_files, template
-from postcgrp.priors.ledger.ledger import ASSUMPTIONS, REPORT
+from postcgrp.priors.ledger import ASSUMPTIONS, REPORT
+from postcgrp.priors.priorset import ADOPTION_SCOPES, UPTAKE_SHAPES
 from postcgrp.priors.sets import difference, load_overlay, prior_set, shipped
 from postcgrp.reports.cli import sensitivity as sensitivity_commands
 from postcgrp.reports.cli import valuation as valuation_commands

@@ -14,8 +14,8 @@ import pandas as pd
 from xarray import DataTree
 
 from postcgrp.priors import InputError, PriorSet
-from postcgrp.priors.audit.checks import audit
-from postcgrp.priors.audit.checks import table as audit_table
+from postcgrp.priors.audit import audit
+from postcgrp.priors.audit import table as audit_table
 from postcgrp.reports.forecast import growth_bridge
 from postcgrp.reports.forecast.figure_process import drawing
 from postcgrp.reports.forecast.page import page

@@ -19,7 +19,7 @@ from xarray import DataArray, Dataset
 from postcgrp.priors import Evidence, InputError, PriorSet
 from postcgrp.priors.catalogue import SIZES
 from postcgrp.priors.evidence import DIMS
-from postcgrp.priors.ledger.ledger import slug
+from postcgrp.priors.ledger import slug
 from postcgrp.reports.forecast.summary import SAMPLE
 from postcgrp.reports.runs.folder import DRAWS, MANIFEST, check_files, read_inputs, read_manifest
 

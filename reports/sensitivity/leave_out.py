@@ -28,7 +28,7 @@ from xarray import DataArray, Dataset
 
 from postcgrp.priors import Evidence, InputError, Prior, PriorSet, effective
 from postcgrp.priors.elicit import LINK, STUDENT_DF, is_heavy
-from postcgrp.priors.ledger.ledger import Claim
+from postcgrp.priors.ledger import Claim
 from postcgrp.reports.forecast.summary import SAMPLE
 from postcgrp.reports.sensitivity.refits import Refit
 from postcgrp.reports.sensitivity.tornado import CLEAR, mcse, total

@@ -9,7 +9,7 @@ import pytest
 
 from postcgrp.priors import InputError, Settings, effective, load_ledger
 from postcgrp.priors.catalogue import ASSUMPTIONS, OBSERVED, PRIOR_CLAIMS
-from postcgrp.priors.ledger.ledger import UNITS
+from postcgrp.priors.ledger import UNITS
 from postcgrp.tests.helpers.paths import DOCS, OTHER_MARKET
 
 LEDGER_PAGE = DOCS / "ledger.md"

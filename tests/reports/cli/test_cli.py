@@ -19,7 +19,7 @@ import xarray as xr
 from scipy import stats
 
 from postcgrp.priors import InputError, PriorSet, Settings, load_ledger
-from postcgrp.priors.ledger.ledger import ASSUMPTIONS, REPORT
+from postcgrp.priors.ledger import ASSUMPTIONS, REPORT
 from postcgrp.reports.cli.main import main
 from postcgrp.reports.forecast.figures import FIGURES
 from postcgrp.reports.forecast.page import environment
