@@ -6,7 +6,7 @@ from difflib import get_close_matches
 
 from postcgrp.priors.catalogue import ASSUMPTIONS, COUPLED, HEAVY, Entry
 from postcgrp.priors.errors import InputError
-from postcgrp.priors.ledger import MONEY, Assumption, Ledger, check_support
+from postcgrp.priors.ledger import MONEY_PATTERN, Assumption, Ledger, check_support
 
 SEGMENTS = ("year", "region", "depth", "modality")
 
@@ -33,7 +33,7 @@ def check_currency(ledger: Ledger) -> None:
     """Refuse money in another currency than the report's."""
     currency = ledger.report.currency
     for row in (*ledger.claims, *ledger.assumptions):
-        if (money := MONEY.fullmatch(row.unit)) and money[1] != currency:
+        if (money := MONEY_PATTERN.fullmatch(row.unit)) and money[1] != currency:
             raise InputError(
                 f"{row.id!r}: unit {row.unit!r}, but the report's currency is {currency!r}: convert the number and "
                 f"write '{currency} {money[2]}'"

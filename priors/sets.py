@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from difflib import get_close_matches
@@ -20,23 +19,22 @@ from postcgrp.priors.elicit import LINK
 from postcgrp.priors.errors import InputError
 from postcgrp.priors.evidence import Evidence
 from postcgrp.priors.ledger import (
-    SCHEMA,
     Assumption,
     Claim,
     Ledger,
-    Name,
     Number,
     Row,
+    Text,
     Trust,
     Whole,
-    read_toml,
+    read_versioned,
     worded,
 )
 from postcgrp.priors.priorset import PriorSet, Settings
 
-SETS = Path(__file__).with_name("sets")
+SETS_FOLDER = Path(__file__).with_name("sets")
 EVERY = "*"
-SHARES = ("logitnormal", "logitstudent")
+SHARE_FAMILIES = ("logitnormal", "logitstudent")
 CHANGES = ("`value`", "`low` and `high`", "`centre`", "`spread`", "`coverage`", "`family`")
 
 
@@ -46,7 +44,7 @@ class Change(Row):
     `centre` moves a range on the link of its prior, `spread` multiplies its width there.
     """
 
-    id: Name
+    id: Text
     year: Whole | None = None
     region: str | None = None
     depth: str | None = None
@@ -58,8 +56,8 @@ class Change(Row):
     spread: Number | None = None
     coverage: Number | None = None
     family: Family | None = None
-    source: Name | None = None
-    reason: Name
+    source: Text | None = None
+    reason: Text
 
     @model_validator(mode="after")
     def _changes(self) -> Self:
@@ -81,17 +79,17 @@ class Turned(Row):
     """The settings of a set; what is left out stays as it was. See :class:`postcgrp.priors.Settings`."""
 
     coverage: Number | None = None
-    trust: Name | None = None
-    adoption_scope: Name | None = None
-    uptake_shape: Name | None = None
-    leave_out: tuple[Name, ...] | None = None
+    trust: Text | None = None
+    adoption_scope: Text | None = None
+    uptake_shape: Text | None = None
+    leave_out: tuple[Text, ...] | None = None
 
 
 class Overlay(Row):
     """One prior set: its name, the line a modeller would say for it, and what it changes."""
 
-    name: Name
-    says: Name
+    name: Text
+    says: Text
     settings: Turned = Turned()
     trust: tuple[Trust, ...] = ()
     assumption: tuple[Change, ...] = ()
@@ -100,7 +98,7 @@ class Overlay(Row):
 
 def shipped() -> dict[str, Path]:
     """The files of the shipped sets, by name, the report's own first."""
-    found = {path.stem: path for path in sorted(SETS.glob("*.toml"))}
+    found = {path.stem: path for path in sorted(SETS_FOLDER.glob("*.toml"))}
     return {Settings.priors: found.pop(Settings.priors), **found}
 
 
@@ -112,11 +110,7 @@ def load_overlay(name: str | Path) -> Overlay:
     path = shipped().get(str(name), Path(name))
     if not path.suffix and not path.exists():
         raise InputError(f"prior set {str(name)!r}: is not shipped: use one of {', '.join(shipped())}, or a .toml file")
-    found = read_toml(path)
-    if (schema := found.pop("schema", None)) != SCHEMA:
-        raise InputError(
-            f"{path.name}: schema = {schema!r}, but this version reads {SCHEMA}: write `schema = {SCHEMA}`"
-        )
+    found = read_versioned(path)
     try:
         return Overlay.model_validate(found)
     except ValidationError as error:
@@ -307,14 +301,12 @@ def _moved(row: Assumption | Claim, change: Change, family: Family | None, name:
         half = (high - low) / 2 * (change.spread or 1.0)
         new = {"low": float(inverse(centre - half)), "high": float(inverse(centre + half))}
     if not np.isfinite(centre):
-        rule = "must lie between 0 and 1: write percentages as fractions" if family in SHARES else "must be above zero"
+        rule = (
+            "must lie between 0 and 1: write percentages as fractions"
+            if family in SHARE_FAMILIES
+            else "must be above zero"
+        )
         raise InputError(f"prior set {name!r}: {row.id!r}: centre = {change.centre:g} {rule}")
     if not new["low"] < new["high"] < np.inf:
         raise InputError(f"prior set {name!r}: {row.id!r}: spread = {change.spread or 1:g} is too wide: lower it")
     return new
-
-
-def said(name: str) -> str:
-    """The one line of a shipped set."""
-    with shipped()[name].open("rb") as file:
-        return str(tomllib.load(file)["says"])

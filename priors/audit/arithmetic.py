@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from postcgrp.priors.audit.derived import Point, _ids, _patients, _rate, _spend_per_user
+from postcgrp.priors.audit.derived import YearlyFigure, _ids, _patients, _rate, _spend_per_user
 from postcgrp.priors.audit.finding import Finding, Status
-from postcgrp.priors.audit.reading import USED, Cell, _cell, _cells, _ends, _overlap, _side, _slack, _years
+from postcgrp.priors.audit.reading import USED, Place, _cell, _cells, _ends, _overlap, _side, _slack, _years
 from postcgrp.priors.audit.wording import _direction, _ends_text, _path, _percent, _rates, _stated, _text, _where
 from postcgrp.priors.ledger import Claim, Ledger, middle
 
@@ -20,7 +20,7 @@ def _sums(ledger: Ledger) -> Iterator[Finding]:
         for dim, names in ledger.segments.items():
             for cell, total in sorted(cells.items(), key=lambda item: item[0].year or 0):
                 parts = {name: part for name in names if (part := cells.get(cell.at(dim, name)))}
-                if cell == Cell(cell.year) and parts:
+                if cell == Place(cell.year) and parts:
                     yield _sum(f"{quantity}_by_{dim}", total, parts, [name for name in names if name not in parts])
 
 
@@ -37,7 +37,7 @@ def _sum(check: str, total: Claim, parts: dict[str, Claim], missing: list[str]) 
             check,
             "derived",
             ids,
-            f"{Cell(total.year, modality=absent)}: no figure stated",
+            f"{Place(total.year, modality=absent)}: no figure stated",
             f"{_ends_text(total)} - ({terms}) leaves {rest}",
             f"The total enters as {total.role} in place of {absent} {total.quantity}; the derived figure is not fitted."
             if total.role in USED
@@ -92,7 +92,7 @@ def _stated_shares(ledger: Ledger) -> Iterator[Finding]:
     """Stated shares of revenue against the revenues of the same year."""
     revenue = _cells(ledger, "revenue")
     for cell, share in _cells(ledger, "revenue_share").items():
-        part, total = revenue.get(cell), revenue.get(Cell(cell.year))
+        part, total = revenue.get(cell), revenue.get(Place(cell.year))
         if part is None or total is None or _ends(total)[0] <= _slack(total):
             continue
         low = (_ends(part)[0] - _slack(part)) / (_ends(total)[1] + _slack(total))
@@ -118,7 +118,7 @@ def _growth(ledger: Ledger) -> Iterator[Finding]:
         (start, first), *_, (end, last) = stated
         low = _rate(_ends(first)[1] + _slack(first), _ends(last)[0] - _slack(last), end - start)
         high = _rate(_ends(first)[0] - _slack(first), _ends(last)[1] + _slack(last), end - start)
-        series = [Point(year, middle(c), *_ends(c), (c.id,)) for year, c in stated]
+        series = [YearlyFigure(year, middle(c), *_ends(c), (c.id,)) for year, c in stated]
         at_rate = middle(first) * (1 + middle(rate)) ** (end - start)
         yield Finding(
             "growth_rate",
@@ -181,14 +181,14 @@ def _premium(ledger: Ledger) -> Iterator[Finding]:
     signs = {_cell(claim): claim for claim in ledger.claims if claim.quantity == "intensity_direction"}
     for cell, share in _cells(ledger, "revenue_share").items():
         count, total = _patients(ledger, cell.year, cell.region), _patients(ledger, cell.year)
-        if cell != Cell(cell.year, cell.region) or cell.region is None or count is None or total is None:
+        if cell != Place(cell.year, cell.region) or cell.region is None or count is None or total is None:
             continue
         if not (0 < count.value < total.value and _ends(share)[0] > 0 and _ends(share)[1] < 1):
             continue
         patients = count.value / total.value
         low, high = (_odds(end) / _odds(patients) for end in _ends(share))
         times = f"{low:.2f}" if low == high else f"{low:.2f} to {high:.2f}"
-        sign = signs.get(Cell(region=cell.region))
+        sign = signs.get(Place(region=cell.region))
         yield Finding(
             "region_premium",
             _side(low - 1, high - 1, sign.value or 0.0) if sign else "derived",

@@ -50,7 +50,7 @@ def audit(ledger: Ledger) -> tuple[Finding, ...]:
     return tuple(finding for check in CHECKS for finding in check(ledger))
 
 
-def table(findings: Iterable[Finding]) -> pd.DataFrame:
+def findings_table(findings: Iterable[Finding]) -> pd.DataFrame:
     """Findings as a table, one row each, claim ids joined by a comma."""
     rows = [{**vars(finding), "claims": ", ".join(finding.claims)} for finding in findings]
     return pd.DataFrame(rows, columns=list(Finding.__dataclass_fields__))

@@ -6,13 +6,13 @@ from collections.abc import Callable
 from itertools import pairwise
 from typing import NamedTuple
 
-from postcgrp.priors.audit.reading import Cell, _cells, _ends, _years
+from postcgrp.priors.audit.reading import Place, _cells, _ends, _years
 from postcgrp.priors.ledger import Claim, Ledger, Modality, middle
 
 MILLION = 1e6
 
 
-class Point(NamedTuple):
+class YearlyFigure(NamedTuple):
     """A yearly figure worked out from claims: its middle, its ends over the stated ranges, and the claims' ids."""
 
     year: int
@@ -22,7 +22,7 @@ class Point(NamedTuple):
     ids: tuple[str, ...]
 
 
-type Series = list[Point]
+type Series = list[YearlyFigure]
 
 
 def _revenue(ledger: Ledger, modality: str) -> Series:
@@ -30,15 +30,15 @@ def _revenue(ledger: Ledger, modality: str) -> Series:
     cells = _cells(ledger, "revenue")
     series = []
     for year in sorted({cell.year for cell in cells if cell.year is not None}):
-        own, total = cells.get(Cell(year, modality=modality)), cells.get(Cell(year))
-        others = [cells.get(Cell(year, modality=m)) for m in ledger.segments["modality"] if m != modality]
+        own, total = cells.get(Place(year, modality=modality)), cells.get(Place(year))
+        others = [cells.get(Place(year, modality=m)) for m in ledger.segments["modality"] if m != modality]
         if own is not None:
-            series.append(Point(year, middle(own), *_ends(own), (own.id,)))
+            series.append(YearlyFigure(year, middle(own), *_ends(own), (own.id,)))
         elif total is not None and all(others):
             stated = [other for other in others if other is not None]
             value = middle(total) - sum(middle(c) for c in stated)
             low, high = (_ends(total)[side] - sum(_ends(c)[1 - side] for c in stated) for side in (0, 1))
-            series.append(Point(year, value, low, high, (total.id, *(c.id for c in stated))))
+            series.append(YearlyFigure(year, value, low, high, (total.id, *(c.id for c in stated))))
     return series
 
 
@@ -47,7 +47,7 @@ def _spend_per_user(ledger: Ledger, modality: Modality) -> Series:
     adoption = _cells(ledger, "adoption")
     series = []
     for revenue in _revenue(ledger, modality.name):
-        patients, used = _patients(ledger, revenue.year), adoption.get(Cell(revenue.year, modality=modality.name))
+        patients, used = _patients(ledger, revenue.year), adoption.get(Place(revenue.year, modality=modality.name))
         ids: tuple[str, ...] = ()
         if modality.uptake == "everyone":
             share, ends = 1.0, (1.0, 1.0)
@@ -59,20 +59,20 @@ def _spend_per_user(ledger: Ledger, modality: Modality) -> Series:
             continue
         scale = MILLION / patients.value
         figures = (revenue.value / share * scale, revenue.low / ends[1] * scale, revenue.high / ends[0] * scale)
-        series.append(Point(revenue.year, *figures, (*revenue.ids, *ids, *patients.ids)))
+        series.append(YearlyFigure(revenue.year, *figures, (*revenue.ids, *ids, *patients.ids)))
     return series
 
 
-def _patients(ledger: Ledger, year: int | None, region: str | None = None) -> Point | None:
+def _patients(ledger: Ledger, year: int | None, region: str | None = None) -> YearlyFigure | None:
     """The patient count nearest before a year (the first one otherwise), of a region or of all."""
     cells = _cells(ledger, "patients")
     counts: dict[int, list[Claim]] = {}
     for cell, claim in cells.items():
-        if cell.year is not None and cell == Cell(cell.year, region):
+        if cell.year is not None and cell == Place(cell.year, region):
             counts[cell.year] = [claim]
     if region is None:
         for known in {cell.year for cell in cells if cell.year is not None}:
-            regions = [cells.get(Cell(known, name)) for name in ledger.segments["region"]]
+            regions = [cells.get(Place(known, name)) for name in ledger.segments["region"]]
             if known not in counts and all(regions):
                 counts[known] = [claim for claim in regions if claim is not None]
     if not counts:
@@ -80,23 +80,23 @@ def _patients(ledger: Ledger, year: int | None, region: str | None = None) -> Po
     before = [known for known in counts if year is not None and known <= year]
     known = max(before) if before else min(counts)
     low, high = (sum(_ends(c)[side] for c in counts[known]) for side in (0, 1))
-    return Point(known, sum(middle(c) for c in counts[known]), low, high, tuple(c.id for c in counts[known]))
+    return YearlyFigure(known, sum(middle(c) for c in counts[known]), low, high, tuple(c.id for c in counts[known]))
 
 
 def _adoption_path(ledger: Ledger, claim: Claim) -> Series:
-    stated = _years(_cells(ledger, "adoption"), Cell(modality=claim.modality))
-    return [Point(year, middle(c), *_ends(c), (c.id,)) for year, c in stated]
+    stated = _years(_cells(ledger, "adoption"), Place(modality=claim.modality))
+    return [YearlyFigure(year, middle(c), *_ends(c), (c.id,)) for year, c in stated]
 
 
 def _mix_path(ledger: Ledger, claim: Claim) -> Series:
-    totals = {cell.year: c for cell, c in _cells(ledger, "revenue").items() if cell == Cell(cell.year)}
+    totals = {cell.year: c for cell, c in _cells(ledger, "revenue").items() if cell == Place(cell.year)}
     parts = _revenue(ledger, claim.modality) if claim.modality else []
     series = []
     for part in parts:
         total = totals.get(part.year)
         if total is not None and middle(total) > 0:
             share = part.value / middle(total)
-            series.append(Point(part.year, share, share, share, tuple(dict.fromkeys((*part.ids, total.id)))))
+            series.append(YearlyFigure(part.year, share, share, share, tuple(dict.fromkeys((*part.ids, total.id)))))
     return series
 
 
@@ -104,7 +104,7 @@ def _spend_growth_path(ledger: Ledger, claim: Claim) -> Series:
     modality = next((m for m in ledger.modalities if m.name == claim.modality), None)
     series = _spend_per_user(ledger, modality) if modality else []
     rates = ((a, b, _rate(a.value, b.value, b.year - a.year)) for a, b in pairwise(series))
-    return [Point(b.year, rate, rate, rate, (*a.ids, *b.ids)) for a, b, rate in rates]
+    return [YearlyFigure(b.year, rate, rate, rate, (*a.ids, *b.ids)) for a, b, rate in rates]
 
 
 MEASURED: dict[str, Callable[[Ledger, Claim], Series]] = {

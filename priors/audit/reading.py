@@ -14,7 +14,7 @@ DECIMALS = {"fraction": 2, "fraction per year": 3}
 type Ends = tuple[float, float]
 
 
-class Cell(NamedTuple):
+class Place(NamedTuple):
     """Where a claim stands; None: all of that dimension."""
 
     year: int | None = None
@@ -22,9 +22,9 @@ class Cell(NamedTuple):
     depth: str | None = None
     modality: str | None = None
 
-    def at(self, dim: str, label: str | None) -> Cell:
+    def at(self, dim: str, label: str | None) -> Place:
         """The same place with another label of one dimension."""
-        return Cell(**{**self._asdict(), dim: label})
+        return Place(**{**self._asdict(), dim: label})
 
     def __str__(self) -> str:
         """The labels, or the whole market."""
@@ -35,20 +35,20 @@ def _closed(claim: Claim) -> bool:
     return claim.value is not None or None not in (claim.low, claim.high)
 
 
-def _cell(claim: Claim) -> Cell:
-    return Cell(claim.year, claim.region, claim.depth, claim.modality)
+def _cell(claim: Claim) -> Place:
+    return Place(claim.year, claim.region, claim.depth, claim.modality)
 
 
-def _cells(ledger: Ledger, quantity: str, item: str | None = None) -> dict[Cell, Claim]:
+def _cells(ledger: Ledger, quantity: str, item: str | None = None) -> dict[Place, Claim]:
     """Points and closed ranges of a quantity by cell; where two claims share one, the one in use."""
     found = [c for c in ledger.claims if (c.quantity, c.item) == (quantity, item) and _closed(c)]
-    cells: dict[Cell, Claim] = {}
+    cells: dict[Place, Claim] = {}
     for claim in sorted(found, key=lambda c: c.role not in USED):
         cells.setdefault(_cell(claim), claim)
     return cells
 
 
-def _years(cells: dict[Cell, Claim], cell: Cell) -> list[tuple[int, Claim]]:
+def _years(cells: dict[Place, Claim], cell: Place) -> list[tuple[int, Claim]]:
     """The positive claims of one segment by year."""
     return sorted(
         (
@@ -81,7 +81,7 @@ def _overlap(one: Ends, other: Ends, slack: float) -> bool:
     return one[0] <= other[1] + slack and other[0] <= one[1] + slack
 
 
-def _nested(one: Cell, other: Cell) -> bool:
+def _nested(one: Place, other: Place) -> bool:
     return all(a == b or None in (a, b) for a, b in zip(one, other, strict=True))
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from postcgrp.priors.audit.derived import Point, Series, _rate
+from postcgrp.priors.audit.derived import Series, YearlyFigure, _rate
 from postcgrp.priors.audit.reading import Ends, _cell, _closed, _ends
 from postcgrp.priors.ledger import Claim, middle
 
-PERCENT = {"fraction": " %", "fraction per year": " % a year"}
+PERCENT_SUFFIX = {"fraction": " %", "fraction per year": " % a year"}
 DIRECTION = {-1: "down", 0: "no direction", 1: "up"}
 
 
@@ -22,7 +22,7 @@ def _rates(series: Series) -> str:
 def _path(series: Series, unit: str) -> str:
     """Figures by year; those worked out (no unit of a claim) to three digits, with their ends."""
 
-    def figure(point: Point) -> str:
+    def figure(point: YearlyFigure) -> str:
         numbers = [n if unit else float(f"{n:.3g}") for n in (point.value, point.low, point.high)]
         value, low, high = (f"{n:,.10g}" for n in numbers)
         return value if low == high else f"{value} ({low} to {high})"
@@ -36,12 +36,12 @@ def _percent(share: float) -> str:
 
 
 def _number(number: float, unit: str) -> str:
-    return _percent(number) if unit in PERCENT else f"{number:,.10g}"
+    return _percent(number) if unit in PERCENT_SUFFIX else f"{number:,.10g}"
 
 
 def _text(ends: Ends, unit: str) -> str:
     low, high = (_number(end, unit) for end in ends)
-    return (low if low == high else f"{low} to {high}") + PERCENT.get(unit, f" {unit}")
+    return (low if low == high else f"{low} to {high}") + PERCENT_SUFFIX.get(unit, f" {unit}")
 
 
 def _ends_text(claim: Claim) -> str:

@@ -9,11 +9,11 @@ from pydantic import Field, model_validator
 
 from postcgrp.priors.catalogue import PRIOR_CLAIMS
 from postcgrp.priors.ledger.rows import (
-    ENDS,
+    RANGE_ENDS,
     Assumption,
     Claim,
-    Header,
     Modality,
+    ReportHeader,
     Row,
     Segment,
     Source,
@@ -21,7 +21,7 @@ from postcgrp.priors.ledger.rows import (
     check_support,
 )
 
-ROUNDING = 0.0051  # half a percent, and a little for floating point
+SHARES_ROUNDING = 0.0051  # half a percent, and a little for floating point
 
 
 class Ledger(Row):
@@ -31,7 +31,7 @@ class Ledger(Row):
     `claims`, `assumptions`, `trust` (levels), `sources` (kinds of other sources). Built by :func:`load_ledger`.
     """
 
-    report: Header
+    report: ReportHeader
     regions: tuple[Segment, ...] = Field(min_length=1)
     depths: tuple[Segment, ...] = Field(min_length=1)
     modalities: tuple[Modality, ...] = Field(min_length=1)
@@ -103,8 +103,10 @@ class Ledger(Row):
                     "most one is needed: make the others checks"
                 )
         # Rounded shares may miss one, and ranges need only contain it.
-        low, high = (sum(getattr(c, end) if c.value is None else c.value for c in of["depth_share"]) for end in ENDS)
-        if low - 1 > (slack := ROUNDING * len(depths)) or 1 - high > slack:
+        low, high = (
+            sum(getattr(c, end) if c.value is None else c.value for c in of["depth_share"]) for end in RANGE_ENDS
+        )
+        if low - 1 > (slack := SHARES_ROUNDING * len(depths)) or 1 - high > slack:
             total = f"{low:g}" if low == high else f"{low:g}..{high:g}"
             raise ValueError(f"the depth_share claims sum to {total}, not 1: correct the shares")
 

@@ -13,16 +13,16 @@ from pydantic_core import ErrorDetails
 
 from postcgrp.priors.errors import InputError
 from postcgrp.priors.ledger.ledger import Ledger
-from postcgrp.priors.ledger.rows import Assumption, Claim, Header, Modality, Row, Segment, Source, Trust
+from postcgrp.priors.ledger.rows import Assumption, Claim, Modality, ReportHeader, Row, Segment, Source, Trust
 
-SCHEMA = 1
+LEDGER_SCHEMA = 1
 CLAIM_TABLES = {"report": "report", "region": "regions", "depth": "depths", "modality": "modalities", "claim": "claims"}
 ASSUMPTION_TABLES = {"assumption": "assumptions", "trust": "trust", "source": "sources"}
-REPORT = Path(__file__).parents[1] / "report.toml"
-ASSUMPTIONS = Path(__file__).parents[1] / "assumptions.toml"
+REPORT_FILE = Path(__file__).parents[1] / "report.toml"
+ASSUMPTIONS_FILE = Path(__file__).parents[1] / "assumptions.toml"
 
 
-def load_ledger(report: str | Path = REPORT, assumptions: str | Path = ASSUMPTIONS) -> Ledger:
+def load_ledger(report: str | Path = REPORT_FILE, assumptions: str | Path = ASSUMPTIONS_FILE) -> Ledger:
     """Read and check a report's claims and the assumptions beside them.
 
     Parameters: `report`, `assumptions`, the two TOML files (format: docs/ledger.md).
@@ -31,13 +31,7 @@ def load_ledger(report: str | Path = REPORT, assumptions: str | Path = ASSUMPTIO
     report, assumptions = Path(report), Path(assumptions)
     tables: dict[str, Any] = {}
     for path, names in ((report, CLAIM_TABLES), (assumptions, ASSUMPTION_TABLES)):
-        found = read_toml(path)
-        schema = found.pop("schema", None)
-        if type(schema) is not int or schema != SCHEMA:
-            raise InputError(
-                f"{path.name}: schema = {schema!r}, but this version reads {SCHEMA} only: write `schema = {SCHEMA}` "
-                "as its first line"
-            )
+        found = read_versioned(path)
         if unknown := [name for name in found if name not in names]:
             near = get_close_matches(unknown[0], names, 1)
             known = ", ".join(f"[{n}]" if n == "report" else f"[[{n}]]" for n in names)
@@ -51,6 +45,18 @@ def load_ledger(report: str | Path = REPORT, assumptions: str | Path = ASSUMPTIO
         first = error.errors(include_url=False)[0]
         of_claims = not first["loc"] or first["loc"][0] in CLAIM_TABLES.values()
         raise InputError(f"{(report if of_claims else assumptions).name}: {_line(first, tables)}") from None
+
+
+def read_versioned(path: Path) -> dict[str, Any]:
+    """Returns the content of a TOML file of this schema, without its `schema`. Raises :class:`InputError`."""
+    content = read_toml(path)
+    schema = content.pop("schema", None)
+    if type(schema) is not int or schema != LEDGER_SCHEMA:
+        raise InputError(
+            f"{path.name}: schema = {schema!r}, but this version reads {LEDGER_SCHEMA} only: "
+            f"write `schema = {LEDGER_SCHEMA}` as its first line"
+        )
+    return content
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -125,7 +131,7 @@ def _place(loc: tuple[int | str, ...], tables: dict[str, Any]) -> tuple[str, str
 
 def _fields(table: str) -> list[str]:
     rows: dict[str, type[Row]] = {
-        "report": Header,
+        "report": ReportHeader,
         "region": Segment,
         "depth": Segment,
         "modality": Modality,

@@ -22,16 +22,16 @@ UNITS = (
     "logit",
     "correlation",
 )
-MONEY = re.compile(r"([A-Z]{3}) (million|per patient-year)")  # in the report's currency
+MONEY_PATTERN = re.compile(r"([A-Z]{3}) (million|per patient-year)")  # in the report's currency
 Role = Literal["prior", "evidence", "check", "context"]
-Uptake = Literal["everyone", "adoption", "launch"]
+UptakeKind = Literal["everyone", "adoption", "launch"]
 
 POSITIVE: frozenset[str] = frozenset({"patients", "count", "days per month"})
 UNIT_INTERVAL: frozenset[str] = frozenset({"fraction", "correlation"})
 LARGEST_LOG = 3.0  # a factor of 20
 LONGEST_WINDOW = 100
 PERCENT = 100
-ENDS = ("low", "high")
+RANGE_ENDS = ("low", "high")
 
 
 def slug(name: str) -> str:
@@ -46,7 +46,7 @@ def _named(text: str) -> str:
 
 
 def _unit(text: str) -> str:
-    if text not in UNITS and not MONEY.fullmatch(text):
+    if text not in UNITS and not MONEY_PATTERN.fullmatch(text):
         raise ValueError(
             f"unit {text!r} is not known: use one of {', '.join(UNITS)}, or money as 'USD million' or "
             "'USD per patient-year' in the report's currency"
@@ -60,7 +60,7 @@ def _currency(text: str) -> str:
     return text
 
 
-Name = Annotated[str, AfterValidator(_named)]
+Text = Annotated[str, AfterValidator(_named)]
 Unit = Annotated[str, AfterValidator(_unit)]
 # Strict: a number in quotes, or true for 1, is a slip and not a number.
 Number = Annotated[float, Strict()]
@@ -76,7 +76,7 @@ class Row(BaseModel):
 class Quantified(Row):
     """A row with a point `value` or a range `low`..`high` in `unit`, perhaps for one segment and year."""
 
-    id: Name
+    id: Text
     year: Whole | None = None
     region: str | None = None
     depth: str | None = None
@@ -85,7 +85,7 @@ class Quantified(Row):
     low: Number | None = None
     high: Number | None = None
     unit: Unit
-    reason: Name
+    reason: Text
 
     @model_validator(mode="after")
     def _numbers(self) -> Self:
@@ -104,7 +104,7 @@ class Quantified(Row):
 
 def _misfit(number: float, unit: str) -> str | None:
     """What is wrong with a number in a unit and the way out, or None."""
-    fraction, money = _as_fraction(number), bool(MONEY.fullmatch(unit))
+    fraction, money = _as_fraction(number), bool(MONEY_PATTERN.fullmatch(unit))
     rules = (
         (not math.isfinite(number), "is not a finite number: correct it"),
         (unit in UNIT_INTERVAL and not 0 <= number <= 1, f"is outside 0..1 for unit {unit!r}: {fraction}"),
@@ -125,10 +125,10 @@ def _as_fraction(number: float) -> str:
 class Claim(Quantified):
     """One number of the report: what it says, verbatim, and the role it plays in the forecast."""
 
-    quantity: Name
+    quantity: Text
     item: str | None = None
     role: Role
-    quote: Name
+    quote: Text
     also: tuple[str, ...] = ()
 
     @model_validator(mode="after")
@@ -147,7 +147,7 @@ class Assumption(Quantified):
 
     coverage: Number = 0.9
     family: Family | None = None
-    source: Name
+    source: Text
 
     @model_validator(mode="after")
     def _closed(self) -> Self:
@@ -170,8 +170,8 @@ class ErrorModel(Row):
     final_log_sd: Number
     base_log_bias: Number = 0.0
     final_log_bias: Number = 0.0
-    source: Name
-    reason: Name
+    source: Text
+    reason: Text
 
     @property
     def name(self) -> str:
@@ -198,7 +198,7 @@ class ErrorModel(Row):
 class Trust(ErrorModel):
     """How far the report may be off, under one named level of trust."""
 
-    level: Name
+    level: Text
 
     @property
     def name(self) -> str:
@@ -209,7 +209,7 @@ class Trust(ErrorModel):
 class Source(ErrorModel):
     """How far other sources of one kind may be off, and (`row_log_sd`) each of their rows beyond what all share."""
 
-    kind: Name
+    kind: Text
     row_log_sd: Number | None = None
 
     @property
@@ -229,7 +229,7 @@ class Source(ErrorModel):
 class Segment(Row):
     """A region or a failure depth, as the report names it."""
 
-    name: Name
+    name: Text
     label: str | None = None
     aliases: tuple[str, ...] = ()
 
@@ -237,7 +237,7 @@ class Segment(Row):
 class Modality(Segment):
     """A treatment modality and the kind of uptake that the model gives it."""
 
-    uptake: Uptake
+    uptake: UptakeKind
 
     @property
     def key(self) -> str:
@@ -245,12 +245,12 @@ class Modality(Segment):
         return slug(self.name)
 
 
-class Header(Row):
+class ReportHeader(Row):
     """What the report is and which years it covers."""
 
-    id: Name
-    title: Name
-    vendor: Name
+    id: Text
+    title: Text
+    vendor: Text
     currency: Annotated[str, AfterValidator(_currency)]
     first_year: Whole
     last_year: Whole
@@ -283,7 +283,7 @@ def middle(row: Quantified) -> float:
 
 def check_support(row: Quantified, family: Family) -> None:
     """Refuse numbers on the edge of a family's support, where it has no density."""
-    for field in ("value", *ENDS):
+    for field in ("value", *RANGE_ENDS):
         number = getattr(row, field)
         if number is None or family == "normal":
             continue

@@ -15,10 +15,9 @@ from typing import Any, NoReturn
 import pandas as pd
 
 from postcgrp.priors import InputError, PriorSet, Settings, load_ledger
-from postcgrp.priors.audit import audit
-from postcgrp.priors.audit import table as audit_table
-from postcgrp.priors.evidence_file import read_files, template
-from postcgrp.priors.ledger import ASSUMPTIONS, REPORT
+from postcgrp.priors.audit import audit, findings_table
+from postcgrp.priors.evidence_file import read_evidence, template
+from postcgrp.priors.ledger import ASSUMPTIONS_FILE, REPORT_FILE
 from postcgrp.priors.priorset import ADOPTION_SCOPES, UPTAKE_SHAPES
 from postcgrp.priors.sets import difference, load_overlay, prior_set, shipped
 from postcgrp.reports.cli import sensitivity as sensitivity_commands
@@ -95,8 +94,8 @@ def _parser() -> argparse.ArgumentParser:
         sub = verbs.add_parser(name, help=text, description=text.capitalize() + ".")
         sub.set_defaults(command=command, interrupted="no file was changed")
         if ledger:
-            sub.add_argument("--report", type=Path, default=REPORT, help="the report's claims (TOML)")
-            sub.add_argument("--assumptions", type=Path, default=ASSUMPTIONS, help="everything else (TOML)")
+            sub.add_argument("--report", type=Path, default=REPORT_FILE, help="the report's claims (TOML)")
+            sub.add_argument("--assumptions", type=Path, default=ASSUMPTIONS_FILE, help="everything else (TOML)")
         return sub
 
     checked = verb("audit", _audit, "check the report against itself")
@@ -162,7 +161,7 @@ def _prior_set(options: argparse.Namespace) -> PriorSet:
     overlay = None if options.priors is None else load_overlay(options.priors)
     turned = {f.name: getattr(options, f.name) for f in fields(Settings) if f.name != "priors" and f.name in options}
     pset = prior_set(ledger, overlay, turned=turned)
-    rows = read_files(options.evidence, pset.ledger, pset.trust, pset.evidence)
+    rows = read_evidence(options.evidence, pset.ledger, pset.trust, pset.evidence)
     return pset.with_evidence([*pset.evidence, *rows]) if rows else pset
 
 
@@ -175,7 +174,7 @@ def _files(options: argparse.Namespace) -> dict[str, Path]:
 
 
 def _audit(options: argparse.Namespace) -> int:
-    findings = audit_table(audit(load_ledger(options.report, options.assumptions)))
+    findings = findings_table(audit(load_ledger(options.report, options.assumptions)))
     show(findings[["check", "status", "expected", "found", "treatment"]], "The report against itself")
     save_csv(findings, options.out)
     return DONE

@@ -40,13 +40,13 @@ def add(verb: Verb) -> None:
 
 def _update(options: argparse.Namespace) -> int:
     # Neither JAX nor PyMC starts unless the model is fitted again.
-    from postcgrp.priors.evidence_file import read_files
+    from postcgrp.priors.evidence_file import read_evidence
     from postcgrp.reports.runs.evidence import open_run
     from postcgrp.reports.sensitivity.updating import brief, refit, save, update
 
     stored = open_run(options.run)
     pset = stored.pset
-    rows = read_files(options.evidence, pset.ledger, pset.trust, pset.evidence)
+    rows = read_evidence(options.evidence, pset.ledger, pset.trust, pset.evidence)
     result = update(stored, rows)
     weights, money = result.weights, f"{pset.ledger.report.currency} million"
     show(result.rows, "The new evidence, and what the run expected of it (p: chance of something as extreme)")

@@ -18,7 +18,7 @@ from xarray import DataArray, Dataset
 
 from postcgrp.priors import Evidence, InputError, PriorSet
 from postcgrp.priors.catalogue import SIZES
-from postcgrp.priors.evidence import DIMS
+from postcgrp.priors.evidence import SEGMENT_DIMS
 from postcgrp.priors.ledger import slug
 from postcgrp.reports.forecast.summary import SAMPLE
 from postcgrp.reports.runs.folder import DRAWS, MANIFEST, check_files, read_inputs, read_manifest
@@ -91,7 +91,7 @@ def log_aggregate(draws: Dataset, row: Evidence) -> DataArray:
     """
 
     def part(cells: DataArray) -> DataArray:
-        labels = {dim: label for dim in DIMS if dim in cells.dims and (label := getattr(row, dim)) is not None}
+        labels = {dim: label for dim in SEGMENT_DIMS if dim in cells.dims and (label := getattr(row, dim)) is not None}
         return _sum(cells.sel(labels))
 
     def at(name: str) -> DataArray:

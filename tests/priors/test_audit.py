@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import postcgrp.priors.audit
-from postcgrp.priors.audit import Finding, audit, table
+from postcgrp.priors.audit import Finding, audit, findings_table
 from postcgrp.priors.ledger import Claim, Ledger, Quantified, load_ledger, middle
 
 NUMBERS_OF_ARITHMETIC = {0, 1, 2, 3, 0.5, 10, 100, 1e6}
@@ -117,11 +117,11 @@ def test_findings_are_complete_lines(shipped: Ledger) -> None:
 def test_table_has_a_row_for_each_finding(shipped: Ledger) -> None:
     """The table keeps the order and joins the claim ids; without findings it keeps its columns."""
     found = audit(shipped)
-    frame = table(found)
+    frame = findings_table(found)
     assert list(frame.columns) == ["check", "status", "claims", "expected", "found", "treatment"]
     assert list(frame["found"]) == [f.found for f in found]
     assert frame["claims"][0] == ", ".join(found[0].claims)
-    assert list(table(()).columns) == list(frame.columns)
+    assert list(findings_table(()).columns) == list(frame.columns)
 
 
 def test_modality_sums(shipped: Ledger) -> None:

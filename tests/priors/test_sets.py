@@ -16,7 +16,7 @@ from postcgrp.models import build_model
 from postcgrp.models.simulator import simulate
 from postcgrp.priors import InputError, Ledger, PriorSet, effective, from_json, load_ledger
 from postcgrp.priors.elicit import LINK
-from postcgrp.priors.sets import difference, load_overlay, prior_set, said, shipped
+from postcgrp.priors.sets import difference, load_overlay, prior_set, shipped
 from postcgrp.reports.forecast.pipeline import graph
 from postcgrp.tests.helpers.paths import DOCS
 
@@ -45,7 +45,7 @@ def test_shipped_sets_load_survive_json_and_are_documented(ledger: Ledger, pset:
     assert other.settings.priors == name
     assert from_json(other.to_json()) == other
     assert bool(difference(pset, other)) == (name != "report")
-    assert f"| `{name}` | {said(name)} |" in PRIOR_SETS_PAGE.read_text(encoding="utf-8")
+    assert f"| `{name}` | {load_overlay(name).says} |" in PRIOR_SETS_PAGE.read_text(encoding="utf-8")
 
 
 def test_a_set_changed_in_python_survives_json(pset: PriorSet, tmp_path: Path) -> None:

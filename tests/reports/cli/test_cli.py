@@ -19,7 +19,7 @@ import xarray as xr
 from scipy import stats
 
 from postcgrp.priors import InputError, PriorSet, Settings, load_ledger
-from postcgrp.priors.ledger import ASSUMPTIONS, REPORT
+from postcgrp.priors.ledger import ASSUMPTIONS_FILE, REPORT_FILE
 from postcgrp.reports.cli.main import main
 from postcgrp.reports.forecast.figures import FIGURES
 from postcgrp.reports.forecast.page import environment
@@ -253,9 +253,9 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
         (["--seed", "x"], "--seed.*'x'"),
         (["--target-accept", "80"], "target_accept = 80"),
         (["--report", "no-such.toml"], "no-such.toml.*cannot be read"),
-        (["--assumptions", str(REPORT)], "report.toml"),
+        (["--assumptions", str(REPORT_FILE)], "report.toml"),
         (["--out", "/proc/run"], "/proc/run.*cannot be written"),
-        (["--out", str(REPORT)], "is a file: name a folder"),
+        (["--out", str(REPORT_FILE)], "is a file: name a folder"),
         (["--draws", "1000000000"], "the draws need"),
     ],
 )
@@ -319,4 +319,4 @@ def test_interrupt_leaves_an_earlier_run_as_it_was(folder: Path, tmp_path: Path)
 def test_text_of_a_ledger_is_never_markup(folder: Path) -> None:
     page = environment().from_string("{{ quote }}").render(quote="<script>alert(1)</script>")
     assert "<script>" not in page
-    assert load_ledger(REPORT, ASSUMPTIONS).report.title in (folder / "report.html").read_text()
+    assert load_ledger(REPORT_FILE, ASSUMPTIONS_FILE).report.title in (folder / "report.html").read_text()
