@@ -6,7 +6,6 @@ import csv
 import io
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from difflib import get_close_matches
 from pathlib import Path
 
 from postcgrp.priors.catalogue import OBSERVED
@@ -15,6 +14,7 @@ from postcgrp.priors.errors import InputError
 from postcgrp.priors.evidence import SEGMENT_DIMS, Evidence, check_beside, check_row, error_model
 from postcgrp.priors.ledger import PERCENT, Ledger, Trust
 from postcgrp.priors.lookup import number
+from postcgrp.priors.messages import nearest_or
 
 REQUIRED = ("source", "quantity", "year", "value", "unit")
 EVIDENCE_COLUMNS = ("source", "quantity", "year", "region", "depth", "modality", "value", "unit", "log_sd", "note")
@@ -125,8 +125,7 @@ def _header(path: Path, cells: Sequence[str]) -> list[str]:
         )
     for name in names:
         if name and name not in EVIDENCE_COLUMNS:
-            near = get_close_matches(name, EVIDENCE_COLUMNS, 1)
-            way_out = f"write {near[0]!r}" if near else f"remove it; the columns are {', '.join(EVIDENCE_COLUMNS)}"
+            way_out = nearest_or(name, EVIDENCE_COLUMNS, f"remove it; the columns are {', '.join(EVIDENCE_COLUMNS)}")
             raise InputError(f"{path}: column {name!r} is not known: {way_out}")
         if name and names.count(name) > 1:
             raise InputError(f"{path}: column {name!r} stands {names.count(name)} times: keep one")

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 from pydantic import ValidationError, model_validator
-from pydantic_core import ErrorDetails
 
 from postcgrp.priors.build import effective
 from postcgrp.priors.catalogue import ASSUMPTIONS, PRIOR_CLAIMS, Family
@@ -27,9 +25,10 @@ from postcgrp.priors.ledger import (
     Text,
     Trust,
     Whole,
+    ledger_error,
     read_versioned,
-    worded,
 )
+from postcgrp.priors.messages import first_error, in_words, nearest_or
 from postcgrp.priors.priorset import PriorSet, Settings
 
 SETS_FOLDER = Path(__file__).with_name("sets")
@@ -64,14 +63,14 @@ class Change(Row):
         stated = [k for k in ("value", "low", "centre", "spread") if getattr(self, k) is not None]
         if not stated and self.family is None and self.coverage is None:
             raise ValueError(
-                "changes nothing: give `value`, `low` and `high`, `centre`, `spread`, `family` or `coverage`"
+                " changes nothing: give `value`, `low` and `high`, `centre`, `spread`, `family` or `coverage`"
             )
         if (self.low is None) != (self.high is None):
-            raise ValueError("has an open range: give both `low` and `high`")
+            raise ValueError(" has an open range: give both `low` and `high`")
         if len({"value", "low"} & set(stated)) and len(stated) > 1:
-            raise ValueError(f"has {' and '.join(stated)}: keep a number, a range, or `centre` and `spread`")
+            raise ValueError(f" has {' and '.join(stated)}: keep a number, a range, or `centre` and `spread`")
         if self.spread is not None and self.spread <= 0:
-            raise ValueError(f"spread = {self.spread:g} must be above zero: 2 doubles the width")
+            raise ValueError(f".spread = {self.spread:g} must be above zero: 2 doubles the width")
         return self
 
 
@@ -114,19 +113,8 @@ def load_overlay(name: str | Path) -> Overlay:
     try:
         return Overlay.model_validate(found)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        raise InputError(f"{path.name}: {_line(first)}") from None
-
-
-def _line(error: ErrorDetails) -> str:
-    """Where pydantic's error is, the value, the rule and the way out."""
-    where = ".".join(str(part + 1) if isinstance(part, int) else part for part in error["loc"])
-    if error["type"] == "value_error":  # from this module
-        return f"{where}: {error['msg'].removeprefix('Value error, ')}".removeprefix(": ")
-    tables: dict[str, type[Row]] = {"settings": Turned, "trust": Trust, "assumption": Change, "claim": Change}
-    fields = tables[str(error["loc"][0])] if len(error["loc"]) > 1 else Overlay
-    table, _, field = where.rpartition(".")
-    return f"{table}: {worded(error, field, list(fields.model_fields))}".removeprefix(": ")
+        line = in_words(first_error(error), Overlay, found, guide="docs/prior-sets.md")
+        raise InputError(f"{path.name}: {line}") from None
 
 
 def apply(ledger: Ledger, overlay: Overlay) -> Ledger:
@@ -146,8 +134,7 @@ def apply(ledger: Ledger, overlay: Overlay) -> Ledger:
     try:
         return Ledger.model_validate(changed)
     except ValidationError as error:
-        message = error.errors(include_url=False)[0]["msg"].removeprefix("Value error, ")
-        raise InputError(f"prior set {overlay.name!r}: {message}") from None
+        raise InputError(f"prior set {overlay.name!r}: {ledger_error(error, changed)}") from None
 
 
 def prior_set(
@@ -232,8 +219,7 @@ def _change_assumption(rows: list[Assumption], change: Change, name: str) -> Non
         return
     known = [row for row in rows if row.id == change.id]
     if not known:
-        near = get_close_matches(change.id, [row.id for row in rows], 1)
-        way_out = f"write {near[0]!r}" if near else "postcgrp priors lists them"
+        way_out = nearest_or(change.id, [row.id for row in rows], "postcgrp priors lists them")
         raise InputError(f"prior set {name!r}: assumption {change.id!r} is not in the ledger: {way_out}")
     family = ASSUMPTIONS[change.id].family if change.id in ASSUMPTIONS else None
     # A wider change reaches every row inside its part of the market, a narrower one begins a row of its own.
@@ -257,8 +243,7 @@ def _covers(where: Mapping[str, Any], row: Assumption) -> bool:
 def _change_claim(rows: list[Claim], change: Change, name: str) -> None:
     found = [k for k, row in enumerate(rows) if row.id == change.id]
     if not found:
-        near = get_close_matches(change.id, [row.id for row in rows], 1)
-        way_out = f"write {near[0]!r}" if near else "postcgrp audit lists them"
+        way_out = nearest_or(change.id, [row.id for row in rows], "postcgrp audit lists them")
         raise InputError(f"prior set {name!r}: claim {change.id!r} is not in the ledger: {way_out}")
     row = rows[found[0]]
     if row.role not in ("prior", "evidence"):

@@ -5,10 +5,10 @@ from postcgrp.priors.ledger.read import (
     ASSUMPTIONS_FILE,
     LEDGER_SCHEMA,
     REPORT_FILE,
+    ledger_error,
     load_ledger,
     read_toml,
     read_versioned,
-    worded,
 )
 from postcgrp.priors.ledger.rows import (
     MONEY_PATTERN,
@@ -54,10 +54,10 @@ __all__ = [
     "Trust",
     "Whole",
     "check_support",
+    "ledger_error",
     "load_ledger",
     "middle",
     "read_toml",
     "read_versioned",
     "slug",
-    "worded",
 ]

@@ -41,14 +41,14 @@ def slug(name: str) -> str:
 
 def _named(text: str) -> str:
     if not text or text != text.strip():
-        raise ValueError(f"name {text!r} is empty or has blanks around it: write it without them")
+        raise ValueError(f" = {text!r} is empty or has blanks around it: write it without them")
     return text
 
 
 def _unit(text: str) -> str:
     if text not in UNITS and not MONEY_PATTERN.fullmatch(text):
         raise ValueError(
-            f"unit {text!r} is not known: use one of {', '.join(UNITS)}, or money as 'USD million' or "
+            f" = {text!r} is not known: use one of {', '.join(UNITS)}, or money as 'USD million' or "
             "'USD per patient-year' in the report's currency"
         )
     return text
@@ -56,7 +56,7 @@ def _unit(text: str) -> str:
 
 def _currency(text: str) -> str:
     if not re.fullmatch("[A-Z]{3}", text):
-        raise ValueError(f"currency {text!r} is not a code of three capitals: write one such as 'USD'")
+        raise ValueError(f" = {text!r} is not a code of three capitals: write one such as 'USD'")
     return text
 
 

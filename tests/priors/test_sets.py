@@ -185,10 +185,10 @@ def test_a_change_of_a_part_adds_a_row_and_leaves_the_rest(ledger: Ledger, pset:
             "'all' is not in the ledger: use one of alone",
         ),
         ('[settings]\nleave_out = ["moh_202"]', "leave_out 'moh_202' is not in the ledger: use one of moh_2025"),
-        ("[settings]\ncoverag = 0.5", "settings: field 'coverag' is not known: write 'coverage'"),
+        ("[settings]\ncoverag = 0.5", "settings.coverag is not known: write 'coverage'"),
         ('[settings]\ncoverage = "0.5"', "coverage = '0.5' is not a number: write it as a number without quotes"),
         ('[settings]\nleave_out = "revenue"', "leave_out = 'revenue' is not a list: write it in brackets"),
-        ("[[assumption]]\nvalue = 1.0", "assumption.1: `id` is missing: add it"),
+        ("[[assumption]]\nvalue = 1.0", "assumption[1].id is missing: add it"),
         (
             '[[assumption]]\nid = "price"\nfamily = "cauchy"\nreason = "r"',
             "family = 'cauchy' is not known: use 'normal'",
@@ -200,7 +200,7 @@ def test_a_change_of_a_part_adds_a_row_and_leaves_the_rest(ledger: Ledger, pset:
         ('[[assumption]]\nid = "price"\ncentre = -8.0\nreason = "r"', "centre = -8 must be above zero"),
         ('[[assumption]]\nid = "price"\nspread = 1e9\nreason = "r"', "spread = 1e+09 is too wide: lower it"),
         ('[[assumption]]\nid = "*"\nregion = "Mars"\nspread = 2.0\nreason = "r"', "no range for region Mars is in"),
-        ("x = 1", "field 'x' is not known"),
+        ("x = 1", "x is not known: use one of name, says"),
     ],
 )
 def test_a_slip_gives_one_clear_line(ledger: Ledger, tmp_path: Path, text: str, message: str) -> None:
