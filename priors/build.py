@@ -17,7 +17,8 @@ from postcgrp.priors.errors import InputError
 from postcgrp.priors.evidence import Evidence, claimed_evidence
 from postcgrp.priors.ledger import PERCENT, Claim, Ledger, Modality, Quantified, Trust, middle
 from postcgrp.priors.lookup import Key, anchors, assumption, eligible, number, own, prior_claims
-from postcgrp.priors.priorset import ADOPTION_SCOPES, UPTAKE_SHAPES, Block, PriorSet, Settings
+from postcgrp.priors.priorset import Block, PriorSet
+from postcgrp.priors.settings import ADOPTION_SCOPES, UPTAKE_SHAPES, Settings
 
 # What is known of a quantity whose claim is left out: a share may be nearly anything, a count as others are.
 OPEN_LOGIT_SD = 1.5  # 5 % to 95 %: 0.08 to 0.92

@@ -6,9 +6,9 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from postcgrp.priors.elicit import Prior, coupling
@@ -20,29 +20,13 @@ from postcgrp.priors.evidence import (
     log_variance,
 )
 from postcgrp.priors.ledger import Ledger, Modality, Trust
-from postcgrp.priors.lookup import Key, anchors, launch_anchors, number, own, prior_claims
+from postcgrp.priors.lookup import Key, anchors, number, own, prior_claims
+from postcgrp.priors.settings import Settings
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Array = NDArray[np.float64]
-ADOPTION_SCOPES = ("alone", "with_launched")
-UPTAKE_SHAPES = ("even", "early", "late")
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What a user may turn without editing a ledger.
-
-    `priors`: the name of the prior set. `coverage`: prior mass that a stated range holds (fraction). `trust`: a trust
-    level named in the ledger. `adoption_scope`: whether the adoption claim counts the adopted modality `alone`, or
-    `with_launched` ones too (patients who had the procedure by then). `uptake_shape`: how the rise between two anchors
-    is expected to spread over the years, `even`, `early` or `late`. `leave_out`: ids of claims not to be used.
-    """
-
-    priors: str = "report"
-    coverage: float = 0.9
-    trust: str = "default"
-    adoption_scope: str = "alone"
-    uptake_shape: str = "even"
-    leave_out: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -135,10 +119,6 @@ class PriorSet:
         """The anchors at which a modality is on the market."""
         return anchors(self.ledger, modality)
 
-    def launch_anchors(self, modality: str) -> list[int]:
-        """The anchors at which a launched modality is on the market."""
-        return launch_anchors(self.ledger, modality)
-
     def uptake_years(self, modality: Modality) -> list[int]:
         """The years between which uptake rises: the anchors; a launch begins with nothing in the year before it."""
         own = self.anchors(modality)
@@ -184,7 +164,9 @@ class PriorSet:
         return replace(self, evidence=tuple(evidence))
 
     def table(self) -> pd.DataFrame:
-        """The effective priors, one row a cell: name, family, parameters, implied 5/50/95 %, and why."""
+        """Returns the effective priors, one row per cell: name, family, parameters, implied 5/50/95 %, and why."""
+        import pandas as pd  # here and below: a prior set is built, and a model from it, without pandas (0.3 s)
+
         rows = []
         for block in self.blocks.values():
             for prior in block.priors:
@@ -211,6 +193,8 @@ class PriorSet:
 
     def evidence_table(self) -> pd.DataFrame:
         """The evidence, one row an observed aggregate."""
+        import pandas as pd
+
         return pd.DataFrame([asdict(e) for e in self.evidence], columns=list(Evidence.__dataclass_fields__))
 
     def recipe(self) -> str:

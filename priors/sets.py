@@ -13,6 +13,7 @@ from pydantic import ValidationError, model_validator
 from postcgrp.priors.build import effective
 from postcgrp.priors.catalogue import ASSUMPTIONS, PRIOR_CLAIMS, Family
 from postcgrp.priors.checks import SEGMENTS, place
+from postcgrp.priors.data_files import shipped_sets
 from postcgrp.priors.elicit import LINK
 from postcgrp.priors.errors import InputError
 from postcgrp.priors.evidence import Evidence
@@ -29,9 +30,9 @@ from postcgrp.priors.ledger import (
     read_versioned,
 )
 from postcgrp.priors.messages import first_error, in_words, nearest_or
-from postcgrp.priors.priorset import PriorSet, Settings
+from postcgrp.priors.priorset import PriorSet
+from postcgrp.priors.settings import Settings
 
-SETS_FOLDER = Path(__file__).with_name("sets")
 EVERY = "*"
 SHARE_FAMILIES = ("logitnormal", "logitstudent")
 CHANGES = ("`value`", "`low` and `high`", "`centre`", "`spread`", "`coverage`", "`family`")
@@ -95,20 +96,15 @@ class Overlay(Row):
     claim: tuple[Change, ...] = ()
 
 
-def shipped() -> dict[str, Path]:
-    """The files of the shipped sets, by name, the report's own first."""
-    found = {path.stem: path for path in sorted(SETS_FOLDER.glob("*.toml"))}
-    return {Settings.priors: found.pop(Settings.priors), **found}
-
-
 def load_overlay(name: str | Path) -> Overlay:
     """A shipped set by its name, or one of a TOML file.
 
     Raises :class:`InputError` with one line naming the value, the rule and the way out.
     """
-    path = shipped().get(str(name), Path(name))
+    shipped = shipped_sets()
+    path = shipped.get(str(name), Path(name))
     if not path.suffix and not path.exists():
-        raise InputError(f"prior set {str(name)!r}: is not shipped: use one of {', '.join(shipped())}, or a .toml file")
+        raise InputError(f"prior set {str(name)!r} is not shipped: use one of {', '.join(shipped)}, or a .toml file")
     found = read_versioned(path)
     try:
         return Overlay.model_validate(found)

@@ -1,6 +1,6 @@
-"""The report against itself."""
+"""The report against itself: findings as plain objects, rows or a table."""
 
-from postcgrp.priors.audit.checks import CHECKS, audit, findings_table
-from postcgrp.priors.audit.finding import Finding, Status
+from postcgrp.priors.audit.checks import CHECKS, audit, findings_rows, findings_table
+from postcgrp.priors.audit.finding import Check, Finding, Status
 
-__all__ = ["CHECKS", "Finding", "Status", "audit", "findings_table"]
+__all__ = ["CHECKS", "Check", "Finding", "Status", "audit", "findings_rows", "findings_table"]

@@ -6,8 +6,10 @@ from collections.abc import Callable
 from itertools import pairwise
 from typing import NamedTuple
 
-from postcgrp.priors.audit.reading import Place, _cells, _ends, _years
+from postcgrp.priors.audit.reading import Place, claims_by_place, claims_by_year, ends_of
+from postcgrp.priors.errors import InputError
 from postcgrp.priors.ledger import Claim, Ledger, Modality, middle
+from postcgrp.priors.lookup import anchors, assumption, eligible
 
 MILLION = 1e6
 
@@ -25,34 +27,34 @@ class YearlyFigure(NamedTuple):
 type Series = list[YearlyFigure]
 
 
-def _revenue(ledger: Ledger, modality: str) -> Series:
+def revenue_by_year(ledger: Ledger, modality: str) -> Series:
     """Revenue of a modality by year (USD million), derived from the total where it alone is not stated."""
-    cells = _cells(ledger, "revenue")
+    cells = claims_by_place(ledger, "revenue")
     series = []
     for year in sorted({cell.year for cell in cells if cell.year is not None}):
         own, total = cells.get(Place(year, modality=modality)), cells.get(Place(year))
         others = [cells.get(Place(year, modality=m)) for m in ledger.segments["modality"] if m != modality]
         if own is not None:
-            series.append(YearlyFigure(year, middle(own), *_ends(own), (own.id,)))
+            series.append(YearlyFigure(year, middle(own), *ends_of(own), (own.id,)))
         elif total is not None and all(others):
             stated = [other for other in others if other is not None]
             value = middle(total) - sum(middle(c) for c in stated)
-            low, high = (_ends(total)[side] - sum(_ends(c)[1 - side] for c in stated) for side in (0, 1))
+            low, high = (ends_of(total)[side] - sum(ends_of(c)[1 - side] for c in stated) for side in (0, 1))
             series.append(YearlyFigure(year, value, low, high, (total.id, *(c.id for c in stated))))
     return series
 
 
-def _spend_per_user(ledger: Ledger, modality: Modality) -> Series:
+def spend_per_user(ledger: Ledger, modality: Modality) -> Series:
     """Spend per user and year of a modality that everyone uses or that has adoption claims; empty for a launch."""
-    adoption = _cells(ledger, "adoption")
+    adoption = claims_by_place(ledger, "adoption")
     series = []
-    for revenue in _revenue(ledger, modality.name):
-        patients, used = _patients(ledger, revenue.year), adoption.get(Place(revenue.year, modality=modality.name))
+    for revenue in revenue_by_year(ledger, modality.name):
+        patients, used = patients_near(ledger, revenue.year), adoption.get(Place(revenue.year, modality=modality.name))
         ids: tuple[str, ...] = ()
         if modality.uptake == "everyone":
             share, ends = 1.0, (1.0, 1.0)
         elif modality.uptake == "adoption" and used is not None:
-            share, ends, ids = middle(used), _ends(used), (used.id,)
+            share, ends, ids = middle(used), ends_of(used), (used.id,)
         else:
             continue
         if patients is None or not (patients.value > 0 and ends[0] > 0 and revenue.value > 0):
@@ -63,9 +65,9 @@ def _spend_per_user(ledger: Ledger, modality: Modality) -> Series:
     return series
 
 
-def _patients(ledger: Ledger, year: int | None, region: str | None = None) -> YearlyFigure | None:
+def patients_near(ledger: Ledger, year: int | None, region: str | None = None) -> YearlyFigure | None:
     """The patient count nearest before a year (the first one otherwise), of a region or of all."""
-    cells = _cells(ledger, "patients")
+    cells = claims_by_place(ledger, "patients")
     counts: dict[int, list[Claim]] = {}
     for cell, claim in cells.items():
         if cell.year is not None and cell == Place(cell.year, region):
@@ -79,18 +81,46 @@ def _patients(ledger: Ledger, year: int | None, region: str | None = None) -> Ye
         return None
     before = [known for known in counts if year is not None and known <= year]
     known = max(before) if before else min(counts)
-    low, high = (sum(_ends(c)[side] for c in counts[known]) for side in (0, 1))
+    low, high = (sum(ends_of(c)[side] for c in counts[known]) for side in (0, 1))
     return YearlyFigure(known, sum(middle(c) for c in counts[known]), low, high, tuple(c.id for c in counts[known]))
 
 
+def launched_users(ledger: Ledger) -> dict[int, float]:
+    """Returns patients with a launched procedure by year, fraction of all, at the medians of the assumed uptake.
+
+    The uptake is logit-normal, so the odds at its median are the geometric mean of the odds at the two ends. An
+    illustration: empty for a ledger without the assumptions that it takes.
+    """
+    shares = {
+        claim.depth: middle(claim) for claim in claims_by_place(ledger, "depth_share").values() if claim.role == "prior"
+    }
+    depths = ledger.segments["depth"]
+    users: dict[int, float] = {}
+    if not set(depths) <= set(shares):
+        return {}
+    try:
+        for modality in (m for m in ledger.modalities if m.uptake == "launch"):
+            able = zip(depths, eligible(ledger, modality.name), strict=True)
+            reached = sum(shares[depth] * share for depth, share in able)
+            for year in anchors(ledger, modality):
+                uptake = assumption(ledger, "launch_uptake", {"year": year, "modality": modality.name})
+                if uptake.low is None or uptake.high is None or not 0 < uptake.low < uptake.high < 1:
+                    return {}
+                median_odds = (odds(uptake.low) * odds(uptake.high)) ** 0.5
+                users[year] = users.get(year, 0.0) + reached * median_odds / (1 + median_odds)
+    except InputError:
+        return {}
+    return users
+
+
 def _adoption_path(ledger: Ledger, claim: Claim) -> Series:
-    stated = _years(_cells(ledger, "adoption"), Place(modality=claim.modality))
-    return [YearlyFigure(year, middle(c), *_ends(c), (c.id,)) for year, c in stated]
+    stated = claims_by_year(claims_by_place(ledger, "adoption"), Place(modality=claim.modality))
+    return [YearlyFigure(year, middle(c), *ends_of(c), (c.id,)) for year, c in stated]
 
 
 def _mix_path(ledger: Ledger, claim: Claim) -> Series:
-    totals = {cell.year: c for cell, c in _cells(ledger, "revenue").items() if cell == Place(cell.year)}
-    parts = _revenue(ledger, claim.modality) if claim.modality else []
+    totals = {cell.year: c for cell, c in claims_by_place(ledger, "revenue").items() if cell == Place(cell.year)}
+    parts = revenue_by_year(ledger, claim.modality) if claim.modality else []
     series = []
     for part in parts:
         total = totals.get(part.year)
@@ -102,8 +132,8 @@ def _mix_path(ledger: Ledger, claim: Claim) -> Series:
 
 def _spend_growth_path(ledger: Ledger, claim: Claim) -> Series:
     modality = next((m for m in ledger.modalities if m.name == claim.modality), None)
-    series = _spend_per_user(ledger, modality) if modality else []
-    rates = ((a, b, _rate(a.value, b.value, b.year - a.year)) for a, b in pairwise(series))
+    series = spend_per_user(ledger, modality) if modality else []
+    rates = ((a, b, yearly_rate(a.value, b.value, b.year - a.year)) for a, b in pairwise(series))
     return [YearlyFigure(b.year, rate, rate, rate, (*a.ids, *b.ids)) for a, b, rate in rates]
 
 
@@ -119,9 +149,16 @@ MEASURED_AS = {
 }
 
 
-def _rate(first: float, last: float, years: int) -> float:
+def odds(share: float) -> float:
+    """Returns the odds of a share inside 0..1."""
+    return share / (1 - share)
+
+
+def yearly_rate(first: float, last: float, years: int) -> float:
+    """Returns the constant yearly growth between two figures, as a fraction."""
     return float((last / first) ** (1 / years) - 1)
 
 
-def _ids(series: Series) -> tuple[str, ...]:
+def ids_of(series: Series) -> tuple[str, ...]:
+    """Returns the ids of the claims that a series rests on, each once."""
     return tuple(dict.fromkeys(name for point in series for name in point.ids))

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal
+
+from postcgrp.priors.ledger import Ledger
 
 Status = Literal["agrees", "differs", "ambiguous", "derived"]
 
@@ -23,3 +26,6 @@ class Finding:
     expected: str
     found: str
     treatment: str
+
+
+type Check = Callable[[Ledger], Iterator[Finding]]

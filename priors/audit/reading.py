@@ -31,36 +31,39 @@ class Place(NamedTuple):
         return " ".join(str(label) for label in (*self[1:], self.year) if label is not None) or "whole market"
 
 
-def _closed(claim: Claim) -> bool:
+def is_closed(claim: Claim) -> bool:
+    """Whether a claim states a point or both ends of a range."""
     return claim.value is not None or None not in (claim.low, claim.high)
 
 
-def _cell(claim: Claim) -> Place:
+def place_of(claim: Claim) -> Place:
+    """Returns where a claim stands."""
     return Place(claim.year, claim.region, claim.depth, claim.modality)
 
 
-def _cells(ledger: Ledger, quantity: str, item: str | None = None) -> dict[Place, Claim]:
+def claims_by_place(ledger: Ledger, quantity: str, item: str | None = None) -> dict[Place, Claim]:
     """Points and closed ranges of a quantity by cell; where two claims share one, the one in use."""
-    found = [c for c in ledger.claims if (c.quantity, c.item) == (quantity, item) and _closed(c)]
+    found = [c for c in ledger.claims if (c.quantity, c.item) == (quantity, item) and is_closed(c)]
     cells: dict[Place, Claim] = {}
     for claim in sorted(found, key=lambda c: c.role not in USED):
-        cells.setdefault(_cell(claim), claim)
+        cells.setdefault(place_of(claim), claim)
     return cells
 
 
-def _years(cells: dict[Place, Claim], cell: Place) -> list[tuple[int, Claim]]:
+def claims_by_year(cells: dict[Place, Claim], cell: Place) -> list[tuple[int, Claim]]:
     """The positive claims of one segment by year."""
     return sorted(
         (
             (year, claim)
             for (year, *segment), claim in cells.items()
-            if year is not None and segment == list(cell[1:]) and _ends(claim)[0] > _slack(claim)
+            if year is not None and segment == list(cell[1:]) and ends_of(claim)[0] > rounding(claim)
         ),
         key=lambda pair: pair[0],
     )
 
 
-def _ends(claim: Claim) -> Ends:
+def ends_of(claim: Claim) -> Ends:
+    """Returns the two ends of a claim: equal for a point, infinite where a range is open."""
     if claim.value is not None:
         return claim.value, claim.value
     return (
@@ -69,7 +72,7 @@ def _ends(claim: Claim) -> Ends:
     )
 
 
-def _slack(claim: Claim) -> float:
+def rounding(claim: Claim) -> float:
     """Half a unit of the last digit stated."""
     numbers = [n for n in (claim.value, claim.low, claim.high) if n is not None]
     digits = [-int(Decimal(repr(float(n))).normalize().as_tuple().exponent) for n in numbers]
@@ -77,15 +80,17 @@ def _slack(claim: Claim) -> float:
     return 0.5 * 10.0 ** -max(*digits, DECIMALS.get(claim.unit, 0))
 
 
-def _overlap(one: Ends, other: Ends, slack: float) -> bool:
-    return one[0] <= other[1] + slack and other[0] <= one[1] + slack
+def overlap(first: Ends, second: Ends, slack: float) -> bool:
+    """Whether two ranges share a number, with `slack` for rounding."""
+    return first[0] <= second[1] + slack and second[0] <= first[1] + slack
 
 
-def _nested(one: Place, other: Place) -> bool:
-    return all(a == b or None in (a, b) for a, b in zip(one, other, strict=True))
+def nested(first: Place, second: Place) -> bool:
+    """Whether two places are the same in every dimension in which both name a label."""
+    return all(a == b or None in (a, b) for a, b in zip(first, second, strict=True))
 
 
-def _side(low: float, high: float, sign: float) -> Status:
+def direction_status(low: float, high: float, sign: float) -> Status:
     """Whether a change between `low` and `high` goes the way of a sign."""
     ends = {(end > 0) - (end < 0) for end in (low, high)}
     if ends == {(sign > 0) - (sign < 0)}:

@@ -6,12 +6,20 @@ import re
 from collections.abc import Iterable, Iterator
 from itertools import combinations, groupby
 
-from postcgrp.priors.audit.derived import MEASURED, MEASURED_AS, _ids
-from postcgrp.priors.audit.finding import Finding, Status
-from postcgrp.priors.audit.reading import USED, _cell, _cells, _closed, _ends, _nested, _overlap, _side, _slack
-from postcgrp.priors.audit.wording import _direction, _percent, _stated, _text, _where
-from postcgrp.priors.build import effective
-from postcgrp.priors.errors import InputError
+from postcgrp.priors.audit.derived import MEASURED, MEASURED_AS, ids_of, launched_users
+from postcgrp.priors.audit.finding import Check, Finding, Status
+from postcgrp.priors.audit.reading import (
+    USED,
+    claims_by_place,
+    direction_status,
+    ends_of,
+    is_closed,
+    nested,
+    overlap,
+    place_of,
+    rounding,
+)
+from postcgrp.priors.audit.wording import claim_in_words, direction_in_words, percent, place_in_words, range_in_words
 from postcgrp.priors.ledger import Claim, Ledger, Modality, middle
 
 
@@ -54,19 +62,19 @@ def _wordings(ledger: Ledger, claim: Claim) -> tuple[str, ...]:
 def _adoption_restated(ledger: Ledger) -> Iterator[Finding]:
     """Adoption of a modality against the treatment action of the same name and year."""
     for modality in _adopted(ledger):
-        actions = _cells(ledger, "treatment_action", modality.name)
-        for cell, adoption in _cells(ledger, "adoption").items():
+        actions = claims_by_place(ledger, "treatment_action", modality.name)
+        for cell, adoption in claims_by_place(ledger, "adoption").items():
             action = actions.get(cell)
             if cell.modality != modality.name or action is None:
                 continue
-            slack = _slack(adoption) + _slack(action)
-            same = all(abs(a - b) <= slack / 2 for a, b in zip(_ends(adoption), _ends(action), strict=True))
+            slack = rounding(adoption) + rounding(action)
+            same = all(abs(a - b) <= slack / 2 for a, b in zip(ends_of(adoption), ends_of(action), strict=True))
             yield Finding(
                 "adoption_restated",
                 "agrees" if same else "differs",
                 (adoption.id, action.id),
-                f"adoption, {cell}: {_stated(adoption)}",
-                f"as a treatment action: {_stated(action)}",
+                f"adoption, {cell}: {claim_in_words(adoption)}",
+                f"as a treatment action: {claim_in_words(action)}",
                 f"Adoption is read as users of {modality.name} only.",
             )
 
@@ -74,18 +82,19 @@ def _adoption_restated(ledger: Ledger) -> Iterator[Finding]:
 def _adoption_scope(ledger: Ledger) -> Iterator[Finding]:
     """Whether adoption counts users of launched modalities in years when these are sold and no other claim says."""
     launched = {m.name for m in ledger.modalities if m.uptake == "launch"}
-    sold = [c for c in _cells(ledger, "revenue").values() if c.modality in launched and middle(c) > 0]
-    users = _launched_users(ledger)
+    sold = [c for c in claims_by_place(ledger, "revenue").values() if c.modality in launched and middle(c) > 0]
+    users = launched_users(ledger)
     for modality in _adopted(ledger):
-        actions = _cells(ledger, "treatment_action", modality.name)
-        adoption = {c.year: c for cell, c in _cells(ledger, "adoption").items() if cell.modality == modality.name}
+        actions = claims_by_place(ledger, "treatment_action", modality.name)
+        by_place = claims_by_place(ledger, "adoption")
+        adoption = {place.year: claim for place, claim in by_place.items() if place.modality == modality.name}
         beside = [c for c in sold if c.year in adoption]
         if not beside:
             continue
         told = {cell.year for cell in actions}
         open_years = [year for year in adoption if year not in told and any(c.year == year for c in beside)]
         shown = [
-            f"{year}: from {_percent(middle(adoption[year]))} to {_percent(middle(adoption[year]) - users[year])} %"
+            f"{year}: from {percent(middle(adoption[year]))} to {percent(middle(adoption[year]) - users[year])} %"
             for year in open_years
             if year in users
         ]
@@ -104,30 +113,11 @@ def _adoption_scope(ledger: Ledger) -> Iterator[Finding]:
         )
 
 
-def _launched_users(ledger: Ledger) -> dict[int, float]:
-    """Patients with a launched procedure in a year, fraction of all, at the medians of the assumed uptake."""
-    shares = {c.depth: middle(c) for c in _cells(ledger, "depth_share").values() if c.role == "prior"}
-    users: dict[int, float] = {}
-    try:
-        pset = effective(ledger)
-        for modality in pset.modalities("launch"):
-            priors = pset.blocks[pset.own("launch_level", modality)].priors
-            eligible = sum(
-                shares[depth] * pset.number("eligible_share", depth=depth, modality=modality.name)
-                for depth in ledger.segments["depth"]
-            )
-            for year, prior in zip(pset.launch_anchors(modality.name), priors, strict=True):
-                users[year] = users.get(year, 0.0) + eligible * float(prior.quantile(0.5))
-    except (InputError, KeyError):  # an illustration: a ledger without the assumptions is audited without it
-        return {}
-    return users
-
-
 def _restated(ledger: Ledger) -> Iterator[Finding]:
     """Claims that say the same quantity again, perhaps more loosely, against the one in use or the closed one."""
 
     def key(claim: Claim) -> str:
-        return "|".join(str(part) for part in (claim.quantity, claim.item, claim.unit, *_cell(claim)[1:]))
+        return "|".join(str(part) for part in (claim.quantity, claim.item, claim.unit, *place_of(claim)[1:]))
 
     numbers = sorted((c for c in ledger.claims if c.unit not in ("sign", "count")), key=key)
     for _, group in groupby(numbers, key):
@@ -137,18 +127,18 @@ def _restated(ledger: Ledger) -> Iterator[Finding]:
             if len({c.year for c in same}) != 1:
                 continue
             reference = same[0]
-            slack = _slack(claim) + _slack(reference)
-            (low, high), (inner_low, inner_high) = _ends(claim), _ends(reference)
+            slack = rounding(claim) + rounding(reference)
+            (low, high), (inner_low, inner_high) = ends_of(claim), ends_of(reference)
             if low - slack <= inner_low and inner_high <= high + slack:
                 status: Status = "agrees"
             else:
-                status = "ambiguous" if _overlap((low, high), (inner_low, inner_high), slack) else "differs"
+                status = "ambiguous" if overlap((low, high), (inner_low, inner_high), slack) else "differs"
             yield Finding(
                 f"{claim.quantity}_restated",
                 status,
                 (reference.id, claim.id),
-                f"{_where(reference)}: {_stated(reference)}",
-                f"said again: {_stated(claim)}",
+                f"{place_in_words(reference)}: {claim_in_words(reference)}",
+                f"said again: {claim_in_words(claim)}",
                 _restated_treatment(reference, claim),
             )
 
@@ -163,17 +153,17 @@ def _restated_treatment(reference: Claim, claim: Claim) -> str:
 
 def _overlapping_actions(ledger: Ledger) -> Iterator[Finding]:
     """Shares of patients by treatment action against the whole."""
-    actions = [c for c in ledger.claims if c.quantity == "treatment_action" and _closed(c)]
-    for base in dict.fromkeys(_cell(c).at("modality", None) for c in actions):
-        group = [c for c in actions if _cell(c).at("modality", None) == base]
-        low, high = (sum(_ends(c)[side] for c in group) for side in (0, 1))
+    actions = [c for c in ledger.claims if c.quantity == "treatment_action" and is_closed(c)]
+    for base in dict.fromkeys(place_of(c).at("modality", None) for c in actions):
+        group = [c for c in actions if place_of(c).at("modality", None) == base]
+        low, high = (sum(ends_of(c)[side] for c in group) for side in (0, 1))
         fitted = [c.id for c in group if c.role in USED]
         yield Finding(
             "treatment_action_overlap",
-            "ambiguous" if low > 1 + sum(_slack(c) for c in group) else "agrees",
+            "ambiguous" if low > 1 + sum(rounding(c) for c in group) else "agrees",
             tuple(c.id for c in group),
-            f"{base}: at most {_text((1, 1), 'fraction')} if no patient had two actions",
-            f"{len(group)} actions sum to {_text((low, high), 'fraction')}",
+            f"{base}: at most {range_in_words((1, 1), 'fraction')} if no patient had two actions",
+            f"{len(group)} actions sum to {range_in_words((low, high), 'fraction')}",
             f"In use: {', '.join(fitted)}." if fitted else "Not used: actions overlap and none comes with a spend.",
         )
 
@@ -186,12 +176,12 @@ def _directions(ledger: Ledger) -> Iterator[Finding]:
         if claim.unit != "sign" or not claim.value or len(series) < 2:  # noqa: PLR2004  a change needs two ends
             continue
         change = series[-1].value - series[0].value
-        path = ", ".join(f"{_percent(point.value)} % in {point.year}" for point in series)
+        path = ", ".join(f"{percent(point.value)} % in {point.year}" for point in series)
         yield Finding(
             claim.quantity,
-            _side(change, change, claim.value),
-            (claim.id, *_ids(series)),
-            f"{claim.modality or 'whole market'}: {_direction(claim)}",
+            direction_status(change, change, claim.value),
+            (claim.id, *ids_of(series)),
+            f"{claim.modality or 'whole market'}: {direction_in_words(claim)}",
             f"{MEASURED_AS[claim.quantity]}: {path}",
             "A direction in words: the figures carry it and it is not fitted again.",
         )
@@ -202,17 +192,18 @@ def _contradictions(ledger: Ledger) -> Iterator[Finding]:
     signs = [claim for claim in ledger.claims if claim.unit == "sign"]
     for quantity in dict.fromkeys(claim.quantity for claim in signs):
         pairs = combinations([claim for claim in signs if claim.quantity == quantity], 2)
-        clash = [pair for pair in pairs if pair[0].value != pair[1].value and _nested(_cell(pair[0]), _cell(pair[1]))]
-        claims = list(dict.fromkeys(claim for pair in clash for claim in pair))
+        clashes = [(a, b) for a, b in pairs if a.value != b.value and nested(place_of(a), place_of(b))]
+        claims = list(dict.fromkeys(claim for pair in clashes for claim in pair))
         if not claims:
             continue
         fitted = [claim.id for claim in claims if claim.role in USED]
+        quotes = (f"{place_in_words(c)} {direction_in_words(c)}: “{c.quote.strip('“”')}”" for c in claims)
         yield Finding(
             f"{quantity}_contradiction",
             "ambiguous",
             tuple(claim.id for claim in claims),
             "one direction",
-            "; ".join(f"{_where(claim)} {_direction(claim)}: “{claim.quote.strip('“”')}”" for claim in claims),
+            "; ".join(quotes),
             f"In use: {', '.join(fitted)}."
             if fitted
             else "None is fitted; where a prior takes its sign from one, the assumptions' ledger quotes it.",
@@ -221,3 +212,14 @@ def _contradictions(ledger: Ledger) -> Iterator[Finding]:
 
 def _adopted(ledger: Ledger) -> list[Modality]:
     return [modality for modality in ledger.modalities if modality.uptake == "adoption"]
+
+
+STATEMENTS: tuple[Check, ...] = (
+    _region_lists,
+    _adoption_restated,
+    _adoption_scope,
+    _restated,
+    _overlapping_actions,
+    _directions,
+    _contradictions,
+)

@@ -4,22 +4,23 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from postcgrp.priors.audit.derived import Series, YearlyFigure, _rate
-from postcgrp.priors.audit.reading import Ends, _cell, _closed, _ends
+from postcgrp.priors.audit.derived import Series, YearlyFigure, yearly_rate
+from postcgrp.priors.audit.reading import Ends, ends_of, is_closed, place_of
 from postcgrp.priors.ledger import Claim, middle
 
 PERCENT_SUFFIX = {"fraction": " %", "fraction per year": " % a year"}
 DIRECTION = {-1: "down", 0: "no direction", 1: "up"}
 
 
-def _rates(series: Series) -> str:
+def rates_in_words(series: Series) -> str:
+    """Returns the yearly growth of a series, and of each of its steps if there are several."""
     first, last = series[0], series[-1]
-    whole = f"{_percent(_rate(first.value, last.value, last.year - first.year))} % a year"
-    steps = [f"{_percent(_rate(a.value, b.value, b.year - a.year))} % to {b.year}" for a, b in pairwise(series)]
+    whole = f"{percent(yearly_rate(first.value, last.value, last.year - first.year))} % a year"
+    steps = [f"{percent(yearly_rate(a.value, b.value, b.year - a.year))} % to {b.year}" for a, b in pairwise(series)]
     return whole + (f" ({', '.join(steps)})" if len(steps) > 1 else "")
 
 
-def _path(series: Series, unit: str) -> str:
+def path_in_words(series: Series, unit: str) -> str:
     """Figures by year; those worked out (no unit of a claim) to three digits, with their ends."""
 
     def figure(point: YearlyFigure) -> str:
@@ -31,34 +32,40 @@ def _path(series: Series, unit: str) -> str:
     return f"{path} {unit}".rstrip()
 
 
-def _percent(share: float) -> str:
+def percent(share: float) -> str:
+    """Returns a fraction in percent, to three digits, without the sign."""
     return f"{100 * share:.3g}"
 
 
 def _number(number: float, unit: str) -> str:
-    return _percent(number) if unit in PERCENT_SUFFIX else f"{number:,.10g}"
+    return percent(number) if unit in PERCENT_SUFFIX else f"{number:,.10g}"
 
 
-def _text(ends: Ends, unit: str) -> str:
+def range_in_words(ends: Ends, unit: str) -> str:
+    """Returns a range, or a point for two equal ends, with its unit; fractions as percentages."""
     low, high = (_number(end, unit) for end in ends)
     return (low if low == high else f"{low} to {high}") + PERCENT_SUFFIX.get(unit, f" {unit}")
 
 
-def _ends_text(claim: Claim) -> str:
-    return _text(_ends(claim), claim.unit).removesuffix(f" {claim.unit}")
+def bare_range(claim: Claim) -> str:
+    """Returns what a claim states without its unit; a percent sign stays."""
+    return range_in_words(ends_of(claim), claim.unit).removesuffix(f" {claim.unit}")
 
 
-def _stated(claim: Claim) -> str:
-    if _closed(claim):
-        return _text(_ends(claim), claim.unit)
+def claim_in_words(claim: Claim) -> str:
+    """Returns what a claim states, with its unit."""
+    if is_closed(claim):
+        return range_in_words(ends_of(claim), claim.unit)
     end = middle(claim)
-    return f"{'at least' if claim.high is None else 'at most'} {_text((end, end), claim.unit)}"
+    return f"{'at least' if claim.high is None else 'at most'} {range_in_words((end, end), claim.unit)}"
 
 
-def _where(claim: Claim) -> str:
-    return str(_cell(claim))
+def place_in_words(claim: Claim) -> str:
+    """Returns where a claim stands."""
+    return str(place_of(claim))
 
 
-def _direction(claim: Claim) -> str:
+def direction_in_words(claim: Claim) -> str:
+    """Returns the direction of a claim whose unit is `sign`."""
     value = claim.value or 0.0
     return DIRECTION[(value > 0) - (value < 0)]

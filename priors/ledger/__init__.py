@@ -2,9 +2,7 @@
 
 from postcgrp.priors.ledger.ledger import Ledger
 from postcgrp.priors.ledger.read import (
-    ASSUMPTIONS_FILE,
     LEDGER_SCHEMA,
-    REPORT_FILE,
     ledger_error,
     load_ledger,
     read_toml,
@@ -33,11 +31,9 @@ from postcgrp.priors.ledger.rows import (
 )
 
 __all__ = [
-    "ASSUMPTIONS_FILE",
     "LEDGER_SCHEMA",
     "MONEY_PATTERN",
     "PERCENT",
-    "REPORT_FILE",
     "UNITS",
     "Assumption",
     "Claim",

@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from postcgrp.priors.data_files import ASSUMPTIONS_FILE, REPORT_FILE
 from postcgrp.priors.errors import InputError
 from postcgrp.priors.ledger.ledger import Ledger
 from postcgrp.priors.messages import first_error, in_words, nearest_or
@@ -16,8 +17,6 @@ from postcgrp.priors.messages import first_error, in_words, nearest_or
 LEDGER_SCHEMA = 1
 CLAIM_TABLES = {"report": "report", "region": "regions", "depth": "depths", "modality": "modalities", "claim": "claims"}
 ASSUMPTION_TABLES = {"assumption": "assumptions", "trust": "trust", "source": "sources"}
-REPORT_FILE = Path(__file__).parents[1] / "report.toml"
-ASSUMPTIONS_FILE = Path(__file__).parents[1] / "assumptions.toml"
 
 
 def load_ledger(report: str | Path = REPORT_FILE, assumptions: str | Path = ASSUMPTIONS_FILE) -> Ledger:

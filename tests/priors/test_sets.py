@@ -14,9 +14,19 @@ from hypothesis import strategies as st
 from postcgrp.inference.jaxify import model_data
 from postcgrp.models import build_model
 from postcgrp.models.simulator import simulate
-from postcgrp.priors import InputError, Ledger, PriorSet, effective, from_json, load_ledger
+from postcgrp.priors import (
+    InputError,
+    Ledger,
+    PriorSet,
+    effective,
+    from_json,
+    load_ledger,
+    load_overlay,
+    prior_set,
+    shipped_sets,
+)
 from postcgrp.priors.elicit import LINK
-from postcgrp.priors.sets import difference, load_overlay, prior_set, shipped
+from postcgrp.priors.sets import difference
 from postcgrp.reports.forecast.pipeline import graph
 from postcgrp.tests.helpers.paths import DOCS
 
@@ -39,7 +49,7 @@ def test_the_report_is_the_ledger_itself(ledger: Ledger, pset: PriorSet) -> None
     assert prior_set(ledger, load_overlay("report")) == pset == prior_set(ledger)
 
 
-@pytest.mark.parametrize("name", shipped())
+@pytest.mark.parametrize("name", shipped_sets())
 def test_shipped_sets_load_survive_json_and_are_documented(ledger: Ledger, pset: PriorSet, name: str) -> None:
     other = prior_set(ledger, load_overlay(name))
     assert other.settings.priors == name
@@ -211,7 +221,7 @@ def test_a_slip_gives_one_clear_line(ledger: Ledger, tmp_path: Path, text: str, 
 
 
 def test_a_file_that_is_not_there_or_has_no_schema(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="'scaptic': is not shipped: use one of report, "):
+    with pytest.raises(InputError, match="'scaptic' is not shipped: use one of report, "):
         load_overlay("scaptic")
     with pytest.raises(InputError, match="cannot be read"):
         load_overlay(tmp_path / "none.toml")

@@ -1,0 +1,17 @@
+"""Where the ledger and the prior sets that come with the package lie. Standard library only, as the help needs them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from postcgrp.priors.settings import Settings
+
+REPORT_FILE = Path(__file__).with_name("report.toml")
+ASSUMPTIONS_FILE = Path(__file__).with_name("assumptions.toml")
+SETS_FOLDER = Path(__file__).with_name("sets")
+
+
+def shipped_sets() -> dict[str, Path]:
+    """Returns the file of each prior set in the package, by name, the report's own first."""
+    files = {path.stem: path for path in sorted(SETS_FOLDER.glob("*.toml"))}
+    return {Settings.priors: files.pop(Settings.priors), **files}
