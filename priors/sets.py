@@ -13,7 +13,6 @@ from pydantic import ValidationError, model_validator
 from postcgrp.priors.build import effective
 from postcgrp.priors.catalogue import ASSUMPTIONS, PRIOR_CLAIMS, Family
 from postcgrp.priors.checks import SEGMENTS, place
-from postcgrp.priors.data_files import shipped_sets
 from postcgrp.priors.elicit import LINK
 from postcgrp.priors.errors import InputError
 from postcgrp.priors.evidence import Evidence
@@ -32,6 +31,7 @@ from postcgrp.priors.ledger import (
 from postcgrp.priors.messages import first_error, in_words, nearest_or
 from postcgrp.priors.priorset import PriorSet
 from postcgrp.priors.settings import Settings
+from postcgrp.priors.shipped import shipped
 
 EVERY = "*"
 SHARE_FAMILIES = ("logitnormal", "logitstudent")
@@ -101,10 +101,9 @@ def load_overlay(name: str | Path) -> Overlay:
 
     Raises :class:`InputError` with one line naming the value, the rule and the way out.
     """
-    shipped = shipped_sets()
-    path = shipped.get(str(name), Path(name))
+    path = shipped().get(str(name), Path(name))
     if not path.suffix and not path.exists():
-        raise InputError(f"prior set {str(name)!r} is not shipped: use one of {', '.join(shipped)}, or a .toml file")
+        raise InputError(f"prior set {str(name)!r} is not shipped: use one of {', '.join(shipped())}, or a file")
     found = read_versioned(path)
     try:
         return Overlay.model_validate(found)

@@ -9,10 +9,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from postcgrp.priors.data_files import ASSUMPTIONS_FILE, REPORT_FILE
 from postcgrp.priors.errors import InputError
 from postcgrp.priors.ledger.ledger import Ledger
 from postcgrp.priors.messages import first_error, in_words, nearest_or
+from postcgrp.priors.shipped import ASSUMPTIONS_FILE, REPORT_FILE
 
 LEDGER_SCHEMA = 1
 CLAIM_TABLES = {"report": "report", "region": "regions", "depth": "depths", "modality": "modalities", "claim": "claims"}

@@ -14,23 +14,12 @@ from typing import Any, NoReturn
 
 import pandas as pd
 
-from postcgrp.priors import (
-    ADOPTION_SCOPES,
-    ASSUMPTIONS_FILE,
-    REPORT_FILE,
-    UPTAKE_SHAPES,
-    InputError,
-    PriorSet,
-    Settings,
-    load_ledger,
-    load_overlay,
-    prior_set,
-    read_evidence,
-    shipped_sets,
-)
+from postcgrp.priors import InputError, PriorSet, load_ledger, load_overlay, prior_set, read_evidence
 from postcgrp.priors.audit import audit, findings_table
 from postcgrp.priors.evidence_file import template
 from postcgrp.priors.sets import difference
+from postcgrp.priors.settings import ADOPTION_SCOPES, UPTAKE_SHAPES, Settings
+from postcgrp.priors.shipped import ASSUMPTIONS_FILE, REPORT_FILE, shipped
 from postcgrp.reports.cli import sensitivity as sensitivity_commands
 from postcgrp.reports.cli import valuation as valuation_commands
 from postcgrp.reports.cli.terminal import (
@@ -147,7 +136,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _settings(parser: argparse.ArgumentParser) -> None:
-    names = ", ".join(shipped_sets())
+    names = ", ".join(shipped())
     parser.add_argument("--priors", metavar="SET", help=f"prior set: {names}, or a TOML file (docs/prior-sets.md)")
     parser.add_argument(
         "--evidence", type=Path, action="append", default=[], metavar="CSV", help="more evidence; may be given again"
@@ -180,7 +169,7 @@ def _files(options: argparse.Namespace) -> dict[str, Path]:
     """The files that a prior set is read from, by the names under which a run keeps them."""
     files = {"report.toml": options.report, "assumptions.toml": options.assumptions}
     if options.priors is not None:
-        files["priors.toml"] = shipped_sets().get(options.priors, Path(options.priors))
+        files["priors.toml"] = shipped().get(options.priors, Path(options.priors))
     return files | {f"evidence-{k}.csv": path for k, path in enumerate(options.evidence, start=1)}
 
 

@@ -16,16 +16,9 @@ import pandas as pd
 from xarray import Dataset
 
 from postcgrp.inference import Clock, enable_cache, powerscale
-from postcgrp.priors import (
-    InputError,
-    Ledger,
-    PriorSet,
-    Settings,
-    load_ledger,
-    load_overlay,
-    prior_set,
-    shipped_sets,
-)
+from postcgrp.priors import InputError, Ledger, PriorSet, Settings, load_ledger
+from postcgrp.priors.sets import load_overlay, prior_set
+from postcgrp.priors.shipped import shipped
 from postcgrp.reports.cli.terminal import save_csv, save_text
 from postcgrp.reports.forecast.summary import report_point
 from postcgrp.reports.forecast.variance_budget import variance_budget
@@ -182,7 +175,7 @@ def extra(pset: PriorSet) -> list[Any]:
 def sets(ledger: Ledger, pset: PriorSet) -> list[Variant]:
     """Every shipped prior set, with the run's further evidence; one that changes what a ledger lacks has a reason."""
     out = []
-    for name in shipped_sets():
+    for name in shipped():
         try:
             out.append(Variant("prior set", name, prior_set(ledger, load_overlay(name), evidence=extra(pset))))
         except InputError as error:

@@ -23,10 +23,10 @@ from postcgrp.priors import (
     load_ledger,
     load_overlay,
     prior_set,
-    shipped_sets,
 )
 from postcgrp.priors.elicit import LINK
 from postcgrp.priors.sets import difference
+from postcgrp.priors.shipped import shipped
 from postcgrp.reports.forecast.pipeline import graph
 from postcgrp.tests.helpers.paths import DOCS
 
@@ -49,7 +49,7 @@ def test_the_report_is_the_ledger_itself(ledger: Ledger, pset: PriorSet) -> None
     assert prior_set(ledger, load_overlay("report")) == pset == prior_set(ledger)
 
 
-@pytest.mark.parametrize("name", shipped_sets())
+@pytest.mark.parametrize("name", shipped())
 def test_shipped_sets_load_survive_json_and_are_documented(ledger: Ledger, pset: PriorSet, name: str) -> None:
     other = prior_set(ledger, load_overlay(name))
     assert other.settings.priors == name

@@ -18,7 +18,8 @@ import pytest
 import xarray as xr
 from scipy import stats
 
-from postcgrp.priors import ASSUMPTIONS_FILE, REPORT_FILE, InputError, PriorSet, Settings, load_ledger
+from postcgrp.priors import InputError, PriorSet, Settings, load_ledger
+from postcgrp.priors.shipped import ASSUMPTIONS_FILE, REPORT_FILE
 from postcgrp.reports.cli.main import main
 from postcgrp.reports.forecast.figures import FIGURES
 from postcgrp.reports.forecast.page import environment

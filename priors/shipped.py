@@ -1,4 +1,4 @@
-"""Where the ledger and the prior sets that come with the package lie. Standard library only, as the help needs them."""
+"""The files that the package ships: the report's ledger, its assumptions and the prior sets. Imports nothing heavy."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ ASSUMPTIONS_FILE = Path(__file__).with_name("assumptions.toml")
 SETS_FOLDER = Path(__file__).with_name("sets")
 
 
-def shipped_sets() -> dict[str, Path]:
-    """Returns the file of each prior set in the package, by name, the report's own first."""
+def shipped() -> dict[str, Path]:
+    """Returns the file of each shipped prior set, by name, the report's own first."""
     files = {path.stem: path for path in sorted(SETS_FOLDER.glob("*.toml"))}
     return {Settings.priors: files.pop(Settings.priors), **files}
