@@ -7,7 +7,7 @@ from postcgrp.priors import lazy
 if TYPE_CHECKING:
     from postcgrp.inference.sampling import sample
     from postcgrp.models.market import build_model
-    from postcgrp.priors.ledger.ledger import load_ledger
+    from postcgrp.priors.ledger import load_ledger
     from postcgrp.priors.sets import prior_set
     from postcgrp.reports.export.exporting import export
     from postcgrp.reports.forecast.pipeline import forecast
@@ -39,7 +39,7 @@ __getattr__ = lazy.attributes(
         "build_model": "models.market",
         "export": "reports.export.exporting",
         "forecast": "reports.forecast.pipeline",
-        "load_ledger": "priors.ledger.ledger",
+        "load_ledger": "priors.ledger",
         "open_run": "reports.runs.run",
         "prior_set": "priors.sets",
         "sample": "inference.sampling",

@@ -28,7 +28,7 @@ from numpy.typing import ArrayLike, NDArray
 from numpyro.infer import MCMC, NUTS, init_to_median
 
 from postcgrp.priors import PriorSet
-from postcgrp.priors.ledger.ledger import Modality
+from postcgrp.priors.ledger import Modality
 
 COMPARED = ("revenue_total", "adoption_mean", "patients", "price")
 CHAINS, DRAWS, TUNE, TARGET_ACCEPT = 4, 1000, 300, 0.8

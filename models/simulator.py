@@ -18,7 +18,7 @@ from scipy.special import expit, logit
 from postcgrp.priors import Evidence, PriorSet
 from postcgrp.priors.catalogue import SIZES
 from postcgrp.priors.elicit import STUDENT_DF
-from postcgrp.priors.ledger.ledger import Modality
+from postcgrp.priors.ledger import Modality
 
 Array = NDArray[np.float64]
 Arrays = dict[str, Array]

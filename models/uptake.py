@@ -15,7 +15,7 @@ from postcgrp.models import variables as v
 from postcgrp.models.latent import deviation, hyper, ordered, variable
 from postcgrp.models.shapes import Sticks, gradient, redistribute
 from postcgrp.priors import PriorSet
-from postcgrp.priors.ledger.ledger import Modality
+from postcgrp.priors.ledger import Modality
 
 LEAST_SHARE = 1e-3  # of a mean that has a logit
 

@@ -12,7 +12,7 @@ from itertools import pairwise
 
 from postcgrp.priors import PriorSet
 from postcgrp.priors.catalogue import SIZES
-from postcgrp.priors.ledger.ledger import Modality, slug
+from postcgrp.priors.ledger import Modality, slug
 
 # What a forecast is read for: docs/model.md describes each.
 PATIENTS = "patients"

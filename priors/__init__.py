@@ -5,12 +5,14 @@ from typing import TYPE_CHECKING
 from postcgrp.priors import lazy
 
 if TYPE_CHECKING:
-    from postcgrp.priors.build import Block, PriorSet, effective, from_json
+    from postcgrp.priors.build import effective, from_json
     from postcgrp.priors.elicit import Prior, coupling, from_range
     from postcgrp.priors.errors import InputError
     from postcgrp.priors.evidence import Evidence
-    from postcgrp.priors.ledger.ledger import Assumption, Claim, Ledger, Trust, load_ledger
-    from postcgrp.priors.sets import load_overlay, prior_set
+    from postcgrp.priors.evidence_file import read_evidence
+    from postcgrp.priors.ledger import Assumption, Claim, Ledger, Trust, load_ledger
+    from postcgrp.priors.priorset import Block, PriorSet
+    from postcgrp.priors.sets import Overlay, load_overlay, prior_set
     from postcgrp.priors.settings import Settings
 
 __all__ = [
@@ -20,6 +22,7 @@ __all__ = [
     "Evidence",
     "InputError",
     "Ledger",
+    "Overlay",
     "Prior",
     "PriorSet",
     "Settings",
@@ -31,27 +34,31 @@ __all__ = [
     "load_ledger",
     "load_overlay",
     "prior_set",
+    "read_evidence",
 ]
 
-__getattr__ = lazy.attributes(
-    __name__,
-    {
-        "Assumption": "ledger.ledger",
-        "Block": "build",
-        "Claim": "ledger.ledger",
-        "Evidence": "evidence",
-        "InputError": "errors",
-        "Ledger": "ledger.ledger",
-        "Prior": "elicit",
-        "PriorSet": "build",
-        "Settings": "settings",
-        "Trust": "ledger.ledger",
-        "coupling": "elicit",
-        "effective": "build",
-        "from_json": "build",
-        "from_range": "elicit",
-        "load_ledger": "ledger.ledger",
-        "load_overlay": "sets",
-        "prior_set": "sets",
-    },
-)
+if not TYPE_CHECKING:  # or the type checker would take any name for a public one
+    __getattr__ = lazy.attributes(
+        __name__,
+        {
+            "Assumption": "ledger",
+            "Block": "priorset",
+            "Claim": "ledger",
+            "Evidence": "evidence",
+            "InputError": "errors",
+            "Ledger": "ledger",
+            "Overlay": "sets",
+            "Prior": "elicit",
+            "PriorSet": "priorset",
+            "Settings": "settings",
+            "Trust": "ledger",
+            "coupling": "elicit",
+            "effective": "build",
+            "from_json": "build",
+            "from_range": "elicit",
+            "load_ledger": "ledger",
+            "load_overlay": "sets",
+            "prior_set": "sets",
+            "read_evidence": "evidence_file",
+        },
+    )

@@ -7,8 +7,8 @@ from typing import Literal
 
 Family = Literal["normal", "lognormal", "logitnormal", "student", "logstudent", "logitstudent"]
 HEAVY: dict[Family, Family] = {"normal": "student", "lognormal": "logstudent", "logitnormal": "logitstudent"}
-MONEY = "{currency} million"
-SPEND = "{currency} per patient-year"
+MONEY_UNIT = "{currency} million"
+SPEND_UNIT = "{currency} per patient-year"
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ PRIOR_CLAIMS = {
 
 # Claims with the role `evidence`, and rows of evidence files. A source's error is one of size: it cancels in fractions.
 OBSERVED = {
-    "revenue": Entry(MONEY, ("region", "depth", "modality")),
+    "revenue": Entry(MONEY_UNIT, ("region", "depth", "modality")),
     "revenue_share": Entry("fraction", ("region", "depth", "modality")),
     "patients": Entry("patients", ("region", "depth")),
     "patients_share": Entry("fraction", ("region", "depth")),
@@ -78,7 +78,7 @@ ASSUMPTIONS = {
     "launch_year": Entry("year", ("modality",)),
     "eligible_share": Entry("fraction", ("depth", "modality")),
     "launch_uptake": Entry("fraction", ("year", "modality"), "logitnormal"),
-    "price": Entry(SPEND, ("modality",), "lognormal"),
+    "price": Entry(SPEND_UNIT, ("modality",), "lognormal"),
     "price_growth": Entry("fraction per year", ("year", "modality"), "normal"),
     "price_noise": Entry("log", ("modality",)),
     "region_premium": Entry("log", ("region",), "normal"),

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
-
 from postcgrp.priors.catalogue import ASSUMPTIONS, COUPLED, HEAVY, Entry
 from postcgrp.priors.errors import InputError
-from postcgrp.priors.ledger.ledger import MONEY, Assumption, Ledger, check_support
+from postcgrp.priors.ledger import MONEY_PATTERN, Assumption, Ledger, check_support
+from postcgrp.priors.messages import nearest_or
 
 SEGMENTS = ("year", "region", "depth", "modality")
 
@@ -17,8 +16,7 @@ def check_assumptions(ledger: Ledger) -> None:
         here = f"assumption {row.id!r} {place({s: key for s in SEGMENTS if (key := getattr(row, s)) is not None})}"
         entry = ASSUMPTIONS.get(row.id)
         if entry is None:
-            near = get_close_matches(row.id, ASSUMPTIONS, 1)
-            way_out = f"write {near[0]!r}" if near else "remove it (docs/ledger.md lists all)"
+            way_out = nearest_or(row.id, list(ASSUMPTIONS), "remove it (docs/ledger.md lists all)")
             raise InputError(f"{here} is not one that the model knows: {way_out}")
         if row.unit != (unit := entry.unit.format(currency=ledger.report.currency)):
             raise InputError(f"{here}: unit {row.unit!r}, but it is in {unit!r}: convert it")
@@ -33,7 +31,7 @@ def check_currency(ledger: Ledger) -> None:
     """Refuse money in another currency than the report's."""
     currency = ledger.report.currency
     for row in (*ledger.claims, *ledger.assumptions):
-        if (money := MONEY.fullmatch(row.unit)) and money[1] != currency:
+        if (money := MONEY_PATTERN.fullmatch(row.unit)) and money[1] != currency:
             raise InputError(
                 f"{row.id!r}: unit {row.unit!r}, but the report's currency is {currency!r}: convert the number and "
                 f"write '{currency} {money[2]}'"

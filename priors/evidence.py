@@ -11,10 +11,10 @@ from postcgrp.priors.catalogue import OBSERVED, SIZES
 from postcgrp.priors.checks import SEGMENTS
 from postcgrp.priors.elicit import from_range
 from postcgrp.priors.errors import InputError
-from postcgrp.priors.ledger.ledger import ErrorModel, Ledger, slug
+from postcgrp.priors.ledger import ErrorModel, Ledger, slug
 from postcgrp.priors.lookup import eligible, number, prior_claims
 
-DIMS = ("region", "depth", "modality")
+SEGMENT_DIMS = ("region", "depth", "modality")
 CONTRADICTION = 4.0  # sds of their own errors that two statements of one number may lie apart
 SLACK = 1e-9
 HUGE = 1e12  # beyond any market in any unit
@@ -146,7 +146,7 @@ def _check_figures(row: Evidence) -> None:
 
 def _check_quantity(ledger: Ledger, row: Evidence) -> None:
     """What one quantity asks of a row beyond its unit and segment."""
-    if row.quantity.endswith("_share") and not any(getattr(row, dim) for dim in DIMS):
+    if row.quantity.endswith("_share") and not any(getattr(row, dim) for dim in SEGMENT_DIMS):
         raise InputError(f"{row.id!r}: a share of all is 1: name the {', '.join(OBSERVED[row.quantity].by)} it is of")
     if row.quantity in ("acute_use", "moh", "payer_block") and not prior_claims(ledger, row.quantity):
         raise InputError(f"{row.id!r}: the report makes no claim on {row.quantity}, so the model has none: remove it")
@@ -189,7 +189,7 @@ def _check_pair(ledger: Ledger, trust: ErrorModel, first: Evidence, second: Evid
         raise InputError(f"{first.id!r} states {first.value:g}, and {second.id!r} the same number {same}")
     if (first.quantity, first.year) != (second.quantity, second.year):
         return
-    inside = all(getattr(second, d) in (None, getattr(first, d)) for d in DIMS) and first.cell != second.cell
+    inside = all(getattr(second, d) in (None, getattr(first, d)) for d in SEGMENT_DIMS) and first.cell != second.cell
     larger = first.value > second.value * (1 + SLACK)
     if first.source == second.source and inside and larger and first.quantity in SIZES:
         raise InputError(
@@ -210,11 +210,11 @@ def _check_pair(ledger: Ledger, trust: ErrorModel, first: Evidence, second: Evid
 
 def _check_sums(ledger: Ledger, rows: Sequence[Evidence]) -> None:
     """Refuse parts of one source that add up to more than their whole, or all of them to less, beyond their errors."""
-    for dim in DIMS:
+    for dim in SEGMENT_DIMS:
         found: dict[tuple[str | int | None, ...], list[Evidence]] = {}
         for row in rows:
             if row.quantity.removesuffix("_share") in SIZES:
-                others = [getattr(row, other) for other in DIMS if other != dim]
+                others = [getattr(row, other) for other in SEGMENT_DIMS if other != dim]
                 found.setdefault((row.source, row.quantity, row.year, *others), []).append(row)
         for (_, quantity, _, *rest), members in found.items():
             parts = [row for row in members if getattr(row, dim) is not None]

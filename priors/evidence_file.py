@@ -6,21 +6,20 @@ import csv
 import io
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from difflib import get_close_matches
 from pathlib import Path
 
 from postcgrp.priors.catalogue import OBSERVED
 from postcgrp.priors.checks import SEGMENTS
 from postcgrp.priors.errors import InputError
-from postcgrp.priors.evidence import DIMS, Evidence, check_beside, check_row, error_model
-from postcgrp.priors.ledger.ledger import Ledger, Trust
+from postcgrp.priors.evidence import SEGMENT_DIMS, Evidence, check_beside, check_row, error_model
+from postcgrp.priors.ledger import PERCENT, Ledger, Trust
 from postcgrp.priors.lookup import number
+from postcgrp.priors.messages import nearest_or
 
 REQUIRED = ("source", "quantity", "year", "value", "unit")
-COLUMNS = ("source", "quantity", "year", "region", "depth", "modality", "value", "unit", "log_sd", "note")
+EVIDENCE_COLUMNS = ("source", "quantity", "year", "region", "depth", "modality", "value", "unit", "log_sd", "note")
 ENCODINGS = ("utf-8-sig", "utf-16", "cp1252")  # Excel's "CSV UTF-8", "Unicode text" and plain CSV
 DELIMITERS = (";", "\t", ",")
-PERCENT = 100
 # Thousands in groups of three (or two, as in India) by one mark, or by blanks and apostrophes as in France and
 # Switzerland, then a decimal mark; or a plain number, with a point or a comma.
 GROUPED = re.compile(r"[+-]?\d{1,3}(?:(?P<mark>[.,' ])(?:\d{2,3}(?P=mark))*\d{3})(?:(?!(?P=mark))[.,]\d*)?")
@@ -28,21 +27,14 @@ PLAIN = re.compile(r"[+-]?(?:\d+[.,]?\d*|[.,]\d+)(?:[eE][+-]?\d+)?|[+-]?(?:nan|i
 ONE_MARK = re.compile(r"[+-]?\d{1,3}[.,]\d{3}")
 
 
-def read_evidence(path: Path, ledger: Ledger, trust: Trust) -> tuple[Evidence, ...]:
-    """The rows of one evidence file (format: docs/evidence.md).
-
-    An empty segment means all of it; an empty `log_sd` the source's usual one. Raises :class:`InputError` with one line
-    naming the row, the value, the rule and the way out.
-    """
-    return read_files([path], ledger, trust)
-
-
-def read_files(
+def read_evidence(
     paths: Sequence[Path], ledger: Ledger, trust: Trust, known: Sequence[Evidence] = ()
 ) -> tuple[Evidence, ...]:
-    """The rows of several evidence files, none at odds with another or with rows that are `known`.
+    """Returns the rows of evidence files (format: docs/evidence.md), in order.
 
-    Raises :class:`InputError` as :func:`read_evidence`.
+    An empty segment means all of it; an empty `log_sd` means the source's usual one. Parameters: `known`, rows that the
+    files may not contradict, as they may not contradict each other. Raises :class:`InputError` with one line naming the
+    row, the value, the rule and the way out.
     """
     found: dict[str, Evidence] = {}
     for path in paths:
@@ -101,7 +93,7 @@ def template(ledger: Ledger) -> str:
         [kind, "revenue", year, "", "", "", "", money, "", "value to be filled in; delete rows that you do not need"]
         for kind, year in zip((*kinds, kinds[-1]), ledger.years, strict=False)
     ]
-    return "\r\n".join(",".join(map(str, row)) for row in (COLUMNS, *rows)) + "\r\n"
+    return "\r\n".join(",".join(map(str, row)) for row in (EVIDENCE_COLUMNS, *rows)) + "\r\n"
 
 
 def _text(path: Path) -> str:
@@ -126,20 +118,19 @@ def _text(path: Path) -> str:
 
 def _header(path: Path, cells: Sequence[str]) -> list[str]:
     names = ["_".join(cell.casefold().split()) for cell in cells]
-    if not set(names) & set(COLUMNS):
+    if not set(names) & set(EVIDENCE_COLUMNS):
         raise InputError(
-            f"{path}: the first row names none of the columns: write {', '.join(COLUMNS)}, apart by commas, "
+            f"{path}: the first row names none of the columns: write {', '.join(EVIDENCE_COLUMNS)}, apart by commas, "
             "semicolons or tabs"
         )
     for name in names:
-        if name and name not in COLUMNS:
-            near = get_close_matches(name, COLUMNS, 1)
-            way_out = f"write {near[0]!r}" if near else f"remove it; the columns are {', '.join(COLUMNS)}"
+        if name and name not in EVIDENCE_COLUMNS:
+            way_out = nearest_or(name, EVIDENCE_COLUMNS, f"remove it; the columns are {', '.join(EVIDENCE_COLUMNS)}")
             raise InputError(f"{path}: column {name!r} is not known: {way_out}")
         if name and names.count(name) > 1:
             raise InputError(f"{path}: column {name!r} stands {names.count(name)} times: keep one")
     if missing := [name for name in REQUIRED if name not in names]:
-        raise InputError(f"{path}: column {missing[0]!r} is missing: the first row names {', '.join(COLUMNS)}")
+        raise InputError(f"{path}: column {missing[0]!r} is missing: the first row names {', '.join(EVIDENCE_COLUMNS)}")
     return names
 
 
@@ -147,7 +138,7 @@ def _row(here: str, cells: Mapping[str, str], ledger: Ledger, trust: Trust, deli
     for name in REQUIRED:
         if not cells[name]:
             raise InputError(f"{here}: {name} is empty: fill it in or delete the row")
-    segment = {dim: cells.get(dim) or None for dim in DIMS}
+    segment = {dim: cells.get(dim) or None for dim in SEGMENT_DIMS}
     year = _number(here, "year", cells["year"], delimiter)
     if not year.is_integer():
         raise InputError(f"{here}: year = {cells['year']}: is not whole: write one such as {ledger.years[0]}")

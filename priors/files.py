@@ -1,31 +1,39 @@
-"""Files: replaced whole or not at all, and named by their content."""
+"""Helpers for files that the whole package uses: replace a file in one step, hash a file."""
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from secrets import token_hex
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """A path beside `path` to write to, which replaces it when all went well and is gone when not.
+def replacing(path: str | Path) -> Iterator[Path]:
+    """Yields a temporary path beside `path` to write to, and renames it onto `path` when the block ends.
 
-    Its name is of this call alone, so that two processes, or two threads, can replace the same file. Raises `OSError`.
+    Whoever reads `path` sees the old content or the new, never part of either. If the block raises, `path` keeps its
+    old content and the temporary file is removed. The temporary name is unique to the process and the call, so writers
+    of the same file do not disturb each other: the last to finish wins. It keeps the suffix of `path`, by which some
+    writers choose their format. Raises :class:`FileNotFoundError` if the folder is missing, before anything is
+    computed, or if the block wrote nothing.
     """
-    beside = path.with_name(f".{path.name}.partial-{os.getpid()}-{token_hex(4)}")
+    path = Path(path)
+    if not path.parent.is_dir():
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path.parent))
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}-{secrets.token_hex(8)}{path.suffix}")
     try:
-        yield beside
-        beside.replace(path)
+        yield temporary
+        temporary.replace(path)
     finally:
-        with suppress(OSError):  # where a folder on the way is a file
-            beside.unlink(missing_ok=True)
+        with suppress(OSError):  # the error that led here says more
+            temporary.unlink(missing_ok=True)
 
 
-def sha256(path: Path) -> str:
-    """The sha256 of a file, in hexadecimal."""
-    with path.open("rb") as file:
+def sha256(path: str | Path) -> str:
+    """Returns the SHA-256 of a file's content, in hexadecimal. Raises :class:`OSError` if it cannot be read."""
+    with Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,4 +1,4 @@
-"""Packages whose public names are imported on first use (PEP 562), so that importing one does not import all of it."""
+"""Public names of a package, imported on first use (PEP 562): importing a package does not import all of it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 
 def attributes(package: str, homes: Mapping[str, str]) -> Callable[[str], Any]:
-    """A `__getattr__` for a package.
+    """Returns a `__getattr__` for a package.
 
     Parameters: `package`, its name; `homes`, the module (below the package) that defines each public name.
     """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from postcgrp.priors.checks import SEGMENTS, place
 from postcgrp.priors.errors import InputError
-from postcgrp.priors.ledger.ledger import Assumption, Claim, Ledger, Modality
+from postcgrp.priors.ledger import Assumption, Claim, Ledger, Modality
 
 Key = str | int
 
@@ -24,22 +24,20 @@ def number(ledger: Ledger, name: str, **where: Key) -> float:
 
 
 def anchors(ledger: Ledger, modality: Modality) -> list[int]:
-    """The anchors at which a modality is on the market."""
-    if modality.uptake == "launch":
-        return launch_anchors(ledger, modality.name)
-    return list(ledger.report.anchors)
+    """Returns the anchors at which a modality is on the market.
 
-
-def launch_anchors(ledger: Ledger, modality: str) -> list[int]:
-    """The anchors at which a launched modality is on the market. Raises :class:`InputError` if there is none."""
-    launch = number(ledger, "launch_year", modality=modality)
-    anchors = [a for a in ledger.report.anchors if a >= launch]
-    if not anchors:
+    Raises :class:`InputError` if a modality is launched after the last one.
+    """
+    if modality.uptake != "launch":
+        return list(ledger.report.anchors)
+    launch = number(ledger, "launch_year", modality=modality.name)
+    sold = [year for year in ledger.report.anchors if year >= launch]
+    if not sold:
         raise InputError(
-            f"launch_year of {modality} is {launch:g}: it must not lie after {ledger.report.last_year}: "
+            f"launch_year of {modality.name} is {launch:g}: it must not lie after {ledger.report.last_year}: "
             "correct it or leave the modality out"
         )
-    return anchors
+    return sold
 
 
 def prior_claims(ledger: Ledger, quantity: str) -> list[Claim]:

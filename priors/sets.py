@@ -2,41 +2,39 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 from pydantic import ValidationError, model_validator
-from pydantic_core import ErrorDetails
 
-from postcgrp.priors.build import PriorSet, effective
+from postcgrp.priors.build import effective
 from postcgrp.priors.catalogue import ASSUMPTIONS, PRIOR_CLAIMS, Family
 from postcgrp.priors.checks import SEGMENTS, place
 from postcgrp.priors.elicit import LINK
 from postcgrp.priors.errors import InputError
 from postcgrp.priors.evidence import Evidence
-from postcgrp.priors.ledger.ledger import (
-    SCHEMA,
+from postcgrp.priors.ledger import (
     Assumption,
     Claim,
     Ledger,
-    Name,
     Number,
     Row,
+    Text,
     Trust,
     Whole,
-    read_toml,
-    worded,
+    ledger_error,
+    read_versioned,
 )
+from postcgrp.priors.messages import first_error, in_words, nearest_or
+from postcgrp.priors.priorset import PriorSet
 from postcgrp.priors.settings import Settings
 from postcgrp.priors.shipped import shipped
 
 EVERY = "*"
-SHARES = ("logitnormal", "logitstudent")
+SHARE_FAMILIES = ("logitnormal", "logitstudent")
 CHANGES = ("`value`", "`low` and `high`", "`centre`", "`spread`", "`coverage`", "`family`")
 
 
@@ -46,7 +44,7 @@ class Change(Row):
     `centre` moves a range on the link of its prior, `spread` multiplies its width there.
     """
 
-    id: Name
+    id: Text
     year: Whole | None = None
     region: str | None = None
     depth: str | None = None
@@ -58,22 +56,22 @@ class Change(Row):
     spread: Number | None = None
     coverage: Number | None = None
     family: Family | None = None
-    source: Name | None = None
-    reason: Name
+    source: Text | None = None
+    reason: Text
 
     @model_validator(mode="after")
     def _changes(self) -> Self:
         stated = [k for k in ("value", "low", "centre", "spread") if getattr(self, k) is not None]
         if not stated and self.family is None and self.coverage is None:
             raise ValueError(
-                "changes nothing: give `value`, `low` and `high`, `centre`, `spread`, `family` or `coverage`"
+                " changes nothing: give `value`, `low` and `high`, `centre`, `spread`, `family` or `coverage`"
             )
         if (self.low is None) != (self.high is None):
-            raise ValueError("has an open range: give both `low` and `high`")
+            raise ValueError(" has an open range: give both `low` and `high`")
         if len({"value", "low"} & set(stated)) and len(stated) > 1:
-            raise ValueError(f"has {' and '.join(stated)}: keep a number, a range, or `centre` and `spread`")
+            raise ValueError(f" has {' and '.join(stated)}: keep a number, a range, or `centre` and `spread`")
         if self.spread is not None and self.spread <= 0:
-            raise ValueError(f"spread = {self.spread:g} must be above zero: 2 doubles the width")
+            raise ValueError(f".spread = {self.spread:g} must be above zero: 2 doubles the width")
         return self
 
 
@@ -81,17 +79,17 @@ class Turned(Row):
     """The settings of a set; what is left out stays as it was. See :class:`postcgrp.priors.Settings`."""
 
     coverage: Number | None = None
-    trust: Name | None = None
-    adoption_scope: Name | None = None
-    uptake_shape: Name | None = None
-    leave_out: tuple[Name, ...] | None = None
+    trust: Text | None = None
+    adoption_scope: Text | None = None
+    uptake_shape: Text | None = None
+    leave_out: tuple[Text, ...] | None = None
 
 
 class Overlay(Row):
     """One prior set: its name, the line a modeller would say for it, and what it changes."""
 
-    name: Name
-    says: Name
+    name: Text
+    says: Text
     settings: Turned = Turned()
     trust: tuple[Trust, ...] = ()
     assumption: tuple[Change, ...] = ()
@@ -105,28 +103,13 @@ def load_overlay(name: str | Path) -> Overlay:
     """
     path = shipped().get(str(name), Path(name))
     if not path.suffix and not path.exists():
-        raise InputError(f"prior set {str(name)!r}: is not shipped: use one of {', '.join(shipped())}, or a .toml file")
-    found = read_toml(path)
-    if (schema := found.pop("schema", None)) != SCHEMA:
-        raise InputError(
-            f"{path.name}: schema = {schema!r}, but this version reads {SCHEMA}: write `schema = {SCHEMA}`"
-        )
+        raise InputError(f"prior set {str(name)!r} is not shipped: use one of {', '.join(shipped())}, or a file")
+    found = read_versioned(path)
     try:
         return Overlay.model_validate(found)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        raise InputError(f"{path.name}: {_line(first)}") from None
-
-
-def _line(error: ErrorDetails) -> str:
-    """Where pydantic's error is, the value, the rule and the way out."""
-    where = ".".join(str(part + 1) if isinstance(part, int) else part for part in error["loc"])
-    if error["type"] == "value_error":  # from this module
-        return f"{where}: {error['msg'].removeprefix('Value error, ')}".removeprefix(": ")
-    tables: dict[str, type[Row]] = {"settings": Turned, "trust": Trust, "assumption": Change, "claim": Change}
-    fields = tables[str(error["loc"][0])] if len(error["loc"]) > 1 else Overlay
-    table, _, field = where.rpartition(".")
-    return f"{table}: {worded(error, field, list(fields.model_fields))}".removeprefix(": ")
+        line = in_words(first_error(error), Overlay, found, guide="docs/prior-sets.md")
+        raise InputError(f"{path.name}: {line}") from None
 
 
 def apply(ledger: Ledger, overlay: Overlay) -> Ledger:
@@ -146,8 +129,7 @@ def apply(ledger: Ledger, overlay: Overlay) -> Ledger:
     try:
         return Ledger.model_validate(changed)
     except ValidationError as error:
-        message = error.errors(include_url=False)[0]["msg"].removeprefix("Value error, ")
-        raise InputError(f"prior set {overlay.name!r}: {message}") from None
+        raise InputError(f"prior set {overlay.name!r}: {ledger_error(error, changed)}") from None
 
 
 def prior_set(
@@ -232,8 +214,7 @@ def _change_assumption(rows: list[Assumption], change: Change, name: str) -> Non
         return
     known = [row for row in rows if row.id == change.id]
     if not known:
-        near = get_close_matches(change.id, [row.id for row in rows], 1)
-        way_out = f"write {near[0]!r}" if near else "postcgrp priors lists them"
+        way_out = nearest_or(change.id, [row.id for row in rows], "postcgrp priors lists them")
         raise InputError(f"prior set {name!r}: assumption {change.id!r} is not in the ledger: {way_out}")
     family = ASSUMPTIONS[change.id].family if change.id in ASSUMPTIONS else None
     # A wider change reaches every row inside its part of the market, a narrower one begins a row of its own.
@@ -257,8 +238,7 @@ def _covers(where: Mapping[str, Any], row: Assumption) -> bool:
 def _change_claim(rows: list[Claim], change: Change, name: str) -> None:
     found = [k for k, row in enumerate(rows) if row.id == change.id]
     if not found:
-        near = get_close_matches(change.id, [row.id for row in rows], 1)
-        way_out = f"write {near[0]!r}" if near else "postcgrp audit lists them"
+        way_out = nearest_or(change.id, [row.id for row in rows], "postcgrp audit lists them")
         raise InputError(f"prior set {name!r}: claim {change.id!r} is not in the ledger: {way_out}")
     row = rows[found[0]]
     if row.role not in ("prior", "evidence"):
@@ -301,14 +281,12 @@ def _moved(row: Assumption | Claim, change: Change, family: Family | None, name:
         half = (high - low) / 2 * (change.spread or 1.0)
         new = {"low": float(inverse(centre - half)), "high": float(inverse(centre + half))}
     if not np.isfinite(centre):
-        rule = "must lie between 0 and 1: write percentages as fractions" if family in SHARES else "must be above zero"
+        rule = (
+            "must lie between 0 and 1: write percentages as fractions"
+            if family in SHARE_FAMILIES
+            else "must be above zero"
+        )
         raise InputError(f"prior set {name!r}: {row.id!r}: centre = {change.centre:g} {rule}")
     if not new["low"] < new["high"] < np.inf:
         raise InputError(f"prior set {name!r}: {row.id!r}: spread = {change.spread or 1:g} is too wide: lower it")
     return new
-
-
-def said(name: str) -> str:
-    """The one line of a shipped set."""
-    with shipped()[name].open("rb") as file:
-        return str(tomllib.load(file)["says"])

@@ -1,4 +1,4 @@
-"""What a user may turn without editing a ledger."""
+"""The settings under which a ledger is read. Standard library only: the command line's help needs no more."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ UPTAKE_SHAPES = ("even", "early", "late")
 
 @dataclass(frozen=True)
 class Settings:
-    """What a user may turn without editing a ledger.
+    """What a user may choose without editing a ledger.
 
-    `priors`: the name of the prior set. `coverage`: prior mass that a stated range holds (fraction). `trust`: a trust
-    level named in the ledger. `adoption_scope`: whether the adoption claim counts the adopted modality `alone`, or
-    `with_launched` ones too (patients who had the procedure by then). `uptake_shape`: how the rise between two anchors
-    is expected to spread over the years, `even`, `early` or `late`. `leave_out`: ids of claims not to be used.
+    `priors`: the name of the prior set. `coverage`: the prior mass inside a stated range (fraction). `trust`: a level
+    of trust that the ledger names. `adoption_scope`: whether the adoption claim counts users of the adopted modality
+    `alone`, or patients `with_launched` procedures too. `uptake_shape`: how the rise between two anchors is expected to
+    spread over the years, `even`, `early` or `late`. `leave_out`: ids of claims that are not used.
     """
 
     priors: str = "report"

@@ -1,4 +1,4 @@
-"""The files that the package ships: the real report's ledger, its assumptions, and prior sets."""
+"""The files that the package ships: the report's ledger, its assumptions and the prior sets. Imports nothing heavy."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from postcgrp.priors.settings import Settings
 
 REPORT_FILE = Path(__file__).with_name("report.toml")
 ASSUMPTIONS_FILE = Path(__file__).with_name("assumptions.toml")
-SETS = Path(__file__).with_name("sets")
+SETS_FOLDER = Path(__file__).with_name("sets")
 
 
 def shipped() -> dict[str, Path]:
-    """The files of the shipped prior sets, by name, the report's own first."""
-    found = {path.stem: path for path in sorted(SETS.glob("*.toml"))}
-    return {Settings.priors: found.pop(Settings.priors), **found}
+    """Returns the file of each shipped prior set, by name, the report's own first."""
+    files = {path.stem: path for path in sorted(SETS_FOLDER.glob("*.toml"))}
+    return {Settings.priors: files.pop(Settings.priors), **files}

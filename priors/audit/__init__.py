@@ -1,21 +1,6 @@
-"""The report against itself."""
+"""The report against itself: findings as plain objects, rows or a table."""
 
-from typing import TYPE_CHECKING
+from postcgrp.priors.audit.checks import CHECKS, audit, findings_rows, findings_table
+from postcgrp.priors.audit.finding import Check, Finding, Status
 
-from postcgrp.priors import lazy
-
-if TYPE_CHECKING:
-    from postcgrp.priors.audit.checks import Finding, audit
-
-__all__ = [
-    "Finding",
-    "audit",
-]
-
-__getattr__ = lazy.attributes(
-    __name__,
-    {
-        "Finding": "checks",
-        "audit": "checks",
-    },
-)
+__all__ = ["CHECKS", "Check", "Finding", "Status", "audit", "findings_rows", "findings_table"]

@@ -1,27 +1,59 @@
-"""The claims ledger: what the report says and what was assumed beside it."""
+"""The ledger: what the report says and what was assumed beside it, as plain validated objects."""
 
-from typing import TYPE_CHECKING
-
-from postcgrp.priors import lazy
-
-if TYPE_CHECKING:
-    from postcgrp.priors.ledger.ledger import Assumption, Claim, Ledger, Trust, load_ledger
+from postcgrp.priors.ledger.ledger import Ledger
+from postcgrp.priors.ledger.read import (
+    LEDGER_SCHEMA,
+    ledger_error,
+    load_ledger,
+    read_toml,
+    read_versioned,
+)
+from postcgrp.priors.ledger.rows import (
+    MONEY_PATTERN,
+    PERCENT,
+    UNITS,
+    Assumption,
+    Claim,
+    ErrorModel,
+    Modality,
+    Number,
+    Quantified,
+    ReportHeader,
+    Row,
+    Segment,
+    Source,
+    Text,
+    Trust,
+    Whole,
+    check_support,
+    middle,
+    slug,
+)
 
 __all__ = [
+    "LEDGER_SCHEMA",
+    "MONEY_PATTERN",
+    "PERCENT",
+    "UNITS",
     "Assumption",
     "Claim",
+    "ErrorModel",
     "Ledger",
+    "Modality",
+    "Number",
+    "Quantified",
+    "ReportHeader",
+    "Row",
+    "Segment",
+    "Source",
+    "Text",
     "Trust",
+    "Whole",
+    "check_support",
+    "ledger_error",
     "load_ledger",
+    "middle",
+    "read_toml",
+    "read_versioned",
+    "slug",
 ]
-
-__getattr__ = lazy.attributes(
-    __name__,
-    {
-        "Assumption": "ledger",
-        "Claim": "ledger",
-        "Ledger": "ledger",
-        "Trust": "ledger",
-        "load_ledger": "ledger",
-    },
-)

@@ -159,13 +159,13 @@ def _settings(parser: argparse.ArgumentParser) -> None:
 
 def _prior_set(options: argparse.Namespace) -> PriorSet:
     from postcgrp.priors import load_ledger, load_overlay, prior_set
-    from postcgrp.priors.evidence_file import read_files
+    from postcgrp.priors.evidence_file import read_evidence
 
     ledger = load_ledger(options.report, options.assumptions)
     overlay = None if options.priors is None else load_overlay(options.priors)
     turned = {f.name: getattr(options, f.name) for f in fields(Settings) if f.name != "priors" and f.name in options}
     pset = prior_set(ledger, overlay, turned=turned)
-    rows = read_files(options.evidence, pset.ledger, pset.trust, pset.evidence)
+    rows = read_evidence(options.evidence, pset.ledger, pset.trust, pset.evidence)
     return pset.with_evidence([*pset.evidence, *rows]) if rows else pset
 
 
@@ -179,15 +179,15 @@ def _files(options: argparse.Namespace) -> dict[str, Path]:
 
 def _audit(options: argparse.Namespace) -> int:
     from postcgrp.priors import load_ledger
-    from postcgrp.priors.audit.checks import audit, rows, table
+    from postcgrp.priors.audit import audit, findings_rows, findings_table
 
     findings = audit(load_ledger(options.report, options.assumptions))
     columns = ("check", "status", "expected", "found", "treatment")
-    show([{name: row[name] for name in columns} for row in rows(findings)], "The report against itself")
+    show([{name: row[name] for name in columns} for row in findings_rows(findings)], "The report against itself")
     if options.out is not None:
         from postcgrp.reports.runs.place import save_csv
 
-        save_csv(table(findings), options.out)
+        save_csv(findings_table(findings), options.out)
     return DONE
 
 

@@ -42,13 +42,13 @@ def add(verb: Verb) -> None:
 
 def _update(options: argparse.Namespace) -> int:
     # Neither JAX nor PyMC starts unless the model is fitted again.
-    from postcgrp.priors.evidence_file import read_files
+    from postcgrp.priors.evidence_file import read_evidence
     from postcgrp.reports.runs.run import Run
     from postcgrp.reports.sensitivity.updating import brief, refit, save, update
 
     run = Run.open(options.run)
     priors = run.priors
-    rows = read_files(options.evidence, priors.ledger, priors.trust, priors.evidence)
+    rows = read_evidence(options.evidence, priors.ledger, priors.trust, priors.evidence)
     result = update(run, rows)
     weights = result.weights
     show(result.rows, "The new evidence, and what the run expected of it (p: chance of something as extreme)")

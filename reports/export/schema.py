@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from xarray import Dataset
 
 from postcgrp.priors import InputError, PriorSet
-from postcgrp.priors.catalogue import MONEY, SPEND
+from postcgrp.priors.catalogue import MONEY_UNIT, SPEND_UNIT
 
 NAME = "postcgrp.export"
 MAJOR, MINOR = 1, 0
@@ -66,12 +66,12 @@ class Quantity:
 
 
 QUANTITIES = (
-    Quantity("revenue", CELLS, MONEY, "revenue: patients x use x intensity"),
-    Quantity("revenue_total", ("year",), MONEY, "revenue of the whole market: the sum of all cells", CELLS[1:]),
+    Quantity("revenue", CELLS, MONEY_UNIT, "revenue: patients x use x intensity"),
+    Quantity("revenue_total", ("year",), MONEY_UNIT, "revenue of the whole market: the sum of all cells", CELLS[1:]),
     Quantity("patients", CELLS[:3], "patients", "patients in the market"),
     Quantity("use", CELLS, FRACTION, "patients who use the modality; of a launched one, new procedures a year"),
-    Quantity("intensity", CELLS, SPEND, "spend per user and year"),
-    Quantity("price", ("year", "modality"), SPEND, "mean spend per user and year", CELLS[1:3]),
+    Quantity("intensity", CELLS, SPEND_UNIT, "spend per user and year"),
+    Quantity("price", ("year", "modality"), SPEND_UNIT, "mean spend per user and year", CELLS[1:3]),
     Quantity("adoption", CELLS[:3], FRACTION, "patients who adopted the modality", uptake="adoption"),
     Quantity("adoption_mean", ("year",), FRACTION, "its patient-weighted mean", CELLS[1:3], uptake="adoption"),
     Quantity("acute_use", CELLS[1:3], FRACTION, "patients who use acute medication on ten days a month or more"),

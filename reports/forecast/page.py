@@ -12,7 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from xarray import DataTree
 
 from postcgrp.priors import PriorSet
-from postcgrp.priors.audit.checks import Finding
+from postcgrp.priors.audit import Finding
 from postcgrp.reports.forecast.summary import exceedance, growth
 
 if TYPE_CHECKING:  # importing inference starts JAX

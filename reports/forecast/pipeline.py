@@ -14,8 +14,7 @@ from xarray import DataTree
 
 from postcgrp.models.structure import structure_key
 from postcgrp.priors import InputError, PriorSet
-from postcgrp.priors.audit.checks import audit
-from postcgrp.priors.audit.checks import table as audit_table
+from postcgrp.priors.audit import audit, findings_table
 from postcgrp.reports.forecast import growth_bridge
 from postcgrp.reports.forecast.figure_process import drawing
 from postcgrp.reports.forecast.page import page
@@ -129,7 +128,7 @@ def forecast(
                 "summary": table,
                 "priors": pset.table(),
                 "evidence": pset.evidence_table(),
-                "audit": audit_table(findings),
+                "audit": findings_table(findings),
                 "gate": gate_table(checks),
                 **bench,
             }.items():

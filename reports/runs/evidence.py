@@ -15,7 +15,7 @@ from xarray import DataArray, Dataset
 from postcgrp.models import variables as v
 from postcgrp.priors import Evidence, PriorSet
 from postcgrp.priors.catalogue import SIZES
-from postcgrp.priors.evidence import DIMS
+from postcgrp.priors.evidence import SEGMENT_DIMS
 from postcgrp.reports.runs.groups import SAMPLE
 
 Array = NDArray[np.float64]
@@ -38,7 +38,7 @@ def log_aggregate(draws: Dataset, row: Evidence) -> DataArray:
     """
 
     def part(cells: DataArray) -> DataArray:
-        labels = {dim: label for dim in DIMS if dim in cells.dims and (label := getattr(row, dim)) is not None}
+        labels = {dim: label for dim in SEGMENT_DIMS if dim in cells.dims and (label := getattr(row, dim)) is not None}
         return _sum(cells.sel(labels))
 
     def at(name: str) -> DataArray:

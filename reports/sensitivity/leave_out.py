@@ -30,7 +30,7 @@ from postcgrp.inference.diagnostics import mcse_mean
 from postcgrp.models import variables as v
 from postcgrp.priors import Evidence, InputError, Prior, PriorSet, effective
 from postcgrp.priors.elicit import LINK, STUDENT_DF, is_heavy
-from postcgrp.priors.ledger.ledger import Claim
+from postcgrp.priors.ledger import Claim
 from postcgrp.reports.runs.groups import SAMPLE
 from postcgrp.reports.sensitivity.refits import Refit
 from postcgrp.reports.sensitivity.tornado import CLEAR, total

@@ -7,7 +7,6 @@ import hashlib
 import re
 import tomllib
 from collections.abc import Iterator, Sequence
-from difflib import get_close_matches
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -23,9 +22,10 @@ from pydantic import (
     ValidationError,
     model_validator,
 )
-from pydantic_core import ErrorDetails
 
 from postcgrp.priors import InputError
+from postcgrp.priors.ledger import Whole
+from postcgrp.priors.messages import NO_DATE, first_error, in_words, nearest_or
 from postcgrp.reports.valuation import distributions
 from postcgrp.reports.valuation.distributions import Uncertain, read
 
@@ -33,7 +33,6 @@ SCHEMA = 1
 UNSTATED = "assumption (no reason stated)"
 APPROVAL = "approval"
 LAUNCH = "launch"
-NO_DATE = "is no date: write it as 2026-01-01, without quotes"
 STAGES = (  # in this order; a name of a phase that contains none of these may stand anywhere
     r"discovery",
     r"pre-?clinical",
@@ -63,13 +62,12 @@ def _named(text: str) -> str:
 def _date(value: Any) -> Any:
     """No number, which pydantic would take for seconds, and no time of day."""
     if isinstance(value, dt.datetime) or not isinstance(value, dt.date | str):
-        raise ValueError(f" = {value}: {NO_DATE}")  # noqa: TRY004  pydantic collects these only
+        raise ValueError(f" = {value} {NO_DATE}")  # noqa: TRY004  pydantic collects these only
     return value
 
 
 Name = Annotated[str, AfterValidator(_named)]
 Segments = Annotated[tuple[str, ...], Field(min_length=1)]
-Whole = Annotated[int, Strict()]
 
 
 class Part(BaseModel):
@@ -231,8 +229,8 @@ class Deal(Part):
         known = self.inputs
         for key in self.sources:
             if not any(re.match(re.escape(key) + r"(?![^.\[])", path) for path in known):
-                near = get_close_matches(key, known, 1)
-                raise ValueError(f"[sources]: {key!r} is no input of this deal: {write_near(near, 'remove it')}")
+                way_out = nearest_or(key, list(known), "remove it")
+                raise ValueError(f"[sources]: {key!r} is no input of this deal: {way_out}")
         return self
 
 
@@ -261,9 +259,8 @@ def read_deal(tables: dict[str, Any], origin: str = "deal") -> Deal:
     try:
         return Deal.model_validate(tables)
     except ValidationError as error:
-        found = error.errors(include_url=False)  # a key that is misspelt comes before the one that it leaves missing
-        first = next((one for one in found if one["type"] == "extra_forbidden"), found[0])
-        raise InputError(f"{origin}: {_line(first, tables)}") from None
+        line = in_words(first_error(error), Deal, tables, guide="docs/value.md")
+        raise InputError(f"{origin}: {line}") from None
 
 
 def _check_phases(phases: Sequence[Phase]) -> None:
@@ -335,8 +332,8 @@ def _check_terminal(terminal: Terminal | None) -> None:
 
 def _check_stage(where: str, name: str, known: list[str]) -> None:
     if name not in known:
-        near = get_close_matches(name, known, 1)
-        raise ValueError(f"{where} = {name!r}: is no phase of this deal: {write_near(near, f'use one of {known}')}")
+        way_out = nearest_or(name, known, f"use one of {', '.join(known)}")
+        raise ValueError(f"{where} = {name!r} is no phase of this deal: {way_out}")
 
 
 def _inputs(part: Part, path: str) -> Iterator[tuple[str, Uncertain]]:
@@ -361,68 +358,3 @@ def unique(names: list[str], what: str) -> None:
             raise ValueError(
                 f"{what} {name!r} stands {names.count(name)} times: names must differ: rename or remove one"
             )
-
-
-def write_near(near: list[str], otherwise: str) -> str:
-    """The way out of an unknown name: the nearest known one, or something else."""
-    return f"write {near[0]!r}" if near else otherwise
-
-
-def _line(error: ErrorDetails, tables: dict[str, Any]) -> str:
-    """One line for pydantic's error: where, the value, the rule, the way out."""
-    place, parent = _place(error["loc"], tables)
-    message = str(error["msg"]).removeprefix("Value error, ")
-    if error["type"] == "value_error":
-        return f"{place}{message}" if place else message
-    found, written = str(error["input"])[:60], repr(error["input"])[:60]
-    context = error.get("ctx", {})
-    if error["type"] == "extra_forbidden":
-        known = [f.alias or name for name, f in parent.model_fields.items()] if parent else []
-        near = get_close_matches(str(error["loc"][-1]), known, 1)
-        return f"{place}: is not known: {write_near(near, f'use one of {", ".join(known)}')}"
-    said = {
-        "missing": ": is missing: add it (docs/value.md lists all)",
-        "literal_error": f" = {found!r}: is not known: use {context.get('expected')}",
-        "too_short": f": is empty: {'name one, or leave it out for all' if parent is Captured else 'give one'}",
-        "string_pattern_mismatch": ": is empty: write a few words",
-        "tuple_type": f" = {found}: is not a list: write it in brackets",
-        "model_type": f" = {found}: is not a table: write it as [{place}]",
-        "string_type": f" = {found}: is not text: write it in quotes",
-        "date_from_datetime_parsing": f" = {found!r}: {NO_DATE}",
-        "date_from_datetime_inexact": f" = {found!r}: {NO_DATE}",
-        "bool_type": f" = {written}: is not true or false: write one of them without quotes",
-        "int_type": f" = {written}: is not a whole number: write it without quotes or decimals",
-    }
-    return place + said.get(error["type"], f" = {found}: {message}: correct it")
-
-
-def _place(loc: tuple[int | str, ...], tables: Any) -> tuple[str, type[Part] | None]:
-    """The path of an error's location with names for rows, and the model whose field is its last step."""
-    path, content, model = "", tables, Deal
-    parent: type[Part] | None = Deal
-    for step in loc:
-        content = content[step] if isinstance(content, dict) and step in content else (
-            content[step] if isinstance(content, list) and isinstance(step, int) and step < len(content) else None
-        )  # fmt: skip
-        if isinstance(step, int):
-            name = content.get("name") if isinstance(content, dict) else None
-            path += f".{name}" if name else f"[{step + 1}]"
-            continue
-        path += f".{step}" if path else str(step)
-        parent = model
-        model = next((m for m in PARTS.get(str(step), ()) if m), model)
-    return path, parent
-
-
-PARTS: dict[str, tuple[type[Any], ...]] = {
-    "captured": (Captured,),
-    "economics": (Economics,),
-    "royalty": (Tier,),
-    "royalty_paid": (Tier,),
-    "cost": (Cost,),
-    "milestone": (Milestone,),
-    "risk": (Risk,),
-    "phase": (Phase,),
-    "discounting": (Discounting,),
-    "terminal": (Terminal,),
-}

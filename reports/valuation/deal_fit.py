@@ -7,7 +7,7 @@ from difflib import get_close_matches
 
 from postcgrp.priors import InputError, Ledger
 from postcgrp.reports.valuation.cashflow import year_fraction
-from postcgrp.reports.valuation.deal import Deal, unique, write_near
+from postcgrp.reports.valuation.deal import Deal, unique
 
 
 def check_deals(deals: Sequence[Deal], ledger: Ledger) -> None:
@@ -43,10 +43,9 @@ def _check_segments(deal: Deal, ledger: Ledger) -> None:
         also = {other.casefold(): s.name for s in segments for other in (*s.aliases, s.label or s.name, s.name)}
         for name in chosen:
             if name not in names:
-                near = [also[n] for n in get_close_matches(name.strip().casefold(), also, 1)]
-                raise ValueError(
-                    f"captured.{field}: {name!r} is not in the report: {write_near(near, f'use one of {names}')}"
-                )
+                near = get_close_matches(name.strip().casefold(), also, 1)
+                way_out = f"write {also[near[0]]!r}" if near else f"use one of {', '.join(names)}"
+                raise ValueError(f"captured.{field}: {name!r} is not in the report: {way_out}")
 
 
 def _check_times(deal: Deal, ledger: Ledger) -> None:

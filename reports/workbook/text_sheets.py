@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from postcgrp.priors.ledger.ledger import Quantified
+from postcgrp.priors.ledger import Quantified
 from postcgrp.reports.export.thinning import statement
 from postcgrp.reports.forecast.figures import SEGMENTS
 from postcgrp.reports.runs.folder import DRAWS as DRAWS_FILE

@@ -13,18 +13,18 @@ from hypothesis import strategies as st
 from postcgrp.models import build_model
 from postcgrp.models.simulator import simulate
 from postcgrp.priors import Evidence, InputError, Ledger, PriorSet
-from postcgrp.priors.evidence_file import COLUMNS, read_evidence, read_files, template
+from postcgrp.priors.evidence_file import EVIDENCE_COLUMNS, read_evidence, template
 from postcgrp.priors.sets import prior_set
 from postcgrp.tests.helpers.paths import EXAMPLES
 
-HEADER = ",".join(COLUMNS)
+HEADER = ",".join(EVIDENCE_COLUMNS)
 ROW = "actuals,revenue,2026,,,,455,USD million,,"
 
 
 def read(pset: PriorSet, folder: Path, content: str | bytes) -> tuple[Evidence, ...]:
     path = folder / "rows.csv"
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
-    return read_evidence(path, pset.ledger, pset.trust)
+    return read_evidence([path], pset.ledger, pset.trust)
 
 
 def joined(pset: PriorSet, rows: tuple[Evidence, ...]) -> PriorSet:
@@ -185,7 +185,7 @@ def test_numbers_as_spreadsheets_format_them(
 ) -> None:
     quantity = {"USD million": "revenue", "patients": "patients", "fraction": "acute_use"}[unit]
     cells = ("study", quantity, "2026", "", "", "", f'"{text}"', unit, "2 %", "")
-    (row,) = read(pset, tmp_path, f"{delimiter.join(COLUMNS)}\n{delimiter.join(cells)}\n")
+    (row,) = read(pset, tmp_path, f"{delimiter.join(EVIDENCE_COLUMNS)}\n{delimiter.join(cells)}\n")
     assert row.value == pytest.approx(value)
     assert row.log_sd == 0.02
 
@@ -195,18 +195,18 @@ def test_several_files_are_checked_against_each_other_and_the_run(pset: PriorSet
     first.write_text(f"{HEADER}\n{ROW}\n")
     second.write_text(f"{HEADER}\n{ROW.replace('2026', '2027')}\n{ROW.replace('455', '460')}\n")
     with pytest.raises(InputError, match=r"second.csv: line 3: states 460 for .*first.csv: line 2 455: keep one"):
-        read_files([first, second], pset.ledger, pset.trust)
+        read_evidence([first, second], pset.ledger, pset.trust)
     with pytest.raises(InputError, match=r"first.csv: line 2: states 455 .*first.csv: line 2 455"):
-        read_files([first, first], pset.ledger, pset.trust)
-    known = read_evidence(first, pset.ledger, pset.trust)
+        read_evidence([first, first], pset.ledger, pset.trust)
+    known = read_evidence([first], pset.ledger, pset.trust)
     with pytest.raises(InputError, match=r"second.csv: line 3: 'actuals revenue 2026' states 455"):
-        read_files([second], pset.ledger, pset.trust, known)
+        read_evidence([second], pset.ledger, pset.trust, known)
 
 
 def test_missing_files_are_one_line(pset: PriorSet, tmp_path: Path) -> None:
     for path in (tmp_path / "none.csv", tmp_path):
         with pytest.raises(InputError, match="cannot be read"):
-            read_evidence(path, pset.ledger, pset.trust)
+            read_evidence([path], pset.ledger, pset.trust)
 
 
 def test_the_template_asks_for_values_and_takes_them(pset: PriorSet, tmp_path: Path) -> None:
@@ -221,7 +221,7 @@ def test_the_worked_examples_are_sources_of_their_own(pset: PriorSet) -> None:
     rows = [
         row
         for name in ("second_vendor", "actuals")
-        for row in read_evidence(EXAMPLES / f"{name}.csv", pset.ledger, pset.trust)
+        for row in read_evidence([EXAMPLES / f"{name}.csv"], pset.ledger, pset.trust)
     ]
     both = joined(pset, tuple(rows))
     assert both.sources == ("smr", "actuals", "vendor: second")

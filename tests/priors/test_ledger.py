@@ -9,7 +9,7 @@ import pytest
 
 from postcgrp.priors import InputError, Settings, effective, load_ledger
 from postcgrp.priors.catalogue import ASSUMPTIONS, OBSERVED, PRIOR_CLAIMS
-from postcgrp.priors.ledger.ledger import UNITS
+from postcgrp.priors.ledger import UNITS
 from postcgrp.tests.helpers.paths import DOCS, OTHER_MARKET
 
 LEDGER_PAGE = DOCS / "ledger.md"
@@ -103,20 +103,26 @@ NUMBERS = [
     (A, "value = 2026", "value = 2026.5", "", "'launch_year' .*: value = 2026.5 is no year: write a whole one (2026)"),
     (R, "value = 1\n", "value = 0.5\n", "", "'faster_in_europe': value = 0.5 is no direction: write 1, 0 or -1"),
     # wrong type
-    (R, COUNT, 'value = "42000"', "", "claim]] 'patients_na': value = '42000' is not a number: .* without quotes"),
-    (R, COUNT, "value = true", "", "claim]] 'patients_na': value = True is not a number: write it as a number"),
+    (R, COUNT, 'value = "42000"', "", "claim.patients_na.value = '42000' is not a number: .* without quotes"),
+    (R, COUNT, "value = true", "", "claim.patients_na.value = True is not a number: write it as a number"),
     (
         R,
         "\nyear = 2024",
         '\nyear = "2024"',
         "",
-        "'patients_na': year = '2024' is not a whole number: .* without quotes",
+        "claim.patients_na.year = '2024' is not a whole number: .* without quotes",
     ),
-    (R, "\nyear = 2024", "\nyear = 2024.0", "", "'patients_na': year = 2024.0 is not a whole number: write"),
-    (R, 'region = "Europe"', "region = 2", "", "'patients_europe': region = 2 is not text: write it in quotes ('2')"),
-    (R, "[2024, 2027, 2032]", "2024", "", "[report]: anchors = 2024 is not a list: write it in brackets"),
-    (R, "[2024, 2027, 2032]", "[2024]", "", "[report]: anchors = [2024] is too short: give at least 2"),
-    (R, '["NA"]', '"NA"', "", "[[region]] 'North America': aliases = 'NA' is not a list: write it in brackets"),
+    (R, "\nyear = 2024", "\nyear = 2024.0", "", "claim.patients_na.year = 2024.0 is not a whole number: write"),
+    (
+        R,
+        'region = "Europe"',
+        "region = 2",
+        "",
+        "claim.patients_europe.region = 2 is not text: write it in quotes",
+    ),
+    (R, "[2024, 2027, 2032]", "2024", "", "report.anchors = 2024 is not a list: write it in brackets"),
+    (R, "[2024, 2027, 2032]", "[2024]", "", "report.anchors = [2024] is too short: give at least 2"),
+    (R, '["NA"]', '"NA"', "", "region.North America.aliases = 'NA' is not a list: write it in brackets"),
     (R, "[[region]]", "region = 3\n[[area]]", "", "is not known: use .*[[region]]"),
 ]
 
@@ -137,7 +143,7 @@ ROWS = [
         'name = "Europe"',
         'name = "Europe "',
         "",
-        "[[region]] 'Europe ': name: name 'Europe ' is empty or .*: write it without",
+        "region.Europe.name = 'Europe ' is empty or .*: write it without",
     ),
     (R, 'name = "China"', 'name = "EUROPE"', "", "region name 'europe' stands 2 times .*: keep one"),
     (R, 'name = "China"', 'name = "north  america"', "", "region name 'north america' stands 2 times .*: keep one"),
@@ -290,30 +296,30 @@ ROWS = [
         "has evidence in 2025, before its launch_year 2026: make the claim a check or move the launch",
     ),
     # names and fields
-    (R, "", "", check(valeu=3), "[[claim]] 'new': field 'valeu' is not known: write 'value'"),
-    (R, "", "", check(colour=3), "[[claim]] 'new': field 'colour' is not known: remove it"),
-    (R, "", "", check(role="chek"), "[[claim]] 'new': role = 'chek' is not known: use 'prior', 'evidence'"),
+    (R, "", "", check(valeu=3), "claim.new.valeu is not known: write 'value'"),
+    (R, "", "", check(colour=3), "claim.new.colour is not known: use one of id, year"),
+    (R, "", "", check(role="chek"), "claim.new.role = 'chek' is not known: use 'prior', 'evidence'"),
     (
         R,
         "",
         "",
         check(unit="percent"),
-        "[[claim]] 'new': unit: unit 'percent' is not known: use one of patients, fraction, .* 'USD million'",
+        "claim.new.unit = 'percent' is not known: use one of patients, fraction, .* 'USD million'",
     ),
     (
         R,
         'uptake = "everyone"',
         'uptake = "all"',
         "",
-        "[[modality]] 'Biologic .*': uptake = 'all' is not known: use 'everyone', 'adoption' or 'launch'",
+        "modality.Biologic .*.uptake = 'all' is not known: use 'everyone', 'adoption' or 'launch'",
     ),
-    (R, 'uptake = "everyone"', "", "", "[[modality]] 'Biologic .*': `uptake` is missing: add it"),
+    (R, 'uptake = "everyone"', "", "", "modality.Biologic .*.uptake is missing: add it"),
     (
         R,
         'currency = "USD"',
         'currency = "dollars"',
         "",
-        "[report]: currency: currency 'dollars' is not a code .*: write one such as 'USD'",
+        "report.currency = 'dollars' is not a code .*: write one such as 'USD'",
     ),
     (
         R,
@@ -435,15 +441,15 @@ FILES = {
     "empty": (b"", "report.toml: schema = None, but this version reads 1 only: write `schema = 1` as its first line"),
     "another schema": (b"schema = 2", "report.toml: schema = 2, but this version reads 1 only: write `schema = 1`"),
     "schema as text": (b'schema = "1"', "report.toml: schema = '1', but this version reads 1 only: write `schema = 1`"),
-    "schema alone": (b"schema = 1", "report.toml: [report]: is missing: add it (docs/ledger.md shows how)"),
+    "schema alone": (b"schema = 1", "report.toml: report is missing: add it (docs/ledger.md)"),
     "a typo": (b"schema = 1\n[[claims]]\nid = 1", "report.toml: table 'claims' is not known: write 'claim'"),
     "a stray table": (
         b"schema = 1\n[[zoo]]\nid = 1",
         "report.toml: table 'zoo' is not known: use [report], [[region]]",
     ),
-    "one bracket": (b"schema = 1\n[claim]\nid = 1\n", "report.toml: [[claim]]: found .*: write it as [[claim]]"),
-    "a number": (b"schema = 1\nclaim = 3\n", "report.toml: [[claim]]: found '3', not a table: write it as [[claim]]"),
-    "numbers": (b"schema = 1\nclaim = [3]\n", "report.toml: [[claim]]: found '3', not a table: write it as [[claim]]"),
+    "one bracket": (b"schema = 1\n[claim]\nid = 1\n", "report.toml: claim = .* is not a table: write it as [[claim]]"),
+    "a number": (b"schema = 1\nclaim = 3\n", "report.toml: claim = 3 is not a table: write it as [[claim]]"),
+    "numbers": (b"schema = 1\nclaim = [3]\n", "report.toml: claim[1] = 3 is not a table: write it as [[claim]]"),
 }
 
 
@@ -474,7 +480,7 @@ def test_each_table_is_needed(tmp_path: Path, table: str) -> None:
         (tmp_path / name).write_text("schema = 1\n" + without(table, name), encoding="utf-8")
     with pytest.raises(InputError) as caught:
         load_ledger(tmp_path / R, tmp_path / A)
-    clear(caught.value, f"{A if table in ('trust', 'assumption') else R}: [[{table}]]: is missing: add it")
+    clear(caught.value, f"{A if table in ('trust', 'assumption') else R}: {table} is missing: add it")
 
 
 def test_a_byte_order_mark_is_no_error(tmp_path: Path) -> None:

@@ -15,9 +15,18 @@ from postcgrp.inference.jaxify import model_data
 from postcgrp.models import build_model
 from postcgrp.models.simulator import simulate
 from postcgrp.models.structure import structure_key
-from postcgrp.priors import InputError, Ledger, PriorSet, effective, from_json, load_ledger
+from postcgrp.priors import (
+    InputError,
+    Ledger,
+    PriorSet,
+    effective,
+    from_json,
+    load_ledger,
+    load_overlay,
+    prior_set,
+)
 from postcgrp.priors.elicit import LINK
-from postcgrp.priors.sets import difference, load_overlay, prior_set, said
+from postcgrp.priors.sets import difference
 from postcgrp.priors.shipped import shipped
 from postcgrp.tests.helpers.paths import DOCS
 
@@ -46,7 +55,7 @@ def test_shipped_sets_load_survive_json_and_are_documented(ledger: Ledger, pset:
     assert other.settings.priors == name
     assert from_json(other.to_json()) == other
     assert bool(difference(pset, other)) == (name != "report")
-    assert f"| `{name}` | {said(name)} |" in PRIOR_SETS_PAGE.read_text(encoding="utf-8")
+    assert f"| `{name}` | {load_overlay(name).says} |" in PRIOR_SETS_PAGE.read_text(encoding="utf-8")
 
 
 def test_a_set_changed_in_python_survives_json(pset: PriorSet, tmp_path: Path) -> None:
@@ -186,10 +195,10 @@ def test_a_change_of_a_part_adds_a_row_and_leaves_the_rest(ledger: Ledger, pset:
             "'all' is not in the ledger: use one of alone",
         ),
         ('[settings]\nleave_out = ["moh_202"]', "leave_out 'moh_202' is not in the ledger: use one of moh_2025"),
-        ("[settings]\ncoverag = 0.5", "settings: field 'coverag' is not known: write 'coverage'"),
+        ("[settings]\ncoverag = 0.5", "settings.coverag is not known: write 'coverage'"),
         ('[settings]\ncoverage = "0.5"', "coverage = '0.5' is not a number: write it as a number without quotes"),
         ('[settings]\nleave_out = "revenue"', "leave_out = 'revenue' is not a list: write it in brackets"),
-        ("[[assumption]]\nvalue = 1.0", "assumption.1: `id` is missing: add it"),
+        ("[[assumption]]\nvalue = 1.0", "assumption[1].id is missing: add it"),
         (
             '[[assumption]]\nid = "price"\nfamily = "cauchy"\nreason = "r"',
             "family = 'cauchy' is not known: use 'normal'",
@@ -201,7 +210,7 @@ def test_a_change_of_a_part_adds_a_row_and_leaves_the_rest(ledger: Ledger, pset:
         ('[[assumption]]\nid = "price"\ncentre = -8.0\nreason = "r"', "centre = -8 must be above zero"),
         ('[[assumption]]\nid = "price"\nspread = 1e9\nreason = "r"', "spread = 1e+09 is too wide: lower it"),
         ('[[assumption]]\nid = "*"\nregion = "Mars"\nspread = 2.0\nreason = "r"', "no range for region Mars is in"),
-        ("x = 1", "field 'x' is not known"),
+        ("x = 1", "x is not known: use one of name, says"),
     ],
 )
 def test_a_slip_gives_one_clear_line(ledger: Ledger, tmp_path: Path, text: str, message: str) -> None:
@@ -212,7 +221,7 @@ def test_a_slip_gives_one_clear_line(ledger: Ledger, tmp_path: Path, text: str, 
 
 
 def test_a_file_that_is_not_there_or_has_no_schema(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="'scaptic': is not shipped: use one of report, "):
+    with pytest.raises(InputError, match="'scaptic' is not shipped: use one of report, "):
         load_overlay("scaptic")
     with pytest.raises(InputError, match="cannot be read"):
         load_overlay(tmp_path / "none.toml")

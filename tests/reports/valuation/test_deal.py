@@ -81,11 +81,11 @@ BAD: dict[str, tuple[Callable[[Tables], None], str]] = {
     "not a number": (put("economics", "upfront", float("nan")), "economics.upfront = nan is not finite"),
     "negative price": (put("captured", "price", -500), "captured.price = -500 is negative: give a positive"),
     "negative cost": (put("economics", "cost", 1, "by_year", [-2]), r"regulatory review.by_year\[1\] = -2 is negative"),
-    "unknown key": (put("captured", "peek_share", 0.4), "captured.peek_share: is not known: write 'peak_share'"),
-    "unknown table": (put("discountin", {}), "discountin: is not known: write 'discounting'"),
+    "unknown key": (put("captured", "peek_share", 0.4), "captured.peek_share is not known: write 'peak_share'"),
+    "unknown table": (put("discountin", {}), "discountin is not known: write 'discounting'"),
     "unknown key of a phase": (
         put("risk", "phase", 0, "chance", 0.4),
-        "risk.phase.pivotal trial.chance: is not known: use one of name, probability, duration, start",
+        "risk.phase.pivotal trial.chance is not known: use one of name, probability, duration, start",
     ),
     "unknown distribution": (
         put("captured", "net", {"dist": "tringular", "low": 0.1, "mode": 0.2, "high": 0.3}),
@@ -99,8 +99,8 @@ BAD: dict[str, tuple[Callable[[Tables], None], str]] = {
         "captured.net: mode = 0.4 is outside 0.1..0.3",
     ),
     "coverage in percent": (put("captured", "net", {"low": 0.1, "high": 0.3, "coverage": 90}), "coverage = 90 is not"),
-    "missing key": (lambda deal: deal["captured"].pop("peak_share"), "captured.peak_share: is missing: add it"),
-    "missing table": (lambda deal: deal.pop("discounting"), "discounting: is missing: add it"),
+    "missing key": (lambda deal: deal["captured"].pop("peak_share"), "captured.peak_share is missing: add it"),
+    "missing table": (lambda deal: deal.pop("discounting"), "discounting is missing: add it"),
     "phases swapped": (
         lambda deal: deal["risk"]["phase"].reverse(),
         "'PMA review' stands before 'pivotal trial': phases out of order",
@@ -119,14 +119,14 @@ BAD: dict[str, tuple[Callable[[Tables], None], str]] = {
     ),
     "two triggers": (put("economics", "milestone", 0, "net_sales_above", 5), "either `on` or `net_sales_above`"),
     "perpetuity and multiple": (put("terminal", "multiple", 3), "either `growth` .* or `multiple`"),
-    "unlabelled terminal": (lambda deal: deal["terminal"].pop("label"), "terminal.label: is missing"),
+    "unlabelled terminal": (lambda deal: deal["terminal"].pop("label"), "terminal.label is missing"),
     "source of nothing": (put("sources", "captured.peak_shar", "me"), "'captured.peak_shar' is no input .*peak_share"),
     "kept of nothing lost": (put("captured", "share_kept", 0.4), "captured.share_kept: has no loss_of_exclusivity"),
-    "convention": (put("discounting", "convention", "middle"), "convention = 'middle': is not known: use 'start', "),
-    "date as text": (put("discounting", "valuation_date", "soon"), "valuation_date = 'soon': is no date"),
+    "convention": (put("discounting", "convention", "middle"), "convention = 'middle' is not known: use 'start', "),
+    "date as text": (put("discounting", "valuation_date", "soon"), "valuation_date = 'soon' is no date"),
     "schema": (put("schema", 7), "schema = 7: this version reads 1"),
-    "table as number": (put("captured", 3), "captured = 3: is not a table"),
-    "list as number": (put("economics", "cost", 0, "by_year", 3), "by_year = 3: is not a list"),
+    "table as number": (put("captured", 3), "captured = 3 is not a table: write it as \\[captured\\]"),
+    "list as number": (put("economics", "cost", 0, "by_year", 3), "by_year = 3 is not a list"),
     "probability of zero": (put("risk", "phase", 1, "probability", 0), "probability = 0 is not above 0: "),
     "range in percent": (
         put("risk", "phase", 0, "probability", {"low": 55, "high": 80}),
@@ -139,23 +139,29 @@ BAD: dict[str, tuple[Callable[[Tables], None], str]] = {
     "a number of 400 digits": (put("economics", "upfront", 10**400), "economics.upfront = 10{59} is not finite"),
     "misspelt and therefore missing": (
         both(lambda deal: deal["captured"].pop("peak_share"), put("captured", "peek_share", 0.4)),
-        "captured.peek_share: is not known: write 'peak_share'",
+        "captured.peek_share is not known: write 'peak_share'",
     ),
-    "yes for true": (put("economics", "milestone", 0, "received", "yes"), "received = 'yes': is not true or false"),
-    "year as text": (put("economics", "cost", 0, "from_year", "2027"), "from_year = '2027': is not a whole number"),
-    "half a year": (put("economics", "cost", 0, "from_year", 2027.5), "from_year = 2027.5: is not a whole"),
-    "schema as text": (put("schema", "1"), "schema = '1': is not a whole number: write it without quotes"),
-    "date as number": (put("discounting", "valuation_date", 2026), "valuation_date = 2026: is no date: write"),
+    "yes for true": (put("economics", "milestone", 0, "received", "yes"), "received = 'yes' is not true or false"),
+    "year as text": (put("economics", "cost", 0, "from_year", "2027"), "from_year = '2027' is not a whole number"),
+    "half a year": (put("economics", "cost", 0, "from_year", 2027.5), "from_year = 2027.5 is not a whole"),
+    "schema as text": (
+        put("schema", "1"),
+        "schema = '1' is not a whole number: write it as",
+    ),
+    "date as number": (put("discounting", "valuation_date", 2026), "valuation_date = 2026 is no date: write"),
     "date with a time": (
         put("discounting", "valuation_date", dt.datetime(2026, 1, 1, 9)),  # noqa: DTZ001
-        "valuation_date = 2026-01-01 09:00:00: is no date",
+        "valuation_date = 2026-01-01 09:00:00 is no date",
     ),
     "overflow": (
         put("economics", "upfront", {"dist": "lognormal", "median": 1e300, "log_sd": 1000}),
         "economics.upfront = lognormal.* reaches inf, outside",
     ),
-    "blank label": (put("terminal", "label", "  "), "terminal.label: is empty: write a few words"),
-    "no regions": (put("captured", "regions", []), "captured.regions: is empty: name one, or leave it out for all"),
+    "blank label": (put("terminal", "label", "  "), "terminal.label = '  ' is empty: write a few words"),
+    "no regions": (
+        put("captured", "regions", []),
+        r"captured.regions = .* is too short: give at least 1, or leave",
+    ),
 }
 
 UNFIT: dict[str, tuple[Callable[[Tables], None], str]] = {

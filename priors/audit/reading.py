@@ -1,0 +1,98 @@
+"""Claims as an audit reads them: where each stands, its two ends, how exactly it was stated."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import NamedTuple
+
+from postcgrp.priors.audit.finding import Status
+from postcgrp.priors.ledger import Claim, Ledger
+
+USED = frozenset({"prior", "evidence"})
+DECIMALS = {"fraction": 2, "fraction per year": 3}
+
+type Ends = tuple[float, float]
+
+
+class Place(NamedTuple):
+    """Where a claim stands; None: all of that dimension."""
+
+    year: int | None = None
+    region: str | None = None
+    depth: str | None = None
+    modality: str | None = None
+
+    def at(self, dim: str, label: str | None) -> Place:
+        """The same place with another label of one dimension."""
+        return Place(**{**self._asdict(), dim: label})
+
+    def __str__(self) -> str:
+        """The labels, or the whole market."""
+        return " ".join(str(label) for label in (*self[1:], self.year) if label is not None) or "whole market"
+
+
+def is_closed(claim: Claim) -> bool:
+    """Whether a claim states a point or both ends of a range."""
+    return claim.value is not None or None not in (claim.low, claim.high)
+
+
+def place_of(claim: Claim) -> Place:
+    """Returns where a claim stands."""
+    return Place(claim.year, claim.region, claim.depth, claim.modality)
+
+
+def claims_by_place(ledger: Ledger, quantity: str, item: str | None = None) -> dict[Place, Claim]:
+    """Points and closed ranges of a quantity by cell; where two claims share one, the one in use."""
+    found = [c for c in ledger.claims if (c.quantity, c.item) == (quantity, item) and is_closed(c)]
+    cells: dict[Place, Claim] = {}
+    for claim in sorted(found, key=lambda c: c.role not in USED):
+        cells.setdefault(place_of(claim), claim)
+    return cells
+
+
+def claims_by_year(cells: dict[Place, Claim], cell: Place) -> list[tuple[int, Claim]]:
+    """The positive claims of one segment by year."""
+    return sorted(
+        (
+            (year, claim)
+            for (year, *segment), claim in cells.items()
+            if year is not None and segment == list(cell[1:]) and ends_of(claim)[0] > rounding(claim)
+        ),
+        key=lambda pair: pair[0],
+    )
+
+
+def ends_of(claim: Claim) -> Ends:
+    """Returns the two ends of a claim: equal for a point, infinite where a range is open."""
+    if claim.value is not None:
+        return claim.value, claim.value
+    return (
+        -float("inf") if claim.low is None else claim.low,
+        float("inf") if claim.high is None else claim.high,
+    )
+
+
+def rounding(claim: Claim) -> float:
+    """Half a unit of the last digit stated."""
+    numbers = [n for n in (claim.value, claim.low, claim.high) if n is not None]
+    digits = [-int(Decimal(repr(float(n))).normalize().as_tuple().exponent) for n in numbers]
+    # Trailing zeros are lost in a float: whole numbers count as exact to the unit, percentages to the percent.
+    return 0.5 * 10.0 ** -max(*digits, DECIMALS.get(claim.unit, 0))
+
+
+def overlap(first: Ends, second: Ends, slack: float) -> bool:
+    """Whether two ranges share a number, with `slack` for rounding."""
+    return first[0] <= second[1] + slack and second[0] <= first[1] + slack
+
+
+def nested(first: Place, second: Place) -> bool:
+    """Whether two places are the same in every dimension in which both name a label."""
+    return all(a == b or None in (a, b) for a, b in zip(first, second, strict=True))
+
+
+def direction_status(low: float, high: float, sign: float) -> Status:
+    """Whether a change between `low` and `high` goes the way of a sign."""
+    ends = {(end > 0) - (end < 0) for end in (low, high)}
+    if ends == {(sign > 0) - (sign < 0)}:
+        return "agrees"
+    return "ambiguous" if len(ends) > 1 else "differs"
