@@ -1,7 +1,50 @@
-"""Sampling with JAX, and the gate that judges it."""
+"""Sampling any PyMC model with JAX, the gate that judges the draws, and what can be asked of draws without a refit."""
 
-from postcgrp.inference.cache import enable_cache
+from typing import TYPE_CHECKING
+
+# Not on first use: importing the module `gate` sets the package's attribute of that name, which must be the function.
 from postcgrp.inference.gate import Check, gate, passed
-from postcgrp.inference.sampling import Clock, Sampling, sample
+from postcgrp.priors import lazy
 
-__all__ = ["Check", "Clock", "Sampling", "enable_cache", "gate", "passed", "sample"]
+if TYPE_CHECKING:
+    from postcgrp.inference.batch import Batch, Fit, fit_many, prepare
+    from postcgrp.inference.cache import enable_cache
+    from postcgrp.inference.powerscale import power_scaling, shifts
+    from postcgrp.inference.psis import Weights, reweight
+    from postcgrp.inference.sampling import Clock, Sampling, sample
+
+__all__ = [
+    "Batch",
+    "Check",
+    "Clock",
+    "Fit",
+    "Sampling",
+    "Weights",
+    "enable_cache",
+    "fit_many",
+    "gate",
+    "passed",
+    "power_scaling",
+    "prepare",
+    "reweight",
+    "sample",
+    "shifts",
+]
+
+__getattr__ = lazy.attributes(
+    __name__,
+    {
+        "Batch": "batch",
+        "Clock": "sampling",
+        "Fit": "batch",
+        "Sampling": "sampling",
+        "Weights": "psis",
+        "enable_cache": "cache",
+        "fit_many": "batch",
+        "power_scaling": "powerscale",
+        "prepare": "batch",
+        "reweight": "psis",
+        "sample": "sampling",
+        "shifts": "powerscale",
+    },
+)

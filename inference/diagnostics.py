@@ -52,11 +52,33 @@ def diagnostics(draws: ArrayLike, tails: tuple[float, float] = TAILS) -> Diagnos
     return Diagnostics(*figures.reshape(3, *shape))
 
 
+def standard_error(draws: ArrayLike) -> Array:
+    """Monte-Carlo standard error of the mean of every quantity; returns [...].
+
+    The sd over the root of the ESS of the draws themselves, without ranks (section 4). NaN where a draw is NaN or a
+    chain has fewer than four draws, 0 for a constant. Parameters: `draws` [chain, draw, ...].
+    """
+    values = np.asarray(draws, dtype=float)
+    chains, length, *shape = values.shape
+    if length < MIN_DRAWS:
+        return np.full(shape, np.nan)
+    flat = np.moveaxis(values.reshape(chains, length, math.prod(shape)), -1, 0)
+    with np.errstate(invalid="ignore", divide="ignore"):  # a constant has an ESS, but no autocorrelation
+        error = flat.std(axis=(1, 2), ddof=1) / np.sqrt(_ess(_halves(flat)))
+    return np.asarray(error).reshape(shape)
+
+
+def _halves(values: Array) -> Array:
+    """Half chains [quantity, half chain, draw] of `values` [quantity, chain, draw]; an odd middle draw is left out."""
+    half = values.shape[-1] // 2
+    return np.concatenate((values[..., :half], values[..., -half:]), axis=1)
+
+
 def _figures(values: Array, tails: tuple[float, float], scores: Array) -> Array:
     """The three figures [figure, quantity] of `values` [quantity, chain, draw], with :func:`_normal_scores`."""
     quantities, chains, length = values.shape
     half = length // 2
-    split = np.concatenate((values[..., :half], values[..., -half:]), axis=1)  # [quantity, half chain, draw]
+    split = _halves(values)
     middle = values[..., half : length - half].reshape(quantities, -1)  # of an odd number of draws: in no half
 
     # One sort serves the ranks, the folded ranks, the median and the quantiles.

@@ -10,28 +10,28 @@ Densities are scaled as the model states them: a log-normal one on the variable'
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
-from arviz_stats.base import array_stats
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from scipy.special import rel_entr
 from xarray import DataArray, DataTree
 
+from postcgrp.inference.diagnostics import standard_error
+from postcgrp.inference.estimates import summary
+from postcgrp.inference.psis import reweight
 from postcgrp.priors import InputError, Prior, PriorSet
 from postcgrp.priors.elicit import is_heavy
 
 Array = NDArray[np.float64]
 Members = list[tuple[str, dict[str, str]]]
 
-DRAWS = 4000  # psi is relative to the range of the draws, which grows with their number: compare at one number only
-NEAR = (0.99, 1.01)  # where the derivative at alpha = 1 is taken, as in the paper
-FAR = (0.8, 1.25)  # where shifts are reported: a fifth less and a quarter more
-K_LIMIT = 0.7
+PSI_DRAWS = 4000  # psi is relative to the range of the draws, which grows with their number: always take as many
+DERIVATIVE_ALPHAS = (0.99, 1.01)  # between which the derivative at alpha = 1 is taken, as in the paper
+SHIFT_ALPHAS = (0.8, 1.25)  # at which shifts are reported: a fifth less and a quarter more
 ROTATIONS = 20
-CLEAR = 2.0  # standard errors from zero at which a direction is called one
-QUANTILES = (0.05, 0.5, 0.95)
+SIGN_ERRORS = 2.0  # standard errors from zero at which a slope has a sign
 SAMPLE = ("chain", "draw")
 TRUST = "vendor trust"
 NOISE = "yearly noise"
@@ -183,66 +183,15 @@ def _powered(prior: Prior, alpha: float, *, by_log: bool) -> Prior:
     return replace(prior, mu=prior.mu + shift, sd=prior.sd / alpha**0.5, low=None, high=None, coverage=None)
 
 
-# ---- importance weights --------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Weights:
-    """Importance weights of stored draws.
-
-    `values`, in the shape of the log ratios, sum to one, and are NaN where they were refused; `k`, the Pareto shape of
-    their tail; `ess`, how many equal weights they are worth; `refused`, why there are none, else empty.
-    """
-
-    values: Array
-    k: float
-    ess: float
-    refused: str = ""
-
-
-def k_limit(draws: int) -> float:
-    """The largest Pareto k at which as many draws can be trusted (Vehtari et al. 2024, JMLR 25, 72)."""
-    return min(1 - 1 / float(np.log10(draws)), K_LIMIT)
-
-
-def efficiency(draws: ArrayLike) -> float:
-    """Relative tail effective sample size of draws [chain, draw], which sets how long a tail is smoothed."""
-    relative = float(array_stats.ess(np.asarray(draws, dtype=float), method="tail", prob=(0.05, 0.95), relative=True))
-    return relative if np.isfinite(relative) and relative > 0 else 1.0
-
-
-def reweight(log_ratio: ArrayLike, r_eff: float | None = None) -> Weights:
-    """Pareto-smoothed importance weights, refused where k exceeds min(1 - 1 / log10 S, 0.7).
-
-    Parameters: `log_ratio` [chain, draw], log of the new density over that of the draws, up to a constant; `r_eff`,
-    the relative efficiency of the draws, by default that of the log ratios' tails.
-    """
-    ratio = np.asarray(log_ratio, dtype=float)
-    none, limit = np.full(ratio.shape, np.nan), k_limit(ratio.size)
-    if lost := int((~np.isfinite(ratio)).sum()):
-        return Weights(none, np.nan, np.nan, f"log ratio not finite in {lost} of {ratio.size} draws")
-    if np.ptp(ratio) < np.finfo(float).eps:
-        return Weights(np.full(ratio.shape, 1 / ratio.size), -np.inf, float(ratio.size))
-    try:
-        # ArviZ takes the log of the inverse ratio, as for leave-one-out.
-        log_weights, k = array_stats.psislw(-ratio, efficiency(ratio) if r_eff is None else r_eff, axis=(-2, -1))
-    except ValueError as error:  # all of the tail is one value
-        return Weights(none, np.nan, np.nan, f"no tail to judge the weights by ({error})")
-    if not k <= limit:
-        return Weights(none, float(k), np.nan, f"Pareto k {k:.2f} above {limit:.2f}: refit")
-    values = np.exp(log_weights)
-    return Weights(values / values.sum(), float(k), float(1 / (values**2).sum() * values.sum() ** 2))
-
-
 # ---- sensitivity ---------------------------------------------------------------------------------------------------
 
 
 def cjs_distance(values: Array, weights: Array) -> Array:
-    """Cumulative Jensen-Shannon distance of weighted draws from the same draws unweighted, normalised to [0, 1].
+    """Cumulative Jensen-Shannon distance between weighted draws and the same draws unweighted, normalised to [0, 1].
 
-    The larger one of that between the distribution functions and that between the survival functions, so that the
-    sign of the quantity does not matter (Kallioinen et al. 2024; Nguyen & Vreeken 2015). NaN where the
-    draws do not vary. Parameters: `values` [draw]; `weights` [draw, n], columns that sum to one. Returns [n].
+    The larger one of the distance between distribution functions and that between survival functions, so that the
+    sign of the quantity does not matter (Kallioinen et al. 2024; Nguyen & Vreeken 2015). NaN where the draws do not
+    vary. Parameters: `values` [draw]; `weights` [draw, n], columns that sum to one. Returns [n].
     """
     order = np.argsort(values, kind="stable")
     gap = np.diff(values[order])[:, None]
@@ -261,15 +210,16 @@ def _cjs(p: Array, q: Array, gap: Array) -> Array:
 def psi(values: Array, low: Array, high: Array) -> Array:
     """Power-scaling sensitivity: the distance moved per doubling of alpha, at alpha = 1.
 
-    Parameters: `values` [draw]; `low` and `high` [draw, n], weights at the two alphas `NEAR`. Returns [n]; above 0.05
-    the paper calls a posterior sensitive.
+    Parameters: `values` [draw]; `low` and `high` [draw, n], weights at the two `DERIVATIVE_ALPHAS`. Returns [n]; above
+    0.05 the paper calls a posterior sensitive.
     """
-    distance = (cjs_distance(values, weights) for weights in (low, high))
-    return np.asarray(np.mean([d / abs(np.log2(a)) for d, a in zip(distance, NEAR, strict=True)], axis=0))
+    distances = (cjs_distance(values, weights) for weights in (low, high))
+    per_doubling = [d / abs(np.log2(alpha)) for d, alpha in zip(distances, DERIVATIVE_ALPHAS, strict=True)]
+    return np.asarray(np.mean(per_doubling, axis=0))
 
 
-def quantities(run: DataTree, pset: PriorSet) -> dict[str, DataArray]:
-    """What sensitivity is asked of by default: total revenue at the anchors, its growth, modalities in the last year.
+def headline_quantities(run: DataTree, pset: PriorSet) -> dict[str, DataArray]:
+    """The quantities examined by default: total revenue at the anchors, its growth, modalities in the last year.
 
     Returns [chain, draw] by name, revenue in millions.
     """
@@ -282,90 +232,82 @@ def quantities(run: DataTree, pset: PriorSet) -> dict[str, DataArray]:
     return {name: draws.reset_coords(drop=True) for name, draws in out.items()}
 
 
-def sensitivity(of: Mapping[str, DataArray], to: Mapping[str, DataArray]) -> pd.DataFrame:
+def power_scaling(quantities: Mapping[str, DataArray], log_densities: Mapping[str, DataArray]) -> pd.DataFrame:
     """Power-scaling sensitivity of every quantity to every group.
 
-    Parameters: `of`, quantities, and `to`, log densities (:func:`components`), each [chain, draw] by name; of more
-    than `DRAWS` draws as many are taken, evenly. Returns one row a pair: `psi`, NaN where refused; `noise`, the 95 %
-    quantile of psi once draws and densities are shifted against each other, which is what unrelated ones have;
-    `slope`, the derivative of the quantity's mean by log2(alpha) in its posterior sds, and its Monte-Carlo error `se`;
-    `sign`, + where counting the group more raises the mean, - where it lowers it, 0 within two errors; `spread`, the
+    Parameters: `quantities` and `log_densities` (:func:`components`), each [chain, draw] by name; of more than
+    `PSI_DRAWS` draws that many are taken, evenly spaced. Returns one row per pair: `psi`, NaN where refused; `noise`,
+    the 95 % quantile of the psi of unrelated draws, made by shifting draws and densities against each other; `slope`,
+    the derivative of the quantity's mean by log2(alpha) in its posterior sds, and its Monte-Carlo error `se`; `sign`,
+    + where counting the group more raises the mean, - where it lowers it, 0 within two errors; `spread`, the
     derivative of the log of its sd; `k_low` and `k_high`, Pareto k at the two alphas; `draws`; `refused`, the reason
-    for no number.
+    where there is no number.
     """
-    drawn, logs = _same_draws(of), _same_draws(to)
-    weights = {name: [reweight((a - 1) * log, efficiency(log)) for a in NEAR] for name, log in logs.items()}
-    good = [name for name, pair in weights.items() if not any(w.refused for w in pair)]
+    draws_of, log_of = _same_draws(quantities), _same_draws(log_densities)
+    weights = {group: [reweight((a - 1) * log) for a in DERIVATIVE_ALPHAS] for group, log in log_of.items()}
+    usable = [group for group, pair in weights.items() if not any(w.refused for w in pair)]
     low, high = (
-        np.stack([weights[name][side].values for name in good], axis=-1)
-        if good
-        else np.empty((*next(iter(drawn.values())).shape, 0))
+        np.stack([weights[group][side].values for group in usable], axis=-1)
+        if usable
+        else np.empty((*next(iter(draws_of.values())).shape, 0))
         for side in (0, 1)
     )
     rows = []
-    for quantity, values in drawn.items():
-        found, noise = _psi_and_noise(values, low, high)
-        for name, log in logs.items():
-            pair, k = weights[name], good.index(name) if name in good else None
-            reason = next((w.refused for w in pair if w.refused), "")
-            if k is not None and not np.isfinite(found[k]):
-                reason, k = "the quantity does not vary", None
-            slope, se, spread = (np.nan,) * 3 if k is None else _derivatives(values, log)
+    for quantity, values in draws_of.items():
+        varies = np.ptp(values) > 0
+        by_group = (
+            dict(zip(usable, zip(*_psi_and_noise(values, low, high), strict=True), strict=True)) if varies else {}
+        )
+        for group, log in log_of.items():
+            at_low, at_high = weights[group]
+            numbers = dict.fromkeys(("psi", "noise", "slope", "se", "spread"), np.nan)
+            if group in by_group:
+                numbers = dict(zip(numbers, (*by_group[group], *_derivatives(values, log)), strict=True))
             rows.append(
                 {
-                    "group": name,
+                    "group": group,
                     "quantity": quantity,
-                    "psi": np.nan if k is None else found[k],
-                    "noise": np.nan if k is None else noise[k],
-                    "slope": slope,
-                    "se": se,
-                    "sign": "" if k is None else "0" if abs(slope) < CLEAR * se else "+" if slope > 0 else "-",
-                    "spread": spread,
-                    "k_low": pair[0].k,
-                    "k_high": pair[1].k,
+                    **{name: numbers[name] for name in ("psi", "noise", "slope", "se")},
+                    "sign": _sign(numbers["slope"], numbers["se"]),
+                    "spread": numbers["spread"],
+                    "k_low": at_low.k,
+                    "k_high": at_high.k,
                     "draws": values.size,
-                    "refused": reason,
+                    "refused": at_low.refused or at_high.refused or ("" if varies else "the quantity does not vary"),
                 }
             )
     return pd.DataFrame(rows)
 
 
-def shifts(of: Mapping[str, DataArray], to: Mapping[str, DataArray], alphas: Sequence[float] = FAR) -> pd.DataFrame:
+def shifts(
+    quantities: Mapping[str, DataArray],
+    log_densities: Mapping[str, DataArray],
+    alphas: Sequence[float] = SHIFT_ALPHAS,
+) -> pd.DataFrame:
     """Mean, sd and quantiles of every quantity when each group counts `alpha` times.
 
-    Parameters as for :func:`sensitivity`. Returns one row for each group, quantity and alpha (alpha = 1: as it is),
+    Parameters as for :func:`power_scaling`. Returns one row for each group, quantity and alpha (alpha = 1: as it is),
     with Pareto `k`, the effective sample size `ess` of the weights and, where there is no number, `refused`.
     """
-    drawn, logs = _same_draws(of), _same_draws(to)
+    draws_of, log_of = _same_draws(quantities), _same_draws(log_densities)
     rows = []
-    for group, log in logs.items():
+    for group, log in log_of.items():
         for alpha in sorted({1.0, *alphas}):
-            weights = reweight((alpha - 1) * log, efficiency(log))
-            about = {"k": weights.k, "ess": weights.ess, "draws": log.size, "refused": weights.refused}
-            for quantity, values in drawn.items():
-                found = summary(values, weights.values)
-                rows.append({"group": group, "quantity": quantity, "alpha": alpha, **found, **about})
+            weights = reweight((alpha - 1) * log)
+            quality = {"k": weights.k, "ess": weights.ess, "draws": log.size, "refused": weights.refused}
+            for quantity, values in draws_of.items():
+                estimates = summary(values, weights.values)
+                rows.append({"group": group, "quantity": quantity, "alpha": alpha, **estimates, **quality})
     return pd.DataFrame(rows)
 
 
-def summary(values: ArrayLike, weights: ArrayLike) -> dict[str, float]:
-    """Mean, sd and the 5, 50 and 95 % quantiles of weighted draws (same shapes); NaN with NaN weights."""
-    x, w = np.ravel(np.asarray(values, dtype=float)), np.ravel(np.asarray(weights, dtype=float))
-    names = [f"q{100 * q:02.0f}" for q in QUANTILES]
-    if not np.isfinite(w).all():
-        return dict.fromkeys(("mean", "sd", *names), np.nan)
-    mean = float(w @ x)
-    found = np.quantile(x, QUANTILES, weights=w, method="inverted_cdf")
-    return {"mean": mean, "sd": float(np.sqrt(w @ (x - mean) ** 2)), **dict(zip(names, map(float, found), strict=True))}
-
-
 def _same_draws(by_name: Mapping[str, DataArray]) -> dict[str, Array]:
-    """Arrays [chain, draw] of at most `DRAWS` draws, the same ones of each."""
+    """Arrays [chain, draw] of at most `PSI_DRAWS` draws, the same ones of each."""
     out = {}
     for name, draws in by_name.items():
         values = np.asarray(draws.transpose(*SAMPLE).values, dtype=float)
         chains, length = values.shape
-        keep = max(1, DRAWS // chains)
+        keep = max(1, PSI_DRAWS // chains)
         out[name] = values if length <= keep else values[:, np.arange(keep) * length // keep]
     return out
 
@@ -374,15 +316,22 @@ def _psi_and_noise(values: Array, low: Array, high: Array) -> tuple[Array, Array
     """The psi of every group [group], and its 95 % quantile over rotations of the draws within their chains."""
     length = values.shape[1]
     steps = [0, *(length * np.arange(1, ROTATIONS + 1) // (ROTATIONS + 1))]
-    turned = (
+    rotated = (
         np.concatenate([np.roll(w, s, axis=1).reshape(values.size, -1) for s in steps], axis=1) for w in (low, high)
     )
-    found = psi(values.ravel(), *turned).reshape(len(steps), -1)
-    return found[0], np.quantile(found[1:], 0.95, axis=0)
+    psis = psi(values.ravel(), *rotated).reshape(len(steps), -1)
+    return psis[0], np.quantile(psis[1:], 0.95, axis=0)
 
 
 def _derivatives(values: Array, log: Array) -> tuple[float, float, float]:
     """Derivative of the mean by log2(alpha), in posterior sds, its Monte-Carlo error, and that of the log of the sd."""
     z, centred = (values - values.mean()) / values.std(), np.log(2) * (log - log.mean())
-    error = float(array_stats.mcse(z * centred, method="mean"))
+    error = float(standard_error(z * centred))
     return float((z * centred).mean()), error, float((z**2 * centred).mean() / 2)
+
+
+def _sign(slope: float, error: float) -> str:
+    """The sign of a slope, 0 within `SIGN_ERRORS` of its errors, empty where it has no value."""
+    if np.isnan(slope):
+        return ""
+    return "0" if abs(slope) < SIGN_ERRORS * error else "+" if slope > 0 else "-"

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtri
 from xarray import DataTree
 
-from postcgrp.inference.powerscale import reweight
+from postcgrp.inference.psis import reweight
 from postcgrp.priors import InputError, PriorSet
 from postcgrp.reports.forecast.summary import SAMPLE, group
 from postcgrp.reports.sensitivity.refits import Refit

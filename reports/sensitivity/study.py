@@ -94,9 +94,9 @@ def sensitivity(
         save_csv(table, target / f"{name}.csv")
 
     with clock("stored draws"):
-        of, to = powerscale.quantities(run, pset), powerscale.components(run, pset)
-        write("power_scaling", powerscale.sensitivity(of, to))
-        write("power_shifts", powerscale.shifts(of, to))
+        examined, densities = powerscale.headline_quantities(run, pset), powerscale.components(run, pset)
+        write("power_scaling", powerscale.power_scaling(examined, densities))
+        write("power_shifts", powerscale.shifts(examined, densities))
         write("variance_budget", variance_budget(run, pset))
     say(f"{target}: power_scaling.csv, power_shifts.csv and variance_budget.csv are ready; refits follow")
 
@@ -130,8 +130,8 @@ def sensitivity(
     notes = [note for note in (leave_out.unused(pset), control(base, fits[variants[0].key], pset)) if note]
     notes += [f"claim {name} cannot be left out: {why}" for name, why in forbidden.items()]
     notes += [f"{v.kind} {v.name} does not apply: {v.why}" for v in variants if v.why]
-    if (draws := int(tables["power_scaling"]["draws"].min())) < powerscale.DRAWS:
-        notes.insert(0, f"psi is of {draws:,} draws, not {powerscale.DRAWS:,}: compare it only with psi of as many")
+    if (draws := int(tables["power_scaling"]["draws"].min())) < powerscale.PSI_DRAWS:
+        notes.insert(0, f"psi is of {draws:,} draws, not {powerscale.PSI_DRAWS:,}: compare it only with psi of as many")
     if record["status"] != "passed":
         notes.insert(0, "the run itself missed the gate: what is compared with it here is not to be trusted")
     save_sensitivity(pset, table, tables, target / "sensitivity", pset.fingerprint(), above)

@@ -15,7 +15,8 @@ import pandas as pd
 from scipy.special import ndtr, ndtri
 from xarray import DataArray, Dataset
 
-from postcgrp.inference.psis import Array, Weights, quantile, quantile_error, reweight
+from postcgrp.inference.estimates import quantile, quantile_error
+from postcgrp.inference.psis import Array, Weights, reweight
 from postcgrp.priors import Evidence, InputError, Ledger, PriorSet
 from postcgrp.reports.runs.evidence import Stored, by_source, check_results, flat, known_years, needed, residuals
 from postcgrp.reports.runs.folder import DRAWS, check_target, run_folder, write_manifest

@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 import xarray as xr
-from arviz_stats import ess, rhat
+from arviz_stats import ess, mcse, rhat
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from postcgrp.inference.diagnostics import BLOCK, TAILS, diagnostics
+from postcgrp.inference.diagnostics import BLOCK, TAILS, diagnostics, standard_error
 
 Array = NDArray[np.float64]
 
@@ -85,6 +85,13 @@ CASES: dict[str, NDArray[np.generic]] = {
 @pytest.mark.parametrize("case", CASES)
 def test_the_figures_are_those_of_arviz(case: str) -> None:
     assert_like_arviz(CASES[case])
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_standard_error_is_arviz_s(case: str) -> None:
+    with np.errstate(all="ignore"):
+        known = mcse(CASES[case], method="mean")
+        np.testing.assert_allclose(standard_error(CASES[case]), known, rtol=1e-9, atol=1e-12)  # rounding, of a constant
 
 
 # Fixed examples: where two autocorrelations sum to exactly zero, which happens to indicators of a dozen draws in one of
