@@ -120,11 +120,39 @@ def test_stored_programs_give_the_same_draws_without_tracing(cache: Path, monkey
         for name in ("density", "derived"):  # would fail if called
             patch.setattr(sys.modules["postcgrp.inference.sampling"], name, None)
         again = sample(model, settings, key="conjugate")
-    for path in cache.glob("*/*"):
-        path.write_bytes(path.read_bytes()[:100])
-    healed = sample(model, settings, key="conjugate")
-    for other in (stored, again, healed):
+    for other in (stored, again):
         assert plain.children["posterior"].dataset.equals(other.children["posterior"].dataset)
+
+
+def doubled() -> tuple[Callable[[Any], Any], tuple[Any]]:
+    return lambda x: 2 * x, (np.ones(3),)
+
+
+DAMAGES: dict[str, Callable[[bytes], bytes]] = {
+    "cut short": lambda content: content[:100],
+    "cut at the end": lambda content: content[:-1],
+    "flipped": lambda content: content[:200] + bytes([content[200] ^ 1]) + content[201:],
+    "empty": lambda content: b"",
+    "foreign": lambda content: b"PK\x03\x04" + b"x" * 500,
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_program_is_traced_again(damage: str, cache: Path) -> None:
+    Programs("key").exported("double", doubled)
+    [path] = cache.glob("*/*")
+    path.write_bytes(DAMAGES[damage](path.read_bytes()))
+    again = Programs("key")
+    again.begin()
+    assert again.compile("double", doubled).result()(np.ones(3)) == pytest.approx(2 * np.ones(3))
+    Programs("key").exported("double", lambda: pytest.fail("it is whole again: no need to trace"))
+
+
+def test_a_whole_program_that_cannot_be_read_is_a_bug_and_raised(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Programs("key").exported("double", doubled)
+    monkeypatch.setattr("jax.export.deserialize", lambda content: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        Programs("key").exported("double", doubled)
 
 
 def test_other_models_and_settings_have_other_programs(cache: Path) -> None:
