@@ -10,8 +10,10 @@ if TYPE_CHECKING:
     from postcgrp.inference.batch import Batch, Fit, fit_many, prepare
     from postcgrp.inference.cache import enable_cache
     from postcgrp.inference.powerscale import power_scaling, shifts
+    from postcgrp.inference.progress import Clock
     from postcgrp.inference.psis import Weights, reweight
-    from postcgrp.inference.sampling import Clock, Sampling, sample
+    from postcgrp.inference.sampling import sample
+    from postcgrp.inference.settings import Sampling
 
 __all__ = [
     "Batch",
@@ -35,9 +37,9 @@ __getattr__ = lazy.attributes(
     __name__,
     {
         "Batch": "batch",
-        "Clock": "sampling",
+        "Clock": "progress",
         "Fit": "batch",
-        "Sampling": "sampling",
+        "Sampling": "settings",
         "Weights": "psis",
         "enable_cache": "cache",
         "fit_many": "batch",

@@ -25,20 +25,22 @@ import pymc as pm
 from jax import export
 from numpy.typing import NDArray
 
+from postcgrp.inference import chunks
 from postcgrp.inference.cache import enable_cache
 from postcgrp.inference.density import Flat, density, derived, layout
 from postcgrp.inference.evaluate import BATCH, evaluate
 from postcgrp.inference.forward import draw_prior
 from postcgrp.inference.gate import Check, gate_arrays, passed
-from postcgrp.inference.hmc import FIRST_STEP, controls
+from postcgrp.inference.hmc import jittered_hmc
 from postcgrp.inference.jaxify import Arrays, model_data
-from postcgrp.inference.kernels import CHUNK, flattened
+from postcgrp.inference.kernels import FIRST_STEP
 from postcgrp.inference.programs import Programs, compiled
-from postcgrp.inference.sampling import STARTS, Sampling, spread, starts
+from postcgrp.inference.progress import Progress
+from postcgrp.inference.settings import Sampling
+from postcgrp.inference.starting import CANDIDATES, spread, starts
 from postcgrp.priors import InputError
 
 LANES = 8  # posteriors that advance together: more would not make a gradient cheaper, fewer would
-Progress = Callable[[str, int, int], None]
 
 
 class Effort(NamedTuple):
@@ -142,25 +144,28 @@ def prepare(
     example = {name: draws[0] for name, draws in prior.items()}
     flat, data = layout(model, example), model_data(model)
     joined = flat.join(prior)
-    starting, (centre, scale) = joined[:STARTS], spread(joined)
+    starting, (centre, scale) = joined[:CANDIDATES], spread(joined)
     lane_data = _stacked([data] * lanes)
     begin = (*_begin([""] * lanes, settings, starting), centre, scale, lane_data)
     points = np.zeros((BATCH, flat.size))
+    sampler = jittered_hmc(settings)
+    first_controls = chunks.first_controls(sampler)
 
     @cache
-    def kernel() -> tuple[Any, Any]:
-        start, advance = flattened(settings.kernel(logp := density(model, example).logp), logp)
-        shared = (None,) * len(_controls(settings, 0, 1, FIRST_STEP))
+    def lane_programs() -> tuple[Any, Any]:
+        logp = density(model, example).logp
+        start, advance = chunks.as_programs(sampler.kernel(logp), logp)
+        shared = (None,) * len(first_controls)
         return jax.vmap(start, in_axes=(0, 0, None, None, 0)), jax.vmap(advance, in_axes=(0, 0, *shared))
 
-    def traced_advance() -> tuple[Any, tuple[Any, ...]]:
-        start, advance = kernel()
-        return advance, (jax.eval_shape(start, *begin), lane_data, *_controls(settings, 0, 1, FIRST_STEP))
+    def trace_advance() -> tuple[Any, tuple[Any, ...]]:
+        start, advance = lane_programs()
+        return advance, (jax.eval_shape(start, *begin), lane_data, *first_controls)
 
-    stored = Programs(None if key is None else f"{key} {lanes} {sorted(keep)} {settings.program}")
+    stored = Programs(None if key is None else f"{key} {lanes} {sorted(keep)} {sampler.program}")
     programs = {
-        "start": stored.exported("start", lambda: (kernel()[0], begin)),
-        "advance": stored.exported("advance", traced_advance),
+        "start": stored.exported("start", lambda: (lane_programs()[0], begin)),
+        "advance": stored.exported("advance", trace_advance),
         "derive": stored.exported(
             "derive",
             lambda: (jax.vmap(derived(model, example, keep, log_prior=False), in_axes=(0, None)), (points, data)),
@@ -348,20 +353,15 @@ def _run(
     stopped: Callable[[], bool] = lambda: False,
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.float64]]:
     """Positions [lane, chain, draw, size], divergences [lane, chain, draw] and step sizes [lane] of one run."""
-    programs = _compiled(batch)
+    programs, sampler = _compiled(batch), jittered_hmc(settings)
     state = programs["start"](*_begin(seeds, settings, batch.prior), batch.centre, batch.scale, data)
-    kept, total = [], settings.tune + settings.draws
-    for since, until in ((0, settings.tune), (settings.tune, total)):
-        for begun in range(since, until, CHUNK):
-            if stopped():
-                raise KeyboardInterrupt
-            steps = min(CHUNK, until - begun)
-            now = _controls(settings, begun, steps, step_size)
-            state, x, stats = jax.block_until_ready(programs["advance"](state, data, *now))
-            if since:
-                kept.append((np.asarray(x)[:, :steps], np.asarray(stats[0])[:, :steps]))
-    x, diverging = (np.swapaxes(np.concatenate(parts, axis=1), 1, 2) for parts in zip(*kept, strict=True))
-    return x, diverging, np.asarray(stats[-1])[:, steps - 1, 0]
+    made = chunks.run(programs["advance"], state, data, sampler, settings.draws, lanes_step=step_size, stopped=stopped)
+    kept = [chunk for chunk in made if not chunk.tuning]
+    x, diverging = (
+        np.swapaxes(np.concatenate(parts, axis=1), 1, 2)
+        for parts in ([chunk.positions for chunk in kept], [chunk.info.diverging for chunk in kept])
+    )
+    return x, diverging, kept[-1].info.step_size[:, -1, 0]
 
 
 def _begin(seeds: Sequence[str], settings: Sampling, prior: NDArray[np.float64]) -> tuple[Any, NDArray[np.float64]]:
@@ -373,10 +373,6 @@ def _begin(seeds: Sequence[str], settings: Sampling, prior: NDArray[np.float64])
         keys.append(jax.random.key_data(jax.random.key(number)))
         points.append(starts(prior, settings.chains, number))
     return np.stack(keys), np.stack(points)
-
-
-def _controls(settings: Sampling, begun: int, steps: int, step_size: float) -> tuple[Any, ...]:
-    return np.int64(steps), *controls(begun, steps, settings.tune, settings.target_accept, step_size)
 
 
 def _hash(arrays: Arrays) -> str:

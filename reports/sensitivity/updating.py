@@ -22,7 +22,7 @@ from postcgrp.reports.runs.evidence import Stored, by_source, check_results, fla
 from postcgrp.reports.runs.folder import DRAWS, check_target, run_folder, write_manifest
 
 if TYPE_CHECKING:  # fitting starts JAX, which reweighting must not wait for
-    from postcgrp.inference.sampling import Progress
+    from postcgrp.inference.progress import Progress
     from postcgrp.reports.forecast.pipeline import Forecast
 
 Label = tuple[str, int, str | None]

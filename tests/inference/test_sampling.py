@@ -23,8 +23,9 @@ from postcgrp.inference import Check, Sampling, gate, passed, programs, sample
 from postcgrp.inference.diagnostics import Diagnostics
 from postcgrp.inference.gate import gate_arrays, parameters
 from postcgrp.inference.hmc import AFTER, BEFORE, JITTER, TRAJECTORY, WINDOW, Phase, controls, phases
-from postcgrp.inference.kernels import CHUNK, HALVINGS, MARGIN, within_reach
+from postcgrp.inference.kernels import CHUNK
 from postcgrp.inference.programs import Programs
+from postcgrp.inference.starting import HALVINGS, MARGIN, within_reach
 from postcgrp.priors import InputError
 
 TOTAL_SETTINGS = (
@@ -321,7 +322,7 @@ def test_tuning_windows_are_blackjax_s(tune: int) -> None:
 def test_trajectory_lengths_follow_a_halton_sequence(begun: int) -> None:
     turns = Halton(1, scramble=False).fast_forward(begun).random(CHUNK)[:, 0]
     expected = np.rint(TRAJECTORY * (1 - JITTER + 2 * JITTER * turns) / 0.01)
-    assert list(controls(begun, CHUNK, 300, 0.8, 0.01)[0]) == list(expected)
+    assert list(controls(300, 0.8, begun, 0.01).leapfrogs) == list(expected)
 
 
 def test_starts_are_drawn_in_by_halves_until_their_density_is_not_far_below_the_centre() -> None:
