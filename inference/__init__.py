@@ -2,13 +2,12 @@
 
 from typing import TYPE_CHECKING
 
-# Not on first use: importing the module `gate` sets the package's attribute of that name, which must be the function.
-from postcgrp.inference.gate import Check, gate, passed
 from postcgrp.priors import lazy
 
 if TYPE_CHECKING:
     from postcgrp.inference.batch import Batch, Fit, fit_many, prepare
     from postcgrp.inference.cache import enable_cache
+    from postcgrp.inference.convergence import Check, gate, passed
     from postcgrp.inference.powerscale import power_scaling, shifts
     from postcgrp.inference.progress import Clock
     from postcgrp.inference.psis import Weights, reweight
@@ -37,12 +36,15 @@ __getattr__ = lazy.attributes(
     __name__,
     {
         "Batch": "batch",
+        "Check": "convergence",
         "Clock": "progress",
         "Fit": "batch",
         "Sampling": "settings",
         "Weights": "psis",
         "enable_cache": "cache",
         "fit_many": "batch",
+        "gate": "convergence",
+        "passed": "convergence",
         "power_scaling": "powerscale",
         "prepare": "batch",
         "reweight": "psis",

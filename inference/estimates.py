@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from postcgrp.inference.diagnostics import standard_error
+from postcgrp.inference.diagnostics import mcse_mean
 
 Array = NDArray[np.float64]
 
@@ -46,6 +46,6 @@ def quantile_error(values: Array, weights: Array, probability: float) -> float:
     Parameters: `values` and `weights` [chain, draw], the weights with sum one. Source: Woodruff (1952), JASA 47, 635.
     """
     below = values <= quantile(values, weights, probability)
-    error = float(standard_error(weights * weights.size * (below - probability)))
+    error = mcse_mean(weights * weights.size * (below - probability))
     ends = np.clip([probability - error, probability + error], 0.0, 1.0)
     return float(np.diff(quantile(values, weights, ends))[0] / 2)

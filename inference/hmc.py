@@ -30,7 +30,7 @@ BEFORE, WINDOW, AFTER = 50, 25, 50  # tuning transitions before the first window
 LEAST_TUNING = 20  # with fewer tuning transitions the metric is not learned
 
 
-class Phase(IntEnum):
+class Adaptation(IntEnum):
     """What a transition adapts."""
 
     NOTHING = 0
@@ -43,8 +43,8 @@ class Phase(IntEnum):
 class TrajectoryControls(NamedTuple):
     """What is decided outside of the program for each transition: [CHUNK] each.
 
-    `leapfrogs`: the length of its trajectory in steps. `phase`: the :class:`Phase`. `target_accept`: the acceptance
-    that the step size is tuned for.
+    `leapfrogs`: the length of its trajectory in steps. `phase`: what it adapts, an :class:`Adaptation`.
+    `target_accept`: the acceptance that the step size is tuned for.
     """
 
     leapfrogs: NDArray[np.int64]
@@ -163,12 +163,12 @@ def _kernel(logp: LogDensity, chains: int) -> Kernel:
 
 @cache
 def phases(tune: int) -> NDArray[np.int64]:
-    """The :class:`Phase` of each tuning transition: Stan's windows, each twice as long as the one before.
+    """The :class:`Adaptation` of each tuning transition: Stan's windows, each twice as long as the one before.
 
     Equal to `blackjax.adaptation.staged_adaptation.build_schedule` (tested), whose import would take as long as the
     sampling itself.
     """
-    schedule = np.full(tune, Phase.STEP)
+    schedule = np.full(tune, Adaptation.STEP)
     if tune >= LEAST_TUNING:
         begin, size, end = BEFORE, WINDOW, tune - AFTER
         if begin + size > end:
@@ -176,10 +176,10 @@ def phases(tune: int) -> NDArray[np.int64]:
             size = end - begin
         while begin < end:
             until = begin + size if 3 * size <= end - begin else end
-            schedule[begin:until] = Phase.STEP_AND_WINDOW
-            schedule[until - 1] = Phase.END_OF_WINDOW
+            schedule[begin:until] = Adaptation.STEP_AND_WINDOW
+            schedule[until - 1] = Adaptation.END_OF_WINDOW
             begin, size = until, 2 * size
-    schedule[-1] = Phase.END_OF_TUNING
+    schedule[-1] = Adaptation.END_OF_TUNING
     return schedule
 
 
@@ -189,7 +189,7 @@ def controls(tune: int, target_accept: float, begun: int, step_size: float) -> T
     turns = (at & 1) @ 0.5 ** np.arange(1, TURN_BITS + 1)  # the van der Corput sequence: bits behind the point
     lengths = TRAJECTORY * (1 - JITTER + 2 * JITTER * turns)
     leapfrogs = np.clip(np.rint(lengths / step_size), 1, 2**MAX_TREE_DEPTH).astype(np.int64)
-    phase = np.full(CHUNK, Phase.NOTHING)
+    phase = np.full(CHUNK, Adaptation.NOTHING)
     tuning = phases(tune)[begun : begun + CHUNK]
     phase[: tuning.size] = tuning
     return TrajectoryControls(leapfrogs, phase, np.full(CHUNK, target_accept))

@@ -1,8 +1,8 @@
 """Power-scaling: how the posterior answers when one group of priors, or one source of evidence, counts more or less.
 
-A density raised to a power alpha counts alpha times. Stored draws are reweighted to that posterior by
-Pareto-smoothed importance sampling, so nothing is fitted again; where the weights cannot be trusted there is a
-reason and no number. Method: Kallioinen, Paananen, Buerkner & Vehtari (2024), Statistics and Computing 34, 57.
+A density raised to a power alpha counts alpha times. Stored draws are reweighted to the posterior with that density by
+Pareto-smoothed importance sampling, so nothing is fitted again; where the weights cannot be trusted, there is a reason
+instead of a number. Method: Kallioinen, Paananen, Buerkner & Vehtari (2024), Statistics and Computing 34, 57.
 
 Densities are scaled as the model states them: a log-normal one on the variable's own scale, a price on the log scale.
 """
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from scipy.special import rel_entr
 from xarray import DataArray, DataTree
 
-from postcgrp.inference.diagnostics import standard_error
+from postcgrp.inference.diagnostics import mcse_mean
 from postcgrp.inference.estimates import summary
 from postcgrp.inference.psis import reweight
 from postcgrp.priors import InputError, Prior, PriorSet
@@ -41,7 +41,7 @@ NOISE = "yearly noise"
 
 
 def groups(pset: PriorSet, names: Iterable[str]) -> dict[str, Members]:
-    """The model's free variables by the group that a user thinks in; every variable, or part of one, in exactly one.
+    """The model's free variables in groups that a user thinks in; every variable, or part of one, is in exactly one.
 
     Parameters: `names`, the free variables (those of a run's `log_prior`). Returns, by group, pairs of a variable and
     what to select of it (`DataArray.sel`; empty: all). The density of `log_stated_revenue_YEAR` is that of the price,
@@ -51,9 +51,9 @@ def groups(pset: PriorSet, names: Iterable[str]) -> dict[str, Members]:
     """
     known, out = _known(pset), dict[str, Members]()
     for name in names:
-        if (held := _error(name) or known.get(name) or known.get(_base(name))) is None:
+        if (parts := _error(name) or known.get(name) or known.get(_base(name))) is None:
             raise InputError(f"{name!r}: a variable in no group of priors: make the run again with this version")
-        for group, part in held:
+        for group, part in parts:
             out.setdefault(group, []).append((name, part))
     return out
 
@@ -61,8 +61,8 @@ def groups(pset: PriorSet, names: Iterable[str]) -> dict[str, Members]:
 def deviations(pset: PriorSet) -> set[str]:
     """Partially pooled deviations of regions around what they have in common: the inner level of the hierarchy.
 
-    They belong to their group but stay as they are when it is power-scaled, for alpha would change how much regions
-    are pooled and not what anybody elicited (Kallioinen et al. 2024 advise to scale top-level priors only).
+    They belong to their group but are not power-scaled with it: alpha would change how strongly regions are pooled, and
+    not what anybody elicited (Kallioinen et al. 2024 advise scaling top-level priors only).
     """
     common = {"patient_growth_region", "depth_weight_region", "acute_use_region", "moh_region", "payer_block_region"}
     own = {
@@ -98,7 +98,7 @@ def _total(density: DataArray) -> DataArray:
 
 
 def _base(name: str) -> str:
-    """A variable's name without the link scale that it is drawn on."""
+    """A variable's name without the link scale on which it is drawn."""
     return name.removesuffix("_logit").removesuffix("_log")
 
 
@@ -143,12 +143,12 @@ def _known(pset: PriorSet) -> dict[str, Members]:
 
 
 def scaled(pset: PriorSet, group: str, alpha: float) -> PriorSet:
-    """The prior set whose posterior is the power-scaled one: what a refit is made of.
+    """The prior set whose posterior is the power-scaled one, for a refit.
 
-    A normal density to a power is a normal of sd / sqrt(alpha); a log-normal one on its own scale moves its log-mean
-    by sd^2 (1 - alpha) / alpha too. The correlation that keeps levels from falling is found anew. Raises
-    :class:`InputError` for what no prior set can state scaled: yearly noise, the error of another source than the
-    report, and a Student-t; and for an unknown group.
+    A normal density to a power is a normal with sd / sqrt(alpha); a log-normal one on its own scale also moves its
+    log-mean by sd^2 (1 - alpha) / alpha. The correlation that keeps levels from falling is found anew. Raises
+    :class:`InputError` for an unknown group, and for densities whose powers no prior set can state: yearly noise, the
+    error of a source other than the report, and a Student-t.
     """
     if group.startswith("evidence: "):
         source = group.removeprefix("evidence: ")
@@ -326,7 +326,7 @@ def _psi_and_noise(values: Array, low: Array, high: Array) -> tuple[Array, Array
 def _derivatives(values: Array, log: Array) -> tuple[float, float, float]:
     """Derivative of the mean by log2(alpha), in posterior sds, its Monte-Carlo error, and that of the log of the sd."""
     z, centred = (values - values.mean()) / values.std(), np.log(2) * (log - log.mean())
-    error = float(standard_error(z * centred))
+    error = mcse_mean(z * centred)
     return float((z * centred).mean()), error, float((z**2 * centred).mean() / 2)
 
 

@@ -15,7 +15,7 @@ from jax import export
 
 PACKAGE = Path(__file__).parents[1]
 FOLDERS = ("priors", "models", "inference", "reports")
-LIBRARIES = ("postcgrp", "jax", "jaxlib", "numpyro", "blackjax", "pymc", "pytensor", "numpy")
+TRACING_LIBRARIES = ("postcgrp", "jax", "jaxlib", "numpyro", "blackjax", "pymc", "pytensor", "numpy")
 CHECKSUM = hashlib.sha256().digest_size  # bytes at the head of a stored file, the hash of all that follow
 # XLA's own library for sums takes longer than these small sums do (docs/performance.md).
 COMPILER_OPTIONS = {"xla_cpu_experimental_ynn_fusion_type": ""}
@@ -104,7 +104,7 @@ def _digest(key: str) -> str:
     The source of the whole package counts: a graph may be built in any of its folders, and an outdated program would
     be used in silence.
     """
-    parts = [key, jax.default_backend(), *(f"{name} {version(name)}" for name in LIBRARIES)]
+    parts = [key, jax.default_backend(), *(f"{name} {version(name)}" for name in TRACING_LIBRARIES)]
     parts += [f"{path.relative_to(PACKAGE)}\n{path.read_text(encoding='utf-8')}" for path in sources()]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 

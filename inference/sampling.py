@@ -20,7 +20,7 @@ from xarray import Dataset, DataTree
 
 from postcgrp.inference import chunks
 from postcgrp.inference.density import Flat, density, derived, layout
-from postcgrp.inference.evaluate import BATCH, evaluate
+from postcgrp.inference.evaluate import POINTS, evaluate
 from postcgrp.inference.forward import draw_prior, observed_sampler, unconstrain
 from postcgrp.inference.hmc import jittered_hmc
 from postcgrp.inference.jaxify import Arrays, model_data
@@ -209,7 +209,7 @@ class _Evaluator:
 
     def __init__(self, everything: Callable[[], Any], flat: Flat, data: Arrays, programs: Programs) -> None:
         self.data, self.pool = data, programs.pool
-        points = np.zeros((BATCH, flat.size))
+        points = np.zeros((POINTS, flat.size))
         self.program = programs.compile("derive", lambda: (jax.vmap(everything(), in_axes=(0, None)), (points, data)))
 
     def __call__(self, points: NDArray[np.float64], shape: tuple[int, int]) -> dict[str, Arrays]:

@@ -8,7 +8,7 @@ from postcgrp.priors import InputError
 
 SAMPLERS = ("hmc", "numpyro", "blackjax", "pymc")
 CHAIN_METHODS = ("parallel", "vectorized")
-LEAST = {"draws": 4, "tune": 1, "chains": 1, "prior_draws": 1, "seed": 0}
+MINIMA = {"draws": 4, "tune": 1, "chains": 1, "prior_draws": 1, "seed": 0}
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Sampling:
     prior_draws: int = 4000  # as many as of the posterior; a prior mass of 90 % is then known to half a point
 
     def __post_init__(self) -> None:
-        for name, least in LEAST.items():
+        for name, least in MINIMA.items():
             if (value := getattr(self, name)) < least:
                 raise InputError(f"{name} = {value} is too small: use at least {least}")
         if self.sampler not in SAMPLERS:

@@ -14,7 +14,7 @@ from postcgrp.inference.kernels import LogDensity
 
 CANDIDATES = 200  # prior draws that chains may start from
 CANDIDATE_SETS = 100  # random sets of them, of which the most even one is taken
-HALVINGS = 20
+MOST_HALVINGS = 20
 MARGIN = 10.0  # beside one per parameter, which is twice as far as a normal's own draws lie below its top
 
 
@@ -44,7 +44,7 @@ def within_reach(logp: LogDensity, x: Any, centre: Any, data: Arrays) -> Any:
 
     def far(state: Any) -> Any:
         tried, reached, *_ = state
-        return (tried <= HALVINGS) & ~reached
+        return (tried <= MOST_HALVINGS) & ~reached
 
     def nearer(x: Any) -> Any:
         def step(state: Any) -> Any:

@@ -237,7 +237,7 @@ def _diagnose(options: argparse.Namespace) -> int:
 
     run, _, _ = load_run(options.run)
     from postcgrp.inference import passed
-    from postcgrp.inference.gate import parameters, table
+    from postcgrp.inference.convergence import parameters, table
     from postcgrp.reports.forecast.pipeline import judge
 
     checks = judge(run)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from postcgrp.inference.diagnostics import standard_error
+from postcgrp.inference.diagnostics import mcse_mean
 from postcgrp.inference.estimates import quantile, quantile_error, summary
 
 CHAINS = 4
@@ -41,7 +41,7 @@ def test_monte_carlo_errors_are_the_spread_over_replications() -> None:
             x[:, i] = rho * x[:, i - 1] + np.sqrt(1 - rho**2) * rng.normal(size=CHAINS)
         w = np.exp(0.5 * x) / np.exp(0.5 * x).sum()
         estimates.append([x.mean(), quantile(x, w, 0.5), quantile(x, w, 0.95)])
-        errors.append([standard_error(x), quantile_error(x, w, 0.5), quantile_error(x, w, 0.95)])
+        errors.append([mcse_mean(x), quantile_error(x, w, 0.5), quantile_error(x, w, 0.95)])
     assert np.mean(errors, axis=0) / np.std(estimates, axis=0) == pytest.approx(1, abs=0.15)
 
 

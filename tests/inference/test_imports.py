@@ -23,5 +23,5 @@ def test_the_gate_is_a_function_whatever_was_imported_before() -> None:
 
 
 def test_reweighting_and_the_gate_import_neither_jax_nor_pymc_nor_arviz() -> None:
-    imports = "import sys, postcgrp.inference.psis, postcgrp.inference.gate"
+    imports = "import sys, postcgrp.inference.psis, postcgrp.inference.convergence"
     assert printed(f"{imports}; print(*{{'jax', 'pymc', 'arviz_stats'}} & {{*sys.modules}})") == ""

@@ -20,12 +20,12 @@ from scipy.stats.qmc import Halton
 from xarray import DataTree
 
 from postcgrp.inference import Check, Sampling, gate, passed, programs, sample
+from postcgrp.inference.convergence import gate_arrays, parameters
 from postcgrp.inference.diagnostics import Diagnostics
-from postcgrp.inference.gate import gate_arrays, parameters
-from postcgrp.inference.hmc import AFTER, BEFORE, JITTER, TRAJECTORY, WINDOW, Phase, controls, phases
+from postcgrp.inference.hmc import AFTER, BEFORE, JITTER, TRAJECTORY, WINDOW, Adaptation, controls, phases
 from postcgrp.inference.kernels import CHUNK
 from postcgrp.inference.programs import Programs
-from postcgrp.inference.starting import HALVINGS, MARGIN, within_reach
+from postcgrp.inference.starting import MARGIN, MOST_HALVINGS, within_reach
 from postcgrp.priors import InputError
 
 TOTAL_SETTINGS = (
@@ -247,7 +247,7 @@ def test_gate_rejects_a_statistic_without_a_value(statistic: str, place: int, mo
     run = draws(values)
     posterior = run.children["posterior"].to_dataset().assign(y=(("chain", "draw"), values[::-1].copy()))
     run = DataTree.from_dict({"posterior": posterior, "sample_stats": run.children["sample_stats"].to_dataset()})
-    module = sys.modules["postcgrp.inference.gate"]
+    module = sys.modules["postcgrp.inference.convergence"]
     known: Callable[[np.ndarray], Diagnostics] = module.diagnostics
     assert passed(gate(run, ["x", "y"]))
 
@@ -313,8 +313,9 @@ def test_bad_settings_say_what_to_do(field: str, value: object) -> None:
 @pytest.mark.parametrize("tune", [1, 19, 20, 84, 124, 125, 300, 500, 1000])
 def test_tuning_windows_are_blackjax_s(tune: int) -> None:
     slow, ends = np.asarray(build_schedule(tune, BEFORE, AFTER, WINDOW)).T
-    expected = np.select([ends == 1, slow == 1], [Phase.END_OF_WINDOW, Phase.STEP_AND_WINDOW], Phase.STEP)
-    expected[-1] = Phase.END_OF_TUNING
+    names = [Adaptation.END_OF_WINDOW, Adaptation.STEP_AND_WINDOW]
+    expected = np.select([ends == 1, slow == 1], names, Adaptation.STEP)
+    expected[-1] = Adaptation.END_OF_TUNING
     assert list(phases(tune)) == list(expected)
 
 
@@ -332,5 +333,5 @@ def test_starts_are_drawn_in_by_halves_until_their_density_is_not_far_below_the_
     reach = 3 * np.sqrt(2 * (2 + MARGIN))  # where a normal of sd 3 in two dimensions lies so far below its top
     x = np.array([[1.0, -2.0], [reach - 0.1, 0], [reach + 0.1, 0], [0, 64.0 * reach - 0.1], [1e30, 1e30]])
     found = within_reach(logp, x, np.zeros(2), {"sd": 3.0})
-    halved = np.array([0, 0, 1, 6, HALVINGS])[:, None]
+    halved = np.array([0, 0, 1, 6, MOST_HALVINGS])[:, None]
     np.testing.assert_allclose(found, x / 2.0**halved)

@@ -12,9 +12,9 @@ from xarray import DataTree
 
 from postcgrp.inference import Sampling, powerscale, sample
 from postcgrp.inference.batch import Fit, fit_many
+from postcgrp.inference.convergence import Check
 from postcgrp.inference.density import density
 from postcgrp.inference.forward import draw_prior
-from postcgrp.inference.gate import Check
 from postcgrp.models import build_model
 from postcgrp.priors import Evidence, Ledger, PriorSet, effective, load_ledger
 from postcgrp.reports.forecast.pipeline import graph
