@@ -1,7 +1,7 @@
 """Many posteriors of one compiled model: other data or hyperparameters, each with its own adaptation and gate.
 
-A :class:`Batch` is data, programs included, and a unit of work is a function of a batch and a few posteriors' data: it
-can run in a thread here or on another machine, as often as need be, with the same result.
+A :class:`Batch` is plain data, programs included. A unit of work is a function of a batch and the data of a few
+posteriors, so it gives the same result in a thread here or on another machine, however often it is run.
 """
 
 from __future__ import annotations
@@ -25,24 +25,31 @@ import pymc as pm
 from jax import export
 from numpy.typing import NDArray
 
+from postcgrp.inference import chunks
 from postcgrp.inference.cache import enable_cache
 from postcgrp.inference.convergence import Check, gate_arrays, passed
 from postcgrp.inference.density import Flat, density, derived, layout
-from postcgrp.inference.evaluate import BATCH, evaluate
+from postcgrp.inference.evaluate import POINTS, evaluate
 from postcgrp.inference.forward import draw_prior
-from postcgrp.inference.hmc import FIRST_STEP, controls
+from postcgrp.inference.hmc import jittered_hmc
 from postcgrp.inference.jaxify import Arrays, model_data
-from postcgrp.inference.kernels import CHUNK, flattened
+from postcgrp.inference.kernels import FIRST_STEP
 from postcgrp.inference.programs import Programs, compiled
-from postcgrp.inference.sampling import STARTS, Sampling, spread, starts
+from postcgrp.inference.progress import Progress
+from postcgrp.inference.settings import Sampling
+from postcgrp.inference.starting import CANDIDATES, spread, starts
 from postcgrp.priors import InputError
 
-LANES = 8  # posteriors that advance together: more would not make a gradient cheaper, fewer would
-Progress = Callable[[str, int, int], None]
+LANES = 8  # posteriors that advance together: with more a gradient gets no cheaper, with fewer dearer
+LIKELIHOOD = "log_likelihood/"  # before the name of an observed variable: its log likelihood among a fit's draws
 
 
 class Effort(NamedTuple):
-    """How a try differs from the settings: tuning and draws times `longer`, smaller steps, at least this acceptance."""
+    """How a try differs from the settings.
+
+    `longer`: how many times as much tuning and as many draws; `step_size`: what the step size is multiplied with;
+    `target_accept`: the least acceptance to aim at.
+    """
 
     longer: int
     step_size: float
@@ -56,10 +63,11 @@ EFFORTS = (Effort(1, 1.0, 0.0), Effort(2, 0.7, 0.9))  # the second is for a post
 class Batch:
     """A model compiled for many posteriors, as plain data.
 
-    `programs`: StableHLO by name, and `digest`, a hash of what they were made from. `data`: the values of the model's
-    own `pm.Data`. `prior` [draw, size]: what chains start from, drawn to `centre` [size] where it is out of reach.
-    `scale` [size]: the first metric. `free`: names of the free variables. `thin`: every how many draws one is kept.
-    `step_size`: that of the model's own posterior, by which trajectories are measured in leapfrogs.
+    `programs`: StableHLO by name; `digest`: a hash of what they were made from. `data`: the values of the model's own
+    `pm.Data`. `prior` [draw, size]: where chains may start, drawn toward `centre` [size] where a start is out of reach.
+    `scale` [size]: the first metric. `free`: names of the free variables. `lanes`: how many posteriors advance
+    together. `thin`: one of so many draws is kept. `step_size`: that of the model's own posterior, which converts the
+    length of trajectories into leapfrog steps.
     """
 
     programs: dict[str, bytes]
@@ -98,8 +106,8 @@ class Batch:
 class Posterior:
     """The data that make one posterior of a batch.
 
-    `stream`: their hash, which with the seed names its random numbers, the same whatever program draws them. `key`: the
-    hash of all that its draws follow from, this package's source included.
+    `stream`: their hash, which together with the seed determines the random numbers, whatever program uses them.
+    `key`: a hash of everything that the draws follow from, this package's source included.
     """
 
     data: Arrays
@@ -109,7 +117,7 @@ class Posterior:
 
 @dataclass(frozen=True)
 class Fit:
-    """One posterior's draws of what was kept [chain, draw, ...], the gate's verdicts, and the effort it took."""
+    """One posterior: its `draws` [chain, draw, ...] by name, the gate's verdicts, and the number of tries it took."""
 
     key: str
     draws: Arrays
@@ -133,8 +141,9 @@ def prepare(
 ) -> Batch:
     """Compile a model once, for any number of posteriors that differ in the values of its `pm.Data`.
 
-    Parameters: `keep`, names of Deterministics whose draws are wanted beside the free variables and the log likelihoods
-    of the observed ones; `thin`, every how many draws one is kept (the gate sees all); `key`, see :class:`Programs`.
+    Parameters: `keep`, names of Deterministics whose draws are wanted beside the free variables and the log
+    likelihoods; `thin`: one of so many draws is kept (the gate sees all); `lanes`, how many posteriors advance
+    together; `key`, see :class:`Programs`. The sampler is jittered HMC, whatever the settings name.
     """
     settings = replace(settings or Sampling(), sampler="hmc")
     seed = int(np.random.SeedSequence(settings.seed).generate_state(1)[0])
@@ -142,25 +151,28 @@ def prepare(
     example = {name: draws[0] for name, draws in prior.items()}
     flat, data = layout(model, example), model_data(model)
     joined = flat.join(prior)
-    starting, (centre, scale) = joined[:STARTS], spread(joined)
+    starting, (centre, scale) = joined[:CANDIDATES], spread(joined)
     lane_data = _stacked([data] * lanes)
     begin = (*_begin([""] * lanes, settings, starting), centre, scale, lane_data)
-    points = np.zeros((BATCH, flat.size))
+    points = np.zeros((POINTS, flat.size))
+    sampler = jittered_hmc(settings)
+    first_controls = chunks.first_controls(sampler)
 
     @cache
-    def kernel() -> tuple[Any, Any]:
-        start, advance = flattened(settings.kernel(logp := density(model, example).logp), logp)
-        shared = (None,) * len(_controls(settings, 0, 1, FIRST_STEP))
+    def lane_programs() -> tuple[Any, Any]:
+        logp = density(model, example).logp
+        start, advance = chunks.as_programs(sampler.kernel(logp), logp)
+        shared = (None,) * len(first_controls)
         return jax.vmap(start, in_axes=(0, 0, None, None, 0)), jax.vmap(advance, in_axes=(0, 0, *shared))
 
-    def traced_advance() -> tuple[Any, tuple[Any, ...]]:
-        start, advance = kernel()
-        return advance, (jax.eval_shape(start, *begin), lane_data, *_controls(settings, 0, 1, FIRST_STEP))
+    def trace_advance() -> tuple[Any, tuple[Any, ...]]:
+        start, advance = lane_programs()
+        return advance, (jax.eval_shape(start, *begin), lane_data, *first_controls)
 
-    stored = Programs(None if key is None else f"{key} {lanes} {sorted(keep)} {settings.program}")
+    stored = Programs(None if key is None else f"{key} {lanes} {sorted(keep)} {sampler.program}")
     programs = {
-        "start": stored.exported("start", lambda: (kernel()[0], begin)),
-        "advance": stored.exported("advance", traced_advance),
+        "start": stored.exported("start", lambda: (lane_programs()[0], begin)),
+        "advance": stored.exported("advance", trace_advance),
         "derive": stored.exported(
             "derive",
             lambda: (jax.vmap(derived(model, example, keep, log_prior=False), in_axes=(0, None)), (points, data)),
@@ -182,12 +194,12 @@ def fit_many(
     progress: Progress | None = None,
     tries: int = len(EFFORTS),
 ) -> Iterator[tuple[int, Fit]]:
-    """Fit every posterior; yields its place in `posteriors` and its fit, as they are finished.
+    """Fit every posterior; yields each one's place in `posteriors` and its fit as soon as it is finished.
 
     A posterior that misses the gate is run again with more effort; if it still misses, its fit says so. Parameters:
-    `posteriors`, for each the data that differ from the model's own; `folder`, where finished fits are kept, and found
-    by a later call with the same inputs; `scheduler`, the address of a Dask scheduler, else threads of this process;
-    `tries`, 1 for no second try.
+    `posteriors`, for each the data that differ from the model's own; `folder`, where finished fits are kept and where
+    a later call with the same inputs finds them; `scheduler`, the address of a Dask scheduler, by default threads of
+    this process; `tries`, 1 for no second try.
     """
     places: dict[str, list[int]] = {}
     todo: dict[str, Posterior] = {}
@@ -206,17 +218,17 @@ def fit_many(
 def _fits(
     batch: Batch, todo: dict[str, Posterior], folder: Path | None, scheduler: str | None, tries: int
 ) -> Iterator[Fit]:
-    """The final fit of every posterior: those found in `folder` first, then each as it passes or has had its tries."""
+    """The final fit of every posterior: first those found in `folder`, then each as it passes or runs out of tries."""
     for key in list(todo):
-        if folder is not None and (found := load_fit(folder / f"{key}.npz")) is not None:
+        if folder is not None and (stored := load_fit(folder / f"{key}.npz")) is not None:
             del todo[key]
-            yield found
+            yield stored
     waiting = list(todo.values())
     units = [waiting[i : i + batch.lanes] for i in range(0, len(waiting), batch.lanes)]
     if not units:
         return
     with _workers(scheduler) as (executor, unit):
-        running = {executor.submit(unit, batch, one, 1): 1 for one in units}
+        running = {executor.submit(unit, batch, posteriors, 1): 1 for posteriors in units}
         while running:
             for future in wait(running, return_when=FIRST_COMPLETED).done:
                 effort, again = running.pop(future), []
@@ -258,13 +270,13 @@ def fit_unit(
 def evaluate_at(
     batch: Batch, points: NDArray[np.float64], data: Arrays, shape: tuple[int, int] | None = None
 ) -> Arrays:
-    """What a fit keeps [chain, draw, ...], at unconstrained points [chain * draw, size].
+    """Everything that a fit keeps [chain, draw, ...] by name, at unconstrained points [chain * draw, size].
 
-    `shape` is (chain, draw), one chain by default. A log likelihood stands under `log_likelihood/` and its name.
+    `shape` is (chain, draw), one chain by default. Log likelihoods have the prefix `LIKELIHOOD`.
     """
     shape = shape or (1, len(points))
     groups = evaluate(_compiled(batch)["derive"], points, data, shape)
-    return {**groups["posterior"], **{f"log_likelihood/{name}": v for name, v in groups["log_likelihood"].items()}}
+    return {**groups["posterior"], **{f"{LIKELIHOOD}{name}": v for name, v in groups["log_likelihood"].items()}}
 
 
 def save_fit(fit: Fit, folder: Path) -> None:
@@ -282,7 +294,7 @@ def save_fit(fit: Fit, folder: Path) -> None:
 
 
 def load_fit(path: Path) -> Fit | None:
-    """A fit that :func:`save_fit` wrote; None if there is none or it is damaged."""
+    """A fit that :func:`save_fit` wrote; None if there is none or the file is damaged."""
     try:
         with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
             about = json.loads(str(file["about"]))
@@ -294,7 +306,7 @@ def load_fit(path: Path) -> Fit | None:
 
 @contextmanager
 def _workers(scheduler: str | None) -> Iterator[tuple[Executor, Callable[..., list[Fit]]]]:
-    """Somewhere to run units, and the function to run there; what has not begun is dropped on the way out."""
+    """An executor for units of work, and the function to run there; on the way out, units not begun are dropped."""
     if scheduler is not None:
         from postcgrp.inference.cluster import cluster
 
@@ -302,7 +314,7 @@ def _workers(scheduler: str | None) -> Iterator[tuple[Executor, Callable[..., li
             yield executor, _fit_there
         return
     stop = threading.Event()
-    # Threads, not processes: programs run outside of Python's lock, and a process each would compile its own.
+    # Threads and not processes: programs do not hold Python's lock, and each process would compile its own.
     executor = ThreadPoolExecutor(os.cpu_count() or 1)
     try:
         yield executor, partial(fit_unit, stopped=stop.is_set)
@@ -312,7 +324,7 @@ def _workers(scheduler: str | None) -> Iterator[tuple[Executor, Callable[..., li
 
 
 def _fit_there(batch: Batch, posteriors: Sequence[Posterior], effort: int) -> list[Fit]:
-    """:func:`fit_unit` in a worker of a cluster, whose next process is to find the programs compiled."""
+    """:func:`fit_unit` in a worker of a cluster, where later processes should find the programs compiled."""
     enable_cache()
     return fit_unit(batch, posteriors, effort)
 
@@ -332,7 +344,7 @@ def _compiled(batch: Batch) -> dict[str, Any]:
 
 
 def _pilot(batch: Batch) -> float:
-    """The step size that tuning ends with on the model's own data: a scale for the length of trajectories."""
+    """The step size that tuning ends with on the model's own data."""
     seeds = [f"pilot {lane}" for lane in range(batch.lanes)]
     settings = replace(batch.settings, draws=4)
     _, _, sizes = _run(batch, seeds, _stacked([batch.data] * batch.lanes), settings, batch.step_size)
@@ -348,20 +360,15 @@ def _run(
     stopped: Callable[[], bool] = lambda: False,
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.float64]]:
     """Positions [lane, chain, draw, size], divergences [lane, chain, draw] and step sizes [lane] of one run."""
-    programs = _compiled(batch)
+    programs, sampler = _compiled(batch), jittered_hmc(settings)
     state = programs["start"](*_begin(seeds, settings, batch.prior), batch.centre, batch.scale, data)
-    kept, total = [], settings.tune + settings.draws
-    for since, until in ((0, settings.tune), (settings.tune, total)):
-        for begun in range(since, until, CHUNK):
-            if stopped():
-                raise KeyboardInterrupt
-            steps = min(CHUNK, until - begun)
-            now = _controls(settings, begun, steps, step_size)
-            state, x, stats = jax.block_until_ready(programs["advance"](state, data, *now))
-            if since:
-                kept.append((np.asarray(x)[:, :steps], np.asarray(stats[0])[:, :steps]))
-    x, diverging = (np.swapaxes(np.concatenate(parts, axis=1), 1, 2) for parts in zip(*kept, strict=True))
-    return x, diverging, np.asarray(stats[-1])[:, steps - 1, 0]
+    made = chunks.run(programs["advance"], state, data, sampler, settings.draws, lanes_step=step_size, stopped=stopped)
+    kept = [chunk for chunk in made if not chunk.tuning]
+    x, diverging = (
+        np.swapaxes(np.concatenate(parts, axis=1), 1, 2)
+        for parts in ([chunk.positions for chunk in kept], [chunk.info.diverging for chunk in kept])
+    )
+    return x, diverging, kept[-1].info.step_size[:, -1, 0]
 
 
 def _begin(seeds: Sequence[str], settings: Sampling, prior: NDArray[np.float64]) -> tuple[Any, NDArray[np.float64]]:
@@ -375,14 +382,10 @@ def _begin(seeds: Sequence[str], settings: Sampling, prior: NDArray[np.float64])
     return np.stack(keys), np.stack(points)
 
 
-def _controls(settings: Sampling, begun: int, steps: int, step_size: float) -> tuple[Any, ...]:
-    return np.int64(steps), *controls(begun, steps, settings.tune, settings.target_accept, step_size)
-
-
 def _hash(arrays: Arrays) -> str:
     content = b"".join(name.encode() + value.tobytes() for name, value in sorted(arrays.items()))
     return hashlib.sha256(content).hexdigest()
 
 
 def _stacked(data: Sequence[Arrays]) -> Arrays:
-    return {name: np.stack([one[name] for one in data]) for name in data[0]}
+    return {name: np.stack([each[name] for each in data]) for name in data[0]}

@@ -1,4 +1,4 @@
-"""JAX's persistent compilation cache: a program compiled once is read back by every later process."""
+"""JAX's persistent compilation cache: later processes read back what was compiled once."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ from platformdirs import user_cache_path
 
 
 def enable_cache() -> Path | None:
-    """Use the user's cache folder, or the one `POSTCGRP_CACHE` names ("" for none); None where it cannot be written.
+    """Keep compiled programs in the user's cache folder; returns the folder, or None where it cannot be made.
 
-    Compiled programs are executed when read back, so the folder is created for its owner alone.
+    `POSTCGRP_CACHE` names another folder, or none at all if it is empty. Programs are executed when they are read back,
+    so the folder is created for its owner alone. JAX by itself would keep only programs that take a second to compile;
+    ours are many small ones, so all are kept.
     """
     chosen = os.environ.get("POSTCGRP_CACHE")
     if chosen == "":

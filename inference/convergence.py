@@ -1,4 +1,4 @@
-"""The convergence gate: verdicts as data."""
+"""The convergence gate: which criteria a run meets, as data."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ ADVICE = {
 
 @dataclass(frozen=True)
 class Check:
-    """One criterion: the worst figure, where it is, the threshold it must meet, and what to do if not."""
+    """One criterion: the worst figure, where it occurs, the threshold that it must meet, and advice if it does not."""
 
     check: str
     passed: bool
@@ -38,10 +38,10 @@ class Check:
 
 
 def gate(run: DataTree, free: Sequence[str], also: Sequence[str] = ()) -> tuple[Check, ...]:
-    """Judge a run on every free variable and the named derived ones, by :func:`gate_arrays`.
+    """The verdicts on a run, judged by its free variables and some derived ones; see :func:`gate_arrays`.
 
-    Parameters: `run` with `posterior` [chain, draw, ...] and `sample_stats`, and with `log_prior` and `log_likelihood`
-    where they are to be finite too; `free`, names of the free variables; `also`, derived ones.
+    Parameters: `run`, with `posterior` [chain, draw, ...] and `sample_stats`, and with `log_prior` and `log_likelihood`
+    if these must be finite too; `free`, names of the free variables; `also`, names of derived ones.
     """
     densities = {
         f"{group}/{name}": values.values
@@ -56,10 +56,11 @@ def gate(run: DataTree, free: Sequence[str], also: Sequence[str] = ()) -> tuple[
 def gate_arrays(
     draws: Mapping[str, NDArray[Any]], diverging: NDArray[np.bool_], free: Sequence[str], also: Sequence[str] = ()
 ) -> tuple[Check, ...]:
-    """Judge draws on every free variable and the named derived ones, and on the finiteness of all.
+    """The verdicts on draws, judged by the free variables, some derived ones, and the finiteness of all.
 
-    Finiteness and movement come first, for a NaN or a constant passes comparisons of R-hat. Parameters: `draws` by name
-    [chain, draw, ...]; `diverging` [chain, draw]; `free`, names of the free variables; `also`, derived ones.
+    Finiteness and movement are tested first, because a NaN or a constant passes comparisons of R-hat. Parameters:
+    `draws` [chain, draw, ...] by name; `diverging` [chain, draw]; `free`, names of the free variables; `also`, names of
+    derived ones.
     """
     not_finite = {n: int((~np.isfinite(v)).sum()) for n, v in draws.items() if v.dtype.kind == "f"}
     checks = [_worst("finite", not_finite, "== 0 values not finite", lambda x: x == 0)]
@@ -70,12 +71,12 @@ def gate_arrays(
     most = max(divergences, key=lambda chain: divergences[chain])
     checks.append(_check("divergences", total, "== 0", most, passed=total == 0))
     if all(check.passed for check in checks[:2]):
-        found = _diagnose(draws, [*free, *also])
-        rhat = {name: figures.rhat.max() for name, figures in found.items()}
+        diagnosed = _diagnose(draws, [*free, *also])
+        rhat = {name: figures.rhat.max() for name, figures in diagnosed.items()}
         checks += [
             _worst("rhat", rhat, f"< {MAX_RHAT:g}", lambda x: x < MAX_RHAT),
-            _least("ess_bulk", {name: figures.ess_bulk.min() for name, figures in found.items()}),
-            _least("ess_tail", {name: figures.ess_tail.min() for name, figures in found.items()}),
+            _least("ess_bulk", {name: figures.ess_bulk.min() for name, figures in diagnosed.items()}),
+            _least("ess_tail", {name: figures.ess_tail.min() for name, figures in diagnosed.items()}),
         ]
     return tuple(checks)
 
@@ -86,12 +87,12 @@ def passed(checks: Sequence[Check]) -> bool:
 
 
 def table(checks: Sequence[Check]) -> pd.DataFrame:
-    """The verdicts, one row a criterion."""
+    """The verdicts as a table, one row per criterion."""
     return pd.DataFrame([asdict(check) for check in checks])
 
 
 def parameters(run: DataTree) -> pd.DataFrame:
-    """R-hat, bulk and tail ESS of every free parameter, one row each."""
+    """R-hat, bulk and tail ESS of the free parameters, one row per parameter."""
     posterior = run["posterior"].to_dataset()[[str(name) for name in run["log_prior"].data_vars]]
     rows = []
     for name, figures in _diagnose(_posterior(run), [str(name) for name in posterior]).items():
@@ -109,7 +110,7 @@ def _posterior(run: DataTree) -> dict[str, NDArray[Any]]:
 
 
 def _diagnose(draws: Mapping[str, NDArray[Any]], names: Sequence[str]) -> dict[str, Diagnostics]:
-    """Figures of the named variables, each flat, from one call: it costs less than one for each variable."""
+    """Figures of the named variables, each flat, from one call, which costs less than one call per variable."""
     flat = [draws[name].reshape(*draws[name].shape[:2], -1) for name in names]
     ends = np.cumsum([values.shape[-1] for values in flat])[:-1]
     figures = (np.split(figure, ends) for figure in diagnostics(np.concatenate(flat, axis=-1)))
@@ -117,7 +118,7 @@ def _diagnose(draws: Mapping[str, NDArray[Any]], names: Sequence[str]) -> dict[s
 
 
 def _worst(check: str, figures: Mapping[str, float], rule: str, met: Callable[[float], bool]) -> Check:
-    where = max(figures, key=lambda name: np.nan_to_num(figures[name], nan=np.inf))  # no figure is the worst figure
+    where = max(figures, key=lambda name: np.nan_to_num(figures[name], nan=np.inf))  # NaN is the worst
     return _check(check, figures[where], rule, where, passed=met(figures[where]))
 
 

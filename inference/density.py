@@ -1,4 +1,4 @@
-"""One model as JAX functions on a flat vector: its density, and everything derived from a draw."""
+"""A model as JAX functions of one flat vector: its log density, and everything derived from a draw."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Flat:
         parts: Sequence[Any]
         if isinstance(vector, np.ndarray):
             parts = np.split(vector, np.cumsum(sizes)[:-1], axis=-1)
-        else:  # one operation, whose gradient is one concatenation; that of slices is a sum of padded vectors
+        else:  # one operation with one concatenation as its gradient; slices would have a sum of padded vectors
             parts = jax.lax.split(vector, sizes, axis=vector.ndim - 1)
         return {n: p.reshape((*p.shape[:-1], *s)) for (n, s), p in zip(self.shapes.items(), parts, strict=True)}
 
@@ -64,7 +64,11 @@ class Density:
 
 
 def layout(model: pm.Model, example: Arrays) -> Flat:
-    """How the model's free variables lie in one vector; `example` is one unconstrained point, for its shapes."""
+    """The layout of the model's free variables in one vector; `example` is one unconstrained point, for its shapes.
+
+    Raises :class:`InputError` for a model without free variables, with discrete ones, or with names that stored draws
+    cannot have.
+    """
     if not model.free_RVs:
         raise InputError("the model has no free variables: there is nothing to sample")
     if discrete := [v.name for v in model.discrete_value_vars]:
@@ -84,18 +88,19 @@ def density(model: pm.Model, example: Arrays) -> Density:
     """
     flat = layout(model, example)
     joint = jaxify(model, [model.logp()], example)
-    # A jitted inner function is traced once, however often a sampler's loops call it.
+    # Jitted, it is traced once, however often a sampler's loops call it.
     return Density(flat, jax.jit(lambda vector, data: joint(flat.split(vector), data)[0]), model_data(model))
 
 
 def derived(
     model: pm.Model, example: Arrays, keep: Collection[str] | None = None, *, log_prior: bool = True
 ) -> Callable[[Any, Arrays], dict[str, Arrays]]:
-    """A JAX function from one unconstrained point [size] and the data to everything stored of a draw.
+    """A JAX function from one unconstrained point [size] and the data to everything that is stored for a draw.
 
-    `keep` names the Deterministics to compute, all by default. It returns, by group: `posterior`, the free variables
-    on their own scale and the Deterministics; `log_prior` and `log_likelihood`, the elementwise log density of each
-    free and each observed variable, without Jacobians, as PyMC computes them.
+    The function returns, by group: `posterior`, the free variables on their own scale and the Deterministics;
+    `log_prior` and `log_likelihood`, the elementwise log density of each free and each observed variable, without
+    Jacobians, as PyMC computes them. Parameters: `keep`, names of the Deterministics to compute, by default all;
+    `log_prior`, whether that group is wanted.
     """
     shown = [*model.free_RVs, *(d for d in model.deterministics if keep is None or d.name in keep)]
     terms = _terms(model)
@@ -119,8 +124,8 @@ def _terms(model: pm.Model) -> dict[Any, Any]:
     terms = dict(zip(model.basic_RVs, model.logp(model.basic_RVs, jacobian=False, sum=False), strict=True))
     for rv in model.free_RVs:
         if model.rvs_to_transforms[rv] is not None:
-            own = pm.logp(rv, value := rv.type(), warn_rvs=False)
+            elementwise = pm.logp(rv, value := rv.type(), warn_rvs=False)
             # A transform of several values at once (ordered ones) has one Jacobian; PyMC sums their densities to match.
-            if own.type.ndim > terms[rv].type.ndim:
-                [terms[rv]] = model.replace_rvs_by_values([graph_replace(own, {value: rv})])
+            if elementwise.type.ndim > terms[rv].type.ndim:
+                [terms[rv]] = model.replace_rvs_by_values([graph_replace(elementwise, {value: rv})])
     return terms

@@ -1,9 +1,9 @@
-"""R-hat, effective sample sizes and Monte-Carlo errors: of many quantities at once, and quickly imported.
+"""R-hat, effective sample sizes and Monte-Carlo errors, of many quantities at once.
 
 The method: Vehtari, Gelman, Simpson, Carpenter and Bürkner (2021), "Rank-normalization, folding, and localization: an
 improved R-hat for assessing convergence of MCMC", Bayesian Analysis 16(2); section numbers below are theirs. The
-figures are those of `arviz_stats`, which takes one quantity after the other: for hundreds of posteriors that costs more
-than sampling them; and its import costs more than most commands.
+figures equal those of `arviz_stats`, which takes one quantity after the other: for hundreds of posteriors that costs
+more than sampling them, and importing it costs more than most commands do.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from scipy.special import ndtri
 
 Array = NDArray[np.float64]
 
-TAILS = (0.05, 0.95)  # section 4.3, and the ends of our intervals; `arviz_stats` takes 0.11 and 0.89 by default
-MIN_DRAWS = 4  # a half chain needs a variance
-BLOCK = 64_000  # draws at a time: more would not fit into the cache, fewer leave Python most of the work
+TAIL_PROBABILITIES = (0.05, 0.95)  # section 4.3, and the ends of our intervals; `arviz_stats` defaults to 0.11 and 0.89
+SHORTEST_CHAIN = 4  # draws: a half chain needs a variance
+DRAWS_AT_A_TIME = 64_000  # more would not fit into the processor's cache, fewer leave Python most of the work
 
 
 class Diagnostics(NamedTuple):
@@ -31,49 +31,64 @@ class Diagnostics(NamedTuple):
     ess_tail: Array
 
 
-def diagnostics(draws: ArrayLike, tails: tuple[float, float] = TAILS) -> Diagnostics:
+def diagnostics(draws: ArrayLike) -> Diagnostics:
     """R-hat, bulk ESS and tail ESS of every quantity; returns arrays [...].
 
-    NaN where a draw is NaN or a chain has fewer than four draws. R-hat is NaN also for a single chain and a constant;
-    the ESS of a constant is its number of draws: look for constants first. Parameters: `draws` [chain, draw, ...];
-    `tails`, the two quantiles of the tail ESS.
+    NaN where a draw is NaN or a chain has fewer than four draws. R-hat is NaN also for a single chain and for a
+    constant; the ESS of a constant is its number of draws, so look for constants first. Parameters: `draws`
+    [chain, draw, ...].
     """
     values = np.asarray(draws, dtype=float)
     chains, length, *shape = values.shape
     quantities = math.prod(shape)
     figures = np.full((3, quantities), np.nan)
-    if length >= MIN_DRAWS:
+    if length >= SHORTEST_CHAIN:
         values = np.moveaxis(values.reshape(chains, length, quantities), -1, 0)
         scores = _normal_scores(2 * chains * (length // 2))
-        step = max(1, BLOCK // (chains * length))
+        step = max(1, DRAWS_AT_A_TIME // (chains * length))
         for start in range(0, quantities, step):
             block = slice(start, start + step)
-            figures[:, block] = _figures(np.ascontiguousarray(values[block]), tails, scores)
+            figures[:, block] = _figures(np.ascontiguousarray(values[block]), scores)
     return Diagnostics(*figures.reshape(3, *shape))
 
 
 def ess_mean(draws: ArrayLike) -> float:
-    """Effective sample size for the mean of draws [chain, draw]; their number for a constant (section 3.2)."""
+    """Effective sample size of draws [chain, draw] for their mean (section 3.2).
+
+    NaN where a draw is not finite; of a constant, the number of draws.
+    """
     values = np.asarray(draws, dtype=float)
-    half = values.shape[1] // 2
-    with np.errstate(invalid="ignore", divide="ignore"):  # of a constant, whose own value is then taken
-        return float(_ess(np.concatenate((values[:, :half], values[:, -half:]))[None])[0])
+    if not np.isfinite(values).all():
+        return np.nan
+    halves = _halves(values[None])
+    return float(_ess(halves)[0]) if np.ptp(halves) > 0 else float(halves.size)
 
 
 def mcse_mean(draws: ArrayLike) -> float:
-    """Monte-Carlo standard error of the mean of draws [chain, draw]; 0 for a constant (section 4.2)."""
+    """Monte-Carlo standard error of the mean of draws [chain, draw] (section 4.2).
+
+    NaN where a draw is not finite; 0 for a constant.
+    """
     values = np.asarray(draws, dtype=float)
-    return 0.0 if np.ptp(values) == 0 else float(values.std(ddof=1) / np.sqrt(ess_mean(values)))
+    if not np.isfinite(values).all():
+        return np.nan
+    return float(values.std(ddof=1) / np.sqrt(ess_mean(values))) if np.ptp(values) > 0 else 0.0
 
 
-def _figures(values: Array, tails: tuple[float, float], scores: Array) -> Array:
+def _halves(values: Array) -> Array:
+    """Half chains [quantity, half chain, draw] of `values` [quantity, chain, draw]; an odd middle draw is left out."""
+    half = values.shape[-1] // 2
+    return np.concatenate((values[..., :half], values[..., -half:]), axis=1)
+
+
+def _figures(values: Array, scores: Array) -> Array:
     """The three figures [figure, quantity] of `values` [quantity, chain, draw], with :func:`_normal_scores`."""
     quantities, chains, length = values.shape
     half = length // 2
-    split = np.concatenate((values[..., :half], values[..., -half:]), axis=1)  # [quantity, half chain, draw]
+    split = _halves(values)
     middle = values[..., half : length - half].reshape(quantities, -1)  # of an odd number of draws: in no half
 
-    # One sort serves the ranks, the folded ranks, the median and the quantiles.
+    # One sort serves ranks, folded ranks, median and quantiles.
     flat = split.reshape(quantities, -1)
     size = flat.shape[-1]
     row = size * np.arange(quantities)[:, None]  # where each starts in flat memory, which `take` indexes
@@ -82,14 +97,14 @@ def _figures(values: Array, tails: tuple[float, float], scores: Array) -> Array:
     with np.errstate(invalid="ignore", divide="ignore"):  # what has no value becomes NaN, and is settled below
         median = ordered[:, size // 2 - 1 : size // 2 + 1].mean(axis=-1, keepdims=True)
         folded = np.abs(ordered - median)
-        fold = np.argsort(folded, axis=-1, kind="stable") + row  # merges a falling and a rising run: no full sort
+        fold = np.argsort(folded, axis=-1, kind="stable") + row  # merges two sorted runs: no full sort
         bulk = _rank_normalised(ordered, order, scores).reshape(split.shape)
         tail = _rank_normalised(folded.take(fold), order.take(fold), scores).reshape(split.shape)
         rhat_bulk, rhat_tail = _rhat(bulk), _rhat(tail)
         ess_bulk = _ess(bulk)
-        limits = np.quantile(np.concatenate((ordered, middle), axis=-1), tails, axis=-1)
+        limits = np.quantile(np.concatenate((ordered, middle), axis=-1), TAIL_PROBABILITIES, axis=-1)
         ess_tail = np.minimum(*(_ess((split <= limit[:, None, None]).astype(float)) for limit in limits))
-    # Folding has no say where it has no value: two values may fold to one, and an infinite median leaves no distances.
+    # Folding counts only where it has a value: two values may fold to one, and an infinite median leaves no distances.
     folding = (rhat_tail > rhat_bulk) & np.isfinite(median[:, 0])
     rhat = np.where(folding, rhat_tail, rhat_bulk) if chains > 1 else np.full(quantities, np.nan)
     return np.where(np.isnan(values).any(axis=(1, 2)), np.nan, np.stack((rhat, ess_bulk, ess_tail)))
@@ -140,13 +155,13 @@ def _ess(split: Array) -> Array:
     within = covariance[:, :1] * draws / (draws - 1)
     total = covariance[:, :1] + mean.var(axis=1, ddof=1)
 
-    last = max((draws - 3) // 2, 0)  # the last pair that may end the sum: `arviz_stats` leaves out the final lags
+    last = max((draws - 3) // 2, 0)  # the last pair that may end the sum; `arviz_stats` leaves out the final lags too
     correlation = 1 - (within - covariance[:, : 2 * last + 2]) / total
     correlation[:, 0] = 1
     pairs = correlation[:, ::2] + correlation[:, 1::2]
     falling = np.minimum.accumulate(pairs[:, :-1], axis=-1)
     end = np.sum(falling > 0, axis=-1, keepdims=True)  # the first pair that is not positive, or the last
-    # The even lag of that pair, if positive, still counts once: it is better for antithetic chains.
+    # The even lag of that pair still counts once if it is positive, which serves antithetic chains better.
     even, pair = (np.take_along_axis(a, i, axis=-1)[:, 0] for a, i in ((correlation, 2 * end), (pairs, end)))
     time = 2 * np.maximum(falling, 0).sum(axis=-1) - 1 + np.where(pair >= 0, even, np.maximum(even, 0))
 

@@ -1,4 +1,4 @@
-"""Evaluate a program that takes a fixed number of points on any number of them, in flat memory."""
+"""Evaluate a program, compiled for a fixed number of points, on any number of them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from postcgrp.inference.jaxify import Arrays
 
-BATCH = 250
+POINTS = 250  # that a program takes in one call
 
 
 def evaluate(
@@ -23,18 +23,19 @@ def evaluate(
 ) -> dict[str, Arrays]:
     """Everything derived from unconstrained points [prod(shape), size], as [*shape, ...] by group.
 
-    Parameters: `program`, compiled for `BATCH` points; `each`, how batches are run: one by one, or a pool's map.
+    Results are written into arrays of their final size as they come, so that memory holds them once. Parameters:
+    `program`, compiled for `POINTS` points; `each`, the map that calls it: one call at a time, or a pool's.
     """
     number = shape[0] * shape[1]
-    first, *later = range(0, number, BATCH)
-    data = jax.device_put(data)  # once, for a model has many small arrays
+    first, *later = range(0, number, POINTS)
+    data = jax.device_put(data)  # once and not per call: a model has many small arrays
 
     def batch(begin: int) -> Any:
-        return program(points[np.minimum(np.arange(begin, begin + BATCH), number - 1)], data)
+        return program(points[np.minimum(np.arange(begin, begin + POINTS), number - 1)], data)
 
     def fill(begin: int, out: Any) -> None:
         for array, leaf in zip(whole, jax.tree.leaves(out), strict=True):
-            array[begin : begin + BATCH] = np.asarray(leaf)[: number - begin]
+            array[begin : begin + POINTS] = np.asarray(leaf)[: number - begin]
 
     example = batch(first)
     leaves, tree = jax.tree.flatten(example)

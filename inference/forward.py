@@ -1,4 +1,4 @@
-"""Forward sampling: draws of a model's variables in one vectorised call."""
+"""Forward sampling: many draws of a model's variables in one vectorised call."""
 
 from __future__ import annotations
 
@@ -27,36 +27,36 @@ Draws = dict[str, NDArray[Any]]
 Seed = int | Sequence[int]
 Function = Callable[..., Draws]
 
-# Compiled once and called once or twice: to rewrite a graph takes longer than what it makes faster.
+# For functions that are called once or twice: optimising their graphs takes longer than it saves.
 ONCE = Mode(linker="py", optimizer=None)
-RAREST = 1000  # of so many prior draws at least one must lie within the bounds of the variables' transforms
+RAREST = 1000  # at least one of this many prior draws must lie within the bounds of the variables' transforms
 
 
 def draw_prior(model: pm.Model, draws: int, seed: int) -> Draws:
     """Prior draws of every free variable on the unconstrained scale, by value-variable name [draws, ...].
 
-    The draws are batched inside the graph: one evaluation, where `pm.sample_prior_predictive` makes one for each. A
-    transform may cut off a part of a distribution (`ordered` leaves one order of several values): draws beyond the cut
-    are made again, for the model's density is zero there.
+    The draws are batched inside the graph, which is evaluated once; `pm.sample_prior_predictive` evaluates it for each
+    draw. A transform may cut off part of a distribution (`ordered` keeps one order of several values): draws beyond the
+    cut, where the model's density is zero, are replaced. Raises :class:`InputError` if hardly any lies within.
     """
     outputs = _transformed(model)
 
     def batched() -> list[Any]:
-        alone = [rv for rv in model.free_RVs if not set(ancestors([rv])) & (set(model.basic_RVs) - {rv})]
-        return _batched([*outputs.values()], {rv: change_dist_size(rv, draws, expand=True) for rv in alone}, draws)
+        roots = [rv for rv in model.free_RVs if not set(ancestors([rv])) & (set(model.basic_RVs) - {rv})]
+        return _batched([*outputs.values()], {rv: change_dist_size(rv, draws, expand=True) for rv in roots}, draws)
 
     sampler = _sampler(outputs, {}, batched)
-    parts, tried, found = list[Draws](), 0, 0
-    while found < draws:
+    parts, tried, kept = list[Draws](), 0, 0
+    while kept < draws:
         part = sampler({}, [seed, tried] if tried else seed, draws)
         within = np.ones(draws, bool)
         for values in part.values():
             within &= np.isfinite(values).all(axis=tuple(range(1, values.ndim)))
         parts.append({name: values[within] for name, values in part.items()})
-        tried, found = tried + draws, found + int(within.sum())
-        if tried > RAREST * (found + 10):
+        tried, kept = tried + draws, kept + int(within.sum())
+        if tried > RAREST * (kept + 10):
             raise InputError(
-                f"{found} of {tried} prior draws lie within the variables' transforms: choose priors that do"
+                f"{kept} of {tried} prior draws lie within the variables' transforms: choose priors that do"
             )
     return {name: np.concatenate([part[name] for part in parts])[:draws] for name in outputs}
 
@@ -64,10 +64,10 @@ def draw_prior(model: pm.Model, draws: int, seed: int) -> Draws:
 def observed_sampler(
     model: pm.Model, given: Sequence[str] | None = None
 ) -> Callable[[Mapping[str, NDArray[Any]], int], Draws]:
-    """A function of draws [draws, ...] and a seed to one predictive draw of every observed variable for each.
+    """A function from draws [draws, ...] and a seed to one predictive draw of every observed variable per draw.
 
-    The draws are of the free variables and the Deterministics, or of those `given` by name: what is known is not
-    computed again, what is not must follow from the rest.
+    The draws are those of the free variables and the Deterministics, or only of those named in `given`: what is given
+    is not computed again, all else must follow from it.
     """
     variables = (*model.free_RVs, *model.deterministics)
     known = [v for v in variables if given is None or v.name in given]
@@ -91,7 +91,7 @@ def _transformed(model: pm.Model) -> dict[str, Any]:
 def _conditional(
     outputs: Mapping[str, Any], known: Sequence[Any]
 ) -> Callable[[Mapping[str, NDArray[Any]], int], Draws]:
-    """A function of values of the known variables [draws, ...] and a seed to the outputs [draws, ...]."""
+    """A function from values of the known variables [draws, ...] and a seed to the outputs [draws, ...]."""
     batches = {v: pt.tensor(v.name, dtype=v.dtype, shape=(None, *v.type.shape)) for v in known}
     number = next(iter(batches.values())).shape[0]
     sampler = _sampler(outputs, batches, lambda: _batched([*outputs.values()], batches, number))
@@ -99,21 +99,21 @@ def _conditional(
 
 
 def _sampler(outputs: Mapping[str, Any], known: Mapping[Any, Any], batched: Callable[[], list[Any]]) -> Function:
-    """A function of values of the known variables, a seed and the number of draws to the outputs [draws, ...].
+    """A function from values of the known variables, a seed and the number of draws to the outputs [draws, ...].
 
-    `known` maps variables to their batched form, `batched` makes the batched outputs. What cannot be batched (a Scan
-    over random variables) is drawn in a loop.
+    Parameters: `known`, the batched form of each variable; `batched`, which makes the batched outputs. A graph that
+    cannot be batched (a Scan over random variables) is evaluated in a loop.
     """
     try:
         return _function(dict(zip(outputs, batched(), strict=True)), [*known.values()])
     except (NotImplementedError, TypeError, ValueError):
-        one = {v: v.type(v.name) for v in known}
-        graphs = graph_replace([*outputs.values()], one, strict=False)
-        return _function(dict(zip(outputs, graphs, strict=True)), [*one.values()], loop=True)
+        single = {v: v.type(v.name) for v in known}
+        graphs = graph_replace([*outputs.values()], single, strict=False)
+        return _function(dict(zip(outputs, graphs, strict=True)), [*single.values()], loop=True)
 
 
 def _function(outputs: Mapping[str, Any], inputs: Sequence[Any], *, loop: bool = False) -> Function:
-    """A compiled function of values of the inputs and a seed; in a `loop`, it is called for each draw."""
+    """A compiled function of values of the inputs and a seed; with `loop`, it is called once per draw."""
     graphs = [*outputs.values()]
     rngs = _streams(outputs)
     updates = collect_default_updates(graphs) if loop else {}
@@ -121,8 +121,8 @@ def _function(outputs: Mapping[str, Any], inputs: Sequence[Any], *, loop: bool =
 
     def call(values: Mapping[str, NDArray[Any]], seed: Seed, draws: int = 1) -> Draws:
         for stream, rng in rngs.items():
-            own = np.random.SeedSequence(seed, spawn_key=tuple(stream.encode()))
-            rng.set_value(np.random.default_rng(own), borrow=True)
+            named = np.random.SeedSequence(seed, spawn_key=tuple(stream.encode()))
+            rng.set_value(np.random.default_rng(named), borrow=True)
         arrays = [values[v.name] for v in inputs]
         try:
             if loop:
@@ -130,7 +130,7 @@ def _function(outputs: Mapping[str, Any], inputs: Sequence[Any], *, loop: bool =
                 results = [np.stack(column) for column in zip(*rows, strict=True)]
             else:
                 results = _where_possible(compiled, arrays)
-        except NotImplementedError as error:  # of a flat prior, or of a CustomDist without `random`
+        except NotImplementedError as error:  # a flat prior, or a CustomDist without `random`
             cause = str(error).partition("\n")[0].rstrip(". ")
             raise InputError(f"{cause}: it has no forward draws; use a proper prior, or give `random`") from error
         return {name: np.asarray(result) for name, result in zip(outputs, results, strict=True)}
@@ -139,9 +139,10 @@ def _function(outputs: Mapping[str, Any], inputs: Sequence[Any], *, loop: bool =
 
 
 def _streams(outputs: Mapping[str, Any]) -> dict[str, SharedVariable]:
-    """The generators of random variables by the name of the output that each is for.
+    """The generators of random numbers, by the name of the output that each serves.
 
-    Named, and not counted: a seed gives a variable the same draws whatever else the model holds, in whatever order.
+    They are named and not counted, so that a seed gives a variable the same draws whatever else the model holds, in
+    whatever order.
     """
     needs = {
         name: [v for v in graph_inputs([graph]) if isinstance(v, SharedVariable) and isinstance(v.type, RandomType)]
@@ -149,13 +150,16 @@ def _streams(outputs: Mapping[str, Any]) -> dict[str, SharedVariable]:
     }
     streams: dict[str, SharedVariable] = {}
     for name in sorted(needs, key=lambda name: (len(needs[name]), name)):  # what an output depends on comes before it
-        own = [rng for rng in needs[name] if rng not in streams.values()]
-        streams |= {f"{name}/{i}": rng for i, rng in enumerate(own)}
+        unnamed = [rng for rng in needs[name] if rng not in streams.values()]
+        streams |= {f"{name}/{i}": rng for i, rng in enumerate(unnamed)}
     return streams
 
 
 def _where_possible(compiled: Callable[..., Any], arrays: Sequence[NDArray[Any]]) -> list[Any]:
-    """Results for inputs [draws, ...], NaN for a draw that NumPy refuses: a vague prior may ask for a count of 1e30."""
+    """Results for inputs [draws, ...], NaN for draws that NumPy refuses: a vague prior may ask for a count of 1e30.
+
+    The draws that are refused are found by halving. Raises :class:`InputError` if all are.
+    """
     try:
         return list(compiled(*arrays))
     except ValueError as error:
@@ -174,14 +178,14 @@ def _where_possible(compiled: Callable[..., Any], arrays: Sequence[NDArray[Any]]
         raise refused
     sizes = (half, len(arrays[0]) - half)
     whole = [
-        [np.full((size, *one.shape[1:]), np.nan) for one in made] if part is None else part
+        [np.full((size, *result.shape[1:]), np.nan) for result in made] if part is None else part
         for size, part in zip(sizes, parts, strict=True)
     ]
     return [np.concatenate(columns) for columns in zip(*whole, strict=True)]
 
 
 def _batched(outputs: Sequence[Any], known: Mapping[Any, Any], number: Any) -> list[Any]:
-    """Graphs of independent draws of the outputs [number, ...], given those of the known variables."""
+    """Graphs of independent draws of the outputs [number, ...], given draws of the known variables."""
     new = dict(known)
     for node in toposort(outputs, blockers=list(new)):
         inputs = {v: new.get(v, v) for v in node.inputs}
@@ -198,7 +202,7 @@ def _batched(outputs: Sequence[Any], known: Mapping[Any, Any], number: Any) -> l
 
 
 def _batched_variable(node: Any, batched: Mapping[Any, Any], number: Any) -> list[Any]:
-    """The outputs of one random variable's node; PyTensor would batch it by its first parameter alone."""
+    """The batched outputs of one random variable's node; PyTensor itself batches it by its first parameter alone."""
     if all(after is before for before, after in batched.items()):
         return list(change_dist_size(node.default_output(), number, expand=True).owner.outputs)
     rng, size, *parameters = (batched[v] for v in node.inputs)

@@ -1,14 +1,15 @@
 """Jittered Hamiltonian Monte Carlo: all chains of one posterior as one program, which vectorises over posteriors.
 
-The transition and the dual averaging are BlackJAX's. Trajectory lengths are decided outside of the program, the same
-for all its lanes: lanes of NUTS wait for the longest tree among them, these never wait. The chains of a posterior share
-its step size and diagonal metric, learned from all of them (docs/performance.md has the measured reason).
+The transition and the dual averaging are BlackJAX's. Trajectory lengths are decided outside of the program and are the
+same for all its lanes, which therefore never wait for each other; lanes of NUTS wait for the longest tree among them.
+The chains of a posterior share one step size and one diagonal metric, learned from all of them (measured:
+docs/performance.md).
 """
 
 from __future__ import annotations
 
 from enum import IntEnum
-from functools import cache
+from functools import cache, partial
 from typing import Any, NamedTuple
 
 import jax
@@ -17,19 +18,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from postcgrp.inference.jaxify import Arrays
-from postcgrp.inference.kernels import CHUNK, MAX_TREE_DEPTH, Kernel, Potential
+from postcgrp.inference.kernels import CHUNK, FIRST_STEP, MAX_TREE_DEPTH, Info, Kernel, LogDensity, Sampler
+from postcgrp.inference.settings import Sampling
 
 TRAJECTORY = 1.7  # mean length of a trajectory, in posterior sds: a little over a quarter turn of a normal
 JITTER = 0.5  # lengths spread evenly by this fraction, so that no direction comes back to where it was
 TURN_BITS = 40
-FIRST_STEP = 0.3
 PSEUDO_DRAWS = 5  # weight of the metric before a window against the window's draws
-LEAST_VARIANCE = 1e-20  # chains that did not move have none
+LEAST_VARIANCE = 1e-20  # instead of none, of chains that did not move
 BEFORE, WINDOW, AFTER = 50, 25, 50  # tuning transitions before the first window, in it, and after the last one
-LEAST = 20  # tuning transitions from which the metric is learned at all
+LEAST_TUNING = 20  # with fewer tuning transitions the metric is not learned
 
 
-class Phase(IntEnum):
+class Adaptation(IntEnum):
     """What a transition adapts."""
 
     NOTHING = 0
@@ -39,8 +40,25 @@ class Phase(IntEnum):
     END_OF_TUNING = 4
 
 
+class TrajectoryControls(NamedTuple):
+    """What is decided outside of the program for each transition: [CHUNK] each.
+
+    `leapfrogs`: the length of its trajectory in steps. `phase`: what it adapts, an :class:`Adaptation`.
+    `target_accept`: the acceptance that the step size is tuned for.
+    """
+
+    leapfrogs: NDArray[np.int64]
+    phase: NDArray[np.int64]
+    target_accept: NDArray[np.float64]
+
+
 class _State(NamedTuple):
-    """The chains of one posterior (leaves [chain, ...]) and what they share."""
+    """The chains of one posterior and what they share.
+
+    `fresh`: whether no transition was made yet, so that densities and gradients are still unknown. `chains`: BlackJAX's
+    states of HMC, leaves [chain, ...]. `averaging`: the state of dual averaging of the step size. `metric` [size]:
+    variances. `window`: Welford's sums over the draws of this window, of all chains.
+    """
 
     key: Any
     fresh: Any
@@ -51,12 +69,22 @@ class _State(NamedTuple):
     window: Any
 
 
-def jittered_hmc(logp: Potential, chains: int) -> Kernel:
-    """A kernel of `chains` chains with three controls a step: leapfrogs, the :class:`Phase`, the acceptance aimed at.
+def jittered_hmc(settings: Sampling) -> Sampler:
+    """Hamiltonian Monte Carlo with trajectories of jittered length, shared by all chains.
 
-    Positions are [chain, size], statistics [chain]. Windows grow as in Stan; a window's variance is pooled over chains.
     Source: Hoffman, Radul & Sountsov 2021 (ChEES), for jittered lengths shared by all lanes.
     """
+    return Sampler(
+        kernel=partial(_kernel, chains=settings.chains),
+        program=f"{settings.sampler} chains={settings.chains}",  # all else is an argument
+        together=settings.chains,
+        tune=settings.tune,
+        controls=partial(controls, settings.tune, settings.target_accept),
+    )
+
+
+def _kernel(logp: LogDensity, chains: int) -> Kernel:
+    """All chains as one kernel, steered by :class:`TrajectoryControls`; a window's variance is pooled over chains."""
     import blackjax  # not where the program is stored
     from blackjax.adaptation.mass_matrix import welford_algorithm
     from blackjax.optimizers.dual_averaging import dual_averaging
@@ -65,28 +93,43 @@ def jittered_hmc(logp: Potential, chains: int) -> Kernel:
     averaging, update, averaged = dual_averaging()
     window, add, _ = welford_algorithm(is_diagonal_matrix=True)
 
-    def start(key: Any, x: Any, scale: Any, _: Arrays) -> _State:
-        # The first transition goes nowhere and so finds density and gradient: a program for these alone would take as
-        # long to compile as that of all transitions.
+    def start(key: jax.Array, x: jax.Array, scale: jax.Array, _: Arrays) -> _State:
+        # Density and gradient are unknown: the first transition goes nowhere and finds them. Finding them here would
+        # compile the density a second time, which takes as long as compiling the transitions.
         states = blackjax.mcmc.hmc.HMCState(x, jnp.full(chains, -jnp.inf), jnp.zeros_like(x))
-        fresh, own = jnp.ones((), bool), averaging(FIRST_STEP)
-        state = _State(key, fresh, states, own, FIRST_STEP, scale**2, window(x.shape[-1]))
+        state = _State(
+            key=key,
+            fresh=jnp.ones((), bool),
+            chains=states,
+            averaging=averaging(FIRST_STEP),
+            step_size=FIRST_STEP,
+            metric=scale**2,
+            window=window(x.shape[-1]),
+        )
         return _State(*jax.tree.map(jnp.array, state))
 
-    def step(state: _State, data: Arrays, leapfrogs: Any, phase: Any, target: Any) -> tuple[_State, Any, Any]:
+    def step(state: _State, data: Arrays, controls: tuple[Any, ...]) -> tuple[_State, jax.Array, Info]:
+        leapfrogs, phase, target_accept = controls
         key, now = jax.random.split(state.key)
         step_size = jnp.where(state.fresh, 0.0, state.step_size)
 
         def move(key: Any, chain: Any) -> Any:
             return transition(key, chain, lambda v: logp(v, data), step_size, state.metric, leapfrogs)
 
-        new, info = jax.vmap(move)(jax.random.split(now, chains), state.chains)
-        accept = jnp.nan_to_num(info.acceptance_rate)
-        size, length = (jnp.broadcast_to(one, (chains,)) for one in (state.step_size, leapfrogs))
-        stats = (info.is_divergent, length, accept, info.energy, new.logdensity, size)
+        new, told = jax.vmap(move)(jax.random.split(now, chains), state.chains)
+        accept = jnp.nan_to_num(told.acceptance_rate)
+        size, length = (jnp.broadcast_to(shared, (chains,)) for shared in (state.step_size, leapfrogs))
+        info = Info(
+            diverging=told.is_divergent,
+            n_steps=length,
+            acceptance_rate=accept,
+            energy=told.energy,
+            lp=new.logdensity,
+            step_size=size,
+        )
 
         def adapt_step(s: _State) -> _State:
-            after = update(s.averaging, target - accept.mean())
+            after = update(s.averaging, target_accept - accept.mean())
             return s._replace(averaging=after, step_size=jnp.exp(after.log_x))
 
         def adapt_both(s: _State) -> _State:
@@ -113,40 +156,40 @@ def jittered_hmc(logp: Potential, chains: int) -> Kernel:
 
         state = state._replace(key=key, fresh=False, chains=new)
         by_phase = [lambda s: s, adapt_step, adapt_both, end_window, end_tuning]
-        return jax.lax.switch(phase, by_phase, state), new.position, stats
+        return jax.lax.switch(phase, by_phase, state), new.position, info
 
     return Kernel(start, step)
 
 
 @cache
 def phases(tune: int) -> NDArray[np.int64]:
-    """The :class:`Phase` of each tuning transition: Stan's windows, each twice as long as the one before.
+    """The :class:`Adaptation` of each tuning transition: Stan's windows, each twice as long as the one before.
 
     Equal to `blackjax.adaptation.staged_adaptation.build_schedule` (tested), whose import would take as long as the
     sampling itself.
     """
-    schedule = np.full(tune, Phase.STEP)
-    if tune >= LEAST:
+    schedule = np.full(tune, Adaptation.STEP)
+    if tune >= LEAST_TUNING:
         begin, size, end = BEFORE, WINDOW, tune - AFTER
         if begin + size > end:
             begin, end = int(0.15 * tune), tune - int(0.1 * tune)
             size = end - begin
         while begin < end:
             until = begin + size if 3 * size <= end - begin else end
-            schedule[begin:until] = Phase.STEP_AND_WINDOW
-            schedule[until - 1] = Phase.END_OF_WINDOW
+            schedule[begin:until] = Adaptation.STEP_AND_WINDOW
+            schedule[until - 1] = Adaptation.END_OF_WINDOW
             begin, size = until, 2 * size
-    schedule[-1] = Phase.END_OF_TUNING
+    schedule[-1] = Adaptation.END_OF_TUNING
     return schedule
 
 
-def controls(begun: int, steps: int, tune: int, target_accept: float, step_size: float) -> tuple[NDArray[Any], ...]:
-    """The controls of the `steps` transitions after `begun` [CHUNK], for trajectories at a step size."""
+def controls(tune: int, target_accept: float, begun: int, step_size: float) -> TrajectoryControls:
+    """The controls of the `CHUNK` transitions after the first `begun`, for trajectories at a step size."""
     at = np.arange(begun, begun + CHUNK)[:, None] >> np.arange(TURN_BITS)
     turns = (at & 1) @ 0.5 ** np.arange(1, TURN_BITS + 1)  # the van der Corput sequence: bits behind the point
     lengths = TRAJECTORY * (1 - JITTER + 2 * JITTER * turns)
     leapfrogs = np.clip(np.rint(lengths / step_size), 1, 2**MAX_TREE_DEPTH).astype(np.int64)
-    stage = np.full(CHUNK, Phase.NOTHING)
-    tuning = phases(tune)[begun : begun + steps]
-    stage[: tuning.size] = tuning
-    return leapfrogs, stage, np.full(CHUNK, target_accept)
+    phase = np.full(CHUNK, Adaptation.NOTHING)
+    tuning = phases(tune)[begun : begun + CHUNK]
+    phase[: tuning.size] = tuning
+    return TrajectoryControls(leapfrogs, phase, np.full(CHUNK, target_accept))

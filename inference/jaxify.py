@@ -21,9 +21,10 @@ from pytensor.tensor import TensorVariable
 
 from postcgrp.models.shapes import Fixed
 
-# Chains run in threads of their own; handing each program to yet another thread only costs.
-jax.config.update("jax_cpu_enable_async_dispatch", False)  # noqa: FBT003  JAX takes it by position only
+# For the whole process: double precision, in which PyMC's models are written; and programs run in the thread that calls
+# them, because chains have threads of their own and handing over costs time (docs/performance.md).
 jax.config.update("jax_enable_x64", True)  # noqa: FBT003  JAX takes it by position only
+jax.config.update("jax_cpu_enable_async_dispatch", False)  # noqa: FBT003  JAX takes it by position only
 
 Arrays = dict[str, Any]
 JaxFunction = Callable[[Arrays, Arrays], list[Any]]
@@ -37,12 +38,12 @@ def model_data(model: pm.Model) -> Arrays:
 def jaxify(
     model: pm.Model, outputs: Sequence[TensorVariable], inputs: Arrays, optimizer: str = "fast_run"
 ) -> JaxFunction:
-    """Compile graphs of value variables to one JAX function `f(point, data) -> outputs`.
+    """One JAX function `f(point, data) -> outputs` from graphs of value variables.
 
-    Parameters: `outputs`, graphs whose only free inputs are named in `inputs` or are the model's data; `inputs`,
-    one example array for each named input, whose shapes become static (JAX needs them; PyMC leaves them open).
-    Data enter as arguments, so other hyperparameters or observations need no new compilation. `optimizer`: PyTensor's
-    rewrites; "fast_compile" takes half the time and leaves the rest to XLA.
+    The model's data are arguments, so other hyperparameters or observations need no new compilation. Parameters:
+    `outputs`, graphs whose only free inputs are named in `inputs` or are the model's data; `inputs`, one example array
+    per named input, whose shape becomes static (JAX needs it, PyMC leaves it open); `optimizer`, PyTensor's set of
+    rewrites: "fast_compile" takes half the time and leaves the rest to XLA.
     """
     jax_funcify, not_for_jax = _dispatch()
     data = model_data(model)
@@ -70,17 +71,20 @@ def jaxify(
 
 
 def _dispatch() -> tuple[Callable[..., Any], list[str]]:
-    """PyTensor's translation to JAX and the rewrites it goes without; a process with stored programs needs neither."""
+    """PyTensor's translation to JAX, and the rewrites that it must do without.
+
+    Imported only to trace: a process with stored programs needs none of it. `pymc.sampling.jax` sets `XLA_FLAGS` to ask
+    for a hundred host devices, which the user's own JAX code, and every child process, would see: it is put back.
+    """
     flags = os.environ.get("XLA_FLAGS")
     import_module("pymc.sampling.jax")  # registers JAX forms of PyMC's own ops
     from pytensor.link.jax.dispatch import jax_funcify
     from pytensor.link.jax.linker import JAXLinker
 
     jax_funcify.register(Fixed, lambda op, **_: jax.lax.stop_gradient)
-    # The first of these asks XLA for a hundred host devices; nothing here needs more than the machine has.
     if flags is None:
         os.environ.pop("XLA_FLAGS", None)
     else:
         os.environ["XLA_FLAGS"] = flags
-    # As in PyTensor's own JAX mode: XLA fuses by itself.
+    # "fusion" is left out as in PyTensor's own JAX mode: XLA fuses by itself.
     return jax_funcify, ["fusion", *JAXLinker.incompatible_rewrites]

@@ -1,8 +1,8 @@
 """Power-scaling: how the posterior answers when one group of priors, or one source of evidence, counts more or less.
 
-A density raised to a power alpha counts alpha times. Stored draws are reweighted to that posterior by
-Pareto-smoothed importance sampling, so nothing is fitted again; where the weights cannot be trusted there is a
-reason and no number. Method: Kallioinen, Paananen, Buerkner & Vehtari (2024), Statistics and Computing 34, 57.
+A density raised to a power alpha counts alpha times. Stored draws are reweighted to the posterior with that density by
+Pareto-smoothed importance sampling, so nothing is fitted again; where the weights cannot be trusted, there is a reason
+instead of a number. Method: Kallioinen, Paananen, Buerkner & Vehtari (2024), Statistics and Computing 34, 57.
 
 Densities are scaled as the model states them: a log-normal one on the variable's own scale, a price on the log scale.
 """
@@ -14,12 +14,13 @@ from dataclasses import replace
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from scipy.special import rel_entr
 from xarray import DataArray, DataTree
 
 from postcgrp.inference.diagnostics import mcse_mean
-from postcgrp.inference.psis import efficiency, reweight
+from postcgrp.inference.estimates import summary
+from postcgrp.inference.psis import reweight
 from postcgrp.models import variables as v
 from postcgrp.priors import InputError, Prior, PriorSet
 from postcgrp.priors.elicit import is_heavy
@@ -27,12 +28,11 @@ from postcgrp.priors.elicit import is_heavy
 Array = NDArray[np.float64]
 Members = list[tuple[str, dict[str, str]]]
 
-DRAWS = 4000  # psi is relative to the range of the draws, which grows with their number: compare at one number only
-NEAR = (0.99, 1.01)  # where the derivative at alpha = 1 is taken, as in the paper
-FAR = (0.8, 1.25)  # where shifts are reported: a fifth less and a quarter more
+PSI_DRAWS = 4000  # psi is relative to the range of the draws, which grows with their number: always take as many
+DERIVATIVE_ALPHAS = (0.99, 1.01)  # between which the derivative at alpha = 1 is taken, as in the paper
+SHIFT_ALPHAS = (0.8, 1.25)  # at which shifts are reported: a fifth less and a quarter more
 ROTATIONS = 20
-CLEAR = 2.0  # standard errors from zero at which a direction is called one
-QUANTILES = (0.05, 0.5, 0.95)
+SIGN_ERRORS = 2.0  # standard errors from zero at which a slope has a sign
 SAMPLE = ("chain", "draw")
 
 
@@ -40,7 +40,7 @@ SAMPLE = ("chain", "draw")
 
 
 def groups(pset: PriorSet, names: Iterable[str]) -> dict[str, Members]:
-    """The model's free variables by the group that a user thinks in; every variable, or part of one, in exactly one.
+    """The model's free variables in groups that a user thinks in; every variable, or part of one, is in exactly one.
 
     Parameters: `names`, the free variables (those of a run's `log_prior`). Returns, by group, pairs of a variable and
     what to select of it (`DataArray.sel`; empty: all), see :func:`postcgrp.models.variables.free`. Raises
@@ -61,8 +61,8 @@ def groups(pset: PriorSet, names: Iterable[str]) -> dict[str, Members]:
 def deviations(pset: PriorSet) -> set[str]:
     """Partially pooled deviations of regions around what they have in common: the inner level of the hierarchy.
 
-    They belong to their group but stay as they are when it is power-scaled, for alpha would change how much regions
-    are pooled and not what anybody elicited (Kallioinen et al. 2024 advise to scale top-level priors only).
+    They belong to their group but are not power-scaled with it: alpha would change how strongly regions are pooled, and
+    not what anybody elicited (Kallioinen et al. 2024 advise scaling top-level priors only).
     """
     return {part.name for part in v.free(pset) if part.pooled}
 
@@ -91,12 +91,12 @@ def _total(density: DataArray) -> DataArray:
 
 
 def scaled(pset: PriorSet, group: str, alpha: float) -> PriorSet:
-    """The prior set whose posterior is the power-scaled one: what a refit is made of.
+    """The prior set whose posterior is the power-scaled one, for a refit.
 
-    A normal density to a power is a normal of sd / sqrt(alpha); a log-normal one on its own scale moves its log-mean
-    by sd^2 (1 - alpha) / alpha too. The correlation that keeps levels from falling is found anew. Raises
-    :class:`InputError` for what no prior set can state scaled: yearly noise, the error of another source than the
-    report, and a Student-t; and for an unknown group.
+    A normal density to a power is a normal with sd / sqrt(alpha); a log-normal one on its own scale also moves its
+    log-mean by sd^2 (1 - alpha) / alpha. The correlation that keeps levels from falling is found anew. Raises
+    :class:`InputError` for an unknown group, and for densities whose powers no prior set can state: yearly noise, the
+    error of a source other than the report, and a Student-t.
     """
     if group.startswith("evidence: "):
         source = group.removeprefix("evidence: ")
@@ -135,11 +135,11 @@ def _powered(prior: Prior, alpha: float, *, by_log: bool) -> Prior:
 
 
 def cjs_distance(values: Array, weights: Array) -> Array:
-    """Cumulative Jensen-Shannon distance of weighted draws from the same draws unweighted, normalised to [0, 1].
+    """Cumulative Jensen-Shannon distance between weighted draws and the same draws unweighted, normalised to [0, 1].
 
-    The larger one of that between the distribution functions and that between the survival functions, so that the
-    sign of the quantity does not matter (Kallioinen et al. 2024; Nguyen & Vreeken 2015). NaN where the
-    draws do not vary. Parameters: `values` [draw]; `weights` [draw, n], columns that sum to one. Returns [n].
+    The larger one of the distance between distribution functions and that between survival functions, so that the
+    sign of the quantity does not matter (Kallioinen et al. 2024; Nguyen & Vreeken 2015). NaN where the draws do not
+    vary. Parameters: `values` [draw]; `weights` [draw, n], columns that sum to one. Returns [n].
     """
     order = np.argsort(values, kind="stable")
     gap = np.diff(values[order])[:, None]
@@ -158,15 +158,16 @@ def _cjs(p: Array, q: Array, gap: Array) -> Array:
 def psi(values: Array, low: Array, high: Array) -> Array:
     """Power-scaling sensitivity: the distance moved per doubling of alpha, at alpha = 1.
 
-    Parameters: `values` [draw]; `low` and `high` [draw, n], weights at the two alphas `NEAR`. Returns [n]; above 0.05
-    the paper calls a posterior sensitive.
+    Parameters: `values` [draw]; `low` and `high` [draw, n], weights at the two `DERIVATIVE_ALPHAS`. Returns [n]; above
+    0.05 the paper calls a posterior sensitive.
     """
-    distance = (cjs_distance(values, weights) for weights in (low, high))
-    return np.asarray(np.mean([d / abs(np.log2(a)) for d, a in zip(distance, NEAR, strict=True)], axis=0))
+    distances = (cjs_distance(values, weights) for weights in (low, high))
+    per_doubling = [d / abs(np.log2(alpha)) for d, alpha in zip(distances, DERIVATIVE_ALPHAS, strict=True)]
+    return np.asarray(np.mean(per_doubling, axis=0))
 
 
-def quantities(run: DataTree, pset: PriorSet) -> dict[str, DataArray]:
-    """What sensitivity is asked of by default: total revenue at the anchors, its growth, modalities in the last year.
+def headline_quantities(run: DataTree, pset: PriorSet) -> dict[str, DataArray]:
+    """The quantities examined by default: total revenue at the anchors, its growth, modalities in the last year.
 
     Returns [chain, draw] by name, revenue in millions.
     """
@@ -179,90 +180,82 @@ def quantities(run: DataTree, pset: PriorSet) -> dict[str, DataArray]:
     return {name: draws.reset_coords(drop=True) for name, draws in out.items()}
 
 
-def sensitivity(of: Mapping[str, DataArray], to: Mapping[str, DataArray]) -> pd.DataFrame:
+def power_scaling(quantities: Mapping[str, DataArray], log_densities: Mapping[str, DataArray]) -> pd.DataFrame:
     """Power-scaling sensitivity of every quantity to every group.
 
-    Parameters: `of`, quantities, and `to`, log densities (:func:`components`), each [chain, draw] by name; of more
-    than `DRAWS` draws as many are taken, evenly. Returns one row a pair: `psi`, NaN where refused; `noise`, the 95 %
-    quantile of psi once draws and densities are shifted against each other, which is what unrelated ones have;
-    `slope`, the derivative of the quantity's mean by log2(alpha) in its posterior sds, and its Monte-Carlo error `se`;
-    `sign`, + where counting the group more raises the mean, - where it lowers it, 0 within two errors; `spread`, the
+    Parameters: `quantities` and `log_densities` (:func:`components`), each [chain, draw] by name; of more than
+    `PSI_DRAWS` draws that many are taken, evenly spaced. Returns one row per pair: `psi`, NaN where refused; `noise`,
+    the 95 % quantile of the psi of unrelated draws, made by shifting draws and densities against each other; `slope`,
+    the derivative of the quantity's mean by log2(alpha) in its posterior sds, and its Monte-Carlo error `se`; `sign`,
+    + where counting the group more raises the mean, - where it lowers it, 0 within two errors; `spread`, the
     derivative of the log of its sd; `k_low` and `k_high`, Pareto k at the two alphas; `draws`; `refused`, the reason
-    for no number.
+    where there is no number.
     """
-    drawn, logs = _same_draws(of), _same_draws(to)
-    weights = {name: [reweight((a - 1) * log, efficiency(log)) for a in NEAR] for name, log in logs.items()}
-    good = [name for name, pair in weights.items() if not any(w.refused for w in pair)]
+    draws_of, log_of = _same_draws(quantities), _same_draws(log_densities)
+    weights = {group: [reweight((a - 1) * log) for a in DERIVATIVE_ALPHAS] for group, log in log_of.items()}
+    usable = [group for group, pair in weights.items() if not any(w.refused for w in pair)]
     low, high = (
-        np.stack([weights[name][side].values for name in good], axis=-1)
-        if good
-        else np.empty((*next(iter(drawn.values())).shape, 0))
+        np.stack([weights[group][side].values for group in usable], axis=-1)
+        if usable
+        else np.empty((*next(iter(draws_of.values())).shape, 0))
         for side in (0, 1)
     )
     rows = []
-    for quantity, values in drawn.items():
-        found, noise = _psi_and_noise(values, low, high)
-        for name, log in logs.items():
-            pair, k = weights[name], good.index(name) if name in good else None
-            reason = next((w.refused for w in pair if w.refused), "")
-            if k is not None and not np.isfinite(found[k]):
-                reason, k = "the quantity does not vary", None
-            slope, se, spread = (np.nan,) * 3 if k is None else _derivatives(values, log)
+    for quantity, values in draws_of.items():
+        varies = np.ptp(values) > 0
+        by_group = (
+            dict(zip(usable, zip(*_psi_and_noise(values, low, high), strict=True), strict=True)) if varies else {}
+        )
+        for group, log in log_of.items():
+            at_low, at_high = weights[group]
+            numbers = dict.fromkeys(("psi", "noise", "slope", "se", "spread"), np.nan)
+            if group in by_group:
+                numbers = dict(zip(numbers, (*by_group[group], *_derivatives(values, log)), strict=True))
             rows.append(
                 {
-                    "group": name,
+                    "group": group,
                     "quantity": quantity,
-                    "psi": np.nan if k is None else found[k],
-                    "noise": np.nan if k is None else noise[k],
-                    "slope": slope,
-                    "se": se,
-                    "sign": "" if k is None else "0" if abs(slope) < CLEAR * se else "+" if slope > 0 else "-",
-                    "spread": spread,
-                    "k_low": pair[0].k,
-                    "k_high": pair[1].k,
+                    **{name: numbers[name] for name in ("psi", "noise", "slope", "se")},
+                    "sign": _sign(numbers["slope"], numbers["se"]),
+                    "spread": numbers["spread"],
+                    "k_low": at_low.k,
+                    "k_high": at_high.k,
                     "draws": values.size,
-                    "refused": reason,
+                    "refused": at_low.refused or at_high.refused or ("" if varies else "the quantity does not vary"),
                 }
             )
     return pd.DataFrame(rows)
 
 
-def shifts(of: Mapping[str, DataArray], to: Mapping[str, DataArray], alphas: Sequence[float] = FAR) -> pd.DataFrame:
+def shifts(
+    quantities: Mapping[str, DataArray],
+    log_densities: Mapping[str, DataArray],
+    alphas: Sequence[float] = SHIFT_ALPHAS,
+) -> pd.DataFrame:
     """Mean, sd and quantiles of every quantity when each group counts `alpha` times.
 
-    Parameters as for :func:`sensitivity`. Returns one row for each group, quantity and alpha (alpha = 1: as it is),
+    Parameters as for :func:`power_scaling`. Returns one row for each group, quantity and alpha (alpha = 1: as it is),
     with Pareto `k`, the effective sample size `ess` of the weights and, where there is no number, `refused`.
     """
-    drawn, logs = _same_draws(of), _same_draws(to)
+    draws_of, log_of = _same_draws(quantities), _same_draws(log_densities)
     rows = []
-    for group, log in logs.items():
+    for group, log in log_of.items():
         for alpha in sorted({1.0, *alphas}):
-            weights = reweight((alpha - 1) * log, efficiency(log))
-            about = {"k": weights.k, "ess": weights.ess, "draws": log.size, "refused": weights.refused}
-            for quantity, values in drawn.items():
-                found = summary(values, weights.values)
-                rows.append({"group": group, "quantity": quantity, "alpha": alpha, **found, **about})
+            weights = reweight((alpha - 1) * log)
+            quality = {"k": weights.k, "ess": weights.ess, "draws": log.size, "refused": weights.refused}
+            for quantity, values in draws_of.items():
+                estimates = summary(values, weights.values)
+                rows.append({"group": group, "quantity": quantity, "alpha": alpha, **estimates, **quality})
     return pd.DataFrame(rows)
 
 
-def summary(values: ArrayLike, weights: ArrayLike) -> dict[str, float]:
-    """Mean, sd and the 5, 50 and 95 % quantiles of weighted draws (same shapes); NaN with NaN weights."""
-    x, w = np.ravel(np.asarray(values, dtype=float)), np.ravel(np.asarray(weights, dtype=float))
-    names = [f"q{100 * q:02.0f}" for q in QUANTILES]
-    if not np.isfinite(w).all():
-        return dict.fromkeys(("mean", "sd", *names), np.nan)
-    mean = float(w @ x)
-    found = np.quantile(x, QUANTILES, weights=w, method="inverted_cdf")
-    return {"mean": mean, "sd": float(np.sqrt(w @ (x - mean) ** 2)), **dict(zip(names, map(float, found), strict=True))}
-
-
 def _same_draws(by_name: Mapping[str, DataArray]) -> dict[str, Array]:
-    """Arrays [chain, draw] of at most `DRAWS` draws, the same ones of each."""
+    """Arrays [chain, draw] of at most `PSI_DRAWS` draws, the same ones of each."""
     out = {}
     for name, draws in by_name.items():
         values = np.asarray(draws.transpose(*SAMPLE).values, dtype=float)
         chains, length = values.shape
-        keep = max(1, DRAWS // chains)
+        keep = max(1, PSI_DRAWS // chains)
         out[name] = values if length <= keep else values[:, np.arange(keep) * length // keep]
     return out
 
@@ -271,11 +264,11 @@ def _psi_and_noise(values: Array, low: Array, high: Array) -> tuple[Array, Array
     """The psi of every group [group], and its 95 % quantile over rotations of the draws within their chains."""
     length = values.shape[1]
     steps = [0, *(length * np.arange(1, ROTATIONS + 1) // (ROTATIONS + 1))]
-    turned = (
+    rotated = (
         np.concatenate([np.roll(w, s, axis=1).reshape(values.size, -1) for s in steps], axis=1) for w in (low, high)
     )
-    found = psi(values.ravel(), *turned).reshape(len(steps), -1)
-    return found[0], np.quantile(found[1:], 0.95, axis=0)
+    psis = psi(values.ravel(), *rotated).reshape(len(steps), -1)
+    return psis[0], np.quantile(psis[1:], 0.95, axis=0)
 
 
 def _derivatives(values: Array, log: Array) -> tuple[float, float, float]:
@@ -283,3 +276,10 @@ def _derivatives(values: Array, log: Array) -> tuple[float, float, float]:
     z, centred = (values - values.mean()) / values.std(), np.log(2) * (log - log.mean())
     error = mcse_mean(z * centred)
     return float((z * centred).mean()), error, float((z**2 * centred).mean() / 2)
+
+
+def _sign(slope: float, error: float) -> str:
+    """The sign of a slope, 0 within `SIGN_ERRORS` of its errors, empty where it has no value."""
+    if np.isnan(slope):
+        return ""
+    return "0" if abs(slope) < SIGN_ERRORS * error else "+" if slope > 0 else "-"

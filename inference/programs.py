@@ -1,4 +1,4 @@
-"""Traced programs kept on disk: a process that finds its program there need not rewrite and trace the model again."""
+"""Traced programs kept on disk, so that a later process need not rewrite and trace the model again."""
 
 from __future__ import annotations
 
@@ -15,8 +15,12 @@ from jax import export
 
 PACKAGE = Path(__file__).parents[1]
 FOLDERS = ("priors", "models", "inference", "reports")
-LIBRARIES = ("postcgrp", "jax", "jaxlib", "numpyro", "blackjax", "pymc", "pytensor", "numpy")
-OPTIONS = {"xla_cpu_experimental_ynn_fusion_type": ""}  # its library for sums takes longer than these small ones do
+TRACING_LIBRARIES = ("postcgrp", "jax", "jaxlib", "numpyro", "blackjax", "pymc", "pytensor", "numpy")
+CHECKSUM = hashlib.sha256().digest_size  # bytes at the head of a stored file, the hash of all that follow
+# XLA's own library for sums takes longer than these small sums do (docs/performance.md).
+COMPILER_OPTIONS = {"xla_cpu_experimental_ynn_fusion_type": ""}
+
+Trace = Callable[[], tuple[Callable[..., Any], tuple[Any, ...]]]  # gives a function and example arguments
 
 
 def compiled(program: export.Exported) -> Any:
@@ -25,8 +29,8 @@ def compiled(program: export.Exported) -> Any:
     positional, _ = jax.tree.unflatten(program.in_tree, shapes)
     lowered = jax.jit(program.call).lower(*positional)
     try:
-        return lowered.compile(compiler_options=OPTIONS)
-    except jax.errors.JaxRuntimeError:  # another XLA may not know the option
+        return lowered.compile(compiler_options=COMPILER_OPTIONS)
+    except jax.errors.JaxRuntimeError:  # another version of XLA may not know the option
         return lowered.compile()
 
 
@@ -34,8 +38,8 @@ class Programs:
     """Programs of one model under one setting of the sampler, compiled in the background.
 
     `key` names the model's graph (everything but the values of its `pm.Data`) and the sampler's settings; None keeps
-    nothing. Programs are stored as StableHLO, which holds no Python to be run, under the key, this package's source,
-    the versions of the libraries and the device: a change of any of these finds nothing and traces anew.
+    nothing. Programs are stored as StableHLO, which holds no Python to be run, under a hash of the key, this package's
+    source, the versions of the libraries and the device: after a change of any of these, programs are traced anew.
     """
 
     def __init__(self, key: str | None, pool: ThreadPoolExecutor | None = None) -> None:
@@ -46,54 +50,61 @@ class Programs:
         self.begun = dict[str, Future[Any]]()
 
     def begin(self) -> None:
-        """Start to compile all that is stored: it leaves Python's lock free for the work that a call of it needs."""
+        """Start to compile all stored programs, while Python does the work that must precede their first call."""
         for path in self.folder.glob("[!.]*") if self.folder else ():
-            if (found := self._load(path.name)) is not None:
-                self.begun[path.name] = self.pool.submit(compiled, found)
+            if (program := self._load(path.name)) is not None:
+                self.begun[path.name] = self.pool.submit(compiled, program)
 
-    def compile(self, name: str, trace: Callable[[], tuple[Callable[..., Any], tuple[Any, ...]]]) -> Future[Any]:
-        """The compiled program `name`; `trace` gives its function and example arguments where it is not stored.
+    def compile(self, name: str, trace: Trace) -> Future[Any]:
+        """The compiled program `name`, traced only if it is not stored.
 
         Stored or not, the same program is compiled, so both give the same draws.
         """
         return self.begun.get(name) or self.pool.submit(compiled, self.exported(name, trace))
 
-    def exported(self, name: str, trace: Callable[[], tuple[Callable[..., Any], tuple[Any, ...]]]) -> export.Exported:
-        """The program `name` as StableHLO."""
-        found = self._load(name)
-        if found is None:
+    def exported(self, name: str, trace: Trace) -> export.Exported:
+        """The program `name` as StableHLO, traced only if it is not stored."""
+        program = self._load(name)
+        if program is None:
             function, arguments = trace()
-            found = export.export(jax.jit(function))(*arguments)
-            self._save(name, found)
-        return found
+            program = export.export(jax.jit(function))(*arguments)
+            self._save(name, program)
+        return program
 
     def _load(self, name: str) -> export.Exported | None:
+        """A stored program; None where there is none, or not as it was written."""
+        if self.folder is None:
+            return None
         try:
-            return None if self.folder is None else export.deserialize(bytearray((self.folder / name).read_bytes()))
-        except FileNotFoundError:
+            stored = (self.folder / name).read_bytes()
+        except OSError:
             return None
-        except Exception:  # noqa: BLE001  a damaged file may fail in any way; the program is then traced again
+        checksum, content = stored[:CHECKSUM], stored[CHECKSUM:]
+        if hashlib.sha256(content).digest() != checksum:
             return None
+        # What JAX itself wrote under these versions it can read: an error here is a bug, and is raised.
+        return export.deserialize(bytearray(content))
 
-    def _save(self, name: str, exported: export.Exported) -> None:
+    def _save(self, name: str, program: export.Exported) -> None:
         if self.folder is None:
             return
+        content = bytes(program.serialize())
         beside = self.folder / f".{name}.{os.getpid()}"
         try:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            beside.write_bytes(exported.serialize())
+            beside.write_bytes(hashlib.sha256(content).digest() + content)
             beside.replace(self.folder / name)
         except OSError:
-            beside.unlink(missing_ok=True)  # without a place for it the next process traces again
+            beside.unlink(missing_ok=True)  # without a place for it, the next process traces again
 
 
 def _digest(key: str) -> str:
-    """A hash of all that a traced program follows from.
+    """A hash of everything that a traced program follows from.
 
-    The source of the whole package counts: a graph may be built in any of its folders, and a program kept too long
-    would be used in silence.
+    The source of the whole package counts: a graph may be built in any of its folders, and an outdated program would
+    be used in silence.
     """
-    parts = [key, jax.default_backend(), *(f"{name} {version(name)}" for name in LIBRARIES)]
+    parts = [key, jax.default_backend(), *(f"{name} {version(name)}" for name in TRACING_LIBRARIES)]
     parts += [f"{path.relative_to(PACKAGE)}\n{path.read_text(encoding='utf-8')}" for path in sources()]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 

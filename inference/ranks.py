@@ -1,4 +1,4 @@
-"""Simulation-based calibration: ranks of known truths among posterior draws, and whether they are uniform."""
+"""Ranks of known truths among posterior draws, and tests of whether they are uniform."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ Array = NDArray[np.float64]
 Seed = int | Sequence[int]
 
 MIN_REFITS = 200
-EDGE = float(np.finfo(float).epsneg)  # a PIT is this far from 0 and 1: about 8 sd out
-ERROR = 0.01  # the chance that a calibrated sampler fails: of all tests together
-SHARES = {"primary": 1 / 2, "other": 1 / 4, "joint_bias": 1 / 8, "joint_spread": 1 / 8}  # of that error
+EDGE = float(np.finfo(float).epsneg)  # a PIT is at least this far from 0 and 1: about 8 sd out
+ERROR = 0.01  # the probability that a calibrated sampler fails any of the tests
+ERROR_SHARES = {"primary": 1 / 2, "other": 1 / 4, "joint_bias": 1 / 8, "joint_spread": 1 / 8}  # of that error
 JOINT = ("joint_bias", "joint_spread")
 KINDS = 3  # tests of each quantity: mean, spread and shape
-SHRINKAGES = (0.3, 1.0)  # the first sees a fault across what is correlated, the second a fault along it
+SHRINKAGES = (0.3, 1.0)  # the first detects a fault that differs between correlated quantities, the second a common one
 FLIPS = 9_999
-RESOLUTION = 1e-12  # of one minus a probability near one
-HALVINGS = 32  # of a bracket as wide as log(n) + 1
+RESOLUTION = 1e-12  # rounding of one minus a probability near one
+BISECTIONS = 32  # of a bracket as wide as log(n) + 1
 CALIBRATED = "consistent with calibration"
 NOT_CALIBRATED = "NOT calibrated"
 TOO_FEW = "too few refits to call it calibrated"
 
 
 def ranks(truths: ArrayLike, draws: ArrayLike, seed: Seed) -> Array:
-    """Rank of each truth among its posterior draws, 0 to L: uniform if the sampler is right (Talts et al. 2018).
+    """Rank of each truth among its L posterior draws, 0 to L: uniform if the sampler is right (Talts et al. 2018).
 
-    Parameters: `truths` [quantity]; `draws` [draw, quantity], thinned until nearly independent, for autocorrelation
-    alone makes ranks extreme; `seed`, another for every refit, breaks ties at random. A quantity may depend on the
-    data (Modrak et al. 2023). Returns [quantity], NaN where a truth or a draw is not finite.
+    Parameters: `truths` [quantity]; `draws` [draw, quantity], thinned until nearly independent, because autocorrelation
+    alone makes ranks extreme; `seed`, a different one for every refit, breaks ties at random. A quantity may depend on
+    the data (Modrak et al. 2023). Returns [quantity], NaN where a truth or a draw is not finite.
     """
     truth, drawn = np.asarray(truths, dtype=float), np.asarray(draws, dtype=float)
     if drawn.ndim != truth.ndim + 1 or drawn.shape[1:] != truth.shape:
@@ -46,7 +46,7 @@ def ranks(truths: ArrayLike, draws: ArrayLike, seed: Seed) -> Array:
 
 
 def pit(rank: ArrayLike, draws: int, seed: Seed) -> Array:
-    """Ranks among `draws` draws, any shape, spread evenly over their cells in (0, 1): uniform, and continuous."""
+    """Probability integral transforms: ranks among `draws` draws, any shape, made continuous within (0, 1)."""
     rank = np.asarray(rank, dtype=float)
     if (rank < 0).any() or (rank > draws).any():
         raise ValueError(f"ranks from {np.nanmin(rank):g} to {np.nanmax(rank):g}: {draws} draws give 0 to {draws}")
@@ -68,9 +68,9 @@ def uniformity(pits: Array) -> float:
 
 @lru_cache(maxsize=16)
 def band(n: int, error: float) -> tuple[Array, Array, Array]:
-    """Points, lower and upper limit of the ECDF of `n` PITs: left somewhere with probability `error`, or just less."""
-    low, high = np.log(error / n) - 1, np.log(error)  # of the local level: n - 1 two-sided tests share the error
-    for _ in range(HALVINGS):
+    """Points, lower and upper limits of the ECDF of `n` uniform PITs, which leaves them with probability `error`."""
+    low, high = np.log(error / n) - 1, np.log(error)  # around the log of the level that n - 1 two-sided tests share
+    for _ in range(BISECTIONS):
         middle = (low + high) / 2
         low, high = (middle, high) if 1 - _coverage(n, np.exp(middle)) <= error else (low, middle)
     inside = _tails(n) > np.exp(low)
@@ -78,10 +78,10 @@ def band(n: int, error: float) -> tuple[Array, Array, Array]:
 
 
 def verdict(pits: ArrayLike, names: Sequence[str], primary: Sequence[str] = (), seed: int = 0) -> tuple[Check, ...]:
-    """Judge PITs: every quantity by its mean, spread and shape, and all of them jointly; `figure` is an adjusted p.
+    """Judge PITs: each quantity by its mean, spread and shape, and all of them jointly; `figure` is an adjusted p.
 
     Tests share `ERROR` by Bonferroni: half is for the `primary` names, a quarter for the others, a quarter for the
-    joint tests. Parameters: `pits` [refit, quantity] with independent refits, quantities may depend on each other;
+    joint tests. Parameters: `pits` [refit, quantity] of independent refits, whose quantities may depend on each other;
     `names` [quantity]; `seed` of the joint tests' sign flips.
     """
     u = np.asarray(pits, dtype=float)
@@ -102,7 +102,7 @@ def verdict(pits: ArrayLike, names: Sequence[str], primary: Sequence[str] = (), 
         checks.append(_check(family, name, p * KINDS * size[family], reading))
     if gap:
         return *checks, *(_check(joint, "all", np.nan, "not tested: a PIT is not finite") for joint in JOINT)
-    z, folded = _normal(u), _normal(np.abs(2 * u - 1))  # the second: how far out, less skewed than z * z would be
+    z, folded = _normal(u), _normal(np.abs(2 * u - 1))  # folded: how far out; less skewed than z * z would be
     mean, spread = z.mean(axis=0), z.std(axis=0, ddof=1)
     most, sd = int(np.abs(mean).argmax()), float(np.sqrt((spread**2).mean()))
     biased = f"biased together: most of all {names[most]}, {_reading('bias', mean[most])}"
@@ -113,24 +113,19 @@ def verdict(pits: ArrayLike, names: Sequence[str], primary: Sequence[str] = (), 
 
 
 def outcome(checks: Sequence[Check]) -> str:
-    """What the checks say: `CALIBRATED`, `NOT_CALIBRATED` or, where nothing failed among too few refits, `TOO_FEW`."""
+    """The checks' conclusion: `CALIBRATED`, `NOT_CALIBRATED` or, where none failed but refits are few, `TOO_FEW`."""
     if any(not check.passed for check in checks if check.check != "refits"):
         return NOT_CALIBRATED
     return CALIBRATED if {"refits", *JOINT} <= {check.check for check in checks if check.passed} else TOO_FEW
 
 
-def passed(checks: Sequence[Check]) -> bool:
-    """Whether the checks say calibrated: too few refits is not a pass."""
-    return outcome(checks) == CALIBRATED
-
-
 def _check(check: str, where: str, p: float, reading: str) -> Check:
-    figure = float(np.minimum(1, p / SHARES[check]))  # NaN stays NaN, and is no pass
+    figure = float(np.minimum(1, p / ERROR_SHARES[check]))  # NaN stays NaN, and is no pass
     return Check(check, figure > ERROR, figure, f"> {ERROR:g}, p adjusted", where, "" if figure > ERROR else reading)
 
 
 def _judge(u: Array) -> tuple[float, str]:
-    """Smallest p-value of the tests of one quantity, each exact as z is normal, and what that test saw."""
+    """Smallest p-value of the tests of one quantity, each exact because z is normal, and what that test found."""
     n, z = len(u), _normal(u)
     mean, spread, difference = z.mean(), z.std(ddof=1), ecdf(u) - np.arange(1, n) / n
     square = (n - 1) * spread**2
@@ -156,11 +151,11 @@ def _reading(kind: str, amount: float, at: float = 0.0) -> str:
 
 
 def _joint(scores: Array, flips: Array) -> float:
-    """p-value of mean zero for `scores` [refit, quantity]: a shrunk Hotelling statistic, refits' signs flipped."""
+    """p-value of mean zero for `scores` [refit, quantity]: a shrunk Hotelling statistic against random sign flips."""
     n, size = scores.shape
     p = []
     for shrinkage in SHRINKAGES:
-        # second moments and not a covariance: flips leave them as they are
+        # Second moments and not a covariance, because sign flips do not change them.
         moments = (1 - shrinkage) * scores.T @ scores / n + shrinkage * np.eye(size)
         white = np.linalg.solve(np.linalg.cholesky(moments), scores.T)
         observed = (white.sum(axis=1) ** 2).sum() * (1 - 1e-9)
@@ -177,12 +172,12 @@ def _tails(n: int) -> Array:
 
 
 def _coverage(n: int, local: float) -> float:
-    """Probability that `n` uniform values have a tail above `local` at every point: an exact recursion over points."""
+    """Probability that `n` uniform values have a tail above `local` at every point, by exact recursion over points."""
     inside = _tails(n) > local
     if not inside.any(axis=0).all():
         return 0.0
     lows, highs = [*inside.argmax(axis=0), n], [*(n - inside[::-1].argmax(axis=0)), n]
-    # the counts are those of a Poisson process that is known to end at n, so each step is one convolution
+    # Counts are those of a Poisson process conditioned to end at n, so each step is one convolution.
     step = poisson.pmf(np.arange(n + 1), 1.0)
     probability, start = np.ones(1), 0
     for low, high in zip(lows, highs, strict=True):

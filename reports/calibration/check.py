@@ -13,10 +13,11 @@ import pymc as pm
 from numpy.typing import NDArray
 
 from postcgrp.inference import Clock, Sampling, enable_cache
-from postcgrp.inference.batch import Batch, Progress, fit_many, prepare
+from postcgrp.inference.batch import Batch, fit_many, prepare
 from postcgrp.inference.calibrate import coverage, labels, posterior_truths, prior_truths, rank_fits, truth_at
 from postcgrp.inference.cluster import cluster
 from postcgrp.inference.jaxify import Arrays
+from postcgrp.inference.progress import Progress
 from postcgrp.inference.ranks import outcome, verdict
 from postcgrp.models import build_model
 from postcgrp.models import variables as v

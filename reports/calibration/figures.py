@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 
 from postcgrp.inference.convergence import Check
 from postcgrp.inference.convergence import table as rows_of
-from postcgrp.inference.ranks import ERROR, JOINT, KINDS, MIN_REFITS, SHARES, TOO_FEW, Array, band, ecdf, outcome
+from postcgrp.inference.ranks import ERROR, ERROR_SHARES, JOINT, KINDS, MIN_REFITS, TOO_FEW, Array, band, ecdf, outcome
 from postcgrp.reports.forecast import figures
 
 FINE, FAILING, BAND = figures.POSTERIOR, figures.REPORT, "#dfe5ea"
@@ -89,7 +89,7 @@ def _message(checks: Sequence[Check], judged: dict[str, Check]) -> str:
 def _panel(axes: Axes, u: dict[str, Array], checks: list[Check], judged: dict[str, Check], limit: float) -> None:
     family = min(check.check for check in checks)  # a panel of both has the band of the others
     size = sum(check.check == family for check in judged.values())
-    x, low, high = band(len(u[checks[0].where]), ERROR * SHARES[family] / KINDS / size)
+    x, low, high = band(len(u[checks[0].where]), ERROR * ERROR_SHARES[family] / KINDS / size)
     axes.fill_between(x, low - x, high - x, color=BAND, lw=0)
     axes.axhline(0, color="#888888", lw=0.6)
     heavy = 2.0 if len(checks) == 1 else 1.0

@@ -36,7 +36,7 @@ from postcgrp.reports.runs.run import Run
 
 if TYPE_CHECKING:  # JAX and PyMC are imported where a function needs them: a forecast starts its second process first
     from postcgrp.inference import Check, Clock
-    from postcgrp.inference.sampling import Progress
+    from postcgrp.inference.progress import Progress
 
 UNTOLD = ("use", "intensity")  # of the prior draws: a quarter of the file, and of no use without a fit
 

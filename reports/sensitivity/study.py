@@ -94,9 +94,9 @@ def sensitivity(
         save_csv(table, target / f"{name}.csv")
 
     with clock("stored draws"):
-        of, to = powerscale.quantities(tree, pset), powerscale.components(tree, pset)
-        write("power_scaling", powerscale.sensitivity(of, to))
-        write("power_shifts", powerscale.shifts(of, to))
+        examined, densities = powerscale.headline_quantities(tree, pset), powerscale.components(tree, pset)
+        write("power_scaling", powerscale.power_scaling(examined, densities))
+        write("power_shifts", powerscale.shifts(examined, densities))
         write("variance_budget", variance_budget(tree, pset))
     say(f"{target}: power_scaling.csv, power_shifts.csv and variance_budget.csv are ready; refits follow")
 
@@ -156,8 +156,8 @@ def _of_run(run: Run, draws: int) -> list[str]:
         notes.append(f"the run was {run.note}")
     if not run.passed:
         notes.append("the run itself missed the gate: what is compared with it here is not to be trusted")
-    if draws < powerscale.DRAWS:
-        notes.append(f"psi is of {draws:,} draws, not {powerscale.DRAWS:,}: compare it only with psi of as many")
+    if draws < powerscale.PSI_DRAWS:
+        notes.append(f"psi is of {draws:,} draws, not {powerscale.PSI_DRAWS:,}: compare it only with psi of as many")
     return notes
 
 

@@ -24,7 +24,7 @@ from postcgrp.reports.runs.place import check_folder, new_folder
 from postcgrp.reports.runs.run import WEIGHT, Run
 
 if TYPE_CHECKING:  # fitting starts JAX, which reweighting must not wait for
-    from postcgrp.inference.sampling import Progress
+    from postcgrp.inference.progress import Progress
     from postcgrp.reports.forecast.pipeline import Forecast
 
 Label = tuple[str, int, str | None]

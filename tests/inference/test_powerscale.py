@@ -15,7 +15,8 @@ from hypothesis.extra.numpy import arrays
 from scipy.special import ndtr, ndtri
 from xarray import DataArray, Dataset, DataTree
 
-from postcgrp.inference import Sampling, powerscale, psis, sample
+from postcgrp.inference import Sampling, powerscale, sample
+from postcgrp.inference.psis import reweight
 from postcgrp.models import build_model
 from postcgrp.priors import Evidence, InputError, PriorSet
 from postcgrp.tests.models.test_other_market import CHANGES, prior_set
@@ -63,7 +64,7 @@ class Conjugate:
         """The paper's psi by numerical integration over the range of the draws."""
         x = np.linspace(float(self.mu.min()), float(self.mu.max()), 200_001)
         out = []
-        for alpha in powerscale.NEAR:
+        for alpha in powerscale.DERIVATIVE_ALPHAS:
             mean, sd = self.posterior(*((alpha, 1) if component == "prior" else (1, alpha)))
             p, q = ndtr((x - self.mean) / self.sd), ndtr((x - mean) / sd)
             both = []
@@ -77,7 +78,7 @@ class Conjugate:
 
 def test_a_conjugate_model_gives_its_closed_form() -> None:
     model = Conjugate()
-    found: Any = powerscale.sensitivity({"mu": model.mu}, model.components()).set_index("group")
+    found: Any = powerscale.power_scaling({"mu": model.mu}, model.components()).set_index("group")
     for component in ("prior", "data"):
         assert found.loc[component, "psi"] == pytest.approx(model.psi(component), abs=2e-3)
         steps = [model.posterior(*((a, 1) if component == "prior" else (1, a))) for a in (0.9999, 1.0001)]
@@ -106,7 +107,7 @@ def test_shifts_are_those_of_the_scaled_posterior(component: str) -> None:
 
 def test_sensitivity_grows_with_conflict() -> None:
     values = [Conjugate(m=m, s=1, e=0.15) for m in (0.0, 5.0, 10.0)]
-    psi: Any = [powerscale.sensitivity({"mu": c.mu}, c.components()).set_index("group")["psi"] for c in values]
+    psi: Any = [powerscale.power_scaling({"mu": c.mu}, c.components()).set_index("group")["psi"] for c in values]
     assert psi[0]["prior"] < 0.05 < psi[1]["prior"] < psi[2]["prior"]
     assert 0.05 < psi[0]["data"] < psi[1]["data"] < psi[2]["data"]
 
@@ -134,14 +135,14 @@ def test_published_values_come_out_on_fresh_draws() -> None:
         jitter = rng.uniform(-0.5, 0.5, (2, cells.size)) * np.array([[mu[1] - mu[0]], [sigma[1] - sigma[0]]])
         m, s = grid_mu.ravel()[cells] + jitter[0], grid_sigma.ravel()[cells] + jitter[1]
         for group, log_density in (("prior", log_prior(m, s)), ("likelihood", log_lik(m, s))):
-            pair = [psis.reweight((a - 1) * chains(log_density)).values.ravel() for a in powerscale.NEAR]
+            pair = [reweight((a - 1) * chains(log_density)).values.ravel() for a in powerscale.DERIVATIVE_ALPHAS]
             for name, values in (("mu", m), ("sigma", s)):
                 found[name, group].append(powerscale.psi(values, *(w[:, None] for w in pair))[0])
     assert {pair: np.mean(each) for pair, each in found.items()} == pytest.approx(PUBLISHED, abs=0.02)
     assert max(np.std(each) for each in found.values()) < 0.06
 
 
-# ---- the distance and the weights ----------------------------------------------------------------------------------
+# ---- the distance -----------------------------------------------------------------------------------------------
 
 SIZES = st.integers(20, 60)
 
@@ -154,7 +155,7 @@ def test_psi_is_arviz_s(x: np.ndarray) -> None:
     if np.ptp(values) == 0:
         assert np.isnan(powerscale.psi(values, low[:, None], high[:, None])).all()
         return
-    arviz = array_stats.power_scale_sense(*(a[None] for a in (values, low, high)), *powerscale.NEAR)
+    arviz = array_stats.power_scale_sense(*(a[None] for a in (values, low, high)), *powerscale.DERIVATIVE_ALPHAS)
     assert powerscale.psi(values, low[:, None], high[:, None])[0] == pytest.approx(float(arviz), rel=1e-6, abs=1e-5)
 
 
@@ -169,52 +170,13 @@ def test_the_distance_knows_no_sign_scale_or_origin(x: np.ndarray, scale: float,
     assert np.isnan(first) or 0 <= first <= 1
 
 
-def test_weights_that_cannot_be_trusted_are_refused() -> None:
-    z = even_draws()
-    for sd, kept in ((0.3, True), (4.0, False)):  # a log-normal ratio of so large an sd has no usable mean
-        weights = psis.reweight(chains(sd * z))
-        assert (weights.refused == "") is kept
-        assert np.isfinite(weights.values).all() == kept
-        assert (weights.k <= psis.k_limit(z.size)) is kept
-    assert "Pareto k" in weights.refused
-    assert "0.70" in weights.refused
-    lost = chains(np.where(np.arange(z.size) < 3, np.nan, z))
-    assert psis.reweight(lost).refused == f"the log ratio is not finite in 3 of {z.size} draws"
-    same = psis.reweight(chains(np.full(z.size, 7.0)))
-    assert same.values == pytest.approx(np.full((CHAINS, LENGTH), 1 / z.size))
-    assert same.ess == z.size
-
-
-def test_the_limit_is_the_sample_size_s() -> None:
-    assert psis.k_limit(100) == pytest.approx(0.5)
-    assert psis.k_limit(400) == pytest.approx(1 - 1 / np.log10(400))
-    assert psis.k_limit(4000) == pytest.approx(0.7)
-
-
-def test_weights_are_those_of_the_new_density() -> None:
-    """From N(0, 1) to N(0.5, 0.9): the mean and the variance come out, and the effective size is honest."""
-    z = chains(even_draws())
-    weights = psis.reweight(-(((z - 0.5) / 0.9) ** 2) / 2 + z**2 / 2)
-    found = powerscale.summary(z, weights.values)
-    assert found["mean"] == pytest.approx(0.5, abs=0.01)
-    assert found["sd"] == pytest.approx(0.9, rel=0.01)
-    assert weights.values.sum() == pytest.approx(1)
-    assert weights.ess == pytest.approx(z.size / _mean_square(), rel=0.05)
-
-
-def _mean_square() -> float:
-    x = np.linspace(-8, 8, 100_001)
-    ratio = np.exp(-(((x - 0.5) / 0.9) ** 2) / 2 + x**2 / 2) / 0.9
-    return float(np.trapezoid(ratio**2 * np.exp(-(x**2) / 2) / np.sqrt(2 * np.pi), x))
-
-
-# ---- what is said of a quantity ------------------------------------------------------------------------------------
+# ---- rows of the table ----------------------------------------------------------------------------------------------
 
 
 def test_what_is_refused_has_a_reason_and_no_number() -> None:
     z = chains(even_draws())
     wild, of = z.copy(data=60 * np.exp(3 * z.values)), {"z": z, "constant": z * 0 + 3}
-    table: Any = powerscale.sensitivity(of, {"wild": wild, "tame": z}).set_index(["group", "quantity"])
+    table: Any = powerscale.power_scaling(of, {"wild": wild, "tame": z}).set_index(["group", "quantity"])
     assert "Pareto k" in table.loc[("wild", "z"), "refused"]
     assert table.loc[("tame", "constant"), "refused"] == "the quantity does not vary"
     refused = table["refused"] != ""
@@ -230,7 +192,7 @@ def test_what_is_refused_has_a_reason_and_no_number() -> None:
 
 def test_unrelated_draws_are_told_from_related_ones() -> None:
     z, log = chains(even_draws(1)), chains(even_draws(2))
-    table: Any = powerscale.sensitivity({"z": z, "partly": 0.3 * log + z}, {"group": log}).set_index("quantity")
+    table: Any = powerscale.power_scaling({"z": z, "partly": 0.3 * log + z}, {"group": log}).set_index("quantity")
     assert table.loc["z", "psi"] < 1.5 * table.loc["z", "noise"]
     assert table.loc["z", "sign"] == "0"
     assert table.loc["partly", "psi"] > 2 * table.loc["partly", "noise"]
@@ -239,8 +201,8 @@ def test_unrelated_draws_are_told_from_related_ones() -> None:
 
 def test_psi_is_asked_of_the_same_number_of_draws() -> None:
     long = {"z": DataArray(np.random.default_rng(0).normal(size=(4, 3000)), dims=("chain", "draw"))}
-    table: Any = powerscale.sensitivity(long, long)
-    assert list(table["draws"]) == [powerscale.DRAWS]
+    table: Any = powerscale.power_scaling(long, long)
+    assert list(table["draws"]) == [powerscale.PSI_DRAWS]
 
 
 # ---- groups --------------------------------------------------------------------------------------------------------
@@ -342,7 +304,7 @@ POWERED = (
 )
 
 
-@pytest.mark.parametrize("alpha", powerscale.FAR)
+@pytest.mark.parametrize("alpha", powerscale.SHIFT_ALPHAS)
 @pytest.mark.parametrize("group", POWERED)
 def test_a_scaled_prior_set_is_the_density_to_the_power(pset: PriorSet, group: str, alpha: float) -> None:
     """The scaled prior's log density less alpha times the old one's is a constant, at every value of its variable."""
@@ -374,12 +336,14 @@ def test_scaled_evidence_and_trust(pset: PriorSet) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("alpha", powerscale.FAR)
+@pytest.mark.parametrize("alpha", powerscale.SHIFT_ALPHAS)
 @pytest.mark.parametrize("group", ["vendor trust", "evidence: smr", "patients", "intensity: pharmacologic", "regions"])
 def test_reweighting_agrees_with_a_refit(pset: PriorSet, run: DataTree, group: str, alpha: float) -> None:
-    of = powerscale.quantities(run, pset)
+    of = powerscale.headline_quantities(run, pset)
     shifts: Any = powerscale.shifts(of, {group: powerscale.components(run, pset)[group]}, [alpha])
-    fitted = powerscale.quantities(sample(build_model(powerscale.scaled(pset, group, alpha)), Sampling(seed=2)), pset)
+    fitted = powerscale.headline_quantities(
+        sample(build_model(powerscale.scaled(pset, group, alpha)), Sampling(seed=2)), pset
+    )
     for name, draws in fitted.items():
         row = shifts[(shifts["quantity"] == name) & (shifts["alpha"] == alpha)].iloc[0]
         assert row["refused"] == ""

@@ -27,7 +27,6 @@ from postcgrp.inference.ranks import (
     band,
     ecdf,
     outcome,
-    passed,
     pit,
     ranks,
     uniformity,
@@ -200,7 +199,7 @@ def test_joint_test_keeps_its_level_for_dependent_quantities() -> None:
 
 def test_calibrated_quantities_pass() -> None:
     """12 verdicts with an error of 1 %: three false alarms would be an accident of 0.02 %."""
-    assert sum(not passed(verdict(ndtr(calibrated(seed)), NAMES, PRIMARY)) for seed in range(12)) < 3
+    assert sum(outcome(verdict(ndtr(calibrated(seed)), NAMES, PRIMARY)) != CALIBRATED for seed in range(12)) < 3
 
 
 FAULTS: dict[str, Change] = {
@@ -219,7 +218,7 @@ def test_faults_are_found(fault: str) -> None:
     for seed in range(2):
         checks = verdict(ndtr(FAULTS[fault](calibrated(seed))), NAMES, PRIMARY)
         assert outcome(checks) == NOT_CALIBRATED
-        assert not passed(checks)
+        assert outcome(checks) != CALIBRATED
 
 
 def test_joint_tests_find_what_no_quantity_shows() -> None:
@@ -272,12 +271,12 @@ def test_too_few_refits_is_no_pass() -> None:
     assert outcome(verdict(ndtr(z), NAMES, PRIMARY)) == CALIBRATED
     few = verdict(ndtr(z[:-1]), NAMES, PRIMARY)
     assert outcome(few) == TOO_FEW
-    assert not passed(few)
+    assert outcome(few) != CALIBRATED
     assert few[0].check == "refits"
     assert few[0].advice == TOO_FEW
     assert outcome(verdict(ndtr(z[:-1] / 0.6), NAMES, PRIMARY)) == NOT_CALIBRATED
     assert outcome(verdict(ndtr(z[:2]), NAMES)) == TOO_FEW
-    assert not passed(())
+    assert outcome(()) != CALIBRATED
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, 0.0, 1.0])
@@ -295,8 +294,8 @@ def test_a_pit_not_finite_fails_by_name(value: float) -> None:
 
 def test_error_is_shared_by_all_tests() -> None:
     """Half for the primary, a quarter for the others and a quarter for the joint ones: they add up to the error."""
-    assert sum(calibration.SHARES.values()) == 1
-    assert [*calibration.SHARES] == ["primary", "other", *JOINT]
+    assert sum(calibration.ERROR_SHARES.values()) == 1
+    assert [*calibration.ERROR_SHARES] == ["primary", "other", *JOINT]
     u = ndtr(calibrated(13))
     alone = calibration._judge(u[:, 0])[0]
     u[:, 1:] = 1 - u[:, 1:]

@@ -22,9 +22,10 @@ from xarray import DataTree
 from postcgrp.inference import Check, Sampling, gate, passed, programs, sample
 from postcgrp.inference.convergence import gate_arrays, parameters
 from postcgrp.inference.diagnostics import Diagnostics
-from postcgrp.inference.hmc import AFTER, BEFORE, JITTER, TRAJECTORY, WINDOW, Phase, controls, phases
-from postcgrp.inference.kernels import CHUNK, HALVINGS, MARGIN, within_reach
+from postcgrp.inference.hmc import AFTER, BEFORE, JITTER, TRAJECTORY, WINDOW, Adaptation, controls, phases
+from postcgrp.inference.kernels import CHUNK
 from postcgrp.inference.programs import Programs
+from postcgrp.inference.starting import MARGIN, MOST_HALVINGS, within_reach
 from postcgrp.priors import InputError
 
 TOTAL_SETTINGS = (
@@ -120,11 +121,39 @@ def test_stored_programs_give_the_same_draws_without_tracing(cache: Path, monkey
         for name in ("density", "derived"):  # would fail if called
             patch.setattr(sys.modules["postcgrp.inference.sampling"], name, None)
         again = sample(model, settings, key="conjugate")
-    for path in cache.glob("*/*"):
-        path.write_bytes(path.read_bytes()[:100])
-    healed = sample(model, settings, key="conjugate")
-    for other in (stored, again, healed):
+    for other in (stored, again):
         assert plain.children["posterior"].dataset.equals(other.children["posterior"].dataset)
+
+
+def doubled() -> tuple[Callable[[Any], Any], tuple[Any]]:
+    return lambda x: 2 * x, (np.ones(3),)
+
+
+DAMAGES: dict[str, Callable[[bytes], bytes]] = {
+    "cut short": lambda content: content[:100],
+    "cut at the end": lambda content: content[:-1],
+    "flipped": lambda content: content[:200] + bytes([content[200] ^ 1]) + content[201:],
+    "empty": lambda content: b"",
+    "foreign": lambda content: b"PK\x03\x04" + b"x" * 500,
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_program_is_traced_again(damage: str, cache: Path) -> None:
+    Programs("key").exported("double", doubled)
+    [path] = cache.glob("*/*")
+    path.write_bytes(DAMAGES[damage](path.read_bytes()))
+    again = Programs("key")
+    again.begin()
+    assert again.compile("double", doubled).result()(np.ones(3)) == pytest.approx(2 * np.ones(3))
+    Programs("key").exported("double", lambda: pytest.fail("it is whole again: no need to trace"))
+
+
+def test_a_whole_program_that_cannot_be_read_is_a_bug_and_raised(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Programs("key").exported("double", doubled)
+    monkeypatch.setattr("jax.export.deserialize", lambda content: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        Programs("key").exported("double", doubled)
 
 
 def test_other_models_and_settings_have_other_programs(cache: Path) -> None:
@@ -284,8 +313,9 @@ def test_bad_settings_say_what_to_do(field: str, value: object) -> None:
 @pytest.mark.parametrize("tune", [1, 19, 20, 84, 124, 125, 300, 500, 1000])
 def test_tuning_windows_are_blackjax_s(tune: int) -> None:
     slow, ends = np.asarray(build_schedule(tune, BEFORE, AFTER, WINDOW)).T
-    expected = np.select([ends == 1, slow == 1], [Phase.END_OF_WINDOW, Phase.STEP_AND_WINDOW], Phase.STEP)
-    expected[-1] = Phase.END_OF_TUNING
+    names = [Adaptation.END_OF_WINDOW, Adaptation.STEP_AND_WINDOW]
+    expected = np.select([ends == 1, slow == 1], names, Adaptation.STEP)
+    expected[-1] = Adaptation.END_OF_TUNING
     assert list(phases(tune)) == list(expected)
 
 
@@ -293,7 +323,7 @@ def test_tuning_windows_are_blackjax_s(tune: int) -> None:
 def test_trajectory_lengths_follow_a_halton_sequence(begun: int) -> None:
     turns = Halton(1, scramble=False).fast_forward(begun).random(CHUNK)[:, 0]
     expected = np.rint(TRAJECTORY * (1 - JITTER + 2 * JITTER * turns) / 0.01)
-    assert list(controls(begun, CHUNK, 300, 0.8, 0.01)[0]) == list(expected)
+    assert list(controls(300, 0.8, begun, 0.01).leapfrogs) == list(expected)
 
 
 def test_starts_are_drawn_in_by_halves_until_their_density_is_not_far_below_the_centre() -> None:
@@ -303,5 +333,5 @@ def test_starts_are_drawn_in_by_halves_until_their_density_is_not_far_below_the_
     reach = 3 * np.sqrt(2 * (2 + MARGIN))  # where a normal of sd 3 in two dimensions lies so far below its top
     x = np.array([[1.0, -2.0], [reach - 0.1, 0], [reach + 0.1, 0], [0, 64.0 * reach - 0.1], [1e30, 1e30]])
     found = within_reach(logp, x, np.zeros(2), {"sd": 3.0})
-    halved = np.array([0, 0, 1, 6, HALVINGS])[:, None]
+    halved = np.array([0, 0, 1, 6, MOST_HALVINGS])[:, None]
     np.testing.assert_allclose(found, x / 2.0**halved)

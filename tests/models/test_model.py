@@ -13,10 +13,9 @@ from pytensor.graph.traversal import ancestors
 from scipy import special, stats
 from xarray import DataTree
 
-from postcgrp.inference import gate, passed, sample
+from postcgrp.inference import Sampling, gate, passed, sample
 from postcgrp.inference.density import density
 from postcgrp.inference.forward import ONCE, draw_prior
-from postcgrp.inference.sampling import Sampling
 from postcgrp.models import build_model
 from postcgrp.models.shapes import Sticks, redistribute
 from postcgrp.priors import PriorSet, Settings, effective

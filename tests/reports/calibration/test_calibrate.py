@@ -19,14 +19,14 @@ from numpy.typing import NDArray
 from postcgrp.inference import Sampling, sample
 from postcgrp.inference.batch import Batch, Fit, fit_many, load_fit, prepare
 from postcgrp.inference.calibrate import (
-    JOINT,
+    JOINT_LIKELIHOOD,
     Truths,
     coverage,
     labels,
     posterior_truths,
     prior_truths,
     rank_fits,
-    simulate,
+    simulate_data,
     truth_at,
 )
 from postcgrp.inference.jaxify import Arrays
@@ -82,7 +82,7 @@ def ranked(
 def judged(model: pm.Model, batch: Batch, refits: Refits, fault: Callable[..., NDArray[np.float64]] | None) -> str:
     names, pits, missed = ranked(model, batch, refits, fault)
     assert len(missed) < 0.05 * REFITS
-    return outcome(verdict(np.delete(pits, missed, axis=0), names, [JOINT, "total"]))
+    return outcome(verdict(np.delete(pits, missed, axis=0), names, [JOINT_LIKELIHOOD, "total"]))
 
 
 def enough(refits: Refits) -> Refits:
@@ -155,7 +155,7 @@ def test_constants_cannot_be_simulated() -> None:
     with pm.Model() as constant:
         pm.Normal("y", pm.Normal("x"), 1, observed=[1.0])
     with pytest.raises(InputError, match=r"'y' observes a constant: give it pm\.Data"):
-        simulate(constant, {"x": np.zeros(3)}, 1)
+        simulate_data(constant, {"x": np.zeros(3)}, 1)
 
 
 @pytest.fixture(scope="module")

@@ -160,9 +160,9 @@ def test_a_claim_left_out_in_a_batch_is_the_full_refit(pset: PriorSet, claim: st
 @pytest.mark.slow
 def test_power_scaling_by_weights_agrees_with_refits(ledger: Ledger, pset: PriorSet, run: DataTree) -> None:
     groups = ("vendor trust", f"evidence: {ledger.report.id}", "patients", "regions", "burden")
-    found = powerscale_by_refit(Refits(pset), groups, powerscale.FAR)
+    found = powerscale_by_refit(Refits(pset), groups, powerscale.SHIFT_ALPHAS)
     densities, year = powerscale.components(run, pset), pset.ledger.years[-1]
-    shifts = powerscale.shifts(powerscale.quantities(run, pset), {group: densities[group] for group in groups})
+    shifts = powerscale.shifts(powerscale.headline_quantities(run, pset), {group: densities[group] for group in groups})
     for (group, alpha), fit in found.items():
         chosen = (shifts["group"] == group) & (shifts["alpha"] == alpha) & (shifts["quantity"] == f"revenue {year}")
         row: Any = shifts[chosen].iloc[0]

@@ -13,17 +13,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from arviz_stats.base import array_stats
-from hypothesis import assume, given
-from hypothesis import strategies as st
-from hypothesis.extra.numpy import arrays
 from scipy import stats
 from scipy.special import ndtri
 from xarray import DataArray, Dataset, DataTree
 
 from postcgrp.inference import Sampling, sample
-from postcgrp.inference.estimates import quantile, quantile_error, standard_error
-from postcgrp.inference.psis import psis, reweight
 from postcgrp.models import build_model
 from postcgrp.priors import Evidence, InputError, PriorSet, load_ledger
 from postcgrp.reports.runs.evidence import known_years, residuals
@@ -49,70 +43,6 @@ def other_market(name: str) -> PriorSet:
     """Another market, to which the shipped kinds of source are known."""
     sources = [kind.model_dump() for kind in load_ledger().sources]
     return prior_set(lambda tables: (CHANGES[name](tables), tables.update(sources=sources)))
-
-
-# ---- weights -------------------------------------------------------------------------------------------------------
-
-
-@given(st.integers(0, 10**6), st.integers(30, 3000), st.floats(0.05, 3), st.floats(0.2, 1))
-def test_smoothing_is_arviz_s(seed: int, size: int, scale: float, r_eff: float) -> None:
-    ratio = scale * np.random.default_rng(seed).standard_t(4, size)
-    weights, k = psis(ratio, r_eff)
-    theirs, their_k = array_stats.psislw(-ratio, r_eff)
-    assume(np.isfinite(their_k))
-    assert k == pytest.approx(float(their_k), abs=1e-9)
-    assert np.allclose(weights - weights.max(), theirs - theirs.max(), atol=1e-9)
-
-
-def test_smoothing_of_what_has_no_tail_is_refused() -> None:
-    assert psis(np.repeat([0.0, 1.0], 500))[1] == np.inf
-    assert psis(np.array([0.0, 1.0, 2.0]))[1] == np.inf
-    assert reweight(np.repeat([[0.0, 1.0]], 500, axis=0).T).refused
-
-
-def test_weights_are_those_of_the_new_density_or_refused() -> None:
-    x = np.random.default_rng(1).normal(size=(CHAINS, LENGTH))
-    shifted = reweight(0.7 * x)  # normal, mean 0.7
-    assert shifted.values.sum() == pytest.approx(1)
-    assert (shifted.values * x).sum() == pytest.approx(0.7, abs=0.06)
-    assert 0.4 * x.size < shifted.ess < 0.8 * x.size  # exp(-0.49) of the draws
-    assert reweight(np.zeros((2, 50))).ess == 100
-    far = reweight(3.0 * x**2)
-    assert "is above 0.70" in far.refused
-    assert np.isnan(far.values).all()
-    lost = reweight(np.where(x > 3, -np.inf, 0.0))
-    assert "not finite" in lost.refused
-
-
-VALUES = arrays(float, st.integers(2, 60), elements=st.floats(-1e6, 1e6))
-
-
-@given(VALUES, st.floats(0, 1))
-def test_quantiles_under_equal_weights_are_numpy_s(values: np.ndarray, probability: float) -> None:
-    expected = np.quantile(values, probability)
-    assert quantile(values, np.ones(len(values)), probability) == pytest.approx(expected, rel=1e-9, abs=1e-6)
-
-
-@given(st.integers(0, 10**6), st.floats(0, 1))
-def test_quantiles_know_no_direction(seed: int, probability: float) -> None:
-    x, w = np.random.default_rng(seed).gamma(1.0, size=(2, 25))
-    assert quantile(-x, w, 1 - probability) == pytest.approx(-quantile(x, w, probability), abs=1e-9)
-
-
-def test_monte_carlo_errors_are_the_spread_over_replications() -> None:
-    """Of autocorrelated draws, whose error is twice that of independent ones."""
-    rng, rho = np.random.default_rng(2), 0.6
-    estimates: list[Any] = []
-    errors: list[Any] = []
-    for _ in range(200):
-        x = np.empty((CHAINS, 500))
-        x[:, 0] = rng.normal(size=CHAINS)
-        for i in range(1, 500):
-            x[:, i] = rho * x[:, i - 1] + np.sqrt(1 - rho**2) * rng.normal(size=CHAINS)
-        w = np.exp(0.5 * x) / np.exp(0.5 * x).sum()
-        estimates.append([x.mean(), quantile(x, w, 0.5), quantile(x, w, 0.95)])
-        errors.append([standard_error(x), quantile_error(x, w, 0.5), quantile_error(x, w, 0.95)])
-    assert np.mean(errors, axis=0) / np.std(estimates, axis=0) == pytest.approx(1, abs=0.15)
 
 
 # ---- aggregates and errors -----------------------------------------------------------------------------------------
