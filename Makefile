@@ -50,3 +50,8 @@ $(INSTALLED): pyproject.toml constraints.txt
 clean:
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Every figure of README and docs that comes from a run; CHECK=--check only compares, and fails if one differs.
+.PHONY: figures-in-docs
+figures-in-docs: $(INSTALLED)
+	$(BIN)/python -m postcgrp.benchmarks.figures_in_docs $(CHECK)
