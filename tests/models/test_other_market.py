@@ -28,6 +28,8 @@ from postcgrp.tests.helpers.markets import (
 )
 from postcgrp.tests.helpers.stored import prior_draws
 
+pytestmark = pytest.mark.fit
+
 DRAWS = 300
 
 

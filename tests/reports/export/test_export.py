@@ -41,6 +41,8 @@ from postcgrp.reports.forecast.summary import group
 from postcgrp.tests.helpers.exported import RECORD, SMALL, brief, market, same, target, values, write, write_few
 from postcgrp.tests.helpers.paths import DOCS, OTHER_MARKET
 
+pytestmark = pytest.mark.fit
+
 RISKY = [
     "=1+1",
     "+gepant",

@@ -26,6 +26,8 @@ from postcgrp.reports.forecast.pipeline import bench_tables
 from postcgrp.reports.forecast.summary import group
 from postcgrp.reports.runs.folder import DRAWS, run_folder, write_draws
 
+pytestmark = pytest.mark.fit
+
 
 @pytest.fixture(scope="module")
 def draws(model: pm.Model) -> DataTree:

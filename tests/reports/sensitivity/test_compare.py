@@ -38,6 +38,8 @@ from postcgrp.reports.sensitivity.comparison import (
 from postcgrp.tests.helpers.markets import CHANGES, other_market, prior_set_of, row
 from postcgrp.tests.helpers.stored import prior_run, restated, write
 
+pytestmark = pytest.mark.fit
+
 SIZE = 20_000
 DRAWS = 2000
 

@@ -32,6 +32,8 @@ from postcgrp.reports.sensitivity.updating import brief, money, moved, quantitie
 from postcgrp.tests.helpers.markets import other_market, row
 from postcgrp.tests.helpers.stored import prior_run, write
 
+pytestmark = pytest.mark.fit
+
 CHAINS, LENGTH = 4, 2000
 MEAN, SPREAD = np.log(500.0), 0.12  # of the log total of every year in the synthetic run
 

@@ -37,6 +37,8 @@ from postcgrp.reports.workbook.value_sheet import FIRST, VALUE, figures
 from postcgrp.tests.helpers.exported import RECORD, brief, market, values
 from postcgrp.tests.helpers.paths import EXAMPLES, OTHER_MARKET
 
+pytestmark = pytest.mark.fit
+
 MANIFEST: dict[str, Any] = {**RECORD, "created": "2026-01-02T03:04:05+00:00", "recipe_sha256": "ab" * 32, "gate": []}
 SOFFICE = shutil.which("soffice")
 SHIPPED = ("implantable_pivotal", "noninvasive_us", "pharmacologic_royalty")
