@@ -1,16 +1,17 @@
-# make forecast | test | test-all | lint | clean; with another interpreter: make PYTHON=/path/to/python3.12 test
+# make forecast | check | test | test-all | lint | clean; with another interpreter: make PYTHON=/path/to/python3.12 test
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: help install forecast test test-all lint clean
+.PHONY: help install forecast check test test-all lint clean
 
 help:
 	@echo "make forecast   fit the model and write the run folder runs/forecast"
-	@echo "make test       the fast tests"
-	@echo "make test-all   all tests"
+	@echo "make check      lint and the quick tests: under a minute"
+	@echo "make test       the quick tests and those that fit a model"
+	@echo "make test-all   the slow tests too"
 	@echo "make lint       ruff and mypy"
 	@echo "make clean      remove the environment and what tools left behind"
 	@echo "Each sets up $(VENV) when it has to, with PYTHON=$(PYTHON)."
@@ -20,9 +21,15 @@ install: $(INSTALLED)
 forecast: $(INSTALLED)
 	$(BIN)/postcgrp forecast --out runs/forecast
 
-# Two processes, a file to one of them: much of a test is Python or a compiler on one core, and what a file fits is shared.
+# Two processes, each file in one of them: much of a test is Python or a compiler on one core, and a file shares its fits.
 # In the order of their names: by default the files of few and long tests come last, and one process waits.
 TEST := $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
+
+# Three programs that each run on one core or, the type checker, mostly on one: the quick tests beside it.
+check: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy & checked=$$!; $(BIN)/pytest -q -m "not fit and not slow"; tested=$$?; wait $$checked && exit $$tested
 
 test: $(INSTALLED)
 	$(TEST)

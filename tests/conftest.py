@@ -1,48 +1,119 @@
-"""Shared fits: each is made once a session, for the compilation is what costs."""
+"""What tests share: compiled programs, and three fits of the report, each made once for all processes of a session.
+
+Both are kept in pytest's own cache folder and named by all that they follow from, so a session after a change of tests
+alone finds them there. `make clean` removes them.
+"""
 
 from __future__ import annotations
 
+import fcntl
+import os
+import pickle
+import time
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
-import pymc as pm
 import pytest
-from xarray import DataTree
 
-from postcgrp.inference import Sampling, sample
-from postcgrp.models import build_model
-from postcgrp.priors import Ledger, PriorSet, effective, load_ledger
+if TYPE_CHECKING:  # a session of quick tests starts without PyMC and JAX
+    import pymc as pm
+    from xarray import DataTree
+
+    from postcgrp.inference import Sampling
+    from postcgrp.priors import Ledger, PriorSet
+
+FITTED = ("run", "bottom_up", "exact")  # fixtures: a test that asks for one is marked `fit`
+KEPT_DAYS = 3
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Share compiled programs between this process, its workers, and the commands that tests start."""
+    if "POSTCGRP_CACHE" in os.environ or not config.pluginmanager.hasplugin("cacheprovider"):
+        return  # a worker has it from the process that started it
+    folder = config.cache.mkdir("programs")
+    for path in folder.rglob("*"):
+        if path.is_file() and time.time() - path.stat().st_mtime > KEPT_DAYS * 86_400:
+            path.unlink(missing_ok=True)
+    os.environ["POSTCGRP_CACHE"] = str(folder)  # for the product's own `enable_cache`
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = str(folder)  # for tests that call JAX without it
+    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
+    os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if not {*FITTED}.isdisjoint(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.fit)
 
 
 @pytest.fixture(scope="session")
 def ledger() -> Ledger:
+    from postcgrp.priors import load_ledger
+
     return load_ledger()
 
 
 @pytest.fixture(scope="session")
 def pset(ledger: Ledger) -> PriorSet:
+    from postcgrp.priors import effective
+
     return effective(ledger)
 
 
 @pytest.fixture(scope="session")
 def model(pset: PriorSet) -> pm.Model:
+    from postcgrp.models import build_model
+
     return build_model(pset)
 
 
 @pytest.fixture(scope="session")
-def run(model: pm.Model) -> DataTree:
+def run(pset: PriorSet) -> DataTree:
     """The real report at the default settings."""
-    return sample(model, Sampling())
+    from postcgrp.inference import Sampling
+
+    return fitted("run", pset, Sampling())
 
 
 @pytest.fixture(scope="session")
 def bottom_up(pset: PriorSet) -> DataTree:
     """The same priors without any evidence."""
-    return sample(build_model(pset.with_evidence([])), Sampling())
+    from postcgrp.inference import Sampling
+
+    return fitted("bottom_up", pset.with_evidence([]), Sampling())
 
 
 @pytest.fixture(scope="session")
 def exact(pset: PriorSet) -> DataTree:
     """The revenue evidence as if it were nearly exact."""
+    from postcgrp.inference import Sampling
+
     sure = [replace(row, log_sd=2e-3) if row.quantity == "revenue" else row for row in pset.evidence]
     trust = pset.trust.model_copy(update={"base_log_sd": 1e-3, "final_log_sd": 2e-3})
-    return sample(build_model(replace(pset, evidence=tuple(sure), trust=trust)), Sampling(draws=500))
+    return fitted("exact", replace(pset, evidence=tuple(sure), trust=trust), Sampling(draws=500))
+
+
+def fitted(name: str, pset: PriorSet, settings: Sampling) -> DataTree:
+    """The fit of a prior set, read where another process or session has made it from the same source and libraries."""
+    from postcgrp.inference import enable_cache, sample
+    from postcgrp.inference.programs import Programs
+    from postcgrp.models import build_model
+    from postcgrp.models.structure import structure_key
+
+    def made() -> DataTree:
+        return sample(build_model(pset), settings, key=structure_key(pset))
+
+    if (folder := enable_cache()) is None:
+        return made()
+    path = folder / "fits" / f"{name}-{Programs(f'{pset.fingerprint()} {settings}').digest}.pickle"
+    path.parent.mkdir(exist_ok=True)
+    with path.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # whoever comes second waits for the fit instead of making it too
+        if path.exists():
+            found: DataTree = pickle.loads(path.read_bytes())
+            return found
+        fit = made()
+        beside = path.with_suffix(".partial")
+        beside.write_bytes(pickle.dumps(fit))
+        beside.replace(path)
+        return fit

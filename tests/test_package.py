@@ -52,6 +52,7 @@ def wheel(source: Path) -> set[str]:
         return set(archive.namelist())
 
 
+@pytest.mark.fit
 def test_wheel_holds_the_package_and_its_data_and_nothing_else(source: Path, wheel: set[str]) -> None:
     files = [source / "__init__.py", source / "py.typed", *(source / "priors").rglob("*.toml")]
     files += [path for folder in FOLDERS for path in (source / folder).rglob("*.py")]
@@ -60,6 +61,7 @@ def test_wheel_holds_the_package_and_its_data_and_nothing_else(source: Path, whe
     assert package == {f"postcgrp/{path.relative_to(source).as_posix()}" for path in files}
 
 
+@pytest.mark.fit
 def test_wheel_holds_what_a_run_needs(wheel: set[str]) -> None:
     needed = {"py.typed", "priors/report.toml", "priors/assumptions.toml", *(f"{f}/__init__.py" for f in FOLDERS)}
     assert {f"postcgrp/{name}" for name in needed} <= wheel

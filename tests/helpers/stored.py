@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pymc as pm
+from numpy.typing import NDArray
 from pymc.distributions.shape_utils import change_dist_size
 from pytensor.graph.replace import vectorize_graph
 from pytensor.graph.traversal import ancestors
@@ -26,20 +27,31 @@ SEED = 7
 
 def prior_run(pset: PriorSet, folder: Path, draws: int = 500, seed: int = SEED) -> Run:
     """A run whose posterior is prior draws of everything, free or derived, in two chains."""
-    model, batched = build_model(pset), dict[Any, Any]()
+    model = build_model(pset)
+    posterior = {
+        name: _array(model, name, values.reshape(CHAINS, -1, *values.shape[1:]), "chain", "draw")
+        for name, values in prior_draws(model, CHAINS * draws, seed).items()
+    }
+    return write(pset, folder, Dataset(posterior), _constants(model))
+
+
+def prior_tree(pset: PriorSet, draws: int = 300) -> DataTree:
+    """Prior draws of everything, free or derived, as if they were a run of one chain: nothing is written."""
+    model = build_model(pset)
+    drawn = {name: _array(model, name, x[None], "chain", "draw") for name, x in prior_draws(model, draws).items()}
+    return DataTree.from_dict({"posterior": Dataset(drawn)})
+
+
+def prior_draws(model: pm.Model, draws: int, seed: int = SEED) -> dict[str, NDArray[Any]]:
+    """Prior draws [draw, ...] of everything, free or derived, in one evaluation without compilation."""
+    batched = dict[Any, Any]()
     for rv in model.free_RVs:
         parents = {p: batched[p] for p in ancestors([rv]) if p in batched}
-        size = CHAINS * draws
-        batched[rv] = vectorize_graph(rv, replace=parents) if parents else change_dist_size(rv, size, expand=True)
+        batched[rv] = vectorize_graph(rv, replace=parents) if parents else change_dist_size(rv, draws, expand=True)
     graphs = vectorize_graph(model.deterministics, replace=batched)
     outputs = {v.name: batched[v] for v in model.free_RVs}
     outputs |= {v.name: graph for v, graph in zip(model.deterministics, graphs, strict=True)}
-    drawn = forward._function(outputs, [])({}, seed)
-    posterior = {
-        name: _array(model, name, values.reshape(CHAINS, -1, *values.shape[1:]), "chain", "draw")
-        for name, values in drawn.items()
-    }
-    return write(pset, folder, Dataset(posterior), _constants(model))
+    return forward._function(outputs, [])({}, seed)
 
 
 def restated(run: Run, pset: PriorSet, folder: Path) -> Run:

@@ -14,6 +14,8 @@ from postcgrp.inference import Sampling, batch
 from postcgrp.inference.batch import Batch, Fit, fit_many, load_fit, prepare
 from postcgrp.priors import InputError
 
+pytestmark = pytest.mark.fit
+
 CASES = 5
 SHORT = Sampling(tune=200, draws=1000, prior_draws=500)
 

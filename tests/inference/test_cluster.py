@@ -22,7 +22,8 @@ from postcgrp.inference.batch import Batch, Fit, fit_many, load_fit, prepare
 from postcgrp.inference.cluster import cluster as at
 from postcgrp.priors import InputError
 
-pytestmark = pytest.mark.filterwarnings("default")  # a killed worker leaves sockets and processes behind
+# A killed worker leaves sockets and processes behind.
+pytestmark = [pytest.mark.fit, pytest.mark.filterwarnings("default")]
 POSTERIORS = 12
 
 
@@ -81,7 +82,8 @@ def test_a_killed_worker_costs_nothing_but_time(batch: Batch, cluster: LocalClus
         assert len(dict(fit_many(batch, data, folder=folder, scheduler=address))) == POSTERIORS
 
 
-def test_no_scheduler_is_one_message(batch: Batch) -> None:
+def test_no_scheduler_is_one_message(batch: Batch, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("postcgrp.inference.cluster.SECONDS", 1)
     with pytest.raises(InputError, match=r"--scheduler tcp://127\.0\.0\.1:9: no scheduler answers"):
         list(fit_many(batch, [{}], scheduler="tcp://127.0.0.1:9"))
 

@@ -30,6 +30,8 @@ from postcgrp.tests.helpers.known_posteriors import (
     order_statistics,
 )
 
+pytestmark = pytest.mark.fit
+
 JAX_BACKENDS = (
     ("hmc", "parallel"),
     ("numpyro", "parallel"),
@@ -38,6 +40,7 @@ JAX_BACKENDS = (
     ("blackjax", "vectorized"),
 )
 BACKENDS = (*JAX_BACKENDS, ("pymc", "parallel"))
+AT_ONCE = ("hmc-parallel", "numpyro-parallel", "blackjax-parallel")  # of test_sampling.py, all take a lighter model
 QUICK = (interval_within_another, order_statistics)
 # Draws of a chain: more where tails are heavy, fewer of a hundred dimensions, which take longest.
 DRAWS = {"correlated_normal": 6000, "transforms": 12_000}
@@ -72,7 +75,10 @@ def check_backend(blocks: Sequence[Block], backend: tuple[str, str], draws: int,
     check_moments(sample(model, settings)["posterior"].to_dataset(), exact)
 
 
-@pytest.mark.parametrize("backend", BACKENDS, ids="-".join)
+@pytest.mark.parametrize(
+    "backend",
+    [pytest.param(b, marks=() if "-".join(b) in AT_ONCE else pytest.mark.slow, id="-".join(b)) for b in BACKENDS],
+)
 def test_every_sampler_finds_a_known_posterior(backend: tuple[str, str]) -> None:
     check_backend(QUICK, backend, 6000)
 
@@ -107,7 +113,9 @@ def apart(model: pm.Model) -> None:
         pm.NormalMixture("apart", [0.3, 0.7], mu=[-8.0, 8.0], sigma=1.0)
 
 
-@pytest.mark.parametrize("sampler", ["hmc", "numpyro", "blackjax", "pymc"])
+@pytest.mark.parametrize(
+    "sampler", ["hmc", "pymc", *(pytest.param(name, marks=pytest.mark.slow) for name in ("numpyro", "blackjax"))]
+)
 def test_gate_rejects_modes_that_no_chain_leaves(sampler: str) -> None:
     """Chains that all began near one of them would agree, with an sd a third too small."""
     apart(model := pm.Model())

@@ -19,7 +19,7 @@ from postcgrp.inference import Sampling, powerscale, sample
 from postcgrp.inference.psis import reweight
 from postcgrp.models import build_model
 from postcgrp.priors import Evidence, InputError, PriorSet
-from postcgrp.tests.models.test_other_market import CHANGES, prior_set
+from postcgrp.tests.helpers.markets import CHANGES, prior_set_of
 
 CHAINS, LENGTH = 4, 1000
 PUBLISHED = {  # the rendered "getting started" article of the R package priorsense, on draws of its own
@@ -243,7 +243,7 @@ MARKETS = (
 
 @pytest.mark.parametrize("name", MARKETS)
 def test_every_variable_of_any_market_is_in_one_group(name: str) -> None:
-    pset = prior_set(CHANGES[name])
+    pset = prior_set_of(CHANGES[name])
     found = everything_once(pset, build_model(pset))
     assert {f"intensity: {m.name}" for m in pset.ledger.modalities} <= set(found)
     assert ("vendor trust" in found) is bool(pset.evidence)

@@ -65,6 +65,7 @@ def conjugate_run(request: pytest.FixtureRequest) -> tuple[DataTree, dict[str, t
     return sample(model, Sampling(draws=2000, tune=500, sampler=sampler, chain_method=method, seed=7)), exact
 
 
+@pytest.mark.fit
 def test_known_posteriors(conjugate_run: tuple[DataTree, dict[str, tuple[float, float]]]) -> None:
     run, exact = conjugate_run
     for name, (mean, sd) in exact.items():
@@ -74,6 +75,7 @@ def test_known_posteriors(conjugate_run: tuple[DataTree, dict[str, tuple[float, 
         assert float(draws.std()) == pytest.approx(sd, rel=0.06), name
 
 
+@pytest.mark.fit
 def test_layout_is_the_same_for_every_sampler(conjugate_run: tuple[DataTree, Any]) -> None:
     run, _ = conjugate_run
     assert run.children["posterior"].dataset["mu"].dims == ("chain", "draw")
@@ -86,6 +88,7 @@ def test_layout_is_the_same_for_every_sampler(conjugate_run: tuple[DataTree, Any
     assert passed(gate(run, ["mu", "rate"], ["twice"]))
 
 
+@pytest.mark.fit
 def test_predictive_draws_follow_the_model() -> None:
     model, exact = conjugate()
     run = sample(model, Sampling(draws=2000, prior_draws=4000, seed=1))
@@ -95,6 +98,7 @@ def test_predictive_draws_follow_the_model() -> None:
     assert float(after.std()) == pytest.approx((1 + exact["mu"][1] ** 2) ** 0.5, rel=0.05)
 
 
+@pytest.mark.fit
 def test_same_seed_same_draws_other_seed_other_draws() -> None:
     model, _ = conjugate()
     first, again, other = (sample(model, Sampling(draws=50, tune=50, seed=s)) for s in (3, 3, 4))
@@ -112,6 +116,7 @@ def cache(tmp_path: Path) -> Iterator[Path]:
     jax.config.update("jax_compilation_cache_dir", before)
 
 
+@pytest.mark.fit
 def test_stored_programs_give_the_same_draws_without_tracing(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model, _ = conjugate()
     settings = Sampling(draws=50, tune=50, seed=3)
@@ -156,6 +161,7 @@ def test_a_whole_program_that_cannot_be_read_is_a_bug_and_raised(cache: Path, mo
         Programs("key").exported("double", doubled)
 
 
+@pytest.mark.fit
 def test_other_models_and_settings_have_other_programs(cache: Path) -> None:
     model, _ = conjugate()
     for key, tune in (("a", 50), ("b", 50), ("a", 60)):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax
 import numpy as np
 import pymc as pm
@@ -14,11 +16,13 @@ from scipy import special, stats
 from xarray import DataTree
 
 from postcgrp.inference import Sampling, gate, passed, sample
-from postcgrp.inference.density import density
+from postcgrp.inference.density import Density, density
 from postcgrp.inference.forward import ONCE, draw_prior
 from postcgrp.models import build_model
 from postcgrp.models.shapes import Sticks, redistribute
 from postcgrp.priors import PriorSet, Settings, effective
+
+pytestmark = pytest.mark.fit
 
 GROUPS = ("prior", "posterior")
 PUBLIC = {
@@ -212,32 +216,39 @@ def _sd(pset: PriorSet) -> list[float]:
     return [prior.sd for prior in pset.blocks["pool_error"].priors]
 
 
-def test_the_jax_density_is_pymcs(model: pm.Model) -> None:
+@pytest.fixture(scope="module")
+def ours(model: pm.Model) -> Density:
+    return density(model, {name: values[0] for name, values in draw_prior(model, 1, seed=3).items()})
+
+
+@pytest.fixture(scope="module")
+def compiled(ours: Density) -> Any:
+    """The density and its gradient at a vector, given the data: compiled once for all tests that call it."""
+    return jax.jit(jax.value_and_grad(ours.logp))
+
+
+def test_the_jax_density_is_pymcs(model: pm.Model, ours: Density, compiled: Any) -> None:
     points = draw_prior(model, 5, seed=3)
-    ours = density(model, {n: v[0] for n, v in points.items()})
     theirs = model.compile_logp(sum=False, mode=ONCE)
     for i in range(5):
         point = {name: values[i] for name, values in points.items()}
-        assert float(ours.logp(ours.flat.join(point), ours.data)) == pytest.approx(
-            sum(float(np.sum(term)) for term in theirs(point)), rel=1e-9
-        )
+        found, _ = compiled(ours.flat.join(point), ours.data)
+        assert float(found) == pytest.approx(sum(float(np.sum(term)) for term in theirs(point)), rel=1e-9)
 
 
-def test_pymcs_own_way_to_jax_takes_the_model_too(model: pm.Model) -> None:
+def test_pymcs_own_way_to_jax_takes_the_model_too(model: pm.Model, ours: Density, compiled: Any) -> None:
     """As `pm.sample(nuts_sampler="numpyro")` does: traced without knowing the shapes of the variables."""
     point = model.initial_point()
     theirs = jax.jit(get_jaxified_logp(model))([point[v.name] for v in model.value_vars])
-    ours = density(model, point)
-    assert float(theirs) == pytest.approx(float(ours.logp(ours.flat.join(point), ours.data)), rel=1e-9)
+    found, _ = compiled(ours.flat.join(point), ours.data)
+    assert float(theirs) == pytest.approx(float(found), rel=1e-9)
 
 
-def test_gradients_are_those_of_the_density(model: pm.Model) -> None:
-    points = draw_prior(model, 3, seed=6)
-    ours = density(model, {n: v[0] for n, v in points.items()})
-    for vector in ours.flat.join(points):
-        found = jax.grad(ours.logp)(vector, ours.data)
+def test_gradients_are_those_of_the_density(model: pm.Model, ours: Density, compiled: Any) -> None:
+    for vector in ours.flat.join(draw_prior(model, 3, seed=6)):
+        _, found = compiled(vector, ours.data)
         direction = np.random.default_rng(1).normal(size=vector.size)
-        ahead, behind = (ours.logp(vector + step * direction, ours.data) for step in (1e-6, -1e-6))
+        ahead, behind = (compiled(vector + step * direction, ours.data)[0] for step in (1e-6, -1e-6))
         assert float(ahead - behind) / 2e-6 == pytest.approx(float(found @ direction), rel=1e-5)
 
 
@@ -278,15 +289,14 @@ def test_the_density_needs_no_year_between_anchors(model: pm.Model) -> None:
     assert not needed & yearly
 
 
-def test_other_hyperparameters_enter_as_data(model: pm.Model, pset: PriorSet) -> None:
+def test_other_hyperparameters_enter_as_data(model: pm.Model, pset: PriorSet, ours: Density, compiled: Any) -> None:
     """The density compiled for one prior set serves another of the same structure."""
     low = build_model(effective(pset.ledger, Settings(coverage=0.5, trust="low")))
     point = {name: values[0] for name, values in draw_prior(model, 1, seed=4).items()}
-    first, second = density(model, point), density(low, point)
-    vector = first.flat.join(point)
-    reused = float(first.logp(vector, second.data))
+    second, vector = density(low, point), ours.flat.join(point)
+    reused = float(compiled(vector, second.data)[0])
     assert reused == pytest.approx(float(second.logp(vector, second.data)), rel=1e-12)
-    assert reused != pytest.approx(float(first.logp(vector, first.data)), rel=1e-3)
+    assert reused != pytest.approx(float(compiled(vector, ours.data)[0]), rel=1e-3)
 
 
 def test_interventions_and_derived_quantities_need_no_new_model(model: pm.Model) -> None:

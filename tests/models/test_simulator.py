@@ -26,6 +26,8 @@ from postcgrp.priors.catalogue import OBSERVED
 from postcgrp.priors.sets import Change, Overlay, prior_set
 from postcgrp.tests.helpers.paths import OTHER_MARKET
 
+pytestmark = pytest.mark.fit
+
 Array = NDArray[np.float64]
 Arrays = dict[str, Array]
 

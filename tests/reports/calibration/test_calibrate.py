@@ -36,6 +36,8 @@ from postcgrp.priors import InputError, PriorSet
 from postcgrp.reports.calibration.check import PLANTS, calibrate
 from postcgrp.reports.cli.main import main
 
+pytestmark = pytest.mark.fit
+
 REFITS = 200
 ROWS = ["low", "middle", "high"]
 
@@ -208,8 +210,13 @@ def test_a_later_call_goes_on(folder: Path, capsys: pytest.CaptureFixture[str]) 
     ],
 )
 def test_bad_input_is_one_line(
-    options: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    options: list[str],
+    message: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr("postcgrp.inference.cluster.SECONDS", 1)
     assert main(["calibrate", "--out", str(tmp_path / "out"), *options]) == 2
     error = capsys.readouterr().err
     assert message in error

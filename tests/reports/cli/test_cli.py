@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import signal
 import subprocess
 import sys
-import time
 from dataclasses import asdict, replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -29,7 +29,9 @@ from postcgrp.reports.runs.place import new_folder
 from postcgrp.reports.runs.run import open_run
 from postcgrp.tests.helpers.paths import EXAMPLES
 
-SMALL = ["--draws", "30", "--tune", "30", "--chains", "2"]
+pytestmark = pytest.mark.fit
+
+SMALL = ["--draws", "15", "--tune", "30"]  # four chains: the programs of the fixture `run` serve
 FILES = {
     "posterior.nc",
     "summary.csv",
@@ -64,7 +66,7 @@ def test_run_folder_holds_what_it_promises(folder: Path) -> None:
     record = json.loads((folder / "manifest.json").read_text())
     assert record["settings"] == asdict(Settings(coverage=0.8, trust="low")) | {"leave_out": []}
     assert record["status"] == "failed"
-    assert (record["sampling"]["seed"], record["sampling"]["draws"], record["sampling"]["chains"]) == (9, 30, 2)
+    assert (record["sampling"]["seed"], record["sampling"]["draws"], record["sampling"]["chains"]) == (9, 15, 4)
     assert {check["check"] for check in record["gate"]} >= {"finite", "divergences"}
     assert set(record["files"]) == FILES - {"manifest.json"}
     assert record["float"] == "float64"
@@ -307,8 +309,14 @@ def test_interrupt_leaves_an_earlier_run_as_it_was(folder: Path, tmp_path: Path)
         "from postcgrp.reports.cli.main import main; sys.exit(main())"
     )
     command = [sys.executable, "-c", script, "forecast", "--out", str(out), "--draws", "100000"]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
-    time.sleep(15)
+    colour = {**os.environ, "FORCE_COLOR": "1"}  # the bar is drawn, though nobody looks
+    process = subprocess.Popen(command, env=colour, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+    assert process.stderr is not None
+    shown = ""
+    while "draw" not in shown:  # the stage in which the chains are drawn
+        more = process.stderr.read(1)
+        assert more, shown
+        shown += more
     process.send_signal(signal.SIGINT)
     _, error = process.communicate(timeout=120)
     assert process.returncode == 130, error

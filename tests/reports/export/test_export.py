@@ -42,6 +42,8 @@ from postcgrp.reports.runs.run import Run
 from postcgrp.tests.helpers.exported import RECORD, SMALL, brief, market, same, target, values, write, write_few
 from postcgrp.tests.helpers.paths import DOCS, OTHER_MARKET
 
+pytestmark = pytest.mark.fit
+
 RISKY = [
     "=1+1",
     "+gepant",

@@ -23,6 +23,8 @@ from postcgrp.reports.export.exporting import FORMATS
 from postcgrp.reports.export.read import read_export
 from postcgrp.tests.helpers.exported import SMALL, market, same, write, write_few
 
+pytestmark = pytest.mark.fit
+
 Damage = Callable[[Path], object]
 
 

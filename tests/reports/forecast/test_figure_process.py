@@ -27,6 +27,8 @@ from postcgrp.reports.runs.folder import DRAWS, write_draws
 from postcgrp.reports.runs.groups import group
 from postcgrp.reports.runs.place import new_folder
 
+pytestmark = pytest.mark.fit
+
 
 @pytest.fixture(scope="module")
 def draws(model: pm.Model) -> DataTree:

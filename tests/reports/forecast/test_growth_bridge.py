@@ -3,40 +3,26 @@
 from __future__ import annotations
 
 from typing import Any
-from unittest import mock
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from xarray import DataArray, Dataset, DataTree
+from xarray import Dataset, DataTree
 
-from postcgrp.models import build_model
 from postcgrp.priors import InputError, PriorSet
 from postcgrp.reports.forecast import growth_bridge
-from postcgrp.tests.models import test_other_market
-from postcgrp.tests.models.test_other_market import CHANGES, prior_set
+from postcgrp.tests.helpers.markets import CHANGES, prior_set_of
+from postcgrp.tests.helpers.stored import prior_tree
 
 FACTOR = st.one_of(st.just(0.0), st.floats(1e-6, 1e6))
 CELLS = arrays(float, (2, 4, 6), elements=FACTOR)
 
 
-def derived(pset: PriorSet, draws: int = 300) -> DataTree:
-    """Prior draws of all that the model derives, as if they were a run."""
-    model, arrays_ = build_model(pset), {}
-    with mock.patch.object(test_other_market, "DRAWS", draws):
-        drawn = test_other_market.prior_draws(model)
-    for name, values in drawn.items():
-        dims = tuple(model.named_vars_to_dims.get(name, ()))
-        coords = {d: np.array(list(model.coords[d])) for d in dims}
-        arrays_[name] = DataArray(values[None], coords, ("chain", "draw", *dims))
-    return DataTree.from_dict({"posterior": Dataset(arrays_)})
-
-
 @pytest.fixture(scope="module")
 def real(pset: PriorSet) -> DataTree:
-    return derived(pset)
+    return prior_tree(pset)
 
 
 # ---- the decomposition ---------------------------------------------------------------------------------------------
@@ -129,8 +115,8 @@ def test_the_bridge_of_the_report_is_exact_and_its_implants_are_adoption(real: D
 
 @pytest.mark.parametrize("name", ["as it is", "launch before the last anchor", "one region, one depth, one modality"])
 def test_the_bridge_of_any_market_is_exact(name: str) -> None:
-    market = prior_set(CHANGES[name])
-    run = derived(market)
+    market = prior_set_of(CHANGES[name])
+    run = prior_tree(market)
     bridged = growth_bridge.bridge(run, market)
     exact(bridged)
     table: Any = growth_bridge.table(bridged, market)
@@ -198,7 +184,7 @@ def test_figures_are_drawn_for_any_market(real: DataTree, pset: PriorSet) -> Non
     from postcgrp.reports.forecast.attribution_figures import waterfall
     from postcgrp.reports.forecast.pipeline import bench_tables
 
-    other = prior_set(CHANGES["one region, one depth, one modality"])
-    for run, of in ((real, pset), (derived(other), other)):
+    other = prior_set_of(CHANGES["one region, one depth, one modality"])
+    for run, of in ((real, pset), (prior_tree(other), other)):
         figure: Any = waterfall(bench_tables(run, of), of)
         assert figure.get_suptitle().startswith("From ")

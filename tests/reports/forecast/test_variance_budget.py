@@ -13,8 +13,8 @@ from xarray import DataTree
 
 from postcgrp.priors import InputError, PriorSet
 from postcgrp.reports.forecast import variance_budget
-from postcgrp.tests.models.test_other_market import CHANGES, prior_set
-from postcgrp.tests.reports.forecast.test_growth_bridge import derived
+from postcgrp.tests.helpers.markets import CHANGES, prior_set_of
+from postcgrp.tests.helpers.stored import prior_tree
 
 CHAINS, LENGTH = 4, 1000
 
@@ -103,7 +103,7 @@ def test_too_few_draws_are_refused() -> None:
 
 @pytest.fixture(scope="module")
 def real(pset: PriorSet) -> DataTree:
-    return derived(pset, 2000)
+    return prior_tree(pset, 2000)
 
 
 @pytest.mark.parametrize("year", [2025, 2028, 2035])
@@ -125,8 +125,8 @@ def test_the_groups_explain_the_report_s_revenue(real: DataTree, pset: PriorSet,
 
 @pytest.mark.parametrize("name", ["no evidence", "only everyone", "one region", "two launches, listed first"])
 def test_any_market_has_a_budget(name: str) -> None:
-    market = prior_set(CHANGES[name])
-    table: Any = variance_budget.variance_budget(derived(market, 1000), market).set_index("group")
+    market = prior_set_of(CHANGES[name])
+    table: Any = variance_budget.variance_budget(prior_tree(market, 1000), market).set_index("group")
     assert table["share"].sum() == pytest.approx(1, abs=1e-12)
     assert ("the report's error" in table.index) is bool(market.evidence)
     assert np.isfinite(table["share"]).all()

@@ -36,10 +36,10 @@ from postcgrp.reports.sensitivity.comparison import (
     path_weights,
 )
 from postcgrp.reports.sensitivity.comparison_files import save
+from postcgrp.tests.helpers.markets import CHANGES, other_market, prior_set_of, row
 from postcgrp.tests.helpers.stored import prior_run, restated, write
-from postcgrp.tests.models import test_other_market
-from postcgrp.tests.models.test_other_market import CHANGES
-from postcgrp.tests.reports.sensitivity.test_update import other_market, row
+
+pytestmark = pytest.mark.fit
 
 SIZE = 20_000
 DRAWS = 2000
@@ -294,8 +294,8 @@ def test_other_markets_and_currencies(bare: Run, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="compare runs of one market"):
         compare(bare, other)
     with pytest.raises(InputError, match="compare runs of one"):
-        compare(other, prior_run(test_other_market.prior_set(CHANGES["euros"]), tmp_path / "euros", 20))
-    two = compare(other, prior_run(test_other_market.prior_set(CHANGES["one region"]), tmp_path / "one", 50))
+        compare(other, prior_run(prior_set_of(CHANGES["euros"]), tmp_path / "euros", 20))
+    two = compare(other, prior_run(prior_set_of(CHANGES["one region"]), tmp_path / "one", 50))
     assert two.structure == (ANOTHER,)
     assert (two.why["factor"] == REST).all()
 

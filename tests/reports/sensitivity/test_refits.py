@@ -23,6 +23,8 @@ from postcgrp.reports.sensitivity import refits as module
 from postcgrp.reports.sensitivity.refits import SILENT, Refits, align, as_refit, powerscale_by_refit
 from postcgrp.tests.helpers.paths import OTHER_MARKET
 
+pytestmark = pytest.mark.fit
+
 
 @pytest.fixture(scope="module")
 def other() -> PriorSet:

@@ -43,6 +43,8 @@ from postcgrp.reports.sensitivity.tornado import (
 )
 from postcgrp.tests.helpers.paths import OTHER_MARKET
 
+pytestmark = pytest.mark.fit
+
 CHAINS, DRAWS = 4, 1000
 
 

@@ -19,30 +19,18 @@ from xarray import DataArray, Dataset, DataTree
 
 from postcgrp.inference import Sampling, sample
 from postcgrp.models import build_model
-from postcgrp.priors import Evidence, InputError, PriorSet, load_ledger
+from postcgrp.priors import Evidence, InputError, PriorSet
 from postcgrp.reports.runs.evidence import known_years, residuals
 from postcgrp.reports.runs.run import Run, open_run
 from postcgrp.reports.sensitivity import updating
 from postcgrp.reports.sensitivity.updating import brief, moved, quantities, refit, save, surprise, update
+from postcgrp.tests.helpers.markets import other_market, row
 from postcgrp.tests.helpers.stored import prior_run, write
-from postcgrp.tests.models.test_other_market import CHANGES, prior_set
+
+pytestmark = pytest.mark.fit
 
 CHAINS, LENGTH = 4, 2000
 MEAN, SPREAD = np.log(500.0), 0.12  # of the log total of every year in the synthetic run
-
-
-def row(pset: PriorSet, source: str, value: float, quantity: str = "revenue", **where: Any) -> Evidence:
-    place: dict[str, Any] = {"year": pset.ledger.years[0], "region": None, "depth": None, "modality": None} | where
-    unit = {"revenue": "USD million", "patients": "patients"}.get(quantity, "fraction")
-    log_sd = place.pop("log_sd", 0.05)
-    name = " ".join(map(str, (source, quantity, *place.values())))
-    return Evidence(name, source, quantity, value=value, unit=unit, log_sd=log_sd, **place)
-
-
-def other_market(name: str) -> PriorSet:
-    """Another market, to which the shipped kinds of source are known."""
-    sources = [kind.model_dump() for kind in load_ledger().sources]
-    return prior_set(lambda tables: (CHANGES[name](tables), tables.update(sources=sources)))
 
 
 # ---- aggregates and errors -----------------------------------------------------------------------------------------

@@ -562,6 +562,7 @@ def test_value_scales_with_money(factor: float) -> None:
 # ---- what is written ---------------------------------------------------------------------------------------------
 
 
+@pytest.mark.fit
 def test_the_answer_as_files(uneven: DataTree, pset: PriorSet, tmp_path: Path) -> None:
     record = {"status": "passed", "recipe_sha256": "r" * 64, "files": {"posterior.nc": "d" * 64}, "created": "now"}
     out = tmp_path / "value"

@@ -31,6 +31,8 @@ from postcgrp.reports.valuation.information_inputs import (
 )
 from postcgrp.tests.helpers.paths import OTHER_MARKET
 
+pytestmark = pytest.mark.fit
+
 Array = NDArray[np.float64]
 METHODS = ("spline", "gp")
 

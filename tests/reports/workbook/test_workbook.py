@@ -39,6 +39,8 @@ from postcgrp.reports.workbook.value_sheet import FIRST, VALUE, figures
 from postcgrp.tests.helpers.exported import RECORD, brief, market, values
 from postcgrp.tests.helpers.paths import EXAMPLES, OTHER_MARKET
 
+pytestmark = pytest.mark.fit
+
 MANIFEST: dict[str, Any] = {**RECORD, "created": "2026-01-02T03:04:05+00:00", "recipe_sha256": "ab" * 32, "gate": []}
 SOFFICE = shutil.which("soffice")
 SHIPPED = ("implantable_pivotal", "noninvasive_us", "pharmacologic_royalty")
@@ -419,6 +421,7 @@ def test_text_of_the_ledger_and_the_deal_never_becomes_a_formula(pset: PriorSet,
 def test_another_market_in_another_currency(tmp_path: Path) -> None:
     here = OTHER_MARKET
     pset = effective(load_ledger(here / "report.toml", here / "assumptions.toml"))
+    pset = effective(load_ledger(OTHER_MARKET / "report.toml", OTHER_MARKET / "assumptions.toml"))
     run = market(pset)
     content = make(pset, tmp_path / "a.xlsx", run)
     book = openpyxl.load_workbook(tmp_path / "a.xlsx", data_only=True)
