@@ -26,7 +26,7 @@ from postcgrp.models import build_model
 from postcgrp.models.evidence import measured_twice
 from postcgrp.models.simulator import MISSPECIFICATIONS, simulate
 from postcgrp.priors import InputError, PriorSet
-from postcgrp.reports.calibration import figures
+from postcgrp.reports.calibration.figures import calibration_table, save_calibration
 from postcgrp.reports.forecast.pipeline import graph
 from postcgrp.reports.runs.folder import LIBRARIES, MANIFEST, load_run, working_folder
 
@@ -115,13 +115,13 @@ def calibrate(
     checks = verdict(whole, names, primary, seed)
     result = Calibration(
         outcome(checks),
-        figures.table(checks),
+        calibration_table(checks),
         coverage(whole, names),
         pd.DataFrame(pits, columns=names),
         missed,
     )
     title = f"{refits} refits, truths of {truths}" + (f", fault planted: {plant}" if plant else "")
-    figures.save(whole, names, checks, folder / "calibration", pset.fingerprint(), title)
+    save_calibration(whole, names, checks, folder / "calibration", pset.fingerprint(), title)
     _write(folder / "calibration.csv", result.checks.to_csv(index=False))
     _write(folder / "coverage.csv", result.coverage.to_csv(index=False))
     _write(folder / "pits.csv", result.pits.to_csv(index_label="refit"))

@@ -97,17 +97,17 @@ def drawing(pset: PriorSet, folder: Path, recipe: str) -> Iterator[Drawing]:
 def _draw(name: str) -> dict[str, Path]:
     """Draw one figure of the run, in a forked copy."""
     # matplotlib is loaded by the process that draws, and not by the one that imports this module for `drawing`
-    from postcgrp.reports.forecast.figures import FIGURES, save_figures
+    from postcgrp.reports.forecast.figures import RUN_FIGURES, save_figures
 
     run, pset, folder, recipe = _INHERITED
-    return save_figures(run, pset, folder, recipe, {name: FIGURES[name]})
+    return save_figures(run, pset, folder, recipe, {name: RUN_FIGURES[name]})
 
 
 def main(connection: Connection) -> None:
     """Draw what the other side of the connection asks for, until that process has its answer or is gone."""
     begin_helper()
-    from postcgrp.reports.forecast.attribution_figures import OF_TABLES
-    from postcgrp.reports.forecast.figures import FIGURES, save_figures, save_priors
+    from postcgrp.reports.forecast.attribution_figures import TABLE_FIGURES
+    from postcgrp.reports.forecast.figures import RUN_FIGURES, save_figures, save_priors
 
     with suppress(EOFError, ConnectionError):
         pset, folder, recipe = connection.recv()
@@ -116,11 +116,11 @@ def main(connection: Connection) -> None:
             inherited = (connection.recv(), pset, folder, recipe)
             # A forked copy has the draws already, so that only a figure's name or small tables are sent to it.
             with ProcessPoolExecutor(os.cpu_count() or 1, get_context("fork"), _INHERITED.extend, (inherited,)) as pool:
-                begun = [pool.submit(_draw, name) for name in FIGURES]
+                begun = [pool.submit(_draw, name) for name in RUN_FIGURES]
                 tables = connection.recv()
                 begun += [
                     pool.submit(save_figures, tables, pset, folder, recipe, {name: draw})
-                    for name, draw in OF_TABLES.items()
+                    for name, draw in TABLE_FIGURES.items()
                 ]
                 drawn = {name: path for figure in begun for name, path in figure.result().items()}
             connection.send(drawn | prior_figure)

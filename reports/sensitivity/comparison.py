@@ -117,7 +117,7 @@ def save(found: Comparison, first: Stored, second: Stored, out: Path) -> None:
 
     Raises :class:`InputError` where `out` holds anything but an earlier comparison or cannot be written.
     """
-    from postcgrp.reports.sensitivity import waterfall
+    from postcgrp.reports.sensitivity.waterfall import save_waterfall
 
     check_results(out, SCHEMA)
     why, means, year = last_total(found)
@@ -133,8 +133,8 @@ def save(found: Comparison, first: Stored, second: Stored, out: Path) -> None:
     with run_folder(out) as folder:
         found.why.to_csv(folder / "compare.csv", index=False)
         found.moved.to_csv(folder / "moved.csv", index=False)
-        names, what = (first.folder.name, second.folder.name), f"Total revenue {year}, {money(first.pset)}"
-        waterfall.save(why, means, names, what, folder / "waterfall", " -> ".join(recipes))
+        names, quantity = (first.folder.name, second.folder.name), f"Total revenue {year}, {money(first.pset)}"
+        save_waterfall(why, means, names, quantity, folder / "waterfall", " -> ".join(recipes))
         write_manifest(record, folder)
 
 

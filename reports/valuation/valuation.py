@@ -214,7 +214,7 @@ def value(
 
     Parameters: `run`, `pset` and `record` of :func:`postcgrp.reports.runs.folder.load_run`. Raises :class:`InputError`.
     """
-    from postcgrp.reports.valuation.figures import save_figures
+    from postcgrp.reports.valuation.figures import save_valuation
     from postcgrp.reports.valuation.tables import assumptions, table, tornado
 
     read = [load_deal(path) for path in deals]
@@ -246,7 +246,7 @@ def value(
             (folder / f"deal-{slug(one.deal.name)}.toml").write_bytes(path.read_bytes())
             figures, swings = (frame[frame["deal"] == one.deal.name] for frame in frames[:2])
             target = folder / f"value-{slug(one.deal.name)}"
-            save_figures(one, figures, swings, target, record["recipe_sha256"])
+            save_valuation(one, figures, swings, target, record["recipe_sha256"])
         write_manifest(provenance, folder)
     return answer
 

@@ -24,7 +24,7 @@ from postcgrp.priors.elicit import LINK
 from postcgrp.reports.cli.sensitivity import strongest
 from postcgrp.reports.forecast.pipeline import forecast
 from postcgrp.reports.sensitivity import study as command
-from postcgrp.reports.sensitivity.figures import draw
+from postcgrp.reports.sensitivity.figures import tornado_and_views
 from postcgrp.reports.sensitivity.flip import FAR, Flip, Point, flip_table, next_try, parse_flip, solve
 from postcgrp.reports.sensitivity.leave_out import Left, conflicts, influence, kept, leave_outs, unused
 from postcgrp.reports.sensitivity.refits import Refit
@@ -450,7 +450,7 @@ def test_the_tornado_names_what_moves_most_and_the_figure_says_so(
     rows = command.posteriors(pset, base, [("prior set", "x", {}, ended[f"{of[3].name} high"])], 810.0)
     assert list(rows["name"]) == ["as it is", "x"]
     assert rows["shift"][1] == pytest.approx(1.5, abs=0.1)
-    figure = draw(pset, rows, table, 810.0)
+    figure = tornado_and_views(pset, rows, table, 810.0)
     assert str(year) in figure.get_suptitle()
     assert of[4].name.split("[")[0].replace("_", " ") in figure.get_suptitle()
 

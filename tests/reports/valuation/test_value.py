@@ -21,7 +21,7 @@ from xarray import DataTree
 from postcgrp.priors import InputError, PriorSet, effective, load_ledger
 from postcgrp.reports.valuation import cashflow
 from postcgrp.reports.valuation.deal import Deal, load_deal, read_deal
-from postcgrp.reports.valuation.figures import save_figures
+from postcgrp.reports.valuation.figures import save_valuation
 from postcgrp.reports.valuation.tables import mean, quantile, shortfall, shown, table, tornado
 from postcgrp.reports.valuation.valuation import Valuation, price, price_all, value
 from postcgrp.tests.helpers.paths import EXAMPLES
@@ -592,7 +592,7 @@ def test_the_answer_as_files(uneven: DataTree, pset: PriorSet, tmp_path: Path) -
 
 def test_a_deals_name_is_text_in_its_figure_however_it_reads(flat: DataTree, pset: PriorSet, tmp_path: Path) -> None:
     one = price(flat, pset, plain(name=r"From $\frac$" + ", and so on" * 12))
-    made = save_figures(one, table(one), tornado(one), tmp_path / "figure", "r" * 64)
+    made = save_valuation(one, table(one), tornado(one), tmp_path / "figure", "r" * 64)
     assert made.stat().st_size > 10_000
 
 
