@@ -25,7 +25,7 @@ from postcgrp.models.evidence import measured_twice
 from postcgrp.models.simulator import MISSPECIFICATIONS, simulate
 from postcgrp.models.structure import structure_key
 from postcgrp.priors import InputError, PriorSet
-from postcgrp.reports.calibration import figures
+from postcgrp.reports.calibration.figures import calibration_table, save_calibration
 from postcgrp.reports.runs.folder import write_manifest
 from postcgrp.reports.runs.place import save_csv, save_text, working_folder
 from postcgrp.reports.runs.run import Run
@@ -118,13 +118,13 @@ def calibrate(
     checks = verdict(whole, names, primary, seed)
     result = Calibration(
         outcome(checks),
-        figures.table(checks),
+        calibration_table(checks),
         coverage(whole, names),
         pd.DataFrame(pits, columns=names),
         missed,
     )
     title = f"{refits} refits, truths of {truths}" + (f", fault planted: {plant}" if plant else "")
-    figures.save(whole, names, checks, folder / "calibration", pset.fingerprint(), title)
+    save_calibration(whole, names, checks, folder / "calibration", pset.fingerprint(), title)
     save_csv(result.checks, folder / "calibration.csv")
     save_csv(result.coverage, folder / "coverage.csv")
     save_text(result.pits.to_csv(index_label="refit"), folder / "pits.csv")

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from textwrap import fill
 
-import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -14,17 +13,18 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
 from postcgrp.inference.convergence import Check
-from postcgrp.inference.convergence import table as rows_of
+from postcgrp.inference.convergence import table as gate_table
 from postcgrp.inference.ranks import ERROR, ERROR_SHARES, JOINT, KINDS, MIN_REFITS, TOO_FEW, Array, band, ecdf, outcome
-from postcgrp.reports.forecast import figures
+from postcgrp.reports.forecast.colours import ACCENT, CONTRAST
+from postcgrp.reports.forecast.style import MESSAGE, panel_title, save_figure, styled
 
-FINE, FAILING, BAND = figures.POSTERIOR, figures.REPORT, "#dfe5ea"
-PANELS, COLUMNS = 20, 5
-NAME_WIDTH = 26
-NAMED = 3  # of those that fail in the last panel
+FINE, FAILING, BAND = ACCENT, CONTRAST, "#dfe5ea"
+MOST_PANELS, PANELS_PER_ROW = 20, 5
+TITLE_WIDTH = 26  # characters in a line of a panel's title
+MOST_NAMED = 3  # of the quantities that fail in the last panel
 
 
-def figure(pits: ArrayLike, names: Sequence[str], checks: Sequence[Check], title: str = "") -> Figure:
+def ecdf_panels(pits: ArrayLike, names: Sequence[str], checks: Sequence[Check], title: str = "") -> Figure:
     """ECDF minus uniform of every quantity, with simultaneous bands (Saeilynoja, Buerkner & Vehtari 2022).
 
     Every primary quantity has a panel, and every other one that fails, while there is room; the last panel holds the
@@ -33,43 +33,43 @@ def figure(pits: ArrayLike, names: Sequence[str], checks: Sequence[Check], title
     u = dict(zip(names, np.asarray(pits, dtype=float).T, strict=True))
     judged = {check.where: check for check in checks if check.check in ("primary", "other")}
     wanted = [name for name, check in judged.items() if check.check == "primary" or not check.passed]
-    first = sorted(wanted, key=lambda name: (judged[name].check != "primary", judged[name].passed))[:PANELS]
+    first = sorted(wanted, key=lambda name: (judged[name].check != "primary", judged[name].passed))[:MOST_PANELS]
     shown, rest = [name for name in wanted if name in first], [name for name in judged if name not in first]
-    rows, last = -(-len(shown) // COLUMNS), int(bool(rest))
+    rows, last = -(-len(shown) // PANELS_PER_ROW), int(bool(rest))
     height = 1.0 + 1.7 * rows + 2.7 * last
     drawn = Figure(figsize=(11, height), layout="constrained")
-    drawn.suptitle(f"{_message(checks, judged)}\n", x=0.01, ha="left", weight="bold", fontsize=12, linespacing=1.7)
+    drawn.suptitle(f"{_message(checks, judged)}\n", **MESSAGE, linespacing=1.7)
     note = f"Shaded: band of the whole curve; mean and spread may depart inside it; error over all tests {ERROR:.0%}"
     drawn.text(0.01, 1 - 0.45 / height, f"{title}. {note}" if title else note, fontsize=9, color="#444444")
-    grid = drawn.add_gridspec(rows + last, COLUMNS, height_ratios=[1.0] * rows + [1.6] * last)
+    grid = drawn.add_gridspec(rows + last, PANELS_PER_ROW, height_ratios=[1.0] * rows + [1.6] * last)
     limit = 1.35 * max(_extent(column, ERROR / KINDS / len(u)) for column in u.values())  # with room for a word
     for i, name in enumerate(shown):
-        axes = drawn.add_subplot(grid[i // COLUMNS, i % COLUMNS])
+        axes = drawn.add_subplot(grid[i // PANELS_PER_ROW, i % PANELS_PER_ROW])
         _panel(axes, u, [judged[name]], judged, limit)
         axes.set_xticks([0, 0.5, 1], ["0", "0.5", "1"])
-        axes.set_title(fill(name, NAME_WIDTH), fontsize=9, weight="normal" if judged[name].passed else "bold")
-        axes.tick_params(labelsize=8, labelleft=i % COLUMNS == 0, labelbottom=i + COLUMNS >= len(shown))
+        axes.set_title(fill(name, TITLE_WIDTH), fontsize=9, weight="normal" if judged[name].passed else "bold")
+        axes.tick_params(labelsize=8, labelleft=i % PANELS_PER_ROW == 0, labelbottom=i + PANELS_PER_ROW >= len(shown))
     if rest:
         axes = drawn.add_subplot(grid[rows, :])
         _panel(axes, u, [judged[name] for name in rest], judged, limit)
-        axes.set_title(f"{'The other' if shown else 'All'} {len(rest)} quantities", fontsize=9, weight="normal")
+        panel_title(axes, f"{'The other' if shown else 'All'} {len(rest)} quantities", 9)
         axes.tick_params(labelsize=8)
     drawn.supxlabel("PIT: share of the posterior below the truth", fontsize=9)
     drawn.supylabel("ECDF of PIT, minus uniform", fontsize=9)
     return drawn
 
 
-def save(
+def save_calibration(
     pits: ArrayLike, names: Sequence[str], checks: Sequence[Check], path: Path, recipe: str, title: str = ""
 ) -> Path:
-    """Write the figure as PNG and SVG, each naming its recipe; returns the PNG's path."""
-    with mpl.rc_context(figures.STYLE):
-        return figures.save(figure(pits, names, checks, title), path, recipe)
+    """Draw :func:`ecdf_panels` as PNG and SVG with the hash of the recipe; returns the PNG's path."""
+    with styled():
+        return save_figure(ecdf_panels(pits, names, checks, title), path, recipe)
 
 
-def table(checks: Sequence[Check]) -> pd.DataFrame:
-    """The verdict, one row a check, the failing ones first and then by their adjusted p-value."""
-    rows = rows_of(checks)
+def calibration_table(checks: Sequence[Check]) -> pd.DataFrame:
+    """The verdict, one row per check: failing ones first, then by adjusted p-value."""
+    rows = gate_table(checks)
     return rows.sort_values(["passed", "figure"], kind="stable", na_position="first", ignore_index=True)
 
 
@@ -100,7 +100,7 @@ def _panel(axes: Axes, u: dict[str, Array], checks: list[Check], judged: dict[st
             axes.plot(x, ecdf(u[check.where]) - x, color=colour, lw=width * heavy)
     if failing:
         reading = failing[0].advice.split(":")[0]
-        worst = ", ".join(check.where for check in failing[:NAMED])
+        worst = ", ".join(check.where for check in failing[:MOST_NAMED])
         says = reading if len(checks) == 1 else f"{len(failing)} of them fail, most of all {worst}"
         axes.text(
             0.97, 0.93, says, transform=axes.transAxes, ha="right", va="top", color=FAILING, weight="bold", size=8.5

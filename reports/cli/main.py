@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import argparse
 import gc
-import os
 import sys
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -28,7 +26,7 @@ from postcgrp.reports.cli.terminal import (
     say,
     show,
 )
-from postcgrp.reports.process import with_dask, without_dask
+from postcgrp.reports.process import begin_command, end_command, with_dask
 
 if TYPE_CHECKING:
     from postcgrp.priors import PriorSet
@@ -294,15 +292,9 @@ def _calibrate(options: argparse.Namespace) -> int:
 
 
 def run() -> NoReturn:
-    """The command itself, which ends at once: to take apart what was imported would take a second."""
-    without_dask()
-    # What was imported stays; to look through it all for garbage again and again took 0.4 s of a forecast.
-    gc.freeze()
-    gc.set_threshold(50_000)
-    status = main()
-    with suppress(BrokenPipeError, ValueError):  # nobody reads, or it is closed
-        sys.stdout.flush()
-    os._exit(status)
+    """Run one command as the whole life of this process."""
+    begin_command()
+    end_command(main())
 
 
 if __name__ == "__main__":

@@ -79,19 +79,19 @@ def _voi(options: argparse.Namespace) -> int:
         outcomes, inputs, groups = decided.outcomes, decided.inputs, decided.groups
         unit, recipe = runs[0].money, runs[0].recipe
         others = {str(run.folder): decision_of(run, options.deal, options.seed).outcomes for run in runs[1:]}
-    tables = {f"The alternatives, {unit}": decision.table(outcomes)}
+    tables = {f"The alternatives, {unit}": decision.decision_table(outcomes)}
     if views:
         tables[f"With risk aversion, {unit}"] = decision.risk_averse(outcomes, views)
     for view in (decision.Neutral(), *views) if others else ():
         sets = {str(options.run): outcomes, **others}
         tables[f"Does the choice survive, {view.name}? {unit}"] = decision.robustness(sets, view)
-    found = information.table(outcomes, inputs, groups, studies, method=options.method, seed=options.seed)
+    found = information.information_table(outcomes, inputs, groups, studies, method=options.method, seed=options.seed)
     for title, table in tables.items():
         show(table, title)
     show(information.readable(found, unit), "Worth of learning before deciding")
     if options.out is not None:
         save_csv(found.assign(learned=found["learned"].map(" + ".join)), options.out)
-        say(f"{information_figures.save(found, unit, options.out.with_suffix(''), recipe)}: the figure")
+        say(f"{information_figures.save_information(found, unit, options.out.with_suffix(''), recipe)}: the figure")
     return max((status_of(run, "voi") for run in runs), default=DONE)
 
 

@@ -1,4 +1,4 @@
-"""Figures of the modeller's bench: the growth bridge and the variance budget, message first."""
+"""Figures of a run's tables: the growth bridge and the variance budget, each under its message."""
 
 from __future__ import annotations
 
@@ -10,26 +10,31 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, PercentFormatter
 
 from postcgrp.priors import PriorSet
 from postcgrp.reports.forecast import growth_bridge, variance_budget
-from postcgrp.reports.forecast.figures import POSTERIOR, REPORT, SEGMENTS, Draw, panels
+from postcgrp.reports.forecast.colours import ACCENT, CONTRAST, NEUTRAL, SEGMENTS
+from postcgrp.reports.forecast.figures import Drawer
+from postcgrp.reports.forecast.style import panel_title, panels, percentages, whole_numbers
 
-NEUTRAL = "#9a9a9a"
-COLOURS = {"patients": SEGMENTS[1], "mix": SEGMENTS[3], "adoption": SEGMENTS[0], "intensity": SEGMENTS[2]}
-WORDS = {"patients": "more patients", "mix": "their mix", "adoption": "adoption", "intensity": "spend per treated"}
-Tables = Mapping[str, pd.DataFrame]  # of a run, by file name
+EFFECT_COLOURS = {"patients": SEGMENTS[1], "mix": SEGMENTS[3], "adoption": SEGMENTS[0], "intensity": SEGMENTS[2]}
+EFFECT_WORDS = {
+    "patients": "more patients",
+    "mix": "their mix",
+    "adoption": "adoption",
+    "intensity": "spend per treated",
+}
+Tables = Mapping[str, pd.DataFrame]  # a run's tables by file name
 
 
-def waterfall(tables: Tables, pset: PriorSet) -> Figure:
+def bridge_waterfall(tables: Tables, pset: PriorSet) -> Figure:
     """The growth bridge of the total, with 90 % intervals, and the mean effects in every modality and region."""
-    rows, says = tables["growth_bridge"], tables["growth_claim"].set_index("reading")["probability"]
+    rows, probability = tables["growth_bridge"], tables["growth_claim"].set_index("reading")["probability"]
     total: Any = rows[rows["segment"] == ""].set_index("effect")
     first, last = pset.ledger.report.first_year, pset.ledger.report.last_year
     effects = [str(e) for e in total.loc[list(growth_bridge.EFFECTS), "mean"].sort_values(ascending=False).index]
     start, end = total.loc["start", "mean"], total.loc["end", "mean"]
-    parts = ", ".join(f"{WORDS[e]} {total.loc[e, 'mean']:+,.0f}" for e in effects if e != "mix")
+    parts = ", ".join(f"{EFFECT_WORDS[e]} {total.loc[e, 'mean']:+,.0f}" for e in effects if e != "mix")
     figure, (left, right) = panels(2, f"From {start:,.0f} to {end:,.0f} by {last}: {parts}", widths=(1.1, 1))
     figure.set_size_inches(10.5, 4.8)
     names = ["start", *effects, "end"]
@@ -38,7 +43,7 @@ def waterfall(tables: Tables, pset: PriorSet) -> Figure:
         row = total.loc[name]
         base = 0.0 if name in ("start", "end") else level
         level = base + row["mean"]
-        left.bar(at, row["mean"], bottom=base, color=COLOURS.get(name, NEUTRAL), width=0.66)
+        left.bar(at, row["mean"], bottom=base, color=EFFECT_COLOURS.get(name, NEUTRAL), width=0.66)
         left.plot([at, at], [base + row["low_90"], base + row["high_90"]], color="#333333", lw=1.2)
         left.annotate(
             f"{row['mean']:{',.0f' if name in ('start', 'end') else '+,.0f'}}",
@@ -51,26 +56,28 @@ def waterfall(tables: Tables, pset: PriorSet) -> Figure:
         if name != "end":
             left.plot([at + 0.33, at + 0.67], [level, level], color="#777777", lw=0.8)
     ends = {"start": str(first), "end": str(last)}
-    left.set_xticks(range(len(names)), [ends.get(n) or fill(WORDS[n], 9) for n in names], fontsize=9)
+    left.set_xticks(range(len(names)), [ends.get(n) or fill(EFFECT_WORDS[n], 9) for n in names], fontsize=9)
     left.set_ylabel(f"Revenue, {pset.ledger.report.currency} million a year")
-    left.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:,.0f}"))
+    whole_numbers(left.yaxis)
     left.grid(visible=False, axis="x")
     left.margins(y=0.1)
-    left.set_title("Mean effects, with 90 % intervals", fontsize=10.5, weight="normal")
+    panel_title(left, "Mean effects, with 90 % intervals")
     _by_segment(right, rows[rows["segment"] != ""], pset, effects)
-    alone, all_of_it = says["intensity alone"], says["per patient"]
     figure.supxlabel(
-        f"Adds more than growing patient numbers do: spend per treated with probability {_chance(alone)}, "
-        f"with adoption and mix {_chance(all_of_it)}",
+        "Adds more than growing patient numbers do: spend per treated with probability "
+        f"{_chance(probability['intensity alone'])}, with adoption and mix {_chance(probability['per patient'])}",
         fontsize=9.5,
-        color=REPORT,
+        color=CONTRAST,
     )
     return figure
 
 
-def variance(tables: Tables, pset: PriorSet) -> Figure | None:
-    """The variance budget of the last year's interval: shares, and what knowing each group alone would take away."""
-    if (table := tables["variance_budget"]).empty:  # too few draws
+def budget_bars(tables: Tables, pset: PriorSet) -> Figure | None:
+    """The variance budget of the last year's interval: shares, and what knowing each group alone would take away.
+
+    Returns None where the run has too few draws for a budget.
+    """
+    if (table := tables["variance_budget"]).empty:
         return None
     year, rows = pset.ledger.years[-1], table[table["group"] != variance_budget.REST]
     revenue: Any = tables["growth_bridge"].query("segment == '' and effect == 'end'").iloc[0]
@@ -78,21 +85,21 @@ def variance(tables: Tables, pset: PriorSet) -> Figure | None:
     title = f"{first['group'].capitalize()} makes {first['share']:.0%} of the interval around {year}"
     figure, (axes,) = panels(1, f"{title} ({revenue['low_90']:,.0f}-{revenue['high_90']:,.0f})")
     at = np.arange(len(rows))
-    axes.barh(at, rows["share"], color=POSTERIOR, height=0.6, xerr=2 * rows["se"], error_kw={"lw": 1.2})
-    axes.plot(rows["first_order"], at, "D", color="white", mec=REPORT, mew=1.5, ms=6, ls="none", clip_on=False)
+    axes.barh(at, rows["share"], color=ACCENT, height=0.6, xerr=2 * rows["se"], error_kw={"lw": 1.2})
+    axes.plot(rows["first_order"], at, "D", color="white", mec=CONTRAST, mew=1.5, ms=6, ls="none", clip_on=False)
     axes.set_yticks(at, rows["group"])
     axes.invert_yaxis()
     axes.grid(visible=False, axis="y")
     axes.set_xlim(0, 1.05 * max(rows["first_order"].max(), rows["share"].max()))
-    axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    percentages(axes.xaxis)
     axes.set_xlabel("Share of the variance of log revenue")
-    axes.plot([], [], "s", color=POSTERIOR, ms=9, label="its share: all shares add up to 100 % (± 2 se)")
-    axes.plot([], [], "D", color="white", mec=REPORT, mew=1.5, label="gone if this alone became known")
+    axes.plot([], [], "s", color=ACCENT, ms=9, label="its share: all shares add up to 100 % (± 2 se)")
+    axes.plot([], [], "D", color="white", mec=CONTRAST, mew=1.5, label="gone if this alone became known")
     axes.legend(loc="lower right", fontsize=9)
     return figure
 
 
-OF_TABLES: dict[str, Draw[Tables]] = {"variance_budget": variance, "growth_bridge": waterfall}
+TABLE_FIGURES: dict[str, Drawer[Tables]] = {"variance_budget": budget_bars, "growth_bridge": bridge_waterfall}
 
 
 def _by_segment(axes: Axes, rows: pd.DataFrame, pset: PriorSet, effects: list[str]) -> None:
@@ -101,7 +108,7 @@ def _by_segment(axes: Axes, rows: pd.DataFrame, pset: PriorSet, effects: list[st
     up, down = np.maximum(means, 0).cumsum(axis=1), np.minimum(means, 0).cumsum(axis=1)  # gains and losses apart
     for column, effect in enumerate(effects):
         ends, amounts = np.where(means > 0, up, down)[:, column], means[:, column]
-        axes.barh(range(len(names)), amounts, left=ends - amounts, color=COLOURS[effect], height=0.62)
+        axes.barh(range(len(names)), amounts, left=ends - amounts, color=EFFECT_COLOURS[effect], height=0.62)
     for at, (gain, change) in enumerate(zip(up[:, -1], means.sum(axis=1), strict=True)):
         axes.annotate(f"{change:+,.0f}", (gain, at), xytext=(4, 0), textcoords="offset points", va="center", fontsize=9)
     axes.axhline(len(pset.ledger.regions) - 0.5, color="#cccccc", lw=0.8)
@@ -110,7 +117,7 @@ def _by_segment(axes: Axes, rows: pd.DataFrame, pset: PriorSet, effects: list[st
     axes.grid(visible=False, axis="y")
     axes.margins(x=0.16)
     axes.set_xlabel(f"{pset.ledger.report.currency} million a year")
-    axes.set_title("By region and by modality, colours as on the left", fontsize=10.5, weight="normal")
+    panel_title(axes, "By region and by modality, colours as on the left")
 
 
 def _short(name: str, pset: PriorSet) -> str:

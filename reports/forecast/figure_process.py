@@ -1,11 +1,11 @@
-"""Figures drawn by a second process: it imports what draws, and draws, while this one samples and writes.
+"""A second process that draws a run's figures while this one samples and writes, which saves 2 s of a forecast.
 
-It never starts JAX, so that it may fork: one copy a core then draws the figures that are left.
+It loads matplotlib while this one compiles and samples. It never starts JAX, so it may fork: one copy per core then
+draws the figures.
 """
 
 from __future__ import annotations
 
-import gc
 import os
 import signal
 import subprocess
@@ -24,32 +24,30 @@ from xarray import DataTree
 
 from postcgrp.models import variables as v
 from postcgrp.priors import PriorSet
-from postcgrp.reports.process import without_dask
+from postcgrp.reports.process import begin_helper, helper_environment
 from postcgrp.reports.runs.groups import group
 
-# A process with more threads cannot fork.
-ONE_THREAD = {f"{library}_NUM_THREADS": "1" for library in ("OPENBLAS", "OMP", "MKL")}
-_GIVEN: list[Any] = []  # in a copy: the draws, the prior set, the folder and the recipe
+_INHERITED: list[Any] = []  # in a forked copy: the draws, the prior set, the folder and the recipe
 
 
 @dataclass(frozen=True)
 class Drawing:
-    """The two sides of one run's figures: the draws go to the process that draws, the files' paths come back."""
+    """The figures of one run: draws and tables go to the process that draws them, the files' paths come back."""
 
     pset: PriorSet
     process: Connection
 
     def begin(self, run: DataTree) -> None:
-        """Hand over the draws that figures show; the figures of the priors are begun already."""
+        """Hand over the draws; the figure of the priors needs none and is being drawn already."""
         shown = shown_variables(self.pset)
         self.send(DataTree.from_dict({name: group(run, name)[shown] for name in ("prior", "posterior")}))
 
     def add(self, tables: Mapping[str, pd.DataFrame]) -> None:
-        """Hand over the tables that the other figures show."""
+        """Hand over the tables, for the figures that show these."""
         self.send(dict(tables))
 
     def finish(self) -> dict[str, Path]:
-        """Wait for the figures: their PNGs by name. Raises what drawing raised."""
+        """Wait for the figures; returns their PNGs by name, or raises what drawing them raised."""
         try:
             reply = self.process.recv()
         except (EOFError, ConnectionError):
@@ -58,14 +56,14 @@ class Drawing:
             raise reply
         return dict(reply)
 
-    def send(self, what: Any) -> None:
-        """One thing to the process that draws."""
-        with suppress(ConnectionError):  # it has failed: `finish` says how
-            self.process.send(what)
+    def send(self, message: Any) -> None:
+        """Send one object to the process that draws."""
+        with suppress(ConnectionError):  # that process has failed, and `finish` will say how
+            self.process.send(message)
 
 
 def shown_variables(pset: PriorSet) -> list[str]:
-    """The variables that figures are made of: a fraction of what is stored of a draw."""
+    """The variables that figures show, a small part of what a run stores."""
     adopted = [pset.own(v.ADOPTION_MEAN, m) for m in pset.modalities("adoption")]
     launched = [v.level(pset, m) for m in pset.modalities("launch")]
     return [v.REVENUE, v.REVENUE_TOTAL, v.PATIENTS, v.PRICE, *adopted, *launched]
@@ -73,17 +71,17 @@ def shown_variables(pset: PriorSet) -> list[str]:
 
 @contextmanager
 def drawing(pset: PriorSet, folder: Path, recipe: str) -> Iterator[Drawing]:
-    """A process that draws the figures of one run into `folder` as PNG and SVG, each naming its recipe.
+    """A process that draws the figures of one run into `folder` as PNG and SVG, each with the hash of its recipe.
 
-    It starts at once and ends with the block. Not one of `multiprocessing`: those run the caller's script again, take
-    Ctrl-C for themselves and wait forever once their parent is killed.
+    It starts at once and ends with the block. `multiprocessing` is no use here: its processes run the caller's script
+    again, take Ctrl-C for themselves and wait forever once their parent is killed.
     """
     here, there = Pipe()
     with here, there:
         process = subprocess.Popen(  # noqa: S603  this interpreter, this module
             [sys.executable, "-m", __name__, str(there.fileno())],
             pass_fds=[there.fileno()],
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), **ONE_THREAD},
+            env=helper_environment(),
             start_new_session=True,
         )
         there.close()
@@ -93,42 +91,43 @@ def drawing(pset: PriorSet, folder: Path, recipe: str) -> Iterator[Drawing]:
             yield figures
         finally:
             with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)  # and its copies
+                os.killpg(process.pid, signal.SIGKILL)  # with its forked copies
             process.wait()
 
 
 def _draw(name: str) -> dict[str, Path]:
-    from postcgrp.reports.forecast.figures import FIGURES, save_figures
+    """Draw one figure of the run, in a forked copy."""
+    # matplotlib is loaded by the process that draws, and not by the one that imports this module for `drawing`
+    from postcgrp.reports.forecast.figures import RUN_FIGURES, save_figures
 
-    run, pset, folder, recipe = _GIVEN
-    return save_figures(run, pset, folder, recipe, {name: FIGURES[name]})
+    run, pset, folder, recipe = _INHERITED
+    return save_figures(run, pset, folder, recipe, {name: RUN_FIGURES[name]})
 
 
 def main(connection: Connection) -> None:
-    """Draw what is asked for; the end of the connection is the end of the asking process."""
-    gc.disable()  # a short life
-    without_dask()
-    from postcgrp.reports.forecast.attribution_figures import OF_TABLES
-    from postcgrp.reports.forecast.figures import FIGURES, save_figures, save_priors
+    """Draw what the other side of the connection asks for, until that process has its answer or is gone."""
+    begin_helper()
+    from postcgrp.reports.forecast.attribution_figures import TABLE_FIGURES
+    from postcgrp.reports.forecast.figures import RUN_FIGURES, save_figures, save_priors
 
     with suppress(EOFError, ConnectionError):
         pset, folder, recipe = connection.recv()
         try:
-            last = save_priors(pset, folder, recipe)
-            given = (connection.recv(), pset, folder, recipe)
-            # A forked copy has the draws already; nothing is sent to it but a figure's name, or small tables.
-            with ProcessPoolExecutor(os.cpu_count() or 1, get_context("fork"), _GIVEN.extend, (given,)) as pool:
-                begun = [pool.submit(_draw, name) for name in FIGURES]
+            prior_figure = save_priors(pset, folder, recipe)
+            inherited = (connection.recv(), pset, folder, recipe)
+            # A forked copy has the draws already, so that only a figure's name or small tables are sent to it.
+            with ProcessPoolExecutor(os.cpu_count() or 1, get_context("fork"), _INHERITED.extend, (inherited,)) as pool:
+                begun = [pool.submit(_draw, name) for name in RUN_FIGURES]
                 tables = connection.recv()
                 begun += [
                     pool.submit(save_figures, tables, pset, folder, recipe, {name: draw})
-                    for name, draw in OF_TABLES.items()
+                    for name, draw in TABLE_FIGURES.items()
                 ]
-                drawn = {name: path for one in begun for name, path in one.result().items()}
-            connection.send(drawn | last)
+                drawn = {name: path for figure in begun for name, path in figure.result().items()}
+            connection.send(drawn | prior_figure)
         except (EOFError, ConnectionError):
             raise
-        except Exception as error:  # noqa: BLE001  whatever it is, it is for the other side to raise
+        except Exception as error:  # noqa: BLE001  whatever it is, the other side raises it
             connection.send(error)
 
 

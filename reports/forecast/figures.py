@@ -1,69 +1,54 @@
-"""Figures: each a function from a run to a matplotlib figure whose title is its message."""
+"""A run's figures, each a function of the run and its priors whose title is its message."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
 
-import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 from numpy.typing import NDArray
 from xarray import DataArray, Dataset, DataTree
 
 from postcgrp.models import variables as v
 from postcgrp.priors import Prior, PriorSet
+from postcgrp.reports.forecast.colours import ACCENT, CONTRAST, NEUTRAL, SEGMENTS
+from postcgrp.reports.forecast.style import (
+    MESSAGE,
+    new_figure,
+    panel_title,
+    panels,
+    percentages,
+    save_figure,
+    styled,
+    whole_numbers,
+)
 from postcgrp.reports.forecast.summary import interval, report_point, spend_per_user
 from postcgrp.reports.runs.groups import SAMPLE, group
 
-POSTERIOR = "#1f5a96"
-PRIOR = "#9a9a9a"
-REPORT = "#c8502d"
-DPI = 150
-PACKED = 3  # of 9: half the time of the usual 6, for 8 % more bytes
-WIDE = 3  # panels from which a row is drawn lower
-LARGE = 100  # from here on a tick has no decimals
-SEGMENTS = ("#1f5a96", "#e0a030", "#4a9c6d", "#8a5aa8", "#8c8c8c", "#b85450", "#3d9fb0")
-STYLE: dict[Any, Any] = {
-    "font.size": 10.0,
-    "axes.titlesize": 12.0,
-    "axes.titleweight": "bold",
-    "axes.titlelocation": "left",
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "grid.color": "#e6e6e6",
-    "legend.frameon": False,
-    "svg.hashsalt": "postcgrp",
-    "svg.fonttype": "none",
-    "text.parse_math": False,  # a name or a currency may hold dollars
-}
-QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
-type Draw[T] = Callable[[T, PriorSet], Figure | None]
+LARGE_TICK = 100  # from here on a tick has no decimals
+BANDS = (0.05, 0.25, 0.5, 0.75, 0.95)  # the quantiles of a fan: 90 % and 50 % intervals around the median
+type Drawer[T] = Callable[[T, PriorSet], Figure | None]
 
 
-def fan(axes: Axes, draws: DataArray, colour: str = POSTERIOR, *, label: bool = True) -> None:
+def fan(axes: Axes, draws: DataArray, colour: str = ACCENT, *, label: bool = True) -> None:
     """Median and 50 % / 90 % equal-tailed bands of yearly draws."""
     years = draws["year"].values
-    q05, q25, q50, q75, q95 = np.quantile(draws.stack(s=SAMPLE).transpose("s", "year").values, QUANTILES, axis=0)
+    q05, q25, q50, q75, q95 = np.quantile(draws.stack(s=SAMPLE).transpose("s", "year").values, BANDS, axis=0)
     axes.fill_between(years, q05, q95, color=colour, alpha=0.18, lw=0, label="90 % interval" if label else None)
     axes.fill_between(years, q25, q75, color=colour, alpha=0.36, lw=0, label="50 % interval" if label else None)
     axes.plot(years, q50, color=colour, lw=2, label="median" if label else None)
 
 
-def points(axes: Axes, pset: PriorSet, modality: str | None = None) -> None:
-    """The report's points with their values."""
+def report_points(axes: Axes, pset: PriorSet, modality: str | None = None) -> None:
+    """The report's point for each anchor year, with its value; `modality` None for the total."""
     known = [(y, report_point(pset.ledger, y, modality=modality)) for y in pset.ledger.report.anchors]
     known = [(year, value) for year, value in known if value > 0]
-    axes.plot([y for y, _ in known], [v for _, v in known], "o", color=REPORT, zorder=5, label="the report")
+    axes.plot([y for y, _ in known], [v for _, v in known], "o", color=CONTRAST, zorder=5, label="the report")
     for year, value in known:
         first = year == pset.ledger.years[0]
         axes.annotate(
@@ -71,7 +56,7 @@ def points(axes: Axes, pset: PriorSet, modality: str | None = None) -> None:
             (year, value),
             xytext=(7, -13) if first else (-7, 5),
             textcoords="offset points",
-            color=REPORT,
+            color=CONTRAST,
             weight="bold",
             ha="left" if first else "right",
         )
@@ -86,8 +71,8 @@ def fan_total(run: DataTree, pset: PriorSet) -> Figure:
         1, f"{last}: 90 % of the probability lies between {_currency(pset)} {low:,.0f} and {high:,.0f} million"
     )
     fan(axes, draws)
-    points(axes, pset)
-    _money(axes, pset)
+    report_points(axes, pset)
+    _money_by_year(axes, pset)
     axes.set_ylabel(f"Revenue, {_currency(pset)} million a year")
     axes.legend(loc="upper left")
     return figure
@@ -102,9 +87,9 @@ def fan_modality(run: DataTree, pset: PriorSet) -> Figure:
     )
     for axes, modality in zip(all_axes, modalities, strict=True):
         fan(axes, by_modality.sel(modality=modality.name), label=axes is all_axes[0])
-        points(axes, pset, modality.name)
-        axes.set_title(modality.label or modality.name, fontsize=10.5, weight="normal")
-        _money(axes, pset)
+        report_points(axes, pset, modality.name)
+        panel_title(axes, modality.label or modality.name)
+        _money_by_year(axes, pset)
     all_axes[0].legend(loc="upper left", fontsize=8.5)
     return figure
 
@@ -123,7 +108,7 @@ def composition(run: DataTree, pset: PriorSet, dim: str) -> Figure:
     left.stackplot(
         share["year"].values, [share.sel({dim: k}).mean("s").values for k in keys], colors=colours, alpha=0.9
     )
-    left.set_title("Mean share by year", fontsize=10.5, weight="normal")
+    panel_title(left, "Mean share by year")
     left.set_ylim(0, 1)
     left.set_xlim(anchors[0], anchors[-1])
     left.grid(visible=False)
@@ -131,7 +116,7 @@ def composition(run: DataTree, pset: PriorSet, dim: str) -> Figure:
     offsets = np.linspace(-0.26, 0.26, len(anchors))
     for row, key in enumerate(keys):
         for offset, year in zip(offsets, anchors, strict=True):
-            q05, q25, q50, q75, q95 = np.quantile(share.sel({dim: key, "year": year}).values, QUANTILES)
+            q05, q25, q50, q75, q95 = np.quantile(share.sel({dim: key, "year": year}).values, BANDS)
             right.plot([q05, q95], [row + offset] * 2, color=colours[row], lw=1.6, alpha=0.6)
             right.plot([q25, q75], [row + offset] * 2, color=colours[row], lw=4)
             right.plot(q50, row + offset, "o", color="white", mec=colours[row], ms=5)
@@ -146,11 +131,11 @@ def composition(run: DataTree, pset: PriorSet, dim: str) -> Figure:
             )
     right.set_yticks(range(len(keys)), [labels[k] for k in keys])
     right.invert_yaxis()
-    right.set_title("Median, 50 % and 90 % interval", fontsize=10.5, weight="normal")
+    panel_title(right, "Median, 50 % and 90 % interval")
     right.set_xlim(left=0)
     right.margins(x=0.12)
     for axis in (left.yaxis, right.xaxis):
-        axis.set_major_formatter(PercentFormatter(1, decimals=0))
+        percentages(axis)
     return figure
 
 
@@ -164,7 +149,7 @@ def composition_depth(run: DataTree, pset: PriorSet) -> Figure:
     return composition(run, pset, "depth")
 
 
-def adoption(run: DataTree, pset: PriorSet) -> Figure | None:
+def adoption_fans(run: DataTree, pset: PriorSet) -> Figure | None:
     """Patient-weighted adoption by year against the report's ranges; None without an adoption modality."""
     adopted = pset.modalities("adoption")
     if not adopted:
@@ -175,11 +160,11 @@ def adoption(run: DataTree, pset: PriorSet) -> Figure | None:
         for prior in pset.blocks[v.level(pset, modality)].priors:
             if prior.low is not None and prior.high is not None:
                 year = int(prior.name.split("[")[1].split(",")[0])
-                axes.plot([year, year], [prior.low, prior.high], color=REPORT, lw=3, solid_capstyle="butt", zorder=4)
-        axes.plot([], [], color=REPORT, lw=3, label="the report's range")
-        axes.set_title(modality.label or modality.name, fontsize=10.5, weight="normal")
+                axes.plot([year, year], [prior.low, prior.high], color=CONTRAST, lw=3, solid_capstyle="butt", zorder=4)
+        axes.plot([], [], color=CONTRAST, lw=3, label="the report's range")
+        panel_title(axes, modality.label or modality.name)
         axes.set_ylabel("Adopters, share of treated patients")
-        axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+        percentages(axes.yaxis)
         axes.set_ylim(bottom=0)
         _years(axes, pset)
         axes.legend(loc="upper left")
@@ -193,14 +178,14 @@ def spend_per_adopter(run: DataTree, pset: PriorSet) -> Figure:
     for axes, modality in zip(all_axes, modalities, strict=True):
         first = pset.anchors(modality)[0] if modality.uptake == "launch" else pset.ledger.years[0]
         fan(axes, spend_per_user(run, modality.name).sel(year=slice(first, None)), label=axes is all_axes[0])
-        axes.set_title(modality.label or modality.name, fontsize=10.5, weight="normal")
+        panel_title(axes, modality.label or modality.name)
         axes.set_ylabel(f"{_currency(pset)} per {'procedure' if modality.uptake == 'launch' else 'user and year'}")
-        _money(axes, pset)
+        _money_by_year(axes, pset)
     all_axes[0].legend(loc="lower right", fontsize=8.5)
     return figure
 
 
-def exceedance(run: DataTree, pset: PriorSet) -> Figure:
+def exceedance_curves(run: DataTree, pset: PriorSet) -> Figure:
     """Probability that total revenue exceeds a level, at each anchor."""
     total = group(run)["revenue_total"]
     last = pset.ledger.years[-1]
@@ -210,20 +195,20 @@ def exceedance(run: DataTree, pset: PriorSet) -> Figure:
         axes.plot(np.quantile(draws, probability), 1 - probability, color=colour, lw=2, label=str(year))
         if (point := report_point(pset.ledger, year)) > 0:
             above = float((draws > point).mean())
-            axes.plot(point, above, "o", color=REPORT, ms=6, zorder=5)
+            axes.plot(point, above, "o", color=CONTRAST, ms=6, zorder=5)
             axes.annotate(
                 f"{point:,.0f}: {above:.0%}",
                 (point, above),
                 xytext=(7, 5),
                 textcoords="offset points",
-                color=REPORT,
+                color=CONTRAST,
                 weight="bold",
             )
     axes.set_xlim(0, float(np.quantile(total.sel(year=last).values, 0.995)))
     axes.set_xlabel(f"Revenue, {_currency(pset)} million a year")
     axes.set_ylabel("Probability of more")
-    axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,.0f}"))
+    percentages(axes.yaxis)
+    whole_numbers(axes.xaxis)
     axes.legend(title="Year; dots: the report's point", loc="lower left")
     return figure
 
@@ -233,12 +218,12 @@ def prior_predictive(run: DataTree, pset: PriorSet) -> Figure:
     figure, axes = panels(2, "What the priors alone say, and what the report's revenue adds")
     for ax, name, colour, title in (
         (axes[0], "prior", "#6f6f6f", "Bottom-up: before any revenue figure"),
-        (axes[1], "posterior", POSTERIOR, "After the report's revenue figures"),
+        (axes[1], "posterior", ACCENT, "After the report's revenue figures"),
     ):
         fan(ax, group(run, name)["revenue_total"], colour)
-        points(ax, pset)
-        ax.set_title(title, fontsize=10.5, weight="normal")
-        _money(ax, pset)
+        report_points(ax, pset)
+        panel_title(ax, title)
+        _money_by_year(ax, pset)
         ax.legend(loc="upper left", fontsize=8.5)
     top = axes[0].get_ylim()[1]
     axes[1].set_ylim(0, top)
@@ -248,25 +233,24 @@ def prior_predictive(run: DataTree, pset: PriorSet) -> Figure:
 
 def prior_posterior(run: DataTree, pset: PriorSet) -> Figure:
     """Prior and posterior of the quantities a reader argues about, as histograms over the prior's middle 99 %."""
-    before, after = (_named(group(run, name), pset) for name in ("prior", "posterior"))
+    before, after = (_quantities_shown(group(run, name), pset) for name in ("prior", "posterior"))
     columns, rows = 3, -(-len(before) // 3)
-    figure = Figure(figsize=(10.5, 1.9 * rows + 0.5), layout="constrained")
-    figure.suptitle("What the evidence changed (blue) of what was assumed (grey)", x=0.01, ha="left", weight="bold")
+    figure = new_figure("What the evidence changed (blue) of what was assumed (grey)", 10.5, 1.9 * rows + 0.5)
     for at, (name, prior) in enumerate(before.items()):
         axes = figure.add_subplot(rows, columns, at + 1)
         bins = np.linspace(*interval(prior, 99), 40).tolist()
-        for draws, colour in ((prior, PRIOR), (after[name], POSTERIOR)):
+        for draws, colour in ((prior, NEUTRAL), (after[name], ACCENT)):
             axes.hist(draws.values.ravel(), bins, density=True, histtype="stepfilled", color=colour, alpha=0.55)
-        axes.set_title(str(name), fontsize=9, weight="normal")
+        panel_title(axes, str(name), 9)
         axes.set_yticks([])
         axes.spines["left"].set_visible(False)
         axes.xaxis.set_major_locator(MaxNLocator(4))
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,.0f}" if abs(x) >= LARGE else f"{x:.3g}"))
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,.0f}" if abs(x) >= LARGE_TICK else f"{x:.3g}"))
         axes.tick_params(labelsize=8)
     return figure
 
 
-def priors(pset: PriorSet) -> Figure:
+def prior_ranges(pset: PriorSet) -> Figure:
     """Every ranged prior over the range it came from, each on its own scale."""
     ranged = [p for block in pset.blocks.values() for p in block.priors if p.low is not None]
     distinct = list({(p.name.split("[")[0], p.low, p.high): p for p in ranged}.values())
@@ -274,8 +258,8 @@ def priors(pset: PriorSet) -> Figure:
     rows = -(-len(distinct) // columns)
     inches = 1.2 * rows + 0.5
     figure = Figure(figsize=(11, inches))
-    figure.suptitle("Every ranged prior and the range it came from", x=0.01, ha="left", weight="bold", fontsize=12)
-    # All of them in one pair of axes: axes and their ticks are what takes the time of drawing.
+    figure.suptitle("Every ranged prior and the range it came from", **MESSAGE)
+    # One pair of axes for all of them: drawing time goes into axes and their ticks.
     axes = figure.add_axes((0.015, 0, 0.97, 1 - 0.45 / inches))
     axes.set(xlim=(0, columns - 0.08), ylim=(rows, 0))
     axes.set_axis_off()
@@ -286,22 +270,22 @@ def priors(pset: PriorSet) -> Figure:
         at = partial(np.interp, xp=window, fp=(left, left + 0.92))
         low, high = (float(at(end)) for end in (prior.low, prior.high))
         height = base - 0.55 * density / density.max()
-        axes.fill_between(at(x), base, height, fc=to_rgba(POSTERIOR, 0.3), ec=POSTERIOR, lw=1, clip_on=False)
-        axes.fill_between([low, high], base, base - 0.58, color=REPORT, alpha=0.15, lw=0)
+        axes.fill_between(at(x), base, height, fc=to_rgba(ACCENT, 0.3), ec=ACCENT, lw=1, clip_on=False)
+        axes.fill_between([low, high], base, base - 0.58, color=CONTRAST, alpha=0.15, lw=0)
         axes.text(left, base - 0.62, prior.name.replace("_", " "), fontsize=7.5)
         for end, value in ((low, prior.low), (high, prior.high)):
             label = f"{value:,.6g}".replace("-", "\N{MINUS SIGN}")
-            axes.text(end, base + 0.03, label, fontsize=6.5, ha="center", va="top", color=REPORT)
+            axes.text(end, base + 0.03, label, fontsize=6.5, ha="center", va="top", color=CONTRAST)
     return figure
 
 
-FIGURES: dict[str, Draw[DataTree]] = {
+RUN_FIGURES: dict[str, Drawer[DataTree]] = {
     "fan_total": fan_total,
     "fan_modality": fan_modality,
-    "exceedance": exceedance,
+    "exceedance": exceedance_curves,
     "composition_region": composition_region,
     "composition_depth": composition_depth,
-    "adoption": adoption,
+    "adoption": adoption_fans,
     "spend_per_adopter": spend_per_adopter,
     "prior_predictive": prior_predictive,
     "prior_posterior": prior_posterior,
@@ -309,56 +293,32 @@ FIGURES: dict[str, Draw[DataTree]] = {
 
 
 def save_figures[T](
-    of: T, pset: PriorSet, folder: Path, recipe: str, figures: Mapping[str, Draw[T]]
+    source: T, pset: PriorSet, folder: Path, recipe: str, drawers: Mapping[str, Drawer[T]]
 ) -> dict[str, Path]:
-    """Draw figures, of a run or of its tables, into `folder` as PNG and SVG, each naming its recipe.
+    """Draw the figures of a run, or of its tables, into `folder` as PNG and SVG; returns the PNGs by name.
 
-    Returns the PNGs by name.
+    Parameters: `source`, what each of `drawers` takes; `recipe`, the hash that each file carries.
     """
     drawn = {}
-    for name, draw in figures.items():
-        with mpl.rc_context(STYLE):
-            figure = draw(of, pset)
+    for name, draw in drawers.items():
+        with styled():
+            figure = draw(source, pset)
         if figure is not None:
-            drawn[name] = save(figure, folder / name, recipe)
+            drawn[name] = save_figure(figure, folder / name, recipe)
     return drawn
 
 
 def save_priors(pset: PriorSet, folder: Path, recipe: str) -> dict[str, Path]:
-    """Draw the figure that needs no run."""
-    with mpl.rc_context(STYLE):
-        return {"priors": save(priors(pset), folder / "priors", recipe)}
+    """Draw the figure that needs no run; returns its PNG by name."""
+    with styled():
+        return {"priors": save_figure(prior_ranges(pset), folder / "priors", recipe)}
 
 
-def save(figure: Figure, path: Path, recipe: str) -> Path:
-    """Write one figure as PNG and SVG, each naming its recipe; returns the PNG's path."""
-    note = f"postcgrp recipe sha256 {recipe}"
-    with mpl.rc_context(STYLE):
-        figure.set_dpi(DPI)
-        canvas = FigureCanvasAgg(figure)  # one for the layout and the picture, which share what text measures
-        if (layout := figure.get_layout_engine()) is not None:
-            layout.execute(figure)
-        figure.set_layout_engine("none")
-        # Not `savefig`, which would draw each format once more beforehand, for a layout that is done.
-        packed = {"compress_level": PACKED}
-        canvas.print_png(path.with_suffix(".png"), metadata={"Description": note}, pil_kwargs=packed)
-        FigureCanvasSVG(figure).print_svg(path.with_suffix(".svg"), metadata={"Description": note, "Date": None})
-    return path.with_suffix(".png")
-
-
-def panels(number: int, title: str, widths: tuple[float, ...] | None = None) -> tuple[Figure, list[Axes]]:
-    """A figure with panels side by side under one title."""
-    figure = Figure(figsize=(7.6 if number == 1 else 10.5, 3.6 if number >= WIDE else 4.2), layout="constrained")
-    grid = figure.subplots(1, number, squeeze=False, width_ratios=widths)
-    figure.suptitle(title, x=0.01, ha="left", weight="bold", fontsize=12)
-    return figure, list(grid[0])
-
-
-def _money(axes: Axes, pset: PriorSet) -> None:
+def _money_by_year(axes: Axes, pset: PriorSet) -> None:
     axes.set_ylim(bottom=0)
     axes.set_xlim(pset.ledger.years[0] - 0.4, pset.ledger.years[-1] + 0.4)
     _years(axes, pset)
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:,.0f}"))
+    whole_numbers(axes.yaxis)
 
 
 def _currency(pset: PriorSet) -> str:
@@ -370,8 +330,8 @@ def _years(axes: Axes, pset: PriorSet) -> None:
     axes.set_xticks(list(pset.ledger.years), minor=True)
 
 
-def _named(draws: Dataset, pset: PriorSet) -> Dataset:
-    """Scalars with a plain name from one group, for side-by-side densities."""
+def _quantities_shown(draws: Dataset, pset: PriorSet) -> Dataset:
+    """The quantities that :func:`prior_posterior` shows [chain, draw], by the name it shows."""
     first, last = pset.ledger.years[0], pset.ledger.years[-1]
     out = {
         f"revenue {first}, {_currency(pset)} million": draws["revenue_total"].sel(year=first),
@@ -393,7 +353,7 @@ def _named(draws: Dataset, pset: PriorSet) -> Dataset:
 
 
 def _density(prior: Prior) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """A prior's middle: values and their density."""
+    """Values over the middle 99.4 % of a prior, and its density there."""
     probability = np.linspace(0.003, 0.997, 80)
     x = prior.quantile(probability)
     return x, np.gradient(probability, x)

@@ -81,7 +81,7 @@ def bridge(run: DataTree, pset: PriorSet, first: int | None = None, last: int | 
     return Dataset({"change": split.sum("depth").transpose(*SAMPLE, ...), **ends}).assign_attrs(first=first, last=last)
 
 
-def table(bridged: Dataset, pset: PriorSet) -> pd.DataFrame:
+def bridge_table(bridged: Dataset, pset: PriorSet) -> pd.DataFrame:
     """The bridge of the total, of each region and of each modality, one row an effect; means add up, medians do not.
 
     Columns: `segment` (dimension and name, empty for the total), `effect` (start, those of `EFFECTS`, end), `mean`,

@@ -68,7 +68,7 @@ def bench_tables(run: DataTree, pset: PriorSet) -> dict[str, pd.DataFrame]:
     bridged = growth_bridge.bridge(run, pset)
     return {
         "variance_budget": budget,
-        "growth_bridge": growth_bridge.table(bridged, pset),
+        "growth_bridge": growth_bridge.bridge_table(bridged, pset),
         "growth_claim": growth_bridge.claim(bridged),
     }
 

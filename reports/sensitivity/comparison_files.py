@@ -7,8 +7,8 @@ from pathlib import Path
 from postcgrp.reports.runs.folder import finite, write_manifest
 from postcgrp.reports.runs.place import check_folder, new_folder
 from postcgrp.reports.runs.run import Run
-from postcgrp.reports.sensitivity import waterfall
 from postcgrp.reports.sensitivity.comparison import Comparison, last_total
+from postcgrp.reports.sensitivity.waterfall import save_waterfall
 
 SCHEMA = "postcgrp.compare/1"
 
@@ -32,5 +32,5 @@ def save(found: Comparison, first: Run, second: Run, out: Path) -> None:
         found.why.to_csv(folder / "compare.csv", index=False)
         found.moved.to_csv(folder / "moved.csv", index=False)
         names, what = (first.folder.name, second.folder.name), f"Total revenue {year}, {first.money}"
-        waterfall.save(why, means, names, what, folder / "waterfall", " -> ".join(recipes))
+        save_waterfall(why, means, names, what, folder / "waterfall", " -> ".join(recipes))
         write_manifest(record, folder)

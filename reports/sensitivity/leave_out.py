@@ -1,6 +1,7 @@
-"""Claims one at a time: what the answer owes to each, and whether the rest of what is known agrees with it.
+"""Claims one at a time: what the answer owes to each, and whether everything else agrees with it.
 
-Both come from one refit a claim, without it: the shift of revenue, and what that posterior expects of the claim.
+Both come from one refit per claim, without that claim: how far revenue shifts, and what that posterior expects of the
+claim.
 
 Conflict. Leaving a claim out splits its node (Presanis et al. 2013, Statistical Science 28, 376): everything else gives
 a distribution of the quantity, the claim another one, and p is twice the smaller tail probability of their difference
@@ -33,15 +34,15 @@ from postcgrp.priors.elicit import LINK, STUDENT_DF, is_heavy
 from postcgrp.priors.ledger import Claim
 from postcgrp.reports.runs.groups import SAMPLE
 from postcgrp.reports.sensitivity.refits import Refit
-from postcgrp.reports.sensitivity.tornado import CLEAR, total
+from postcgrp.reports.sensitivity.tornado import CLEAR, total_revenue
 
 Array = NDArray[np.float64]
-SEED = 20  # of replicated rows
+REPLICATION_SEED = 20
 
 
 @dataclass(frozen=True)
-class Left:
-    """One claim left out: its id, its role, and the prior set without it; `claim` is None for a row of a file."""
+class LeftOut:
+    """One claim left out: its id, its role, and the prior set without it; `claim` is None for a user's own row."""
 
     id: str
     role: str
@@ -49,12 +50,12 @@ class Left:
     claim: Claim | None = None
 
 
-def leave_outs(pset: PriorSet) -> tuple[list[Left], dict[str, str]]:
+def claims_left_out(pset: PriorSet) -> tuple[list[LeftOut], dict[str, str]]:
     """Every claim and row of evidence that the model uses, left out in turn; and why some claims cannot be, by id."""
     stated = {claim.id for claim in pset.ledger.claims}
     extra = [row for row in pset.evidence if row.id not in stated]
     used = {row.id for row in pset.evidence}
-    out, forbidden = list[Left](), dict[str, str]()
+    out, forbidden = list[LeftOut](), dict[str, str]()
     for claim in pset.ledger.claims:
         if claim.id in pset.settings.leave_out or not (claim.role == "prior" or claim.id in used):
             continue
@@ -64,22 +65,22 @@ def leave_outs(pset: PriorSet) -> tuple[list[Left], dict[str, str]]:
         except InputError as error:
             forbidden[claim.id] = str(error)
             continue
-        out.append(Left(claim.id, claim.role, without.with_evidence([*without.evidence, *extra]), claim))
+        out.append(LeftOut(claim.id, claim.role, without.with_evidence([*without.evidence, *extra]), claim))
     for row in extra:
         rest = [other for other in pset.evidence if other.id != row.id]
-        out.append(Left(row.id, f"evidence: {row.source}", pset.with_evidence(rest)))
+        out.append(LeftOut(row.id, f"evidence: {row.source}", pset.with_evidence(rest)))
     return out, forbidden
 
 
-def unused(pset: PriorSet) -> str:
-    """One line on the claims that no model reads."""
+def note_on_unused_claims(pset: PriorSet) -> str:
+    """One line on the claims that the model does not read, empty if it reads all."""
     roles = {role: sum(c.role == role for c in pset.ledger.claims) for role in ("check", "context")}
-    said = " and ".join(f"{count} with role {role}" for role, count in roles.items() if count)
-    return f"claims {said} do not enter the model: leaving them out changes nothing" if said else ""
+    counts = " and ".join(f"{count} with role {role}" for role, count in roles.items() if count)
+    return f"claims {counts} do not enter the model: leaving them out changes nothing" if counts else ""
 
 
-def kept(pset: PriorSet) -> tuple[str, ...]:
-    """Variables that :func:`conflicts` needs of a refit beside revenue."""
+def variables_for_conflicts(pset: PriorSet) -> tuple[str, ...]:
+    """The variables that :func:`conflicts` needs from a refit besides revenue."""
     claimed = {
         name for name, block in pset.blocks.items() if any(p.origin.startswith("report: ") for p in block.priors)
     }
@@ -92,42 +93,42 @@ def kept(pset: PriorSet) -> tuple[str, ...]:
     return (v.EVIDENCE_MEAN, *sorted(claimed), *sorted(effects))
 
 
-def split(draws: Dataset) -> DataArray:
-    """Share of the last anchor's revenue by modality [chain, draw, modality]."""
+def modality_shares(draws: Dataset) -> DataArray:
+    """Each modality's share of revenue at the last anchor [chain, draw, modality]."""
     last = draws["revenue_modality"].isel(anchor=-1)
     return (last / last.sum("modality")).transpose(*SAMPLE, "modality")
 
 
-def shift(values: Array, base: Array) -> tuple[float, float]:
-    """By how many sds of the base the mean moved, and the Monte-Carlo error of that."""
+def shift_in_sds(values: Array, base: Array) -> tuple[float, float]:
+    """How far the mean of draws [chain, draw] lies from that of `base`, in sds of `base`, and its Monte-Carlo error."""
     sd = float(base.std())
     if sd == 0:
         return 0.0, 0.0
     return float(values.mean() - base.mean()) / sd, float(np.hypot(mcse_mean(values), mcse_mean(base))) / sd
 
 
-def influence(base: Refit, pset: PriorSet, lefts: list[Left], fits: Mapping[str, Refit]) -> pd.DataFrame:
+def influence(base: Refit, pset: PriorSet, claims: list[LeftOut], fits: Mapping[str, Refit]) -> pd.DataFrame:
     """What leaving each claim out does to the last year's total and its split by modality, the largest shift first.
 
-    Parameters: `fits` by claim id. Returns one row a claim: `shift` of the mean total in sds of the posterior with all
-    claims, its Monte-Carlo error `se`, and whether it is `clear` of it (three errors); the total's `mean` and 90 %
-    interval, in millions; the `modality` whose share shifts most, in sds of that share, and that share before and
-    after. Ranked by the larger of the two shifts; those within Monte-Carlo error come last, for their order says
-    nothing.
+    Parameters: `fits` by claim id. Returns one row per claim: `shift` of the mean total, in sds of the posterior with
+    all claims, its Monte-Carlo error `se`, and whether the shift is `clear` of it (three errors); the total's `mean`
+    and 90 % interval, in millions; the `modality` whose share shifts most, in sds of that share, and that share before
+    and after. Ranked by the larger of the two shifts; those within Monte-Carlo error come last, because their order
+    says nothing.
     """
     year, rows = pset.ledger.years[-1], []
-    before, shares = total(base, year), split(base.draws)
-    for left in lefts:
+    before, shares = total_revenue(base, year), modality_shares(base.draws)
+    for left in claims:
         fit = fits[left.id]
         row: dict[str, object] = {"claim": left.id, "role": left.role}
         if not fit.missed:
-            after, now = total(fit, year), split(fit.draws)
-            moved, error = shift(after, before)
-            each = {
-                str(m): shift(now.sel(modality=m).values, shares.sel(modality=m).values)
+            after, shares_without = total_revenue(fit, year), modality_shares(fit.draws)
+            moved, error = shift_in_sds(after, before)
+            by_modality = {
+                str(m): shift_in_sds(shares_without.sel(modality=m).values, shares.sel(modality=m).values)
                 for m in shares["modality"].values
             }
-            most = max(each, key=lambda m: abs(each[m][0]))
+            shifted_most = max(by_modality, key=lambda m: abs(by_modality[m][0]))
             low, high = np.quantile(after, [0.05, 0.95])
             row |= {
                 "shift": moved,
@@ -136,12 +137,12 @@ def influence(base: Refit, pset: PriorSet, lefts: list[Left], fits: Mapping[str,
                 "mean": float(after.mean()),
                 "low_90": float(low),
                 "high_90": float(high),
-                "modality": most,
-                "split_shift": each[most][0],
-                "split_se": each[most][1],
-                "split_clear": bool(abs(each[most][0]) > CLEAR * each[most][1]),
-                "share": float(shares.sel(modality=most).mean()),
-                "share_without": float(now.sel(modality=most).mean()),
+                "modality": shifted_most,
+                "split_shift": by_modality[shifted_most][0],
+                "split_se": by_modality[shifted_most][1],
+                "split_clear": bool(abs(by_modality[shifted_most][0]) > CLEAR * by_modality[shifted_most][1]),
+                "share": float(shares.sel(modality=shifted_most).mean()),
+                "share_without": float(shares_without.sel(modality=shifted_most).mean()),
             }
         rows.append({**row, "missed": fit.missed})
     table = pd.DataFrame(rows)
@@ -153,15 +154,15 @@ def influence(base: Refit, pset: PriorSet, lefts: list[Left], fits: Mapping[str,
     return table.loc[order.sort_values(["clear", "any"], ascending=False).index].reset_index(drop=True)
 
 
-def conflicts(pset: PriorSet, lefts: list[Left], fits: Mapping[str, Refit]) -> pd.DataFrame:
-    """How well each claim agrees with all the rest, the worst first; definitions at the head of this module.
+def conflicts(pset: PriorSet, claims: list[LeftOut], fits: Mapping[str, Refit]) -> pd.DataFrame:
+    """How well each claim agrees with all the rest, the worst first; see the head of this module for definitions.
 
-    Parameters: `fits` by claim id, with the variables of :func:`kept`. Returns one row a claim: what it states; what
-    the rest expects (`q05`, `median`, `q95`, in `unit`; of a row of evidence, the row replicated); `p` and its
+    Parameters: `fits` by claim id, with :func:`variables_for_conflicts`. Returns one row per claim: what it states;
+    what the rest expects (`q05`, `median`, `q95`, in `unit`; for a row of evidence, of its replications); `p` and its
     Monte-Carlo error, `p_centre`, and `inside` and `above`, the mass in and above the stated range.
     """
     rows = []
-    for left in lefts:
+    for left in claims:
         fit = fits[left.id]
         row: dict[str, object] = {"claim": left.id, "role": left.role}
         if not fit.missed:
@@ -171,7 +172,7 @@ def conflicts(pset: PriorSet, lefts: list[Left], fits: Mapping[str, Refit]) -> p
     return table.sort_values("p", na_position="last").reset_index(drop=True) if "p" in table else table
 
 
-def _conflict(pset: PriorSet, left: Left, draws: Dataset) -> dict[str, object]:
+def _conflict(pset: PriorSet, left: LeftOut, draws: Dataset) -> dict[str, object]:
     observed = next((row for row in pset.evidence if row.id == left.id), None)
     if observed is not None:
         return _row_conflict(observed, left, draws)
@@ -185,9 +186,9 @@ def _conflict(pset: PriorSet, left: Left, draws: Dataset) -> dict[str, object]:
     return _sign_conflict(left, draws) if left.claim is not None else {}
 
 
-def _row_conflict(row: Evidence, left: Left, draws: Dataset) -> dict[str, object]:
+def _row_conflict(row: Evidence, left: LeftOut, draws: Dataset) -> dict[str, object]:
     mean = draws[v.EVIDENCE_MEAN].sel({v.EVIDENCE_ROW: row.id}).transpose(*SAMPLE).values
-    replicated = mean + row.log_sd * np.random.default_rng(SEED).standard_normal(mean.shape)
+    replicated = mean + row.log_sd * np.random.default_rng(REPLICATION_SEED).standard_normal(mean.shape)
     claim = left.claim
     low, high = (None, None) if claim is None else (claim.low, claim.high)
     stated = {"value": row.value, "low": low, "high": high, "unit": row.unit}
@@ -201,7 +202,7 @@ def _row_conflict(row: Evidence, left: Left, draws: Dataset) -> dict[str, object
 
 
 def _prior_conflict(prior: Prior, values: Array) -> dict[str, object]:
-    """A quantity's draws from all the rest [chain, draw] against the distribution that its claim stands for."""
+    """What all the rest says of a quantity [chain, draw], against the distribution elicited from its claim."""
     forward, _ = LINK[prior.family]
     score = (forward(values) - prior.mu) / prior.sd
     above = stdtr(STUDENT_DF, score) if is_heavy(prior.family) else ndtr(score)
@@ -211,8 +212,8 @@ def _prior_conflict(prior: Prior, values: Array) -> dict[str, object]:
     )
 
 
-def _sign_conflict(left: Left, draws: Dataset) -> dict[str, object]:
-    """The probability that a region leans as the claim says, relative to the mean of all regions, without the claim."""
+def _sign_conflict(left: LeftOut, draws: Dataset) -> dict[str, object]:
+    """The probability, without the claim, that a region differs from the mean of all regions as the claim says."""
     claim, pset = left.claim, left.without
     if claim is None or not claim.value or claim.region is None:
         return {}
@@ -236,7 +237,7 @@ def _expected(values: Array) -> dict[str, object]:
 
 
 def _tails(above: Array, exact: Array) -> dict[str, object]:
-    """Two-sided p from the probability, by draw, that the rest lies above the claim; and with the claim as exact."""
+    """Two-sided p-values [chain, draw]: `above`, P(the rest exceeds the claim); `exact`, the same of an exact claim."""
     chance, centre = float(above.mean()), float(exact.mean())
     return {
         "p": 2 * min(chance, 1 - chance),

@@ -22,12 +22,27 @@ from postcgrp.reports.forecast.variance_budget import variance_budget
 from postcgrp.reports.runs.folder import write_manifest
 from postcgrp.reports.runs.place import save_csv, working_folder
 from postcgrp.reports.runs.run import Run
-from postcgrp.reports.sensitivity import leave_out
 from postcgrp.reports.sensitivity.figures import save_sensitivity
-from postcgrp.reports.sensitivity.flip import Flip, Point, flip_table, parse_flip, point
-from postcgrp.reports.sensitivity.leave_out import conflicts, influence, leave_outs, shift, split
+from postcgrp.reports.sensitivity.flip import Flip, Point, flip_table, parse_flip, probability_above
+from postcgrp.reports.sensitivity.leave_out import (
+    claims_left_out,
+    conflicts,
+    influence,
+    modality_shares,
+    note_on_unused_claims,
+    shift_in_sds,
+    variables_for_conflicts,
+)
 from postcgrp.reports.sensitivity.refits import MISSED, SETTINGS, Progress, Refit, Refits, as_refit
-from postcgrp.reports.sensitivity.tornado import CLEAR, END, Input, inputs, tornado, tornado_sets, total
+from postcgrp.reports.sensitivity.tornado import (
+    CLEAR,
+    END_SDS,
+    ElicitedNumber,
+    elicited_numbers,
+    shifted_sets,
+    tornado_table,
+    total_revenue,
+)
 
 SCHEMA = "postcgrp.sensitivity/1"
 AS_IT_IS, SAME = "as it is", "the same, fitted again"
@@ -100,36 +115,36 @@ def sensitivity(
         write("variance_budget", variance_budget(tree, pset))
     say(f"{target}: power_scaling.csv, power_shifts.csv and variance_budget.csv are ready; refits follow")
 
-    base, of_interest = as_refit(tree, pset), inputs(pset)
-    lefts, forbidden = leave_outs(pset)
+    base, numbers = as_refit(tree, pset), elicited_numbers(pset)
+    claims, forbidden = claims_left_out(pset)
     variants = [Variant("run", SAME, pset), *sets(ledger, pset), *grid]
     settings = replace(SETTINGS, seed=seed)
-    refits = Refits(pset, target / "fits", settings, progress or Refits.progress, more=leave_out.kept(pset))
+    refits = Refits(pset, target / "fits", settings, progress or Refits.progress, more=variables_for_conflicts(pset))
     with clock("refits"):
-        without = refits({left.id: left.without for left in lefts}, also=refits.more)
-        ends = tornado_sets(pset, of_interest)
+        without = refits({left.id: left.without for left in claims}, also=refits.more)
+        ends = shifted_sets(pset, numbers)
         given = {v.key: v.pset for v in variants if v.pset is not None}
         fits = refits({**given, **{f"end: {name}": one for name, one in ends.items()}})
     ended = {name: fits[f"end: {name}"] for name in ends}
-    write("leave_one_out", influence(base, pset, lefts, without))
-    write("conflicts", conflicts(pset, lefts, without))
-    write("tornado", tornado(tree, base, pset, of_interest, ended))
+    write("leave_one_out", influence(base, pset, claims, without))
+    write("conflicts", conflicts(pset, claims, without))
+    write("tornado", tornado_table(tree, base, pset, numbers, ended))
     if decision is not None:
         with clock("flips"):
-            known = tornado_points(of_interest, ended, decision, pset)
-            write("flips", flip_table(tree, pset, decision, of_interest, known, replace(refits, patient=False)))
+            known = tornado_points(numbers, ended, decision, pset)
+            write("flips", flip_table(tree, pset, decision, numbers, known, replace(refits, patient=False)))
     above = decision.above if decision is not None else point_of(pset)
     everything = [
         *((v.kind, v.name, {}, fits.get(v.key, Refit(Dataset(), v.why))) for v in variants),
-        *(("claim left out", left.id, {}, without[left.id]) for left in lefts),
-        *_ends(of_interest, ended),
+        *(("claim left out", left.id, {}, without[left.id]) for left in claims),
+        *_ends(numbers, ended),
     ]
     table = posteriors(pset, base, everything, above)
     write("sensitivity", table)
     missed = [f"{kind} {name} {fit.missed}" for kind, name, _, fit in everything if fit.missed.startswith(MISSED)]
     notes = [
         *_of_run(run, int(tables["power_scaling"]["draws"].min())),
-        *filter(None, (leave_out.unused(pset), control(base, fits[variants[0].key], pset))),
+        *filter(None, (note_on_unused_claims(pset), control(base, fits[variants[0].key], pset))),
         *(f"claim {name} cannot be left out: {why}" for name, why in forbidden.items()),
         *(f"{v.kind} {v.name} does not apply: {v.why}" for v in variants if v.why),
     ]
@@ -237,14 +252,16 @@ def _said(value: Any) -> str:
 
 
 def tornado_points(
-    of: Sequence[Input], ended: Mapping[str, Refit], flip: Flip, pset: PriorSet
+    of: Sequence[ElicitedNumber], ended: Mapping[str, Refit], flip: Flip, pset: PriorSet
 ) -> dict[str, list[Point]]:
     """What the tornado's refits say of a decision, by input: where a flip's search starts from."""
     year, out = pset.ledger.years[-1], {}
-    for what in of:
-        fits = [(side, ended.get(f"{what.name} {end}")) for end, side in ENDS.items()]
-        out[what.name] = [
-            point(total(fit, year), flip.above, side * END) for side, fit in fits if fit is not None and not fit.missed
+    for number in of:
+        fits = [(side, ended.get(f"{number.name} {end}")) for end, side in ENDS.items()]
+        out[number.name] = [
+            probability_above(total_revenue(fit, year), flip.above, side * END_SDS)
+            for side, fit in fits
+            if fit is not None and not fit.missed
         ]
     return out
 
@@ -252,13 +269,13 @@ def tornado_points(
 Posterior = tuple[str, str, dict[str, Any], Refit]  # its kind and name, columns of its own, and what it came to
 
 
-def _ends(of: Sequence[Input], ended: Mapping[str, Refit]) -> list[Posterior]:
+def _ends(of: Sequence[ElicitedNumber], ended: Mapping[str, Refit]) -> list[Posterior]:
     """The posteriors of assumptions moved, with the centre that each then has."""
     return [
-        ("assumption moved", name, {"value": what.value(side * END), "unit": what.prior.unit}, ended[name])
-        for what in of
+        ("assumption moved", name, {"value": number.value(side * END_SDS), "unit": number.prior.unit}, ended[name])
+        for number in of
         for end, side in ENDS.items()
-        if (name := f"{what.name} {end}") in ended
+        if (name := f"{number.name} {end}") in ended
     ]
 
 
@@ -288,10 +305,10 @@ def described(pset: PriorSet, fit: Refit, base: Refit, above: float) -> dict[str
     if fit.missed:
         return {"missed": fit.missed}
     year = pset.ledger.years[-1]
-    values = total(fit, year)
+    values = total_revenue(fit, year)
     low, median, high = np.quantile(values, [0.05, 0.5, 0.95])
-    moved, error = (0.0, 0.0) if fit is base else shift(values, total(base, year))
-    shares = split(fit.draws).mean(["chain", "draw"])
+    moved, error = (0.0, 0.0) if fit is base else shift_in_sds(values, total_revenue(base, year))
+    shares = modality_shares(fit.draws).mean(["chain", "draw"])
     return {
         "mean": float(values.mean()),
         "median": float(median),
@@ -311,7 +328,7 @@ def control(base: Refit, again: Refit, pset: PriorSet) -> str:
     """A line if the run's own prior set, fitted again by the batch, does not give the run's answer."""
     if again.missed:
         return f"the run's own prior set, fitted again, {again.missed}"
-    moved, error = shift(total(again, pset.ledger.years[-1]), total(base, pset.ledger.years[-1]))
+    moved, error = shift_in_sds(total_revenue(again, pset.ledger.years[-1]), total_revenue(base, pset.ledger.years[-1]))
     if abs(moved) <= CLEAR * error:
         return ""
     return (

@@ -17,7 +17,7 @@ from postcgrp.reports.runs.folder import versions, write_manifest
 from postcgrp.reports.runs.place import check_folder, new_folder
 from postcgrp.reports.runs.run import Run
 from postcgrp.reports.valuation.deal import load_deal
-from postcgrp.reports.valuation.figures import save_figures
+from postcgrp.reports.valuation.figures import save_valuation
 from postcgrp.reports.valuation.tables import assumptions, table, tornado
 from postcgrp.reports.valuation.valuation import Valuation, price_all
 
@@ -95,7 +95,7 @@ def _write(answer: Answer, run: Run, deals: Sequence[Path], seed: int, out: Path
             (folder / f"deal-{slug(one.deal.name)}.toml").write_bytes(path.read_bytes())
             figures, swings = (frame[frame["deal"] == one.deal.name] for frame in (answer.table, answer.tornado))
             target = folder / f"value-{slug(one.deal.name)}"
-            save_figures(one, figures, swings, target, run.recipe)
+            save_valuation(one, figures, swings, target, run.recipe)
         write_manifest(provenance, folder)
 
 

@@ -176,7 +176,7 @@ def mc_error(values: Array, chains: int = 1) -> float:
     return float(spread / np.sqrt(min(effective, len(values)) if effective > 0 else 1.0))
 
 
-def table(net_benefit: NetBenefit, chains: int = 1) -> pd.DataFrame:
+def decision_table(net_benefit: NetBenefit, chains: int = 1) -> pd.DataFrame:
     """One row an alternative, the best first: expected value, P(best), expected loss of choosing it, quantiles.
 
     The expected (opportunity) loss is how much better the best alternative of each draw does, on average; the
@@ -259,7 +259,7 @@ def robustness(
         order = sorted(found, key=lambda alternative: -found[alternative][0])
         rival = next(alternative for alternative in order if alternative != choice)
         lead, error = found[choice][0] - found[rival][0], mc_error(found[choice][1] - found[rival][1], each.chains)
-        beliefs = table(each).set_index("alternative")
+        beliefs = decision_table(each).set_index("alternative")
         rows.append(
             {
                 "prior_set": name,

@@ -109,7 +109,7 @@ def evsi(
     return _study_worth(problem, study, _simulated(problem, study, seed))
 
 
-def table(
+def information_table(
     net_benefit: NetBenefit,
     inputs: Inputs,
     groups: Mapping[str, Sequence[str]] | None = None,
@@ -172,7 +172,7 @@ def residual_trend(
 
 
 def readable(found: pd.DataFrame, unit: str) -> pd.DataFrame:
-    """The columns of :func:`table` that a reader needs, plainly named. Parameters: `unit`, such as "USD million"."""
+    """The columns of :func:`information_table` that a reader needs, in plain words; `unit` such as "USD million"."""
     return pd.DataFrame(
         {
             "learn": found["name"],

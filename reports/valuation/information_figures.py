@@ -5,31 +5,31 @@ from __future__ import annotations
 from pathlib import Path
 from textwrap import fill
 
-import matplotlib as mpl
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter
 
-from postcgrp.reports.forecast import figures
-from postcgrp.reports.valuation.figures import OVER, TABLES, plain
+from postcgrp.reports.forecast.colours import ACCENT, CONTRAST, SEGMENTS
+from postcgrp.reports.forecast.style import new_figure, save_figure, styled
+from postcgrp.reports.valuation.figures import INPUT_TABLES, OVER_LINES, input_in_words
 
-INPUT, STUDY, LIMIT = figures.POSTERIOR, "#4a9c6d", figures.REPORT
-SHOWN = 16
-NAME_WIDTH, DEAL_WIDTH, TITLE_WIDTH = 44, 32, 78
+INPUT, STUDY, LIMIT = ACCENT, SEGMENTS[2], CONTRAST
+MOST_BARS = 16
+NAME_WIDTH, DEAL_WIDTH, MESSAGE_WIDTH = 44, 32, 78  # characters
 NEGLIGIBLE = 0.005  # of the EVPI: rows below it share one line of the caption
 
 
-def worth(found: pd.DataFrame, unit: str) -> Figure:
+def worth_bars(information: pd.DataFrame, unit: str) -> Figure:
     """Bars of what inputs, groups and studies are worth, two standard errors each way, the EVPI as a line.
 
-    Parameters: `found`, a table of :func:`table`; `unit` of its values, such as "USD million".
+    Parameters: `information`, a table of :func:`information_table`; `unit` of its values, such as "USD million".
     """
-    total, rows = float(found["value"].iloc[0]), found.iloc[1:].sort_values("value", ascending=False)
-    kept = rows[rows["value"] > NEGLIGIBLE * total].head(SHOWN)
+    total, rows = float(information["value"].iloc[0]), information.iloc[1:].sort_values("value", ascending=False)
+    kept = rows[rows["value"] > NEGLIGIBLE * total].head(MOST_BARS)
     kept = kept if len(kept) else rows.head(1)
-    drawn = Figure(figsize=(8.6, 2.1 + 0.34 * len(kept)), layout="constrained")
-    drawn.suptitle(fill(_message(kept, total, unit), TITLE_WIDTH), x=0.01, ha="left", weight="bold", fontsize=12)
-    axes = drawn.subplots()
+    figure = new_figure(fill(_message(kept, total, unit), MESSAGE_WIDTH), 8.6, 2.1 + 0.34 * len(kept))
+    axes = figure.subplots()
     study = kept["kind"] == "EVSI"
     axes.barh(
         [fill(_words(name), NAME_WIDTH, max_lines=2, placeholder="…") for name in kept["name"]],
@@ -49,7 +49,7 @@ def worth(found: pd.DataFrame, unit: str) -> Figure:
             va="center",
             fontsize=8.5,
             color="#333333",
-            bbox=OVER,
+            bbox=OVER_LINES,
         )
     axes.axvline(total, color=LIMIT, lw=1.4, ls="--")
     axes.annotate(
@@ -69,20 +69,20 @@ def worth(found: pd.DataFrame, unit: str) -> Figure:
     axes.set_xlim(0, 1.16 * right if right > 0 else 1)
     axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,.4g}"))
     axes.set_xlabel(f"{unit} (share of EVPI); lines: two standard errors")
-    handles = [mpl.patches.Patch(color=INPUT, label="learned exactly (EVPPI)")]
+    handles = [Patch(color=INPUT, label="learned exactly (EVPPI)")]
     if study.any():
-        handles.append(mpl.patches.Patch(color=STUDY, label="a study of it (EVSI)"))
+        handles.append(Patch(color=STUDY, label="a study of it (EVSI)"))
     rest = len(rows) - len(kept)
     if rest:
-        handles.append(mpl.patches.Patch(color="none", label=f"{rest} more are worth less"))
-    drawn.legend(handles=handles, loc="outside lower right", ncols=3, fontsize=8.5)
-    return drawn
+        handles.append(Patch(color="none", label=f"{rest} more are worth less"))
+    figure.legend(handles=handles, loc="outside lower right", ncols=3, fontsize=8.5)
+    return figure
 
 
-def save(found: pd.DataFrame, unit: str, path: Path, recipe: str) -> Path:
-    """Write the figure as PNG and SVG, each naming its recipe; returns the PNG's path."""
-    with mpl.rc_context(figures.STYLE):
-        return figures.save(worth(found, unit), path, recipe)
+def save_information(information: pd.DataFrame, unit: str, path: Path, recipe: str) -> Path:
+    """Draw :func:`worth_bars` as PNG and SVG with the hash of the recipe; returns the PNG's path."""
+    with styled():
+        return save_figure(worth_bars(information, unit), path, recipe)
 
 
 def _message(kept: pd.DataFrame, total: float, unit: str) -> str:
@@ -99,5 +99,5 @@ def _message(kept: pd.DataFrame, total: float, unit: str) -> str:
 def _words(name: str) -> str:
     """A deal's input in words, after the deal's name where there are several; any other name as it is."""
     deal, colon, path = name.rpartition(": ")
-    own = f"{deal[:DEAL_WIDTH]}…" if len(deal) > DEAL_WIDTH else deal
-    return f"{own}{colon}{plain(path) if path.startswith(TABLES) else path}"
+    short = f"{deal[:DEAL_WIDTH]}…" if len(deal) > DEAL_WIDTH else deal
+    return f"{short}{colon}{input_in_words(path) if path.startswith(INPUT_TABLES) else path}"

@@ -18,7 +18,7 @@ from postcgrp.reports.runs.groups import SAMPLE
 from postcgrp.reports.runs.run import Run
 from postcgrp.reports.valuation.deal import load_deal
 from postcgrp.reports.valuation.decision import Outcomes, outcomes
-from postcgrp.reports.valuation.information import Study, table
+from postcgrp.reports.valuation.information import Study, information_table
 from postcgrp.reports.valuation.valuation import Valuation, price_all
 
 Array = NDArray[np.float64]
@@ -221,11 +221,11 @@ def voi(
     """What it is worth to learn something before deciding on deals given as files, one row per thing learned.
 
     Parameters: `studies`, objects or texts as the command line takes them; `method`, the regression, see
-    :func:`postcgrp.reports.valuation.information.table`. Raises :class:`InputError`.
+    :func:`postcgrp.reports.valuation.information.information_table`. Raises :class:`InputError`.
     """
     asked = [parse_study(study) if isinstance(study, str) else study for study in studies]
     decided = decision_of(run, [Path(path) for path in deals], seed)
-    return table(decided.outcomes, decided.inputs, decided.groups, asked, method=method, seed=seed)
+    return information_table(decided.outcomes, decided.inputs, decided.groups, asked, method=method, seed=seed)
 
 
 def grouped(table: pd.DataFrame) -> dict[str, Array]:

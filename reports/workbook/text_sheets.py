@@ -12,7 +12,7 @@ import pandas as pd
 
 from postcgrp.priors.ledger import Quantified
 from postcgrp.reports.export.thinning import statement
-from postcgrp.reports.forecast.figures import SEGMENTS
+from postcgrp.reports.forecast.colours import SEGMENTS
 from postcgrp.reports.runs.folder import DRAWS as DRAWS_FILE
 from postcgrp.reports.valuation.tables import EVERY
 from postcgrp.reports.workbook.cells import ACCENT, BAD, CONTRAST, Book, Page, chart, series

@@ -32,7 +32,7 @@ from postcgrp.inference.ranks import (
     uniformity,
     verdict,
 )
-from postcgrp.reports.calibration.figures import FAILING, figure, save, table
+from postcgrp.reports.calibration.figures import FAILING, calibration_table, ecdf_panels, save_calibration
 
 REFITS, SIZE = MIN_REFITS, 30
 NAMES = [f"quantity[{i}]" for i in range(SIZE)]
@@ -346,7 +346,7 @@ def test_one_quantity_is_enough_to_fail() -> None:
 )
 def test_figure_says_the_verdict(change: Change, title: str, panels: int) -> None:
     u = ndtr(change(calibrated(11)))
-    drawn = figure(u, NAMES, verdict(u, NAMES, PRIMARY), "toy")
+    drawn = ecdf_panels(u, NAMES, verdict(u, NAMES, PRIMARY), "toy")
     assert drawn.get_suptitle().startswith(title)
     assert len(drawn.axes) == panels
     failing = [axes for axes in drawn.axes if any(to_hex(text.get_color()) == FAILING for text in axes.texts)]
@@ -355,21 +355,21 @@ def test_figure_says_the_verdict(change: Change, title: str, panels: int) -> Non
 
 def test_figure_without_primary_quantities_is_one_panel() -> None:
     u = ndtr(calibrated(11))
-    drawn = figure(u, NAMES, verdict(u, NAMES))
+    drawn = ecdf_panels(u, NAMES, verdict(u, NAMES))
     assert [axes.get_title(loc="center") for axes in drawn.axes] == ["All 30 quantities"]
 
 
 def test_saved_figure_is_reproducible(tmp_path: Path) -> None:
     u, names = ndtr(calibrated(11))[:, :3], NAMES[:3]
     for name in ("a", "b"):
-        assert save(u, names, verdict(u, names), tmp_path / name, "0" * 8) == tmp_path / f"{name}.png"
+        assert save_calibration(u, names, verdict(u, names), tmp_path / name, "0" * 8) == tmp_path / f"{name}.png"
     for suffix in (".png", ".svg"):
         assert (tmp_path / "a").with_suffix(suffix).read_bytes() == (tmp_path / "b").with_suffix(suffix).read_bytes()
 
 
 def test_table_has_the_failing_ones_first() -> None:
     checks = verdict(ndtr(FAULTS["a dropped row"](calibrated(11))), NAMES, PRIMARY)
-    rows = table(checks)
+    rows = calibration_table(checks)
     assert len(rows) == len(checks) == SIZE + 4
     assert rows["passed"].is_monotonic_increasing
     assert {*rows["where"][:2]} == {*NAMES[-2:]}

@@ -9,7 +9,6 @@ import sys
 import time
 from pathlib import Path
 
-import matplotlib as mpl
 import numpy as np
 import pymc as pm
 import pytest
@@ -19,10 +18,11 @@ from xarray import DataTree
 
 from postcgrp.inference.forward import ONCE
 from postcgrp.priors import InputError, PriorSet
-from postcgrp.reports.forecast.attribution_figures import OF_TABLES, Tables
+from postcgrp.reports.forecast.attribution_figures import TABLE_FIGURES, Tables
 from postcgrp.reports.forecast.figure_process import drawing, shown_variables
-from postcgrp.reports.forecast.figures import FIGURES, STYLE, fan_modality, priors, save, save_figures, save_priors
+from postcgrp.reports.forecast.figures import RUN_FIGURES, fan_modality, prior_ranges, save_figures, save_priors
 from postcgrp.reports.forecast.pipeline import bench_tables
+from postcgrp.reports.forecast.style import save_figure, styled
 from postcgrp.reports.runs.folder import DRAWS, write_draws
 from postcgrp.reports.runs.groups import group
 from postcgrp.reports.runs.place import new_folder
@@ -53,11 +53,11 @@ def test_another_process_draws_the_same_figures(
         figures.add(tables)
         drawn = figures.finish()
     assert tables["variance_budget"].empty  # of so few draws
-    assert list(drawn) == [*FIGURES, "growth_bridge", "priors"]
+    assert list(drawn) == [*RUN_FIGURES, "growth_bridge", "priors"]
     assert {path.name for path in there.iterdir()} == {f"{name}.{kind}" for name in drawn for kind in ("png", "svg")}
     shown = DataTree.from_dict({g: group(draws, g)[shown_variables(pset)] for g in ("prior", "posterior")})
-    save_figures(shown, pset, here, "0" * 8, FIGURES)  # in this process a warning is an error
-    save_figures(tables, pset, here, "0" * 8, OF_TABLES)
+    save_figures(shown, pset, here, "0" * 8, RUN_FIGURES)  # in this process a warning is an error
+    save_figures(tables, pset, here, "0" * 8, TABLE_FIGURES)
     save_priors(pset, here, "0" * 8)
     assert len(list(here.iterdir())) == 2 * len(drawn)
     for path in here.iterdir():
@@ -65,7 +65,7 @@ def test_another_process_draws_the_same_figures(
 
 
 def test_every_ranged_prior_names_its_range(pset: PriorSet) -> None:
-    (axes,) = priors(pset).axes
+    (axes,) = prior_ranges(pset).axes
     ranged = [p for block in pset.blocks.values() for p in block.priors if p.low is not None]
     of = {p.name.replace("_", " "): (p.low, p.high) for p in ranged}
     for name, *ends in zip(axes.texts[::3], axes.texts[1::3], axes.texts[2::3], strict=True):
@@ -76,9 +76,9 @@ def test_every_ranged_prior_names_its_range(pset: PriorSet) -> None:
 
 def test_the_layout_is_the_one_that_matplotlib_would_make(draws: DataTree, pset: PriorSet, tmp_path: Path) -> None:
     note = {"Description": "postcgrp recipe sha256 0"}
-    with mpl.rc_context(STYLE):
+    with styled():
         fan_modality(draws, pset).savefig(tmp_path / "plain.png", dpi=150, metadata=note)
-        saved = save(fan_modality(draws, pset), tmp_path / "saved", "0")
+        saved = save_figure(fan_modality(draws, pset), tmp_path / "saved", "0")
     plain, ours = map(imread, (tmp_path / "plain.png", saved))
     assert np.array_equal(plain, ours)
 

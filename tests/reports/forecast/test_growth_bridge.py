@@ -119,7 +119,7 @@ def test_the_bridge_of_any_market_is_exact(name: str) -> None:
     run = prior_tree(market)
     bridged = growth_bridge.bridge(run, market)
     exact(bridged)
-    table: Any = growth_bridge.table(bridged, market)
+    table: Any = growth_bridge.bridge_table(bridged, market)
     sums = table[table["effect"].isin(growth_bridge.EFFECTS)].groupby(["segment", "name"])["mean"].sum()
     ends: Any = table.pivot_table("mean", ["segment", "name"], "effect")
     assert np.allclose(sums, (ends["end"] - ends["start"]).loc[sums.index])
@@ -181,10 +181,10 @@ def test_years_that_make_no_bridge_are_refused(real: DataTree, pset: PriorSet, y
 
 
 def test_figures_are_drawn_for_any_market(real: DataTree, pset: PriorSet) -> None:
-    from postcgrp.reports.forecast.attribution_figures import waterfall
+    from postcgrp.reports.forecast.attribution_figures import bridge_waterfall
     from postcgrp.reports.forecast.pipeline import bench_tables
 
     other = prior_set_of(CHANGES["one region, one depth, one modality"])
     for run, of in ((real, pset), (prior_tree(other), other)):
-        figure: Any = waterfall(bench_tables(run, of), of)
+        figure: Any = bridge_waterfall(bench_tables(run, of), of)
         assert figure.get_suptitle().startswith("From ")

@@ -8,7 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -20,10 +19,9 @@ from postcgrp.inference import Sampling, sample
 from postcgrp.models import build_model
 from postcgrp.priors import InputError, Ledger, PriorSet, from_range
 from postcgrp.priors.sets import load_overlay, prior_set
-from postcgrp.reports.forecast import figures
+from postcgrp.reports.forecast.style import styled
 from postcgrp.reports.runs.evidence import flat
 from postcgrp.reports.runs.run import Run
-from postcgrp.reports.sensitivity import waterfall
 from postcgrp.reports.sensitivity.attribution import ANOTHER, Factor, between
 from postcgrp.reports.sensitivity.comparison import (
     REST,
@@ -36,6 +34,7 @@ from postcgrp.reports.sensitivity.comparison import (
     path_weights,
 )
 from postcgrp.reports.sensitivity.comparison_files import save
+from postcgrp.reports.sensitivity.waterfall import waterfall
 from postcgrp.tests.helpers.markets import CHANGES, other_market, prior_set_of, row
 from postcgrp.tests.helpers.stored import prior_run, restated, write
 
@@ -309,8 +308,8 @@ def test_any_market_is_compared(name: str, tmp_path: Path) -> None:
     assert set(found.why["factor"]) == {total.id, REST}
     part, means, year = last_total(found)
     assert year == market.ledger.years[-1]
-    with mpl.rc_context(figures.STYLE):
-        figure = waterfall.waterfall(part, means, ("one", "two"), f"Total revenue {year}, USD million")
+    with styled():
+        figure = waterfall(part, means, ("one", "two"), f"Total revenue {year}, USD million")
     assert figure.axes[0].get_yticklabels()[0].get_text() == "one"
 
 

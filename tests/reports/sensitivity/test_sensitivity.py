@@ -25,21 +25,28 @@ from postcgrp.reports.cli.sensitivity import strongest
 from postcgrp.reports.forecast.pipeline import forecast
 from postcgrp.reports.runs.run import Run
 from postcgrp.reports.sensitivity import study as command
-from postcgrp.reports.sensitivity.figures import draw
-from postcgrp.reports.sensitivity.flip import FAR, Flip, Point, flip_table, next_try, parse_flip, solve
-from postcgrp.reports.sensitivity.leave_out import Left, conflicts, influence, kept, leave_outs, unused
+from postcgrp.reports.sensitivity.figures import tornado_and_views
+from postcgrp.reports.sensitivity.flip import FARTHEST, Flip, Point, flip_table, next_try, parse_flip, solve
+from postcgrp.reports.sensitivity.leave_out import (
+    LeftOut,
+    claims_left_out,
+    conflicts,
+    influence,
+    note_on_unused_claims,
+    variables_for_conflicts,
+)
 from postcgrp.reports.sensitivity.refits import Refit
 from postcgrp.reports.sensitivity.study import crossed, parse_vary, sensitivity, sets
 from postcgrp.reports.sensitivity.tornado import (
-    END,
-    Input,
-    drawn,
-    inputs,
-    learned,
+    END_SDS,
+    ElicitedNumber,
+    conditional_means,
+    draws_of,
+    elicited_numbers,
     log_ratio,
-    moved,
-    tornado,
-    tornado_sets,
+    shift_prior,
+    shifted_sets,
+    tornado_table,
 )
 from postcgrp.tests.helpers.paths import OTHER_MARKET
 
@@ -53,8 +60,8 @@ def other() -> PriorSet:
     return effective(load_ledger(OTHER_MARKET / "report.toml", OTHER_MARKET / "assumptions.toml"))
 
 
-def by_name(pset: PriorSet) -> dict[str, Input]:
-    return {what.name: what for what in inputs(pset)}
+def by_name(pset: PriorSet) -> dict[str, ElicitedNumber]:
+    return {number.name: number for number in elicited_numbers(pset)}
 
 
 # ---- moves -----------------------------------------------------------------------------------------------------------
@@ -62,42 +69,42 @@ def by_name(pset: PriorSet) -> dict[str, Input]:
 
 def test_every_elicited_number_can_be_moved_and_nothing_else_moves(pset: PriorSet) -> None:
     elicited = [prior.name for block in pset.blocks.values() for prior in block.priors]
-    assert [what.name for what in inputs(pset)][:-2] == elicited
-    for what in inputs(pset):
-        new = moved(pset, what, 0.5)
-        if what.kind == "prior":
+    assert [number.name for number in elicited_numbers(pset)][:-2] == elicited
+    for number in elicited_numbers(pset):
+        new = shift_prior(pset, number, 0.5)
+        if number.kind == "prior":
             changed = [
                 (block.name, k)
                 for block in pset.blocks.values()
                 for k, (a, b) in enumerate(zip(block.priors, new.blocks[block.name].priors, strict=True))
                 if (a.mu, a.sd) != (b.mu, b.sd)
             ]
-            assert changed == [(what.block, what.index)]
-            prior = new.blocks[what.block].priors[what.index]
-            assert float(prior.quantile(0.5)) == pytest.approx(what.value(0.5))
-            assert prior.sd == what.prior.sd
-            assert what.value(END) == pytest.approx(float(what.prior.quantile(0.9)))
+            assert changed == [(number.block, number.index)]
+            prior = new.blocks[number.block].priors[number.index]
+            assert float(prior.quantile(0.5)) == pytest.approx(number.value(0.5))
+            assert prior.sd == number.prior.sd
+            assert number.value(END_SDS) == pytest.approx(float(number.prior.quantile(0.9)))
         assert new.evidence == pset.evidence
 
 
 def test_the_reports_error_moves_by_its_own_sd(pset: PriorSet) -> None:
-    base, drift = inputs(pset)[-2:]
+    base, drift = elicited_numbers(pset)[-2:]
     source, years = pset.ledger.report.id, [pset.ledger.years[0], pset.ledger.years[-1]]
     first, last = pset.source_log_sd(source, years)
     before = pset.source_log_bias(source, years)
-    assert moved(pset, base, 2).source_log_bias(source, years) - before == pytest.approx([2 * first, 2 * first])
-    assert moved(pset, drift, 2).source_log_bias(source, years) - before == pytest.approx(
+    assert shift_prior(pset, base, 2).source_log_bias(source, years) - before == pytest.approx([2 * first, 2 * first])
+    assert shift_prior(pset, drift, 2).source_log_bias(source, years) - before == pytest.approx(
         [0, 2 * np.sqrt(last**2 - first**2)]
     )
 
 
 def test_a_move_against_the_order_is_refused_and_left_out(pset: PriorSet) -> None:
-    what = by_name(pset)["adoption[2030, non_invasive]"]
+    number = by_name(pset)["adoption[2030, non_invasive]"]
     with pytest.raises(InputError, match="must not fall"):
-        moved(pset, what, 12)
-    wide = replace(what, prior=replace(what.prior, sd=8 * what.prior.sd))
-    assert list(tornado_sets(pset, [wide])) == []
-    assert list(tornado_sets(pset, [what])) == [f"{what.name} low", f"{what.name} high"]
+        shift_prior(pset, number, 12)
+    wide = replace(number, prior=replace(number.prior, sd=8 * number.prior.sd))
+    assert list(shifted_sets(pset, [wide])) == []
+    assert list(shifted_sets(pset, [number])) == [f"{number.name} low", f"{number.name} high"]
 
 
 @pytest.fixture(scope="module")
@@ -141,13 +148,13 @@ def test_the_density_ratio_of_a_move_is_the_models_own(pset: PriorSet, prior_run
         "region_premium[EU5]",
         "region_premium[United States]",
     ):
-        what = by_name(pset)[name]
-        to = moved(pset, what, 0.7)
+        number = by_name(pset)[name]
+        to = shift_prior(pset, number, 0.7)
         data = {v.name: v.get_value() for v in build_model(to).data_vars}
         # Evidence stays as it is, and the regional change of variable is named by prior centres: keep its weights.
         data |= {key: dense.data[key] for key in ("region_value_weight", "modality_value_share")}
         expected = [float(dense.logp(x, data)) - float(dense.logp(x, dense.data)) for x in points]
-        ratio = log_ratio(run, pset, what, to)
+        ratio = log_ratio(run, pset, number, to)
         assert ratio is not None
         assert ratio.ravel()[::500] == pytest.approx(expected, abs=1e-6), name
 
@@ -157,14 +164,14 @@ def test_weights_move_one_level_of_a_coupled_block(
     pset: PriorSet, prior_run: tuple[DataTree, Any, Any], name: str
 ) -> None:
     run, _, _ = prior_run
-    what = by_name(pset)[name]
-    block, to = pset.blocks[what.block], moved(pset, what, 0.4)
-    ratio = log_ratio(run, pset, what, to)
+    number = by_name(pset)[name]
+    block, to = pset.blocks[number.block], shift_prior(pset, number, 0.4)
+    ratio = log_ratio(run, pset, number, to)
     assert ratio is not None
     weights = np.exp(ratio).ravel() / np.exp(ratio).sum()
-    z = run["posterior"].to_dataset()[f"{what.block}_z"].values.reshape(CHAINS * DRAWS, -1)
+    z = run["posterior"].to_dataset()[f"{number.block}_z"].values.reshape(CHAINS * DRAWS, -1)
     mean = weights @ (z @ block.cholesky.T)
-    expected = np.eye(len(block.priors))[what.index] * 0.4
+    expected = np.eye(len(block.priors))[number.index] * 0.4
     worth = 1 / (weights**2).sum()
     assert np.abs(mean - expected).max() < 4 / np.sqrt(worth)
     assert weights.size * np.exp(ratio).mean() == pytest.approx(weights.size, rel=0.1)
@@ -172,37 +179,37 @@ def test_weights_move_one_level_of_a_coupled_block(
 
 def test_weights_move_the_reports_error(pset: PriorSet, prior_run: tuple[DataTree, Any, Any]) -> None:
     run, _, _ = prior_run
-    for what in inputs(pset)[-2:]:
-        ratio, error = log_ratio(run, pset, what, moved(pset, what, 0.5)), drawn(run, pset, what)
+    for number in elicited_numbers(pset)[-2:]:
+        ratio, error = log_ratio(run, pset, number, shift_prior(pset, number, 0.5)), draws_of(run, pset, number)
         assert ratio is not None
         assert error is not None
         shift = (np.exp(ratio) * np.log(error)).mean() - np.log(error).mean()
-        assert shift == pytest.approx(0.5 * what.prior.sd, abs=5 * what.prior.sd / np.sqrt(error.size))
-        assert np.log(error).std() == pytest.approx(what.prior.sd, rel=0.05)
+        assert shift == pytest.approx(0.5 * number.prior.sd, abs=5 * number.prior.sd / np.sqrt(error.size))
+        assert np.log(error).std() == pytest.approx(number.prior.sd, rel=0.05)
 
 
 def test_drawn_inputs_have_their_priors(pset: PriorSet, prior_run: tuple[DataTree, Any, Any]) -> None:
     run, _, _ = prior_run
-    found = {what.name: drawn(run, pset, what) for what in inputs(pset)}
+    found = {number.name: draws_of(run, pset, number) for number in elicited_numbers(pset)}
     checked = 0
-    for what in inputs(pset):
-        draws = found[what.name]
-        if draws is None or what.kind != "prior":
+    for number in elicited_numbers(pset):
+        draws = found[number.name]
+        if draws is None or number.kind != "prior":
             continue
-        score = (LINK[what.prior.family][0](draws) - what.prior.mu) / what.prior.sd
-        assert abs(score.mean()) < 5 / np.sqrt(score.size), what.name
-        assert score.std() == pytest.approx(1, abs=0.07), what.name
+        score = (LINK[number.prior.family][0](draws) - number.prior.mu) / number.prior.sd
+        assert abs(score.mean()) < 5 / np.sqrt(score.size), number.name
+        assert score.std() == pytest.approx(1, abs=0.07), number.name
         checked += 1
     assert checked > 40
 
 
 def test_what_learning_an_input_does_to_dependent_draws(pset: PriorSet, prior_run: tuple[DataTree, Any, Any]) -> None:
     run, _, _ = prior_run
-    what = by_name(pset)["pool_error"]
-    values = drawn(run, pset, what)
+    number = by_name(pset)["pool_error"]
+    values = draws_of(run, pset, number)
     assert values is not None
     outcome = 100 + 10 * (values - values.mean()) / values.std()
-    found = learned(run, pset, what, outcome)
+    found = conditional_means(run, pset, number, outcome)
     tail = np.exp(-(ndtri(0.9) ** 2) / 2) / np.sqrt(2 * np.pi) / 0.1  # mean of a unit normal above its 90 % point
     assert found["learned_high"] == pytest.approx(100 + 10 * tail, abs=0.6)
     assert found["learned_low"] == pytest.approx(100 - 10 * tail, abs=0.6)
@@ -228,22 +235,22 @@ def refit(total: np.ndarray, year: int, shares: tuple[float, float] = (0.7, 0.3)
 def test_a_flip_is_where_a_probit_line_meets_the_level(at: float, slope: float, level: float, *, down: bool) -> None:
     slope = -slope if down else slope
     truth = (float(ndtri(level)) - at) / slope
-    points = tuple(Point(d, float(ndtr(at + slope * d)), 1e-3) for d in (0.0, -END, END, 2.0, -0.5))
+    points = tuple(Point(d, float(ndtr(at + slope * d)), 1e-3) for d in (0.0, -END_SDS, END_SDS, 2.0, -0.5))
     found = solve([p for p in points if 1e-3 < p.p < 1 - 1e-3], level)
-    if abs(truth) < FAR - 0.01:
+    if abs(truth) < FARTHEST - 0.01:
         assert found is not None
         assert found[0] == pytest.approx(truth, abs=0.02)
-    if abs(truth) > FAR + 0.01:
+    if abs(truth) > FARTHEST + 0.01:
         assert found is None
 
 
 def test_a_search_ends_at_both_ends() -> None:
-    flat = (Point(0.0, 0.4, 0.01), Point(-END, 0.4, 0.01), Point(END, 0.41, 0.01))
+    flat = (Point(0.0, 0.4, 0.01), Point(-END_SDS, 0.4, 0.01), Point(END_SDS, 0.41, 0.01))
     first = next_try(flat, 0.9)
-    assert first == FAR
-    second = next_try((*flat, Point(FAR, 0.41, 0.01)), 0.9)
-    assert second == -FAR
-    assert next_try((*flat, Point(FAR, 0.41, 0.01), Point(-FAR, 0.4, 0.01)), 0.9) is None
+    assert first == FARTHEST
+    second = next_try((*flat, Point(FARTHEST, 0.41, 0.01)), 0.9)
+    assert second == -FARTHEST
+    assert next_try((*flat, Point(FARTHEST, 0.41, 0.01), Point(-FARTHEST, 0.4, 0.01)), 0.9) is None
     assert next_try((*flat, Point(1.0, 0.891, 0.01)), 0.9) is None
 
 
@@ -261,8 +268,8 @@ def test_flips_are_found_where_refits_put_them(pset: PriorSet, prior_run: tuple[
         calls.append(list(asked))
         out = {}
         for name, to in asked.items():
-            what = by_name(pset)[name]
-            sds = (to.blocks[what.block].priors[what.index].mu - what.prior.mu) / what.prior.sd
+            number = by_name(pset)[name]
+            sds = (to.blocks[number.block].priors[number.index].mu - number.prior.mu) / number.prior.sd
             draws = 850 + slope[name] * sds + 50 * rng.standard_normal((CHAINS, DRAWS))
             out[name] = Refit(Dataset(), "missed the gate") if name == "moh" and sds < 0 else refit(draws, year)
         return out
@@ -291,25 +298,25 @@ def test_a_flip_that_is_none_gets_one_line(text: str) -> None:
 
 def test_every_claim_that_is_used_is_left_out_once(pset: PriorSet, other: PriorSet) -> None:
     for one in (pset, other):
-        lefts, forbidden = leave_outs(one)
+        claims, forbidden = claims_left_out(one)
         used = [claim.id for claim in one.ledger.claims if claim.role in ("prior", "evidence")]
-        assert [left.id for left in lefts] + list(forbidden) == used
-    assert "11 with role check" in unused(pset)
+        assert [left.id for left in claims] + list(forbidden) == used
+    assert "11 with role check" in note_on_unused_claims(pset)
     part = effective(pset.ledger, replace(pset.settings, leave_out=("revenue_2030",)))
-    assert "revenue_2030" not in [left.id for left in leave_outs(part)[0]]
+    assert "revenue_2030" not in [left.id for left in claims_left_out(part)[0]]
 
 
 def test_rows_of_files_are_left_out_too(pset: PriorSet) -> None:
     row = replace(pset.evidence[0], id="mine", source="vendor: other", value=640.0)
-    lefts, _ = leave_outs(pset.with_evidence([*pset.evidence, row]))
-    mine = next(left for left in lefts if left.id == "mine")
+    claims, _ = claims_left_out(pset.with_evidence([*pset.evidence, row]))
+    mine = next(left for left in claims if left.id == "mine")
     assert mine.without.evidence == pset.evidence
-    assert all("mine" in [e.id for e in left.without.evidence] for left in lefts if left.id != "mine")
+    assert all("mine" in [e.id for e in left.without.evidence] for left in claims if left.id != "mine")
 
 
 def test_conflict_has_its_closed_form(pset: PriorSet) -> None:
     rng = np.random.default_rng(4)
-    lefts = {left.id: left for left in leave_outs(pset)[0]}
+    claims = {left.id: left for left in claims_left_out(pset)[0]}
     row = next(row for row in pset.evidence if row.id == "revenue_2030")
     prior = next(p for p in pset.blocks["adoption_level"].priors if "2035" in p.name)
     index = list(pset.blocks["adoption_level"].priors).index(prior)
@@ -324,7 +331,7 @@ def test_conflict_has_its_closed_form(pset: PriorSet) -> None:
         },
         {"evidence_row": [row.id]},
     )
-    chosen = [lefts["revenue_2030"], lefts["adoption_2035"]]
+    chosen = [claims["revenue_2030"], claims["adoption_2035"]]
     table: Any = conflicts(pset, chosen, {left.id: Refit(draws) for left in chosen}).set_index("claim")
     expected = 2 * ndtr(-0.3 / np.hypot(sd, row.log_sd))
     assert table.loc["revenue_2030", "p"] == pytest.approx(expected, abs=4 * table.loc["revenue_2030", "p_se"])
@@ -337,7 +344,7 @@ def test_conflict_has_its_closed_form(pset: PriorSet) -> None:
 
 
 def test_a_direction_is_judged_by_its_sign(pset: PriorSet) -> None:
-    left = next(one for one in leave_outs(pset)[0] if one.id == "adoption_direction_eu5")
+    left = next(one for one in claims_left_out(pset)[0] if one.id == "adoption_direction_eu5")
     regions = pset.coords["region"]
     effect = np.zeros((CHAINS, DRAWS, len(regions)))
     effect[:, :750, regions.index("EU5")] = -1
@@ -349,7 +356,9 @@ def test_a_direction_is_judged_by_its_sign(pset: PriorSet) -> None:
         },
         {"region": regions},
     )
-    assert {"adoption_region", "adoption_region_sd", "adoption_level", "evidence_log_mean"} <= set(kept(pset))
+    assert {"adoption_region", "adoption_region_sd", "adoption_level", "evidence_log_mean"} <= set(
+        variables_for_conflicts(pset)
+    )
     table: Any = conflicts(pset, [left], {left.id: Refit(draws)})
     assert table["p"][0] == pytest.approx(0.75)
 
@@ -365,7 +374,7 @@ def test_influence_ranks_what_is_clear_of_noise_and_keeps_misses_apart(pset: Pri
         return Refit(fit.draws.assign(revenue_modality=(("chain", "draw", "anchor", "modality"), split)))
 
     fits = {"none": of(0), "lost": Refit(Dataset(), "missed the gate"), "total": of(0.5), "split": of(0, 0.72)}
-    table = influence(of(0), pset, [Left(name, "prior", pset) for name in fits], fits)
+    table = influence(of(0), pset, [LeftOut(name, "prior", pset) for name in fits], fits)
     assert list(table["claim"]) == ["split", "total", "none", "lost"]
     assert list(table["clear"][:3]) == [False, True, False]
     assert table["split_shift"][0] == pytest.approx(-2, abs=0.2) or table["split_shift"][0] == pytest.approx(2, abs=0.2)
@@ -432,18 +441,18 @@ def test_the_tornado_names_what_moves_most_and_the_figure_says_so(
     pset: PriorSet, prior_run: tuple[DataTree, Any, Any]
 ) -> None:
     rng, year = np.random.default_rng(8), pset.ledger.years[-1]
-    of = inputs(pset)[:6]
-    effects = {what.name: 10.0 * k for k, what in enumerate(of)}
+    of = elicited_numbers(pset)[:6]
+    effects = {number.name: 10.0 * k for k, number in enumerate(of)}
     effects[of[4].name] *= -1
     noise = rng.standard_normal((2 * len(of) + 1, CHAINS, DRAWS))
     ended = {
-        f"{what.name} {end}": refit(800 + side * effects[what.name] + 20 * noise[2 * k + (side > 0)], year)
-        for k, what in enumerate(of)
+        f"{number.name} {end}": refit(800 + side * effects[number.name] + 20 * noise[2 * k + (side > 0)], year)
+        for k, number in enumerate(of)
         for end, side in (("low", -1), ("high", 1))
     }
     ended[f"{of[5].name} low"] = Refit(Dataset(), "missed the gate")
     base = refit(800 + 20 * noise[-1], year)
-    table = tornado(prior_run[0], base, pset, of, ended)
+    table = tornado_table(prior_run[0], base, pset, of, ended)
     assert list(table["input"][:2]) == [of[4].name, of[3].name]
     assert list(table["direction"][:2]) == ["-", "+"]
     assert table["swing"][0] == pytest.approx(-80, abs=3)
@@ -453,7 +462,7 @@ def test_the_tornado_names_what_moves_most_and_the_figure_says_so(
     rows = command.posteriors(pset, base, [("prior set", "x", {}, ended[f"{of[3].name} high"])], 810.0)
     assert list(rows["name"]) == ["as it is", "x"]
     assert rows["shift"][1] == pytest.approx(1.5, abs=0.1)
-    figure = draw(pset, rows, table, 810.0)
+    figure = tornado_and_views(pset, rows, table, 810.0)
     assert str(year) in figure.get_suptitle()
     assert of[4].name.split("[")[0].replace("_", " ") in figure.get_suptitle()
 
@@ -474,7 +483,7 @@ def test_the_whole_command_on_another_market(other: PriorSet, tmp_path: Path) ->
     assert set(table["kind"]) == {"run", "prior set", "grid", "claim left out", "assumption moved"}
     assert not [note for note in result.notes if "fitted again" in note]
     assert any("does not apply" in note for note in result.notes)
-    assert len(result.tables["flips"]) == len(inputs(other))
+    assert len(result.tables["flips"]) == len(elicited_numbers(other))
     for name in ("sensitivity", "tornado", "leave_one_out", "conflicts", "flips", "power_scaling", "variance_budget"):
         assert len(pd.read_csv(tmp_path / "out" / f"{name}.csv"))
     assert (tmp_path / "out" / "sensitivity.png").is_file()

@@ -20,12 +20,12 @@ from postcgrp.reports.valuation.decision import (
     YES,
     Neutral,
     View,
+    decision_table,
     mc_error,
     outcomes,
     risk_averse,
     robustness,
 )
-from postcgrp.reports.valuation.decision import table as decide
 from postcgrp.reports.valuation.information import evpi
 
 Array = NDArray[np.float64]
@@ -41,7 +41,7 @@ def invest(gain: Array) -> pd.DataFrame:
 
 def test_a_normal_gain_has_the_expected_loss_of_the_textbook() -> None:
     mean, sd = 0.4, 2.0
-    found = decide(invest(mean + sd * even())).set_index("alternative")
+    found = decision_table(invest(mean + sd * even())).set_index("alternative")
     loss = sd * (norm.pdf(mean / sd) - mean / sd * norm.sf(mean / sd))
     assert list(found.index) == ["invest", "pass"]
     assert found.loc["invest", "expected"] == pytest.approx(mean, abs=0.005)
@@ -53,7 +53,7 @@ def test_a_normal_gain_has_the_expected_loss_of_the_textbook() -> None:
 
 @given(arrays(float, (25, 3), elements=st.floats(-1e6, 1e6)))
 def test_probabilities_sum_to_one_and_the_least_loss_is_the_evpi(values: Array) -> None:
-    found = decide(pd.DataFrame(values))
+    found = decision_table(pd.DataFrame(values))
     assert found["p_best"].sum() == pytest.approx(1)
     assert (found["expected_loss"] >= 0).all()
     assert found["expected_loss"].min() == pytest.approx(evpi(pd.DataFrame(values))[0], rel=1e-9, abs=1e-6)
@@ -61,7 +61,7 @@ def test_probabilities_sum_to_one_and_the_least_loss_is_the_evpi(values: Array) 
 
 
 def test_alternatives_that_tie_share_the_draw() -> None:
-    found = decide(pd.DataFrame(np.zeros((30, 4))))
+    found = decision_table(pd.DataFrame(np.zeros((30, 4))))
     assert (found["p_best"] == 0.25).all()
     assert (found["expected_loss"] == 0).all()
 

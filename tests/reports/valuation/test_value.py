@@ -23,7 +23,7 @@ from postcgrp.reports.runs.run import Run
 from postcgrp.reports.valuation import cashflow
 from postcgrp.reports.valuation.answer import value
 from postcgrp.reports.valuation.deal import Deal, load_deal, read_deal
-from postcgrp.reports.valuation.figures import save_figures
+from postcgrp.reports.valuation.figures import save_valuation
 from postcgrp.reports.valuation.tables import mean, quantile, shortfall, shown, table, tornado
 from postcgrp.reports.valuation.valuation import Valuation, price, price_all
 from postcgrp.tests.helpers.paths import EXAMPLES
@@ -599,7 +599,7 @@ def test_the_answer_as_files(uneven: DataTree, pset: PriorSet, tmp_path: Path) -
 
 def test_a_deals_name_is_text_in_its_figure_however_it_reads(flat: DataTree, pset: PriorSet, tmp_path: Path) -> None:
     one = price(Run.in_memory(flat, pset), plain(name=r"From $\frac$" + ", and so on" * 12))
-    made = save_figures(one, table(one), tornado(one), tmp_path / "figure", "r" * 64)
+    made = save_valuation(one, table(one), tornado(one), tmp_path / "figure", "r" * 64)
     assert made.stat().st_size > 10_000
 
 

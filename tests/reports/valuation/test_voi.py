@@ -285,7 +285,9 @@ def test_a_table_keeps_order_in_groups_too_large_for_all_subsets() -> None:
         inputs = {f"x{k}": rng.normal(size=200) for k in range(10)}
         some = [f"x{k}" for k in range(9)]
         net_benefit = invest(inputs["x0"] + inputs["x1"] + rng.normal(size=200))
-        found = information.table(net_benefit, inputs, {"all": list(inputs), "some": some}, [readout("see x0", "x0")])
+        found = information.information_table(
+            net_benefit, inputs, {"all": list(inputs), "some": some}, [readout("see x0", "x0")]
+        )
         worth = found.set_index("name")["value"]
         assert found["name"][0] == "everything"
         assert worth.iloc[1:].is_monotonic_decreasing
@@ -377,7 +379,7 @@ X = {"x": np.linspace(0, 1, 40)}
         (lambda: information.evsi(FRAME, X, measurement("s", "x", 0.05)), "not positive"),
         (lambda: information.evsi(FRAME, {"x": np.linspace(0, 2, 40)}, survey("s", "x", 9)), "no share"),
         (lambda: information.evsi(FRAME, {"x": np.ones((40, 2))}, survey("s", "x", 9)), "single input"),
-        (lambda: information.table(FRAME, X, {"g": ["x", "z"]}), "'z'"),
+        (lambda: information.information_table(FRAME, X, {"g": ["x", "z"]}), "'z'"),
         (lambda: measurement("s", "x", -1), "log-sd"),
         (lambda: survey("s", "x", 0), "0 respondents"),
         (lambda: parse_study("measure:x"), "measure:x'"),
@@ -474,17 +476,19 @@ def test_what_a_market_has_to_learn_comes_from_its_ledger(folder: Path | None) -
         label = modality.label or modality.name
         assert inputs[f"{label}: price"].reshape(60, -1).shape[1] == len(pset.anchors(modality))
         assert (f"{label}: uptake" in inputs) == (modality.uptake != "everyone")
-    found = information.table(invest(np.log(inputs[f"patients {first}"]) - 2), inputs, chains=2)
+    found = information.information_table(invest(np.log(inputs[f"patients {first}"]) - 2), inputs, chains=2)
     assert found["name"][1] == f"patients {first}"
 
 
 def test_the_figure_calls_a_deals_inputs_by_plain_words() -> None:
     draws = np.random.default_rng(0).normal(size=500)
     deal = "A deal whose name is longer than a label has room for"
-    found = information.table(invest(draws), {f"{deal}: economics.cost.trial.by_year[1]": draws, "p_side[2025]": draws})
+    found = information.information_table(
+        invest(draws), {f"{deal}: economics.cost.trial.by_year[1]": draws, "p_side[2025]": draws}
+    )
     labels = [
         label.get_text().replace("\n", " ")
-        for label in information_figures.worth(found, "USD").axes[0].get_yticklabels()
+        for label in information_figures.worth_bars(found, "USD").axes[0].get_yticklabels()
     ]
     assert labels == ["A deal whose name is longer than…: cost trial, year 1", "p_side[2025]"]
 
@@ -493,8 +497,8 @@ def test_the_figure_says_what_is_worth_most() -> None:
     rng = np.random.default_rng(0)
     inputs = {f"input {k}": rng.normal(size=500) for k in range(4)}
     net_benefit = invest(inputs["input 2"] + 0.2 * inputs["input 1"])
-    found = information.table(net_benefit, inputs, studies=[readout("trial", "input 2")])
-    drawn = information_figures.worth(found, "EUR million")
+    found = information.information_table(net_benefit, inputs, studies=[readout("trial", "input 2")])
+    drawn = information_figures.worth_bars(found, "EUR million")
     (axes,) = drawn.axes
     title = drawn.get_suptitle()
     assert "input 2" in title
