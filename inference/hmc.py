@@ -26,7 +26,7 @@ JITTER = 0.5  # lengths spread evenly by this fraction, so that no direction com
 TURN_BITS = 40
 PSEUDO_DRAWS = 5  # weight of the metric before a window against the window's draws
 LEAST_VARIANCE = 1e-20  # instead of none, of chains that did not move
-BEFORE, WINDOW, AFTER = 50, 25, 50  # tuning transitions before the first window, in it, and after the last one
+_BEFORE, WINDOW, _AFTER = 50, 25, 50  # tuning transitions before the first window, in it, and after the last one
 LEAST_TUNING = 20  # with fewer tuning transitions the metric is not learned
 
 
@@ -170,7 +170,7 @@ def phases(tune: int) -> NDArray[np.int64]:
     """
     schedule = np.full(tune, Adaptation.STEP)
     if tune >= LEAST_TUNING:
-        begin, size, end = BEFORE, WINDOW, tune - AFTER
+        begin, size, end = _BEFORE, WINDOW, tune - _AFTER
         if begin + size > end:
             begin, end = int(0.15 * tune), tune - int(0.1 * tune)
             size = end - begin

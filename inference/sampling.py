@@ -31,7 +31,7 @@ from postcgrp.inference.progress import Clock, Progress
 from postcgrp.inference.settings import Sampling
 from postcgrp.inference.starting import CANDIDATES, spread, starts, within_reach
 
-SAMPLERS: dict[str, Callable[[Sampling], Sampler]] = {
+_SAMPLERS: dict[str, Callable[[Sampling], Sampler]] = {
     "hmc": jittered_hmc,
     "numpyro": numpyro_nuts,
     "blackjax": blackjax_nuts,
@@ -59,7 +59,7 @@ def sample(
     """
     settings, clock = settings or Sampling(), clock or Clock()
     prior_seed, chain_seed, *predictive_seeds = map(int, np.random.SeedSequence(settings.seed).generate_state(4))
-    sampler = None if settings.sampler == REFERENCE else SAMPLERS[settings.sampler](settings)
+    sampler = None if settings.sampler == REFERENCE else _SAMPLERS[settings.sampler](settings)
     program_key = None if key is None else f"{key} {sampler.program if sampler else REFERENCE}"
     # Recording where each node of the graphs was created costs more than creating it.
     with pytensor.config.change_flags(traceback__limit=0), ThreadPoolExecutor(2 * max(2, os.cpu_count() or 2)) as pool:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from postcgrp.priors import InputError
 
-SAMPLERS = ("hmc", "numpyro", "blackjax", "pymc")
+_SAMPLERS = ("hmc", "numpyro", "blackjax", "pymc")
 CHAIN_METHODS = ("parallel", "vectorized")
 MINIMA = {"draws": 4, "tune": 1, "chains": 1, "prior_draws": 1, "seed": 0}
 
@@ -34,8 +34,8 @@ class Sampling:
         for name, least in MINIMA.items():
             if (value := getattr(self, name)) < least:
                 raise InputError(f"{name} = {value} is too small: use at least {least}")
-        if self.sampler not in SAMPLERS:
-            raise InputError(f"sampler {self.sampler!r} is not known: use one of {', '.join(SAMPLERS)}")
+        if self.sampler not in _SAMPLERS:
+            raise InputError(f"sampler {self.sampler!r} is not known: use one of {', '.join(_SAMPLERS)}")
         if self.chain_method not in CHAIN_METHODS:
             raise InputError(f"chain method {self.chain_method!r} is not known: use one of {', '.join(CHAIN_METHODS)}")
         if not 0 < self.target_accept < 1:

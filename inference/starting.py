@@ -15,7 +15,7 @@ from postcgrp.inference.kernels import LogDensity
 CANDIDATES = 200  # prior draws that chains may start from
 CANDIDATE_SETS = 100  # random sets of them, of which the most even one is taken
 MOST_HALVINGS = 20
-MARGIN = 10.0  # beside one per parameter, which is twice as far as a normal's own draws lie below its top
+_MARGIN = 10.0  # beside one per parameter, which is twice as far as a normal's own draws lie below its top
 
 
 def spread(prior: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -53,7 +53,7 @@ def within_reach(logp: LogDensity, x: Any, centre: Any, data: Arrays) -> Any:
             first, value = tried == 0, logp(z, data)
             reached = ~first & (value > floor)
             after = jnp.where(first, x, jnp.where(reached, z, (centre + z) / 2))
-            return tried + 1, reached, after, jnp.where(first, value - centre.size - MARGIN, floor)
+            return tried + 1, reached, after, jnp.where(first, value - centre.size - _MARGIN, floor)
 
         return jax.lax.while_loop(far, step, (0, False, centre, 0.0))[2]
 

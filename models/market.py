@@ -19,7 +19,7 @@ from postcgrp.models.patients import patients
 from postcgrp.models.uptake import Uptake, uptake
 from postcgrp.priors import PriorSet
 
-CELLS = ("year", "region", "depth", "modality")
+_CELLS = ("year", "region", "depth", "modality")
 
 
 def build_model(pset: PriorSet) -> pm.Model:
@@ -34,7 +34,7 @@ def build_model(pset: PriorSet) -> pm.Model:
     # Recording where each node was created costs more than creating it.
     with pytensor.config.change_flags(traceback__limit=0), pm.Model(coords=coords(pset)) as model:
         within = patients(pset)
-        pool = pm.Deterministic(v.PATIENTS, within(years), dims=CELLS[:3])
+        pool = pm.Deterministic(v.PATIENTS, within(years), dims=_CELLS[:3])
         pool_near = within(near)
         base = pool_near[near.index(years[0])]
         drivers: dict[str, TensorVariable] = {}
@@ -74,12 +74,12 @@ def build_model(pset: PriorSet) -> pm.Model:
         of_all = pt.stack([u.treated(pool, every) for u in uptakes], axis=1)
         for k, modality in enumerate(pset.ledger.modalities):
             if modality.uptake == "adoption":
-                pm.Deterministic(pset.own(v.ADOPTION, modality), use[..., k], dims=CELLS[:3])
+                pm.Deterministic(pset.own(v.ADOPTION, modality), use[..., k], dims=_CELLS[:3])
                 mean = of_all[:, k] / pool.sum(axis=(1, 2))
                 pm.Deterministic(pset.own(v.ADOPTION_MEAN, modality), mean, dims="year")
-        pm.Deterministic(v.USE, use, dims=CELLS)
-        pm.Deterministic(v.INTENSITY, spend_per_user, dims=CELLS)
-        pm.Deterministic(v.REVENUE, revenue, dims=CELLS)
+        pm.Deterministic(v.USE, use, dims=_CELLS)
+        pm.Deterministic(v.INTENSITY, spend_per_user, dims=_CELLS)
+        pm.Deterministic(v.REVENUE, revenue, dims=_CELLS)
         # The sum of all cells (tested), which many posteriors of one program need not compute.
         pm.Deterministic(v.REVENUE_TOTAL, (of_all * spend).sum(axis=1) / MILLION, dims="year")
         if pset.evidence:

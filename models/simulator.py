@@ -29,10 +29,10 @@ SHOCK_SCALE = 0.05  # a year's shock has then an sd of 9 %, more than a yearly s
 DRIFT = 0.03  # the odds of the deepest depth grow by a third in ten years: steady, and unseen in any one of them
 VENDOR_FACTOR = 1.3  # a neighbouring market counted in: more than two sd of the base year's error at default trust
 
-HALVINGS = 64  # of a bracket a few logits wide: beyond double precision
+_HALVINGS = 64  # of a bracket a few logits wide: beyond double precision
 LARGEST_SHARE = 1 - 1e-12  # where overuse meets acute use, a share of one has no logit
-LEAST_SHARE = 1e-3  # that a mean keeps after launched procedures are taken off
-MILLION = 1e6
+_LEAST_SHARE = 1e-3  # that a mean keeps after launched procedures are taken off
+_MILLION = 1e6
 
 
 def simulate(pset: PriorSet, draws: int, seed: int, *, misspecified: str | None = None) -> Arrays:
@@ -55,7 +55,7 @@ def simulate(pset: PriorSet, draws: int, seed: int, *, misspecified: str | None 
         market = _shocked(market, other)
     if misspecified == "share_drift":
         market = _drifted(market, pset)
-    market["revenue"] = market["patients"][..., None] * market["use"] * market["intensity"] / MILLION
+    market["revenue"] = market["patients"][..., None] * market["use"] * market["intensity"] / _MILLION
     market["revenue_total"] = market["revenue"].sum(axis=(2, 3, 4))
     return market | _evidence(Dice(pset, rng, draws), market, VENDOR_FACTOR if misspecified == "vendor_high" else 1.0)
 
@@ -223,7 +223,7 @@ def _path(dice: Dice, modality: Modality, launched: Array | None = None) -> Arra
     pset, launch = dice.pset, modality.uptake == "launch"
     level = dice.rising(pset.own(f"{modality.uptake}_level", modality))
     if launched is not None:
-        level = np.maximum.accumulate(np.maximum(level - launched, LEAST_SHARE), axis=1)
+        level = np.maximum.accumulate(np.maximum(level - launched, _LEAST_SHARE), axis=1)
     if launch:
         level = np.pad(level, ((0, 0), (1, 0)))
     concentration = pset.number(f"{modality.uptake}_path_concentration", modality=modality.name)
@@ -321,7 +321,7 @@ def placed(weight: Array, offset: Array, mean: Array) -> Array:
     # The mean lies between the smallest and the largest of the probabilities, so these ends hold c.
     low = logit(target) - offset.max(axis=(-2, -1), keepdims=True)
     high = logit(target) - offset.min(axis=(-2, -1), keepdims=True)
-    for _ in range(HALVINGS):
+    for _ in range(_HALVINGS):
         middle = (low + high) / 2
         over = (share * expit(middle + offset)).sum(axis=(-2, -1), keepdims=True) > target
         low, high = np.where(over, low, middle), np.where(over, middle, high)

@@ -17,7 +17,7 @@ from postcgrp.models.shapes import Sticks, gradient, redistribute
 from postcgrp.priors import PriorSet
 from postcgrp.priors.ledger import Modality
 
-LEAST_SHARE = 1e-3  # of a mean that has a logit
+_LEAST_SHARE = 1e-3  # of a mean that has a logit
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ def adoption(
     own = pset.own
     level = ordered(pset, v.level(pset, modality))
     if launched is not None:
-        rest = [pt.maximum(level[k] - launched[k], LEAST_SHARE) for k in range(len(pset.ledger.report.anchors))]
+        rest = [pt.maximum(level[k] - launched[k], _LEAST_SHARE) for k in range(len(pset.ledger.report.anchors))]
         level = pt.stack(list(accumulate(rest, pt.maximum)))
     levels = [level[k] for k in range(len(pset.ledger.report.anchors))]
     mean = rising_path(pset, modality, levels)

@@ -33,7 +33,7 @@ from postcgrp.priors.priorset import PriorSet
 from postcgrp.priors.settings import Settings
 from postcgrp.priors.shipped import shipped
 
-EVERY = "*"
+_EVERY = "*"
 SHARE_FAMILIES = ("logitnormal", "logitstudent")
 CHANGES = ("`value`", "`low` and `high`", "`centre`", "`spread`", "`coverage`", "`family`")
 
@@ -203,7 +203,7 @@ def _left_out(ledger: Ledger, names: Sequence[str]) -> tuple[str, ...]:
 def _change_assumption(rows: list[Assumption], change: Change, name: str) -> None:
     """Change one row, or every range (`*`), or add a row for a segment that a wider one served."""
     where = {s: key for s in SEGMENTS if (key := getattr(change, s)) is not None}
-    if change.id == EVERY:
+    if change.id == _EVERY:
         every = [k for k, row in enumerate(rows) if row.value is None and _covers(where, row)]
         if not every:
             raise InputError(f"prior set {name!r}: no range {place(where)} is in the ledger: remove the change of '*'")

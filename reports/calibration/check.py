@@ -31,13 +31,13 @@ from postcgrp.reports.runs.place import save_csv, save_text, working_folder
 from postcgrp.reports.runs.run import Run
 
 SCHEMA = "postcgrp.calibration/1"
-KEEP = (v.REVENUE_TOTAL, v.ADOPTION_MEAN)
-KEEP_OF_MARKETS = (*KEEP, v.ACUTE_USE, v.MOH, v.DEPTH_SHARE, v.PRICE)
+_KEEP = (v.REVENUE_TOTAL, v.ADOPTION_MEAN)
+KEEP_OF_MARKETS = (*_KEEP, v.ACUTE_USE, v.MOH, v.DEPTH_SHARE, v.PRICE)
 PRIOR = "prior"
 MARKETS = ("stated", *MISSPECIFICATIONS)
-MOST = 100_000  # refits of one folder: a hundred GB of draws
-LEVELS = 500  # draws a truth is ranked among: few enough to be nearly independent
-SETTINGS = Sampling(tune=300, prior_draws=2000)
+_MOST = 100_000  # refits of one folder: a hundred GB of draws
+_LEVELS = 500  # draws a truth is ranked among: few enough to be nearly independent
+_SETTINGS = Sampling(tune=300, prior_draws=2000)
 Fault = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 # What a wrong sampler would do to draws [draw, quantity]; each must make the verdict fail.
 PLANTS: dict[str, Fault | None] = {
@@ -79,9 +79,9 @@ def calibrate(
     """
     if refits < 2:  # noqa: PLR2004
         raise InputError(f"--refits {refits}: a rank needs company: use 200 for a verdict")
-    if refits > MOST:
-        raise InputError(f"--refits {refits}: is more than {MOST}: 1000 see nearly every fault there is")
-    settings = replace(SETTINGS, seed=seed)
+    if refits > _MOST:
+        raise InputError(f"--refits {refits}: is more than {_MOST}: 1000 see nearly every fault there is")
+    settings = replace(_SETTINGS, seed=seed)
     if plant is not None and plant not in PLANTS:
         raise InputError(f"--plant {plant}: is not known: use one of {', '.join(PLANTS)}")
     run = None
@@ -96,10 +96,10 @@ def calibrate(
     folder, clock = working_folder(out, SCHEMA), Clock()
     enable_cache()
     model = build_model(pset)
-    keep = [name for name in (KEEP_OF_MARKETS if truths in MARKETS else KEEP) if name in model.named_vars]
+    keep = [name for name in (KEEP_OF_MARKETS if truths in MARKETS else _KEEP) if name in model.named_vars]
     with clock("prepare"):
         batch = prepare(
-            model, settings, keep=keep, thin=settings.chains * settings.draws // LEVELS, key=structure_key(pset)
+            model, settings, keep=keep, thin=settings.chains * settings.draws // _LEVELS, key=structure_key(pset)
         )
     with clock("simulate"):
         if truths in MARKETS:
@@ -112,7 +112,7 @@ def calibrate(
         names, pits, missed = rank_fits(
             fits, partial(truth, given), partial(labels, model), seed, fault=PLANTS.get(plant or "")
         )
-    anchors = [f"{name}[{year}]" for name in KEEP for year in pset.ledger.report.anchors if f"{name}[{year}]" in names]
+    anchors = [f"{name}[{year}]" for name in _KEEP for year in pset.ledger.report.anchors if f"{name}[{year}]" in names]
     primary = [*anchors, *(name for name in names if name.startswith("log_likelihood"))]
     whole = np.delete(pits, missed, axis=0)
     checks = verdict(whole, names, primary, seed)

@@ -12,7 +12,7 @@ from postcgrp.reports.cli.terminal import DONE, GATE_FAILED, Verb, progress_bar,
 if TYPE_CHECKING:
     import pandas as pd
 
-ROWS, MOST = 30, 10  # on the terminal; the files have all
+ROWS, _MOST = 30, 10  # on the terminal; the files have all
 
 
 def add(verb: Verb) -> None:
@@ -118,7 +118,7 @@ def _sensitivity(options: argparse.Namespace) -> int:
     others = found.table[found.table["kind"] != "assumption moved"]
     show(others[columns].head(ROWS), "Every posterior of the last year's revenue against the run's (shift in sds)")
     moves = ["input", "unit", "value_low", "value_high", "mean_low", "mean_high", "direction"]
-    show(found.tables["tornado"][moves].head(MOST), "What moves it most: the mean with an assumption at either end")
+    show(found.tables["tornado"][moves].head(_MOST), "What moves it most: the mean with an assumption at either end")
     power, name, draws = strongest(found.tables["power_scaling"])
     show(power, f"Power-scaling of {name} on {draws:,} draws (sensitive: psi above 0.05 and its noise)")
     if (flips := found.tables.get("flips")) is not None:

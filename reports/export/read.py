@@ -31,7 +31,7 @@ DAMAGE = (
     OSError, ValueError, KeyError, IndexError, TypeError, AttributeError, RuntimeError, SyntaxError, EOFError,
     ArithmeticError, MemoryError, SystemError, struct.error, BadZipFile, zlib.error, pa.ArrowException,
 )  # fmt: skip
-CHUNK = re.compile(r"\w+/[\d.]+")  # of a Zarr array
+_CHUNK = re.compile(r"\w+/[\d.]+")  # of a Zarr array
 Read = tuple[Header, dict[str, tuple[Keys, Array]]]
 
 
@@ -252,7 +252,7 @@ def _open_zarr(path: Path) -> Dataset:
     """A store to which nobody added a file."""
     known = {".zmetadata", *json.loads((path / ".zmetadata").read_text(encoding="utf-8"))["metadata"]}
     files = {file.relative_to(path).as_posix() for file in path.rglob("*") if not file.is_dir()}
-    _no_more(path, {file for file in files - known if not CHUNK.fullmatch(file)})
+    _no_more(path, {file for file in files - known if not _CHUNK.fullmatch(file)})
     return xr.open_dataset(path, engine="zarr", consolidated=True)
 
 

@@ -17,9 +17,9 @@ from postcgrp.priors import InputError, PriorSet
 from postcgrp.priors.catalogue import MONEY_UNIT, SPEND_UNIT
 
 NAME = "postcgrp.export"
-MAJOR, MINOR = 1, 0
+_MAJOR, MINOR = 1, 0
 KEY = "postcgrp"  # of the header in a file's metadata
-FRACTION = "fraction"
+_FRACTION = "fraction"
 Header = dict[str, Any]
 
 
@@ -69,14 +69,14 @@ QUANTITIES = (
     Quantity("revenue", CELLS, MONEY_UNIT, "revenue: patients x use x intensity"),
     Quantity("revenue_total", ("year",), MONEY_UNIT, "revenue of the whole market: the sum of all cells", CELLS[1:]),
     Quantity("patients", CELLS[:3], "patients", "patients in the market"),
-    Quantity("use", CELLS, FRACTION, "patients who use the modality; of a launched one, new procedures a year"),
+    Quantity("use", CELLS, _FRACTION, "patients who use the modality; of a launched one, new procedures a year"),
     Quantity("intensity", CELLS, SPEND_UNIT, "spend per user and year"),
     Quantity("price", ("year", "modality"), SPEND_UNIT, "mean spend per user and year", CELLS[1:3]),
-    Quantity("adoption", CELLS[:3], FRACTION, "patients who adopted the modality", uptake="adoption"),
-    Quantity("adoption_mean", ("year",), FRACTION, "its patient-weighted mean", CELLS[1:3], uptake="adoption"),
-    Quantity("acute_use", CELLS[1:3], FRACTION, "patients who use acute medication on ten days a month or more"),
-    Quantity("moh", CELLS[1:3], FRACTION, "patients with medication-overuse headache"),
-    Quantity("payer_block", ("region",), FRACTION, "patients with two or more denials by their payer"),
+    Quantity("adoption", CELLS[:3], _FRACTION, "patients who adopted the modality", uptake="adoption"),
+    Quantity("adoption_mean", ("year",), _FRACTION, "its patient-weighted mean", CELLS[1:3], uptake="adoption"),
+    Quantity("acute_use", CELLS[1:3], _FRACTION, "patients who use acute medication on ten days a month or more"),
+    Quantity("moh", CELLS[1:3], _FRACTION, "patients with medication-overuse headache"),
+    Quantity("payer_block", ("region",), _FRACTION, "patients with two or more denials by their payer"),
 )
 
 
@@ -112,7 +112,7 @@ def make_header(
     """
     text = json.dumps(record, indent=1) + "\n"  # as the manifest's file has it, so that sha256sum gives the same
     header: Header = {
-        "schema": f"{NAME}/{MAJOR}.{MINOR}",
+        "schema": f"{NAME}/{_MAJOR}.{MINOR}",
         "draws": {"count": data.sizes["draw"], "sha256": draws_sha256(data)},
         "thinning": dict(thinning),
         "coords": {dim: data[dim].values.tolist() for dim in CELLS if dim in data.dims},
@@ -168,9 +168,9 @@ def parse(text: str | bytes | None, path: Path) -> Header:
         name = None
     if name != NAME:
         raise InputError(f"{path}: is no export of postcgrp, or its header was lost: run postcgrp export")
-    if major > MAJOR:
+    if major > _MAJOR:
         raise InputError(
-            f"{path}: has schema {version}, but this postcgrp reads up to {MAJOR}.x: install a newer postcgrp, "
+            f"{path}: has schema {version}, but this postcgrp reads up to {_MAJOR}.x: install a newer postcgrp, "
             "or export the run again with this one"
         )
     if header.get("content_sha256") != content_sha256(header):

@@ -14,10 +14,10 @@ METHOD = (
     "kernel herding with the energy distance, on yearly revenue in total and by region, depth and modality, and on "
     "whether the total is in its tails"
 )
-QUANTILES = (0.05, 0.95)
+_QUANTILES = (0.05, 0.95)
 TAILS = (0.025, 0.05, 0.1)  # shares of draws whose count, below and above, is to stay
 VARIANCE = 1e-4  # a principal component with less of it is left out of the distance
-BLOCK = 500  # points whose distances to all others are held at once
+_BLOCK = 500  # points whose distances to all others are held at once
 
 
 def herd(points: Array, keep: int) -> NDArray[np.intp]:
@@ -30,7 +30,7 @@ def herd(points: Array, keep: int) -> NDArray[np.intp]:
     z = (points - points.mean(axis=0))[:, scale > 0] / scale[scale > 0]
     _, size, directions = np.linalg.svd(z, full_matrices=False)
     z = z @ directions[size**2 > VARIANCE * (size**2).sum()].T
-    to_all = np.concatenate([cdist(z[i : i + BLOCK], z).mean(axis=1) for i in range(0, len(z), BLOCK)])
+    to_all = np.concatenate([cdist(z[i : i + _BLOCK], z).mean(axis=1) for i in range(0, len(z), _BLOCK)])
     to_kept, kept = np.zeros(len(z)), np.zeros(len(z), dtype=bool)
     for step in range(1, keep + 1):
         gain = np.where(kept, np.inf, to_all - to_kept / step)
@@ -72,7 +72,7 @@ def error(draws: Dataset, kept: NDArray[np.intp]) -> list[dict[str, float]]:
         "mean": part.mean(axis=0) - every.mean(axis=0),
         "mcse_mean": mcse(total, method="mean").values,
     }
-    for q in QUANTILES:
+    for q in _QUANTILES:
         name = f"q{100 * q:02.0f}"
         out[name] = np.quantile(part, q, axis=0) - np.quantile(every, q, axis=0)
         out[f"mcse_{name}"] = mcse(total, method="quantile", prob=q).values

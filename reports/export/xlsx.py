@@ -14,9 +14,9 @@ from postcgrp.reports.export.arrow import column_names, shape, to_arrow
 from postcgrp.reports.export.schema import Export, Header, dump
 
 MOST_ROWS, MOST_COLUMNS = 2**20, 2**14  # of a sheet
-LONGEST_TEXT, LONGEST_NAME = 32_000, 31  # of a cell and of a sheet: a little and exactly what Excel allows
+LONGEST_TEXT, _LONGEST_NAME = 32_000, 31  # of a cell and of a sheet: a little and exactly what Excel allows
 CONTENTS, PROVENANCE = "contents", "provenance"
-OPTIONS = {"constant_memory": True, "strings_to_formulas": False, "strings_to_urls": False}
+_OPTIONS = {"constant_memory": True, "strings_to_formulas": False, "strings_to_urls": False}
 BATCH = 10_000  # rows in Python at once
 
 
@@ -32,7 +32,7 @@ def write_xlsx(export: Export, path: Path, layout: str) -> None:
     try:
         with (
             TemporaryDirectory(dir=path.parent, prefix=f"{path.name}.") as work,
-            Workbook(path, {**OPTIONS, "tmpdir": work}) as book,
+            Workbook(path, {**_OPTIONS, "tmpdir": work}) as book,
         ):
             bold = book.add_format({"bold": True})
             first = book.add_worksheet(CONTENTS)
@@ -90,10 +90,10 @@ def sheet_names(header: Header) -> dict[str, str]:
     """Name of each table's sheet: the table's, cut where Excel wants it shorter, numbered where that is not unique."""
     taken, out = {CONTENTS, PROVENANCE}, {}
     for name in header["tables"]:
-        title, k = name[:LONGEST_NAME], 1
+        title, k = name[:_LONGEST_NAME], 1
         while title.casefold() in taken:
             k += 1
-            title = f"{name[: LONGEST_NAME - len(str(k)) - 1]}_{k}"
+            title = f"{name[: _LONGEST_NAME - len(str(k)) - 1]}_{k}"
         taken.add(title.casefold())
         out[name] = title
     return out

@@ -26,7 +26,7 @@ from postcgrp.reports.runs.groups import SAMPLE, group
 Array = NDArray[np.float64]
 
 EFFECTS = ("patients", "mix", "adoption", "intensity")
-MILLION = 1e6
+_MILLION = 1e6
 READINGS = {
     "intensity alone": "spend per treated patient added more than patients did",
     "per patient": "spend per patient (adoption, intensity and mix) added more than patients did",
@@ -69,7 +69,7 @@ def bridge(run: DataTree, pset: PriorSet, first: int | None = None, last: int | 
     def factors(year: int) -> list[DataArray]:
         at = posterior.sel(year=year, drop=True)
         pool = at["patients"].sum(("region", "depth"))
-        return [pool, at["patients"] / pool, at["use"], at["intensity"] / MILLION]
+        return [pool, at["patients"] / pool, at["use"], at["intensity"] / _MILLION]
 
     dims = (*SAMPLE, "region", "depth", "modality")
     shape = posterior["revenue"].sel(year=first, drop=True).transpose(*dims)

@@ -18,8 +18,8 @@ from postcgrp.reports.forecast.summary import exceedance, growth
 if TYPE_CHECKING:  # importing inference starts JAX
     from postcgrp.inference import Check
 
-LARGE = 1000  # from here on without decimals
-SURE = 0.995  # what would round to certainty
+_LARGE = 1000  # from here on without decimals
+_SURE = 0.995  # what would round to certainty
 CAPTIONS = {
     "fan_total": "Total revenue by year: median, 50 % and 90 % intervals, and the report's points.",
     "fan_modality": "The same by modality. Each panel has its own scale.",
@@ -42,9 +42,9 @@ def environment() -> Environment:
     env.filters["money"] = lambda x: "–" if pd.isna(x) else f"{x:,.0f}"
     env.filters["percent"] = lambda x, digits=0: "–" if pd.isna(x) else f"{100 * x:.{digits}f} %"
     env.filters["chance"] = lambda p: (
-        "more than 99 %" if p > SURE else "less than 1 %" if p < 1 - SURE else f"{100 * p:.0f} %"
+        "more than 99 %" if p > _SURE else "less than 1 %" if p < 1 - _SURE else f"{100 * p:.0f} %"
     )
-    env.filters["short"] = lambda x: "–" if pd.isna(x) else f"{x:,.0f}" if abs(x) >= LARGE else f"{x:.3g}"
+    env.filters["short"] = lambda x: "–" if pd.isna(x) else f"{x:,.0f}" if abs(x) >= _LARGE else f"{x:.3g}"
     return env
 
 

@@ -28,11 +28,11 @@ from postcgrp.reports.runs.groups import SAMPLE, group
 
 Array = NDArray[np.float64]
 
-BLOCKS = 20  # of consecutive draws: each is predicted from the others, and left out in turn for the standard error
-KNOTS = (0.1, 0.5, 0.9)  # quantiles at which the regression on an input bends
-WIDTH = 90
-RIDGE = 1e-10
-MIN_DRAWS = 15  # for each input
+_BLOCKS = 20  # of consecutive draws: each is predicted from the others, and left out in turn for the standard error
+_KNOTS = (0.1, 0.5, 0.9)  # quantiles at which the regression on an input bends
+_WIDTH = 90
+_RIDGE = 1e-10
+_MIN_DRAWS = 15  # for each input
 REST = "interactions, not attributed"
 MEANING = {
     "share": "its part of the interval, the parts adding up to the whole",
@@ -57,7 +57,7 @@ def variance_budget(run: DataTree, pset: PriorSet, year: int | None = None) -> p
         raise InputError(f"year {year} is outside {pset.ledger.years[0]}..{pset.ledger.years[-1]}: name one inside")
     target = revenue.sel(year=year).transpose(*SAMPLE)
     shares = budget(np.log(target.values), inputs(run, pset, year))
-    low, high = interval(target, WIDTH)
+    low, high = interval(target, _WIDTH)
     half = (high - low) / 2
     left = half * np.sqrt(1 - shares["first_order"].clip(0, 1))
     money = {"half_width": half * shares["share"], "half_width_if_known": left}
@@ -112,7 +112,7 @@ def budget(target: Array, of: Mapping[str, Array]) -> pd.DataFrame:
     explains. Returns one row a group and `REST`. Raises :class:`InputError` with too few draws for so many inputs.
     """
     names = list(of)
-    if target.size < (least := MIN_DRAWS * sum(part.shape[-1] for part in of.values())):
+    if target.size < (least := _MIN_DRAWS * sum(part.shape[-1] for part in of.values())):
         raise InputError(f"{target.size} draws are too few for a variance budget: make the run with {least} or more")
     columns = [_splines(of[name].reshape(target.size, -1)) for name in names]
     owner = np.repeat(np.arange(len(names)), [c.shape[1] for c in columns])
@@ -127,7 +127,7 @@ def budget(target: Array, of: Mapping[str, Array]) -> pd.DataFrame:
     ):
         found[column] = values[0]
         spread = values[1:] - values[1:].mean(axis=0)
-        error[column] = np.sqrt((BLOCKS - 1) / BLOCKS * (spread**2).sum(axis=0))
+        error[column] = np.sqrt((_BLOCKS - 1) / _BLOCKS * (spread**2).sum(axis=0))
     table = pd.DataFrame({"group": [*names, REST]})
     for column, label in (("share", "se"), ("first_order", "first_order_se"), ("total", "total_se")):
         pad = [np.nan] * (len(table) - len(found[column]))
@@ -137,18 +137,18 @@ def budget(target: Array, of: Mapping[str, Array]) -> pd.DataFrame:
 
 
 def _explained(x: Array, y: Array, owner: NDArray[np.int_], groups: int) -> Array:
-    """Share of variance that each set of groups explains [1 + BLOCKS, set]: of all draws, and without each block.
+    """Share of variance that each set of groups explains [1 + _BLOCKS, set]: of all draws, and without each block.
 
     Sets are numbered by bits. A block is predicted from all others by least squares on Gram matrices.
     """
     design = np.column_stack([np.ones(len(y)), x, y - y.mean()])
-    grams = np.stack([part.T @ part for part in np.array_split(design, BLOCKS)])
+    grams = np.stack([part.T @ part for part in np.array_split(design, _BLOCKS)])
     rest = grams.sum(axis=0) - grams
-    errors = np.empty((BLOCKS, 1 << groups))
+    errors = np.empty((_BLOCKS, 1 << groups))
     for members in range(1 << groups):
         keep = np.flatnonzero([True, *((members >> g) & 1 for g in owner)])
         others = rest[:, keep[:, None], keep]
-        others = others + RIDGE * others[:, :1, :1] * np.eye(len(keep))
+        others = others + _RIDGE * others[:, :1, :1] * np.eye(len(keep))
         beta = np.linalg.solve(others, rest[:, keep, -1:])[..., 0]
         fitted = np.einsum("bi,bij,bj->b", beta, grams[:, keep[:, None], keep], beta)
         errors[:, members] = grams[:, -1, -1] - 2 * (beta * grams[:, keep, -1]).sum(axis=1) + fitted
@@ -177,7 +177,7 @@ def _splines(columns: Array) -> Array:
     out = []
     for column in columns.T:
         z = (column - column.mean()) / column.std()
-        low, *inner, high = np.quantile(z, KNOTS)
+        low, *inner, high = np.quantile(z, _KNOTS)
         last = (_cube(z, inner[-1]) - _cube(z, high)) / (high - inner[-1])
         out.append(z)
         out += [(_cube(z, k) - _cube(z, high)) / (high - k) - last for k in (low, *inner[:-1])]

@@ -19,8 +19,8 @@ from postcgrp.priors.elicit import LINK, STUDENT_DF, is_heavy
 from postcgrp.reports.runs.evidence import Array, flat, known_years, needed, residuals
 from postcgrp.reports.runs.run import Run
 
-NEGLIGIBLE = 1e-9  # a log ratio that nowhere departs from its mean by more is no change
-LARGE = 999.5  # below, three digits say it
+_NEGLIGIBLE = 1e-9  # a log ratio that nowhere departs from its mean by more is no change
+_LARGE = 999.5  # below, three digits say it
 CONSTANTS = "constant_data"
 NONE = np.zeros(1)  # the log density of a row that a run does not have
 REPARAMETERISED = (v.REGION_VALUE_WEIGHT, v.MODALITY_VALUE_SHARE)  # no part of the joint prior
@@ -73,7 +73,7 @@ class Found:
     def add(self, name: str, kind: str, change: str, log_ratio: Iterable[Array]) -> None:
         """Keep a factor unless it is constant."""
         first, second = log_ratio
-        if max(np.ptp(first), np.ptp(second)) > NEGLIGIBLE:
+        if max(np.ptp(first), np.ptp(second)) > _NEGLIGIBLE:
             self.factors.append(Factor(name, kind, change, (first, second)))
 
 
@@ -155,7 +155,7 @@ def _says(first: Prior, second: Prior) -> str:
 
 
 def _short(number: float) -> str:
-    return f"{number:,.0f}" if abs(number) >= LARGE else f"{round(number, 9) + 0.0:.3g}"
+    return f"{number:,.0f}" if abs(number) >= _LARGE else f"{round(number, 9) + 0.0:.3g}"
 
 
 def _natural(side: Side, name: str) -> Array:

@@ -22,14 +22,14 @@ from postcgrp.reports.runs.run import Run
 from postcgrp.reports.sensitivity.attribution import between
 from postcgrp.reports.sensitivity.updating import AFTER, BEFORE, READ, TOTAL, Label, moved, quantities
 
-NODES, STEPS = np.polynomial.legendre.leggauss(32)  # with 8, an eighth of the move to a set without revenue is missed
-PATH = (NODES + 1) / 2  # of the path, 0 to 1
-BLOCKS = 12  # of each run's draws, left out one after another
+_NODES, STEPS = np.polynomial.legendre.leggauss(32)  # with 8, an eighth of the move to a set without revenue is missed
+PATH = (_NODES + 1) / 2  # of the path, 0 to 1
+_BLOCKS = 12  # of each run's draws, left out one after another
 LEAST_ESS = 100.0  # equal weights that the draws are worth, anywhere on the path
-HALVINGS = 60
+_HALVINGS = 60
 FAR = 50.0
-REST = "not attributed"
-CLEAR = 2.0  # Monte-Carlo errors from zero
+_REST = "not attributed"
+_CLEAR = 2.0  # Monte-Carlo errors from zero
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ def compare(first: Run, second: Run) -> Comparison:
     parts, errors = contributions(values, pools)
     named = [(f.name, f.kind, f.change) for f in found.factors] if not refused else []
     rest = refused or "; ".join(found.structure) or "Monte-Carlo error"
-    rows = _rows(labels, [*named, (REST, "rest", rest)], parts, errors)
+    rows = _rows(labels, [*named, (_REST, "rest", rest)], parts, errors)
     return Comparison(
         moved(sides[0], sides[1], units[0]), rows.assign(unit=units[0]), tuple(found.structure), ess, refused
     )
@@ -93,7 +93,7 @@ def _rows(labels: list[Label], named: list[tuple[str, str, str]], parts: Array, 
     rows: list[dict[str, Any]] = []
     for q, label in enumerate(labels):
         own = dict(zip(("quantity", "year", "modality"), label, strict=True))
-        order = sorted(range(len(named)), key=lambda j: (named[j][0] == REST, -abs(parts[j, 0, q])))
+        order = sorted(range(len(named)), key=lambda j: (named[j][0] == _REST, -abs(parts[j, 0, q])))
         for j in order:
             by = dict(zip(("factor", "kind", "change"), named[j], strict=True))
             numbers = (parts[j, 0, q], errors[j, 0, q], parts[j, 1, q], errors[j, 1, q])
@@ -114,8 +114,8 @@ def leading(why: pd.DataFrame, most: int) -> pd.DataFrame:
 
     The others have no error of their own: theirs depend on each other.
     """
-    known, rest = why[why["factor"] != REST], why[why["factor"] == REST]
-    seen = [abs(known[name]) > CLEAR * known[f"{name}_mcse"] for name in ("moves", "widens")]
+    known, rest = why[why["factor"] != _REST], why[why["factor"] == _REST]
+    seen = [abs(known[name]) > _CLEAR * known[f"{name}_mcse"] for name in ("moves", "widens")]
     clear = known[seen[0] | seen[1]].iloc[:most]
     small = known.drop(clear.index)
     others = {"factor": f"{len(small)} others", "kind": "rest", "change": ""}
@@ -136,11 +136,11 @@ def contributions(values: list[Array], log_ratio: list[Array]) -> tuple[Array, A
     variance = np.zeros_like(whole)
     for k in range(len(values)):
         parts = []
-        for block in np.array_split(np.arange(len(values[k])), BLOCKS):
+        for block in np.array_split(np.arange(len(values[k])), _BLOCKS):
             v, r = list(values), list(log_ratio)
             v[k], r[k] = np.delete(v[k], block, axis=0), np.delete(r[k], block, axis=0)
             parts.append(_attributed(v, r))
-        variance += np.var(parts, axis=0) * (BLOCKS - 1)
+        variance += np.var(parts, axis=0) * (_BLOCKS - 1)
     return whole, np.sqrt(variance)
 
 
@@ -167,7 +167,7 @@ def path_weights(first: Array, second: Array) -> Array:
     ratio = np.concatenate([first.sum(axis=1), second.sum(axis=1)])
     share = np.log(len(second) / len(first))
     low, high = -ratio.max() - share - FAR, -ratio.min() - share + FAR
-    for _ in range(HALVINGS):
+    for _ in range(_HALVINGS):
         middle = (low + high) / 2
         low, high = (middle, high) if expit(ratio + share + middle).sum() < len(second) else (low, middle)
     ratio = ratio + (low + high) / 2

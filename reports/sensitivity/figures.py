@@ -16,7 +16,7 @@ from postcgrp.priors import PriorSet
 from postcgrp.reports.forecast.colours import ACCENT, CONTRAST, NEUTRAL
 from postcgrp.reports.forecast.style import panel_title, panels, save_figure, styled, whole_numbers
 
-MOST_BARS = 12  # of the tornado
+_MOST_BARS = 12  # of the tornado
 MOST_LEFT_OUT = 5  # claims among the other views
 MOST_OF_GRID = 9
 
@@ -35,7 +35,7 @@ def save_sensitivity(
 
 def tornado_and_views(pset: PriorSet, table: pd.DataFrame, moves: pd.DataFrame, above: float) -> Figure:
     """The tornado of assumptions on the left, other views of the same market on the right."""
-    bars = moves[moves["swing"].notna()].head(MOST_BARS)
+    bars = moves[moves["swing"].notna()].head(_MOST_BARS)
     figure, (left, right) = panels(2, what_moves_most(pset, bars), widths=(1.15, 1))
     views = views_shown(table)
     figure.set_size_inches(12.5, 1.7 + 0.36 * max(len(bars), len(views), 4))

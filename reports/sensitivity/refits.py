@@ -26,7 +26,7 @@ from postcgrp.reports.runs.groups import SAMPLE, group
 SILENT = 1e3  # log-sd at which a row of evidence says nothing: it moves a log density by less than 1e-4
 SETTINGS = Sampling(prior_draws=2000)
 LONGER, CAREFUL = 4, 0.98  # draws and acceptance of a last try
-KEEP = (v.REVENUE_TOTAL,)
+_KEEP = (v.REVENUE_TOTAL,)
 MISSED = "missed the gate"
 Progress = Callable[[str, int, int], None]
 
@@ -177,7 +177,7 @@ def _digest(*parts: object) -> str:
 
 
 def _kept(model: pm.Model) -> list[str]:
-    return [*KEEP, *(name for name in model.named_vars if name.startswith(by_modality(0)[:-1]))]
+    return [*_KEEP, *(name for name in model.named_vars if name.startswith(by_modality(0)[:-1]))]
 
 
 def _refit(fit: Fit, model: pm.Model, pset: PriorSet) -> Refit:

@@ -46,7 +46,7 @@ from postcgrp.reports.sensitivity.tornado import (
 
 SCHEMA = "postcgrp.sensitivity/1"
 AS_IT_IS, SAME = "as it is", "the same, fitted again"
-ENDS = {"low": -1, "high": 1}
+_ENDS = {"low": -1, "high": 1}
 Say = Callable[[str], None]
 
 
@@ -257,7 +257,7 @@ def tornado_points(
     """What the tornado's refits say of a decision, by input: where a flip's search starts from."""
     year, out = pset.ledger.years[-1], {}
     for number in of:
-        fits = [(side, ended.get(f"{number.name} {end}")) for end, side in ENDS.items()]
+        fits = [(side, ended.get(f"{number.name} {end}")) for end, side in _ENDS.items()]
         out[number.name] = [
             probability_above(total_revenue(fit, year), flip.above, side * END_SDS)
             for side, fit in fits
@@ -274,7 +274,7 @@ def _ends(of: Sequence[ElicitedNumber], ended: Mapping[str, Refit]) -> list[Post
     return [
         ("assumption moved", name, {"value": number.value(side * END_SDS), "unit": number.prior.unit}, ended[name])
         for number in of
-        for end, side in ENDS.items()
+        for end, side in _ENDS.items()
         if (name := f"{number.name} {end}") in ended
     ]
 

@@ -30,12 +30,12 @@ if TYPE_CHECKING:  # fitting starts JAX, which reweighting must not wait for
 Label = tuple[str, int, str | None]
 
 KEPT = ("report.toml", "assumptions.toml", "priors.toml")
-ENDS = {"low_90": 0.05, "low_50": 0.25, "median": 0.5, "high_50": 0.75, "high_90": 0.95}
+_ENDS = {"low_90": 0.05, "low_50": 0.25, "median": 0.5, "high_50": 0.75, "high_90": 0.95}
 WITH_ERROR = ("low_90", "median", "high_90")
 TOTAL = "revenue_total"
 READ = ("revenue", TOTAL)  # for :func:`quantities`
-NODES = 40  # equally probable points of a normal, one after another for each draw
-INDEX = (".chain", ".iteration", ".draw")  # as exported
+_NODES = 40  # equally probable points of a normal, one after another for each draw
+_INDEX = (".chain", ".iteration", ".draw")  # as exported
 BEFORE, AFTER = "before", "after"
 
 
@@ -94,7 +94,7 @@ def surprise(row: Evidence, residual: Array, sd: float, weights: Array | None = 
     """
     w = np.full(len(residual), 1 / len(residual)) if weights is None else weights.ravel()
     below = float(w @ ndtr(residual / sd))
-    nodes = ndtri((np.arange(NODES) + 0.5) / NODES)
+    nodes = ndtri((np.arange(_NODES) + 0.5) / _NODES)
     predicted = row.value * np.exp(sd * nodes[:, None] - residual)
     low, median, high = quantile(predicted, np.broadcast_to(w, predicted.shape), [0.05, 0.5, 0.95])
     return {
@@ -144,13 +144,13 @@ def _describe(draws: DataArray, weights: Array | None) -> dict[str, float]:
     x = flat(draws).reshape(draws.sizes["chain"], -1)
     w = np.full(x.shape, 1 / x.size) if weights is None else weights
     mean = float((w * x).sum())
-    ends = quantile(x, w, list(ENDS.values()))
+    ends = quantile(x, w, list(_ENDS.values()))
     out = {
         "mean": mean,
         "sd": float(np.sqrt((w * (x - mean) ** 2).sum())),
-        **dict(zip(ENDS, ends.tolist(), strict=True)),
+        **dict(zip(_ENDS, ends.tolist(), strict=True)),
     }
-    return out | {f"mcse_{name}": quantile_error(x, w, ENDS[name]) for name in WITH_ERROR}
+    return out | {f"mcse_{name}": quantile_error(x, w, _ENDS[name]) for name in WITH_ERROR}
 
 
 def brief(table: pd.DataFrame, names: tuple[str, str] = (BEFORE, AFTER)) -> pd.DataFrame:
@@ -182,7 +182,7 @@ def save(result: Update, run: Run, files: Sequence[Path], out: Path) -> None:
     if out.resolve() in (run.folder.resolve(), fitted.folder.resolve()):
         raise InputError(f"--out {out}: is the run that is updated: name a new folder")
     number = np.arange(values.size)
-    columns = zip(INDEX, (number // values.shape[1], number % values.shape[1], number), strict=True)
+    columns = zip(_INDEX, (number // values.shape[1], number % values.shape[1], number), strict=True)
     weights = pd.DataFrame({name: column + 1 for name, column in columns}).assign(**{WEIGHT: values.ravel()})
     about = asdict(result.weights)
     record = {

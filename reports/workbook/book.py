@@ -25,7 +25,7 @@ from postcgrp.reports.workbook.text_sheets import SCHEMA, assumptions_sheet, mes
 from postcgrp.reports.workbook.value_sheet import value
 
 SHEETS = (summary_sheet, inputs, value, picker, cash_flow, paths, by_draw, draws, assumptions_sheet, provenance)
-OPTIONS = {"strings_to_formulas": False, "strings_to_urls": False, "strings_to_numbers": False}
+_OPTIONS = {"strings_to_formulas": False, "strings_to_urls": False, "strings_to_numbers": False}
 LONGEST_FOOTER = 180  # characters of the title in it; Excel takes 255 with what stands around it
 CORE, CUSTOM = "docProps/core.xml", "docProps/custom.xml"
 
@@ -103,7 +103,7 @@ def _write(content: Content, path: Path) -> None:
     try:
         with (
             TemporaryDirectory(dir=path.parent, prefix=f"{path.name}.") as work,
-            Workbook(path, {**OPTIONS, "tmpdir": work}) as made,
+            Workbook(path, {**_OPTIONS, "tmpdir": work}) as made,
         ):
             # The run's own time, so that the same run gives the same file.
             made.set_properties({"title": title, "created": created.replace(tzinfo=None)})

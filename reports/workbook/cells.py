@@ -13,10 +13,10 @@ from xlsxwriter.utility import xl_range_abs, xl_rowcol_to_cell
 
 from postcgrp.reports.export.xlsx import LONGEST_TEXT, Exact, as_text
 
-LARGE = 1000  # a number of which decimals say nothing
+_LARGE = 1000  # a number of which decimals say nothing
 LINE = 15.0  # height of a line of text, in points
 INK, SOFT, ACCENT, CONTRAST, BAD = "#1c2733", "#5c6875", "#1f5a96", "#c8502d", "#a3231d"
-MONEY, SMALL_MONEY, PERCENT, YEAR, DATE = "#,##0", "#,##0.0", "0.0%", "0", "yyyy-mm-dd"
+_MONEY, SMALL_MONEY, _PERCENT, _YEAR, DATE = "#,##0", "#,##0.0", "0.0%", "0", "yyyy-mm-dd"
 HEAD = {"bold": True, "font_color": SOFT, "bottom": 1, "text_wrap": True, "valign": "bottom"}
 # Blue on yellow is a number to type over, as in financial models everywhere; all else is black.
 TYPED = {"font_color": "#0000c8", "bg_color": "#fff8d6", "border": 1, "border_color": "#d9cf9c", "align": "right"}
@@ -32,29 +32,29 @@ STYLES: dict[str, dict[str, Any]] = {
     "missed": {"bold": True, "font_color": BAD},
     "head": HEAD,
     "head right": {**HEAD, "align": "right"},
-    "head year": {**HEAD, "align": "right", "num_format": YEAR},
+    "head year": {**HEAD, "align": "right", "num_format": _YEAR},
     "wrap": {"text_wrap": True, "indent": 1},
     "bold": {"bold": True},
-    "money": {"num_format": MONEY},
-    "bold money": {"num_format": MONEY, "bold": True},
-    "report": {"num_format": MONEY, "font_color": CONTRAST},
+    "money": {"num_format": _MONEY},
+    "bold money": {"num_format": _MONEY, "bold": True},
+    "report": {"num_format": _MONEY, "font_color": CONTRAST},
     "value": {"num_format": SMALL_MONEY},
     "bold value": {"num_format": SMALL_MONEY, "bold": True, "top": 1},
-    "percent": {"num_format": PERCENT},
-    "year": {"num_format": YEAR},
+    "percent": {"num_format": _PERCENT},
+    "year": {"num_format": _YEAR},
     "decimal": {"num_format": "0.000"},
     "factor": {"num_format": "0.0000"},
     "general": {"num_format": "0.0###"},
     "whole": {"num_format": "[>=10000]#,##0;[<=-10000]-#,##0;0"},
     "difference": {"num_format": "0.0E+00;-0.0E+00;0"},
-    "grey": {"font_color": "#b0b6bd", "num_format": YEAR},
+    "grey": {"font_color": "#b0b6bd", "num_format": _YEAR},
     "endless": {"num_format": '"–";"–"', "align": "right"},
     "typed money": {**TYPED, "num_format": "#,##0.00"},
     "typed percent": {**TYPED, "num_format": "0.0##%"},
     "typed decimal": {**TYPED, "num_format": "0.0##"},
     "typed general": {**TYPED, "num_format": "General"},
     "typed year": {**TYPED, "num_format": "0.0##"},
-    "typed id": {**TYPED, "num_format": YEAR, "bold": True, "font_size": 14},
+    "typed id": {**TYPED, "num_format": _YEAR, "bold": True, "font_size": 14},
     "typed date": {**TYPED, "num_format": DATE},
     "typed choice": TYPED,
 }
@@ -109,7 +109,7 @@ class Page:
             self.sheet.write_blank(row, column, None, self.book.format(style))
         else:
             # Excel shows "2." where decimals may follow; four digits may be a year
-            if style == "general" and (float(value).is_integer() or abs(value) >= LARGE):
+            if style == "general" and (float(value).is_integer() or abs(value) >= _LARGE):
                 style = "whole"
             self.sheet.write_number(row, column, Exact(value), self.book.format(style))
 
@@ -178,7 +178,7 @@ def chart(page: Page, kind: dict[str, str], title: str, axes: tuple[str, str], s
     made.set_title({"name": title, "name_font": {"size": 12, "bold": True}, "overlay": False})
     plain = {"name_font": {"bold": False, "size": 10}, "num_font": {"size": 9}}
     made.set_x_axis({"name": axes[0], **plain})
-    made.set_y_axis({"name": axes[1], **plain, "num_format": MONEY, "major_gridlines": {"visible": True, "line": {
+    made.set_y_axis({"name": axes[1], **plain, "num_format": _MONEY, "major_gridlines": {"visible": True, "line": {
         "color": "#e6e6e6"}}})  # fmt: skip
     made.set_legend({"position": "right"})
     made.set_size(dict(zip(("width", "height"), size, strict=True)))

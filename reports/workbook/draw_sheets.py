@@ -35,7 +35,7 @@ from postcgrp.reports.workbook.layout import (
 )
 from postcgrp.reports.workbook.live_model import LEVELS, Rows
 
-WIDTH = 16  # of a column of draws
+_WIDTH = 16  # of a column of draws
 
 
 def by_draw(book: Book, c: Content) -> None:
@@ -140,7 +140,7 @@ def draws(book: Book, c: Content) -> None:
     """The joint draws: a row a draw, a column for each year and segment."""
     page = book.page(DRAWS, SOFT)
     page.sheet.set_column(0, IDS - 1, 10)
-    page.sheet.set_column(IDS, IDS + len(c.years) * len(c.cut) - 1, WIDTH)
+    page.sheet.set_column(IDS, IDS + len(c.years) * len(c.cut) - 1, _WIDTH)
     said = c.kept.header["thinning"]
     page.title(
         "The joint draws of revenue",
@@ -163,7 +163,7 @@ def draws(book: Book, c: Content) -> None:
             where = ",".join([str(year), s.modality, s.region, *([] if s.depths == every else s.depths)])
             page.text(HEADER_ROW, at, name := f"revenue[{where}]", "head right")
             longest = max(longest, name, key=len)
-    page.height(HEADER_ROW, (longest, WIDTH - 2))  # bold is wider, and lines break at blanks
+    page.height(HEADER_ROW, (longest, _WIDTH - 2))  # bold is wider, and lines break at blanks
     page.sheet.freeze_panes(FIRST_DRAW, IDS)
     page.sheet.print_area(0, 0, FIRST_DRAW + PRINTED, IDS + len(c.cut) - 1)
     page.sheet.repeat_rows(HEADER_ROW)

@@ -32,7 +32,7 @@ from postcgrp.reports.workbook.layout import (
 )
 from postcgrp.reports.workbook.value_sheet import FIRST, VALUE, figures
 
-SUMMARY, ASSUMPTIONS, PROVENANCE = "Summary", "Assumptions", "Provenance"
+SUMMARY, _ASSUMPTIONS, _PROVENANCE = "Summary", "Assumptions", "Provenance"
 SCHEMA = "postcgrp.workbook/1"
 HEADLINE = (
     ("year", "Year", "year"),
@@ -44,7 +44,7 @@ HEADLINE = (
     ("high_90", "to", "money"),
     ("p_above_report", "P(above report)", "percent"),
 )
-CONTENTS = (
+_CONTENTS = (
     (INPUTS, "what you may change: discounting, share, launch, income, tax, risk, captured segments"),
     (VALUE, "what it is worth: mean, quantiles, P(NPV < 0), on every joint draw; beside Python's figures"),
     (PICKER, "one joint draw by its number: its paths by modality and region"),
@@ -52,8 +52,8 @@ CONTENTS = (
     (PATHS, "mean and percentiles of each year, by modality and region"),
     (BY_DRAW, "flows and value of every draw and of the percentile paths (formulas)"),
     (DRAWS, "the joint draws of revenue by year, modality and region"),
-    (ASSUMPTIONS, "every input, prior, piece of evidence, claim and assumption, with source and reason"),
-    (PROVENANCE, "run, recipe, hashes, versions, seed, gate"),
+    (_ASSUMPTIONS, "every input, prior, piece of evidence, claim and assumption, with source and reason"),
+    (_PROVENANCE, "run, recipe, hashes, versions, seed, gate"),
 )
 CAVEATS = (
     "Blue on yellow is for you to change; the rest follows. Excel 2010 or later, or LibreOffice.",
@@ -90,7 +90,7 @@ def summary_sheet(book: Book, c: Content) -> None:
     )
     if not c.passed:
         page.sheet.merge_range(2, 0, 2, last, "", book.format("failed"))
-        page.text(2, 0, f"This run missed its convergence gate: do not use its numbers. See “{PROVENANCE}”.", "failed")
+        page.text(2, 0, f"This run missed its convergence gate: do not use its numbers. See “{_PROVENANCE}”.", "failed")
         page.sheet.set_row(2, 24)
     page.sheet.merge_range(3, 0, 3, last, "", book.format("message"))
     page.text(3, 0, message(c), "message")
@@ -106,11 +106,11 @@ def summary_sheet(book: Book, c: Content) -> None:
     _fan(page, c, at)
     at += 20
     page.text(at, 0, "What is where", "section")
-    for k, (name, about) in enumerate(CONTENTS, start=1):
+    for k, (name, about) in enumerate(_CONTENTS, start=1):
         page.sheet.write_url(at + k, 0, f"internal:'{name}'!A1", string=name)
         page.text(at + k, 1, about)
     for k, line in enumerate(CAVEATS):
-        page.text(at + len(CONTENTS) + 2 + k, 0, line, "line")
+        page.text(at + len(_CONTENTS) + 2 + k, 0, line, "line")
     page.sheet.fit_to_pages(1, 1)
 
 
@@ -213,7 +213,7 @@ def _stacked(page: Page, c: Content) -> None:
 
 def assumptions_sheet(book: Book, c: Content) -> None:
     """One table of all that the numbers rest on."""
-    page = book.page(ASSUMPTIONS)
+    page = book.page(_ASSUMPTIONS)
     widths = (14, 34, 7, 26, 24, 11, 11, 11, 20, 14, 60, 70)
     page.widths(*widths)
     page.title(
@@ -333,7 +333,7 @@ def _said(row: Quantified) -> str:
 
 def provenance(book: Book, c: Content) -> None:
     """Where the numbers come from, so that they can be made again."""
-    page = book.page(PROVENANCE, None if c.passed else BAD)
+    page = book.page(_PROVENANCE, None if c.passed else BAD)
     page.widths(30, 20, 24, 26, 60)
     page.title("Where these numbers come from")
     record, header = c.record, c.kept.header

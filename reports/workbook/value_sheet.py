@@ -14,7 +14,7 @@ from postcgrp.reports.workbook.layout import BY_DRAW, INPUTS, PATH_NAMES, PICKER
 
 VALUE = "Value"
 FIRST = 5  # row of the first figure
-BINS = 24
+_BINS = 24
 NEVER = 1e99  # stands for infinity in a cell
 
 
@@ -145,35 +145,35 @@ def _histogram(page: Page, c: Content, row: int) -> int:
     )
     first = row + 2
     edges = [low]
-    for _ in range(BINS):
-        edges.append(edges[-1] + (high - low) / BINS)
+    for _ in range(_BINS):
+        edges.append(edges[-1] + (high - low) / _BINS)
     total_before = 0.0
-    for k in range(BINS):
+    for k in range(_BINS):
         at = first + k
-        page.formula(at, 1, f"{here(at - 1, 1)}+{here(first + BINS, 1)}" if k else lowest, edges[k], "value")
-        page.formula(at, 0, f"{here(at, 1)}+{here(first + BINS, 1)}/2", edges[k] + (high - low) / BINS / 2, "value")
+        page.formula(at, 1, f"{here(at - 1, 1)}+{here(first + _BINS, 1)}" if k else lowest, edges[k], "value")
+        page.formula(at, 0, f"{here(at, 1)}+{here(first + _BINS, 1)}/2", edges[k] + (high - low) / _BINS / 2, "value")
         edge = here(at + 1, 1)
         upto = f"p_success*SUMPRODUCT(--(draw_npv<{edge}))/COUNT(draw_npv)+SUMPRODUCT((end_npv<{edge})*end_probability)"
         total = float(
             (m.draws.npv < edges[k + 1]).mean() * probability[-1] + (m.ends.npv < edges[k + 1]) @ probability[:-1]
         )
-        if k == BINS - 1:
+        if k == _BINS - 1:
             upto, total = "1", 1.0
         page.formula(at, 3, upto, total, "percent")
         page.formula(at, 2, f"{here(at, 3)}-{here(at - 1, 3)}" if k else here(at, 3), total - total_before, "percent")
         total_before = total
-    page.text(first + BINS, 0, "width of a bin", "line")
-    page.formula(first + BINS, 1, f"({highest}-{lowest})/{BINS}", (high - low) / BINS, "value")
+    page.text(first + _BINS, 0, "width of a bin", "line")
+    page.formula(first + _BINS, 1, f"({highest}-{lowest})/{_BINS}", (high - low) / _BINS, "value")
     made = chart(page, {"type": "column"}, "NPV over all outcomes", (f"NPV, {c.money}", "probability"), (620, 380))
-    made.add_series(series([VALUE, row + 1, 2], page.cells(first, 0, first + BINS - 1, 0),
-                           page.cells(first, 2, first + BINS - 1, 2), fill={"color": ACCENT}, gap=8))  # fmt: skip
+    made.add_series(series([VALUE, row + 1, 2], page.cells(first, 0, first + _BINS - 1, 0),
+                           page.cells(first, 2, first + _BINS - 1, 2), fill={"color": ACCENT}, gap=8))  # fmt: skip
     made.set_legend({"none": True})
     made.set_x_axis({"name": f"NPV, {c.money}", "num_format": SMALL_MONEY, "label_position": "low",
                      "name_font": {"bold": False, "size": 10}, "interval_unit": 3})  # fmt: skip
     made.set_y_axis({"name": "probability", "num_format": "0%", "name_font": {"bold": False, "size": 10},
                      "major_gridlines": {"visible": True, "line": {"color": "#e6e6e6"}}})  # fmt: skip
     page.sheet.insert_chart(FIRST - 1, 6, made)
-    return first + BINS + 1
+    return first + _BINS + 1
 
 
 def _full(page: Page, c: Content, row: int) -> None:

@@ -10,8 +10,8 @@ import pytest
 
 from postcgrp.inference import Sampling, chunks
 from postcgrp.inference.kernels import CHUNK, FIRST_STEP, Controls, Sampler
-from postcgrp.inference.sampling import REFERENCE, SAMPLERS
-from postcgrp.inference.settings import SAMPLERS as NAMES
+from postcgrp.inference.sampling import _SAMPLERS, REFERENCE
+from postcgrp.inference.settings import _SAMPLERS as NAMES
 
 TUNE, DRAWS = CHUNK + 30, 2 * CHUNK
 
@@ -71,14 +71,14 @@ def test_a_stopped_run_is_cancelled_before_its_next_chunk() -> None:
 
 
 def test_every_sampler_that_settings_take_is_there() -> None:
-    assert (*SAMPLERS, REFERENCE) == NAMES
+    assert (*_SAMPLERS, REFERENCE) == NAMES
 
 
-@pytest.mark.parametrize("name", SAMPLERS)
+@pytest.mark.parametrize("name", _SAMPLERS)
 @pytest.mark.parametrize("method", ["parallel", "vectorized"])
 def test_what_is_compiled_in_names_the_programs(name: str, method: str) -> None:
     def program(**changes: Any) -> str:
-        return SAMPLERS[name](Sampling(sampler=name, chain_method=method, **changes)).program
+        return _SAMPLERS[name](Sampling(sampler=name, chain_method=method, **changes)).program
 
     together = name == "hmc" or method == "vectorized"
     assert (program(chains=4) != program(chains=5)) is together

@@ -22,10 +22,10 @@ from xarray import DataTree
 from postcgrp.inference import Check, Sampling, gate, passed, programs, sample
 from postcgrp.inference.convergence import gate_arrays, parameters
 from postcgrp.inference.diagnostics import Diagnostics
-from postcgrp.inference.hmc import AFTER, BEFORE, JITTER, TRAJECTORY, WINDOW, Adaptation, controls, phases
+from postcgrp.inference.hmc import _AFTER, _BEFORE, JITTER, TRAJECTORY, WINDOW, Adaptation, controls, phases
 from postcgrp.inference.kernels import CHUNK
 from postcgrp.inference.programs import Programs
-from postcgrp.inference.starting import MARGIN, MOST_HALVINGS, within_reach
+from postcgrp.inference.starting import _MARGIN, MOST_HALVINGS, within_reach
 from postcgrp.priors import InputError
 
 TOTAL_SETTINGS = (
@@ -318,7 +318,7 @@ def test_bad_settings_say_what_to_do(field: str, value: object) -> None:
 
 @pytest.mark.parametrize("tune", [1, 19, 20, 84, 124, 125, 300, 500, 1000])
 def test_tuning_windows_are_blackjax_s(tune: int) -> None:
-    slow, ends = np.asarray(build_schedule(tune, BEFORE, AFTER, WINDOW)).T
+    slow, ends = np.asarray(build_schedule(tune, _BEFORE, _AFTER, WINDOW)).T
     names = [Adaptation.END_OF_WINDOW, Adaptation.STEP_AND_WINDOW]
     expected = np.select([ends == 1, slow == 1], names, Adaptation.STEP)
     expected[-1] = Adaptation.END_OF_TUNING
@@ -336,7 +336,7 @@ def test_starts_are_drawn_in_by_halves_until_their_density_is_not_far_below_the_
     def logp(z: Any, data: Any) -> Any:
         return -0.5 * jnp.sum((z / data["sd"]) ** 2)
 
-    reach = 3 * np.sqrt(2 * (2 + MARGIN))  # where a normal of sd 3 in two dimensions lies so far below its top
+    reach = 3 * np.sqrt(2 * (2 + _MARGIN))  # where a normal of sd 3 in two dimensions lies so far below its top
     x = np.array([[1.0, -2.0], [reach - 0.1, 0], [reach + 0.1, 0], [0, 64.0 * reach - 0.1], [1e30, 1e30]])
     found = within_reach(logp, x, np.zeros(2), {"sd": 3.0})
     halved = np.array([0, 0, 1, 6, MOST_HALVINGS])[:, None]

@@ -156,7 +156,7 @@ def test_documentation_is_the_schema() -> None:
         [q.name, ", ".join(q.dims), q.unit, q.dtype, ", ".join(q.over), q.uptake or "", q.about] for q in QUANTITIES
     ]
     assert rows("| quantity | dims |") == stated
-    assert f"schema **{schema.MAJOR}.{schema.MINOR}**" in text
+    assert f"schema **{schema._MAJOR}.{schema.MINOR}**" in text
     assert [row[0] for row in rows("| format |")] == list(FORMATS)
 
 

@@ -24,7 +24,7 @@ from postcgrp.reports.runs.evidence import flat
 from postcgrp.reports.runs.run import Run
 from postcgrp.reports.sensitivity.attribution import ANOTHER, Factor, between
 from postcgrp.reports.sensitivity.comparison import (
-    REST,
+    _REST,
     Comparison,
     compare,
     contributions,
@@ -245,7 +245,7 @@ def test_trust_and_every_row_are_factors(pset: PriorSet, ledger: Ledger, tmp_pat
 
 def test_a_run_and_itself_do_not_differ(bare: Run) -> None:
     found = compare(bare, bare)
-    assert (found.why["factor"] == REST).all()
+    assert (found.why["factor"] == _REST).all()
     assert found.why["moves"].abs().max() < 1e-9
     assert not found.refused
 
@@ -263,9 +263,9 @@ def test_contributions_add_up_to_what_moved(bare: Run, ledger: Ledger, tmp_path:
         assert [before.state, after.state] == ["before", "after"]
         assert part["moves"].sum() == pytest.approx(after.mean - before.mean, rel=1e-9)
         assert part["widens"].sum() == pytest.approx(after.sd - before.sd, rel=1e-9)
-        assert last["factor"] == REST
+        assert last["factor"] == _REST
         assert abs(last["moves"]) < 4 * last["moves_mcse"]
-        assert set(part["factor"]) == {"price[pharmacologic]", "patient_growth", REST}
+        assert set(part["factor"]) == {"price[pharmacologic]", "patient_growth", _REST}
 
 
 def test_what_no_ratio_expresses_is_said(pset: PriorSet, bare: Run, ledger: Ledger, tmp_path: Path) -> None:
@@ -284,7 +284,7 @@ def test_runs_that_hardly_overlap_are_not_explained(bare: Run, ledger: Ledger, t
     far = changed(ledger, assumption("price", "low = 90000.0\nhigh = 99000.0", 'modality = "pharmacologic"'), tmp_path)
     found = compare(bare, prior_run(far, tmp_path / "far", 200))
     assert "hardly overlap" in found.refused
-    assert (found.why["factor"] == REST).all()
+    assert (found.why["factor"] == _REST).all()
 
 
 def test_other_markets_and_currencies(bare: Run, tmp_path: Path) -> None:
@@ -296,7 +296,7 @@ def test_other_markets_and_currencies(bare: Run, tmp_path: Path) -> None:
         compare(other, prior_run(prior_set_of(CHANGES["euros"]), tmp_path / "euros", 20))
     two = compare(other, prior_run(prior_set_of(CHANGES["one region"]), tmp_path / "one", 50))
     assert two.structure == (ANOTHER,)
-    assert (two.why["factor"] == REST).all()
+    assert (two.why["factor"] == _REST).all()
 
 
 @pytest.mark.parametrize("name", ["only everyone", "five modalities"])
@@ -305,7 +305,7 @@ def test_any_market_is_compared(name: str, tmp_path: Path) -> None:
     total = row(market, "actuals", 900, log_sd=1.0)
     second = market.with_evidence([*market.evidence, total])
     found = compare(prior_run(market, tmp_path / "one"), prior_run(second, tmp_path / "two", seed=8))
-    assert set(found.why["factor"]) == {total.id, REST}
+    assert set(found.why["factor"]) == {total.id, _REST}
     part, means, year = last_total(found)
     assert year == market.ledger.years[-1]
     with styled():
@@ -358,8 +358,8 @@ def test_contributions_agree_with_refits(pset: PriorSet, ledger: Ledger, run: Da
         ("together", together, None),
     ):
         found: Comparison = compare(first, fitted(name, other))
-        rest: Any = found.why[found.why["factor"] == REST]
+        rest: Any = found.why[found.why["factor"] == _REST]
         assert (rest["moves"].abs() < 4 * rest["moves_mcse"]).all()
         assert (rest["widens"].abs() < 4 * rest["widens_mcse"]).all()
         if factors is not None:
-            assert set(found.why["factor"]) == {*factors, REST}
+            assert set(found.why["factor"]) == {*factors, _REST}

@@ -149,7 +149,7 @@ def test_an_update_is_the_conjugate_posterior(lognormal: Run) -> None:
     mean = variance * (MEAN / SPREAD**2 + precision.sum(axis=0) @ np.log([r.value for r in rows]))
     assert result.moved is not None
     after: Any = result.moved[(result.moved["state"] == "after") & (result.moved["year"] == 2030)].iloc[0]
-    for name, probability in updating.ENDS.items():
+    for name, probability in updating._ENDS.items():
         exact = np.exp(mean + np.sqrt(variance) * ndtri(probability))
         assert after[name] == pytest.approx(exact, abs=4 * max(after["mcse_median"], after["mcse_high_90"]))
     assert after["median"] - 500 > 10 * after["mcse_median"]  # a forgotten row would be seen

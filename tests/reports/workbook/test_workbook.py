@@ -34,7 +34,7 @@ from postcgrp.reports.workbook.book import check_target, workbook
 from postcgrp.reports.workbook.content import MOST_NUMBERS, Content, percent
 from postcgrp.reports.workbook.layout import BY_DRAW, CASH, DRAWS, FIRST_COST, INPUTS, PATHS, PICKER, YEAR0
 from postcgrp.reports.workbook.live_model import evaluate, live, neutral, segments, typical
-from postcgrp.reports.workbook.text_sheets import ASSUMPTIONS, PROVENANCE, SUMMARY
+from postcgrp.reports.workbook.text_sheets import _ASSUMPTIONS, _PROVENANCE, SUMMARY
 from postcgrp.reports.workbook.value_sheet import FIRST, VALUE, figures
 from postcgrp.tests.helpers.exported import RECORD, brief, market, values
 from postcgrp.tests.helpers.paths import EXAMPLES, OTHER_MARKET
@@ -353,7 +353,7 @@ def test_assumptions_and_provenance_are_complete(pset: PriorSet, tmp_path: Path)
     deal = load_deal(EXAMPLES / "implantable_pivotal.toml")
     content = make(pset, tmp_path / "a.xlsx", deal=deal)
     book = openpyxl.load_workbook(tmp_path / "a.xlsx", data_only=True)
-    rows = list(book[ASSUMPTIONS].iter_rows(min_row=5, values_only=True))
+    rows = list(book[_ASSUMPTIONS].iter_rows(min_row=5, values_only=True))
     ledger = pset.ledger
     names = {kind: [row[1] for row in rows if row[0] == kind] for kind in {row[0] for row in rows}}
     assert names["claim"] == [claim.id for claim in ledger.claims]
@@ -365,7 +365,7 @@ def test_assumptions_and_provenance_are_complete(pset: PriorSet, tmp_path: Path)
     claim = ledger.claims[0]
     assert by_name["claim", claim.id][10:12] == (claim.quote, claim.reason)
     assert by_name["deal input", "economics.tax_rate"][10] == deal.source("economics.tax_rate")
-    facts = {row[0]: row[1] for row in book[PROVENANCE].iter_rows(max_col=2, values_only=True)}
+    facts = {row[0]: row[1] for row in book[_PROVENANCE].iter_rows(max_col=2, values_only=True)}
     assert facts["manifest sha256"] == content.kept.header["manifest_sha256"]
     assert facts["recipe sha256"] == MANIFEST["recipe_sha256"]
     assert facts["deal sha256"] == deal.fingerprint()
@@ -506,7 +506,7 @@ def test_names_freeze_and_print(pset: PriorSet, tmp_path: Path) -> None:
     make(pset, tmp_path / "a.xlsx", deal=changed())
     book = openpyxl.load_workbook(tmp_path / "a.xlsx")
     assert {"discount_rate", "draw_id", "draw_npv", "tier_above"} <= set(book.defined_names)
-    for name in (INPUTS, CASH, PATHS, BY_DRAW, DRAWS, ASSUMPTIONS):
+    for name in (INPUTS, CASH, PATHS, BY_DRAW, DRAWS, _ASSUMPTIONS):
         assert book[name].freeze_panes, name
     assert all(sheet.page_setup.orientation == "landscape" for sheet in book)
     used = {name for text in formulas(tmp_path / "a.xlsx").values() for name in re.findall(r"\b[A-Z.]{2,}(?=\()", text)}
