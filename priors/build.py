@@ -139,7 +139,7 @@ def _uptake_blocks(ledger: Ledger, settings: Settings, modality: Modality) -> li
     else:
         levels = tuple(_assumed(ledger, "launch_uptake", cell) for cell in cells)
         if not any(eligible(ledger, modality.name)):
-            raise InputError(f"eligible_share of {modality.name} is 0 at every depth: give one depth more")
+            raise InputError(f"eligible_share of {modality.name} is 0 at every depth: raise one of them")
 
     def assumed(variable: str, name: str, *dims: str) -> Block:
         return _assumed_block(

@@ -83,7 +83,7 @@ def _place(location: tuple[int | str, ...], model: type[BaseModel], content: Any
         annotation = field.annotation if field else None
         inside = _models(annotation)
         many = get_origin(annotation) is tuple and any(_models(annotation))
-        key = tables.get(step, step) if parent is model else step
+        key = " ".join((tables.get(step, step) if parent is model else step).split())  # a quoted key may hold line ends
         keys.append(key)
         path += f".{key}" if path else key
     header = ".".join(keys)

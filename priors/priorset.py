@@ -1,4 +1,4 @@
-"""The prior set: everything the model is built from, and the settings under which a ledger was read."""
+"""The prior set: everything that the model is built from."""
 
 from __future__ import annotations
 

@@ -102,7 +102,8 @@ def load_overlay(name: str | Path) -> Overlay:
     """
     path = shipped().get(str(name), Path(name))
     if not path.suffix and not path.exists():
-        raise InputError(f"prior set {str(name)!r} is not shipped: use one of {', '.join(shipped())}, or a file")
+        names = ", ".join(shipped())
+        raise InputError(f"prior set {str(name)!r} is not shipped: use one of {names}, or a .toml file")
     content = read_versioned(path)
     try:
         return Overlay.model_validate(content)
