@@ -11,19 +11,19 @@ from typing import Any
 import numpy as np
 
 from postcgrp.priors.catalogue import ASSUMPTIONS, PRIOR_CLAIMS, Family
-from postcgrp.priors.checks import check_assumptions, check_currency, place
+from postcgrp.priors.checks import check_assumptions, check_currency, place_in_words
 from postcgrp.priors.elicit import LINK, Prior, from_range
 from postcgrp.priors.errors import InputError
 from postcgrp.priors.evidence import Evidence, claimed_evidence
 from postcgrp.priors.ledger import PERCENT, Claim, Ledger, Modality, Quantified, Trust, middle
-from postcgrp.priors.lookup import Key, anchors, assumption, eligible, number, own, prior_claims
+from postcgrp.priors.lookup import Key, anchors, assumption, eligible, number, prior_claims, variable_name
 from postcgrp.priors.priorset import Block, PriorSet
 from postcgrp.priors.settings import ADOPTION_SCOPES, UPTAKE_SHAPES, Settings
 
-# What is known of a quantity whose claim is left out: a share may be nearly anything, a count as others are.
+# Priors of quantities whose claim is left out: a share may be nearly anything, a count resembles the others.
 OPEN_LOGIT_SD = 1.5  # 5 % to 95 %: 0.08 to 0.92
 OPEN_LOG_SD = 1.0  # a factor of 5 either way
-MANY = 10
+MOST_LISTED = 10  # names that a message lists in full
 
 
 def from_json(text: str) -> PriorSet:
@@ -44,10 +44,10 @@ def _block(content: dict[str, Any]) -> Block:
 
 
 def effective(ledger: Ledger, settings: Settings | None = None) -> PriorSet:
-    """Read a ledger under settings: every prior and every evidence row that the model will use.
+    """Returns every prior and every evidence row that the model will use, from a ledger under settings.
 
-    Raises :class:`InputError` for a coverage outside (0, 1), an unknown trust level, scope, shape or claim, an
-    assumption that is missing or not what the model expects, ranges that cannot be ordered, or evidence that the model
+    Raises :class:`InputError` for a coverage outside (0, 1); an unknown trust level, scope, shape or claim; an
+    assumption that is missing or not what the model expects; ranges that cannot be ordered; or evidence that the model
     cannot observe.
     """
     settings = settings or Settings()
@@ -56,7 +56,7 @@ def effective(ledger: Ledger, settings: Settings | None = None) -> PriorSet:
     check_assumptions(ledger)
     blocks = {block.name: block for block in _blocks(ledger, settings)}
     for block in blocks.values():
-        block.cholesky  # noqa: B018  a range that cannot be ordered is an input error, so find it here
+        block.cholesky  # noqa: B018  ranges that cannot be ordered are bad input, so raise it here
         _check_family(block)
     trust = next(t for t in ledger.trust if t.level == settings.trust)
     rows = [row for row in claimed_evidence(ledger, settings.coverage) if row.id not in settings.leave_out]
@@ -76,7 +76,7 @@ def _check_settings(ledger: Ledger, settings: Settings) -> None:
         *(("leave_out", key, [c.id for c in ledger.claims]) for key in settings.leave_out),
     ):
         if value not in known:
-            near = get_close_matches(value, known, 1) if len(known) > MANY else known
+            near = get_close_matches(value, known, 1) if len(known) > MOST_LISTED else known
             use = f"use one of {', '.join(near)}" if near else "postcgrp audit lists them"
             raise InputError(f"{name} {value!r} is not in the ledger: {use}")
     uptakes = [m.uptake for m in ledger.modalities]
@@ -91,11 +91,13 @@ def _check_settings(ledger: Ledger, settings: Settings) -> None:
 
 def _check_family(block: Block) -> None:
     if len(families := {prior.family for prior in block.priors}) > 1:
-        raise InputError(f"{block.name} has priors of families {' and '.join(sorted(families))}: give all of them one")
+        raise InputError(
+            f"{block.name} has priors of families {' and '.join(sorted(families))}: give all of them the same"
+        )
 
 
 def _blocks(ledger: Ledger, settings: Settings) -> list[Block]:
-    """Every prior of the model by variable, in the order patients, burden, uptake, intensity."""
+    """Returns every prior of the model by variable, in the order patients, burden, uptake, intensity."""
     blocks = [
         _assumed_block(ledger, "pool_error"),
         _claimed_block(ledger, settings, "region_patients", "region", "patients", "region_patients_log_sd"),
@@ -129,7 +131,7 @@ def _blocks(ledger: Ledger, settings: Settings) -> list[Block]:
 
 
 def _uptake_blocks(ledger: Ledger, settings: Settings, modality: Modality) -> list[Block]:
-    """The priors of one adoption curve or launch: its levels at the anchors, and what tells segments apart."""
+    """Returns the priors of one adoption curve or launch: levels at the anchors, and differences between segments."""
     uptake, adopted = modality.uptake, modality.uptake == "adoption"
     cells: list[dict[str, Key]] = [{"year": a, "modality": modality.name} for a in anchors(ledger, modality)]
     if adopted:
@@ -137,15 +139,17 @@ def _uptake_blocks(ledger: Ledger, settings: Settings, modality: Modality) -> li
     else:
         levels = tuple(_assumed(ledger, "launch_uptake", cell) for cell in cells)
         if not any(eligible(ledger, modality.name)):
-            raise InputError(f"eligible_share of {modality.name} is 0 at every depth: give one depth more")
+            raise InputError(f"eligible_share of {modality.name} is 0 at every depth: raise one of them")
 
     def assumed(variable: str, name: str, *dims: str) -> Block:
-        return _assumed_block(ledger, own(ledger, variable, modality), *dims, name=name, modality=modality.name)
+        return _assumed_block(
+            ledger, variable_name(ledger, variable, modality), *dims, name=name, modality=modality.name
+        )
 
     dims = ("anchor",) if adopted else (f"anchor_{modality.key}",)
     correlation = number(ledger, "uptake_correlation", modality=modality.name)
     blocks = [
-        Block(own(ledger, f"{uptake}_level", modality), dims, levels, correlation),
+        Block(variable_name(ledger, f"{uptake}_level", modality), dims, levels, correlation),
         assumed(f"{uptake}_region_sd", "uptake_region_sd"),
     ]
     if adopted:
@@ -173,10 +177,12 @@ def _assumed(ledger: Ledger, name: str, where: dict[str, Key]) -> Prior:
 
 
 def _claimed(ledger: Ledger, settings: Settings, quantity: str, spread: str, where: dict[str, Key]) -> Prior:
-    found = [c for c in prior_claims(ledger, quantity) if all(getattr(c, s) == key for s, key in where.items())]
-    if len(found) != 1:
-        raise InputError(f"{len(found)} prior claims on {quantity} {place(where)}: the report's ledger needs one")
-    claim = found[0]
+    claims = [c for c in prior_claims(ledger, quantity) if all(getattr(c, s) == key for s, key in where.items())]
+    if len(claims) != 1:
+        raise InputError(
+            f"{len(claims)} prior claims on {quantity} {place_in_words(where)}: the report's ledger needs one"
+        )
+    claim = claims[0]
     family = PRIOR_CLAIMS[quantity].family or "normal"
     if claim.id in settings.leave_out:
         return _open(ledger, claim, family, where)
@@ -195,7 +201,7 @@ def _claimed(ledger: Ledger, settings: Settings, quantity: str, spread: str, whe
 
 
 def _open(ledger: Ledger, claim: Claim, family: Family, where: dict[str, Key]) -> Prior:
-    """The prior of a quantity whose claim is left out: near flat for a share, like the other segments for a count."""
+    """Returns the prior of a quantity whose claim is left out: nearly flat for a share, like others for a count."""
     others = [middle(c) for c in prior_claims(ledger, claim.quantity) if c.id != claim.id] or [middle(claim)]
     mu, sd = (0.0, OPEN_LOGIT_SD) if family == "logitnormal" else (float(np.mean(np.log(others))), OPEN_LOG_SD)
     reason = f"the claim {claim.id} is left out: a prior that says next to nothing"

@@ -1,4 +1,4 @@
-"""What the model reads from a ledger: the unit, form and segments of every claim and assumption that it knows."""
+"""What the model reads from a ledger: unit, prior family and segments of each claim and assumption."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ SPEND_UNIT = "{currency} per patient-year"
 class Entry:
     """What one quantity must look like.
 
-    `unit`, with the report's currency left open; `by`, what a row may name to be about a part only; `family`, the
-    prior's family (None: a fixed number); `positive`, whether a fixed number must be above zero.
+    `unit`: with a gap for the report's currency. `by`: the dimensions by which a row may narrow it down. `family`: of
+    its prior, or None for a fixed number. `positive`: whether a fixed number must be above zero.
     """
 
     unit: str
@@ -25,7 +25,7 @@ class Entry:
     positive: bool = False
 
 
-# Claims with the role `prior`. They may all name a year; the model needs it for adoption and for patients.
+# Claims with the role `prior`. Any may name a year; the model reads it for adoption and patients.
 PRIOR_CLAIMS = {
     "patients": Entry("patients", ("region",), "lognormal"),
     "depth_share": Entry("fraction", ("depth",), "lognormal"),  # a weight: the shares are these, normalised
@@ -36,7 +36,7 @@ PRIOR_CLAIMS = {
     "adoption_direction": Entry("sign", ("region", "modality")),
 }
 
-# Claims with the role `evidence`, and rows of evidence files. A source's error is one of size: it cancels in fractions.
+# Claims with the role `evidence`, and rows of evidence files.
 OBSERVED = {
     "revenue": Entry(MONEY_UNIT, ("region", "depth", "modality")),
     "revenue_share": Entry("fraction", ("region", "depth", "modality")),
@@ -47,9 +47,9 @@ OBSERVED = {
     "moh": Entry("fraction", ("region", "depth")),
     "payer_block": Entry("fraction", ("region",)),
 }
-SIZES = ("revenue", "patients")
+SIZES = ("revenue", "patients")  # these carry their source's error, which cancels in fractions
 
-COUPLED = ("launch_uptake",)  # levels that a normal copula orders: no other family
+COUPLED = ("launch_uptake",)  # levels kept in order by a normal copula, so of a normal family only
 ASSUMPTIONS = {
     "evidence_log_sd": Entry("log", ("year", "region", "depth", "modality"), positive=True),
     "pool_error": Entry("log", (), "normal"),

@@ -1,4 +1,4 @@
-"""What assumptions must look like: refuse each that the model would not use, or not as it was meant."""
+"""Checks of assumptions: each must be one that the model uses, in the unit and form that it expects."""
 
 from __future__ import annotations
 
@@ -11,9 +11,13 @@ SEGMENTS = ("year", "region", "depth", "modality")
 
 
 def check_assumptions(ledger: Ledger) -> None:
-    """Refuse assumptions that are unknown, in another unit or form, or about what the model does not tell apart."""
+    """Refuse assumptions that are unknown, in another unit or form, or narrower than the model distinguishes.
+
+    Raises :class:`InputError`.
+    """
     for row in ledger.assumptions:
-        here = f"assumption {row.id!r} {place({s: key for s in SEGMENTS if (key := getattr(row, s)) is not None})}"
+        where = {s: key for s in SEGMENTS if (key := getattr(row, s)) is not None}
+        here = f"assumption {row.id!r} {place_in_words(where)}"
         entry = ASSUMPTIONS.get(row.id)
         if entry is None:
             way_out = nearest_or(row.id, list(ASSUMPTIONS), "remove it (docs/ledger.md lists all)")
@@ -28,7 +32,7 @@ def check_assumptions(ledger: Ledger) -> None:
 
 
 def check_currency(ledger: Ledger) -> None:
-    """Refuse money in another currency than the report's."""
+    """Refuse amounts in another currency than the report's. Raises :class:`InputError`."""
     currency = ledger.report.currency
     for row in (*ledger.claims, *ledger.assumptions):
         if (money := MONEY_PATTERN.fullmatch(row.unit)) and money[1] != currency:
@@ -38,8 +42,8 @@ def check_currency(ledger: Ledger) -> None:
             )
 
 
-def place(where: dict[str, str | int]) -> str:
-    """Words for the part of the market that a row is about."""
+def place_in_words(where: dict[str, str | int]) -> str:
+    """Returns the part of the market that a row is about, in words."""
     return "for " + ", ".join(f"{s} {key}" for s, key in where.items()) if where else "for the whole market"
 
 

@@ -1,4 +1,4 @@
-"""From a stated range to a distribution: closed forms on three link scales."""
+"""From a stated range to a prior distribution, in closed form on three link scales."""
 
 from __future__ import annotations
 
@@ -60,11 +60,11 @@ def _standard_cdf(family: Family, score: Any) -> Any:
 
 @dataclass(frozen=True)
 class Prior:
-    """A normal, or Student-t, distribution on a link scale, and where it came from.
+    """A normal or Student-t distribution on a link scale, and where it came from.
 
-    `mu` and `sd` (a Student-t's scale) are on the link scale of `family` (identity, log or logit); `low`..`high` is the
-    stated range in `unit`, which holds `coverage` of the mass (all None for a point with an assumed spread). `open`:
-    nothing is claimed of it.
+    `mu` and `sd` (for a Student-t its scale) are on the link scale of `family`: identity, log or logit. `low`..`high`
+    is the stated range in `unit`, which holds `coverage` of the mass; all three are None for a point with an assumed
+    spread. `open`: nothing is claimed about it, because its claim is left out.
     """
 
     name: str
@@ -80,23 +80,23 @@ class Prior:
     open: bool = False
 
     def quantile(self, probability: ArrayLike) -> NDArray[np.float64]:
-        """Quantiles in `unit` at the given probabilities."""
+        """Returns the quantiles, in `unit`, at the given probabilities."""
         _, inverse = LINK[self.family]
         score = _standard_quantile(self.family, np.asarray(probability, dtype=np.float64))
         return np.asarray(inverse(self.mu + self.sd * score), dtype=np.float64)
 
     def cdf(self, value: ArrayLike) -> NDArray[np.float64]:
-        """Probability of at most `value` (in `unit`)."""
+        """Returns the probability of at most `value` (in `unit`)."""
         forward, _ = LINK[self.family]
         score = (forward(value) - self.mu) / self.sd
         return np.asarray(_standard_cdf(self.family, score), dtype=np.float64)
 
 
 def from_range(low: float, high: float, coverage: float, family: Family) -> tuple[float, float]:
-    """Mean and sd on the link scale that put `coverage` between `low` and `high`, equal-tailed.
+    """Returns the mean and sd on the link scale that put `coverage` between `low` and `high`, equal-tailed.
 
-    Exact: both ends are quantiles of a normal on the link scale, so two equations give two parameters.
-    Raises :class:`InputError` where the link has no value (a fraction of exactly 0 or 1, say).
+    Exact: both ends are quantiles on the link scale, and two equations give two parameters. Raises
+    :class:`InputError` if an end has no finite value on the link scale, such as a fraction of 0 or 1.
     """
     forward, _ = LINK[family]
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -107,12 +107,12 @@ def from_range(low: float, high: float, coverage: float, family: Family) -> tupl
 
 
 def coupling(priors: tuple[Prior, ...], correlation: float) -> NDArray[np.float64]:
-    """Cholesky factor of a Markov correlation under which consecutive quantities do not fall.
+    """Returns the lower Cholesky factor [k, k] of a Markov correlation under which consecutive quantities do not fall.
 
-    Each neighbouring pair gets `correlation`, or the smallest larger one at which the probability that the second
-    is below the first is at most 0.1 %; each marginal stays exactly what it was. A prior of which nothing is claimed
-    asks for no more. Parameters: `priors`, logit- or log-normals in increasing order. Returns a lower triangle [k, k].
-    Raises :class:`InputError` where no correlation can keep the order.
+    Each neighbouring pair gets `correlation`, or the smallest larger one at which the second is below the first with a
+    probability of at most 0.1 %; the marginals do not change. A pair with a prior about which nothing is claimed keeps
+    `correlation`. Parameters: `priors`, logit- or log-normals in increasing order. Raises :class:`InputError` if no
+    correlation keeps the order.
     """
     gap_in_sd = float(-_standard_quantile("normal", REVERSAL))
     links = [1.0]

@@ -1,4 +1,4 @@
-"""Evidence: rows that each observe one aggregate of the market, from the report's ledger or from elsewhere."""
+"""Evidence: rows that each observe one aggregate of the market, from the report or from elsewhere."""
 
 from __future__ import annotations
 
@@ -15,15 +15,18 @@ from postcgrp.priors.ledger import ErrorModel, Ledger, slug
 from postcgrp.priors.lookup import eligible, number, prior_claims
 
 SEGMENT_DIMS = ("region", "depth", "modality")
-CONTRADICTION = 4.0  # sds of their own errors that two statements of one number may lie apart
-SLACK = 1e-9
-HUGE = 1e12  # beyond any market in any unit
-FINEST = 1e-4  # log-sd
+CONTRADICTION = 4.0  # how many sds of their errors two statements of the same number may lie apart
+SLACK = 1e-9  # relative, for floating point
+HUGE = 1e12  # larger than any market in any unit
+FINEST = 1e-4  # smallest log-sd of a row
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """One observed aggregate: `value` of `quantity` in a year and segment (None: all of it), with its own log-sd."""
+    """One observed aggregate: the `value` of a `quantity` in a year and segment, with the row's own log-sd.
+
+    `region`, `depth` or `modality` is None for the sum over all of them.
+    """
 
     id: str
     source: str
@@ -39,12 +42,12 @@ class Evidence:
 
     @property
     def cell(self) -> tuple[str | int | None, ...]:
-        """What is observed."""
+        """What is observed: the quantity, year and segment."""
         return (self.quantity, self.year, self.region, self.depth, self.modality)
 
 
 def claimed_evidence(ledger: Ledger, coverage: float) -> tuple[Evidence, ...]:
-    """The report's own evidence; a range becomes the point and log-sd under which it holds `coverage`."""
+    """Returns the report's own evidence; a range becomes the point and log-sd under which it holds `coverage`."""
     rows = []
     for claim in ledger.claims:
         if claim.role != "evidence" or claim.year is None:
@@ -63,7 +66,7 @@ def claimed_evidence(ledger: Ledger, coverage: float) -> tuple[Evidence, ...]:
 
 
 def error_model(ledger: Ledger, trust: ErrorModel, source: str) -> ErrorModel:
-    """How far a source may be off: the report by the level of trust, any other by its kind.
+    """Returns how far a source may be off: the report by the level of trust, any other source by its kind.
 
     Raises :class:`InputError` for a kind that the ledger does not have.
     """
@@ -81,10 +84,7 @@ def error_model(ledger: Ledger, trust: ErrorModel, source: str) -> ErrorModel:
 
 
 def check_evidence(ledger: Ledger, rows: Sequence[Evidence], trust: ErrorModel) -> None:
-    """Refuse evidence on what the model does not have, in another unit, or at odds with itself.
-
-    Raises :class:`InputError`.
-    """
+    """Refuse evidence that the model cannot observe or that contradicts itself. Raises :class:`InputError`."""
     for row in rows:
         check_row(ledger, row)
         error_model(ledger, trust, row.source)
@@ -94,11 +94,11 @@ def check_evidence(ledger: Ledger, rows: Sequence[Evidence], trust: ErrorModel) 
 
 
 def check_beside(ledger: Ledger, trust: ErrorModel, row: Evidence, others: Sequence[Evidence]) -> None:
-    """Refuse a row that is at odds with one of the others. Raises :class:`InputError`."""
+    """Refuse a row that contradicts one of the others. Raises :class:`InputError`."""
     for other in others:
         if row.source != other.source and slug(row.source) == slug(other.source):
             raise InputError(
-                f"sources {other.source!r} and {row.source!r} differ in marks only: use one, or other names"
+                f"sources {other.source!r} and {row.source!r} differ in punctuation only: use one, or other names"
             )
         _check_pair(ledger, trust, other, row)
         _check_pair(ledger, trust, row, other)
@@ -130,7 +130,7 @@ def check_row(ledger: Ledger, row: Evidence) -> None:
 
 
 def _check_figures(row: Evidence) -> None:
-    """Refuse a value or an error that no count has."""
+    """Refuse a value or an error that no measurement has."""
     for field, figure in (("value", row.value), ("log_sd", row.log_sd)):
         if not 0 < figure < np.inf:
             raise InputError(f"{row.id!r}: {field} = {figure:g} has no logarithm: evidence must be above zero")
@@ -139,22 +139,24 @@ def _check_figures(row: Evidence) -> None:
             f"{row.id!r}: value = {row.value:g} is a share over 1: write percentages as fractions ({row.value / 100:g})"
         )
     if not 1 / HUGE < row.value < HUGE:
-        raise InputError(f"{row.id!r}: value = {row.value:g}: is no size of a market in {row.unit}: correct it")
+        raise InputError(f"{row.id!r}: value = {row.value:g} is no size of a market in {row.unit}: correct it")
     if row.log_sd < FINEST:
-        raise InputError(f"{row.id!r}: log_sd = {row.log_sd:g}: nothing is counted so finely: write {FINEST:g} or more")
+        raise InputError(f"{row.id!r}: log_sd = {row.log_sd:g}: no count is so exact: write {FINEST:g} or more")
 
 
 def _check_quantity(ledger: Ledger, row: Evidence) -> None:
-    """What one quantity asks of a row beyond its unit and segment."""
+    """Refuse what one quantity rules out beyond its unit and segment."""
     if row.quantity.endswith("_share") and not any(getattr(row, dim) for dim in SEGMENT_DIMS):
-        raise InputError(f"{row.id!r}: a share of all is 1: name the {', '.join(OBSERVED[row.quantity].by)} it is of")
+        raise InputError(f"{row.id!r}: the share of all is 1: name the {', '.join(OBSERVED[row.quantity].by)} it is of")
     if row.quantity in ("acute_use", "moh", "payer_block") and not prior_claims(ledger, row.quantity):
-        raise InputError(f"{row.id!r}: the report makes no claim on {row.quantity}, so the model has none: remove it")
+        raise InputError(
+            f"{row.id!r}: the report makes no claim on {row.quantity}, so the model does not have it: remove the row"
+        )
     if row.quantity == "adoption":
         taken = [m.name for m in ledger.modalities if m.uptake != "everyone"]
         if row.modality not in taken:
             raise InputError(
-                f"{row.id!r}: modality {row.modality or ''!r}: adoption is of one that not everyone uses: name "
+                f"{row.id!r}: modality {row.modality or ''!r}: adoption is of a modality that not everyone uses: name "
                 f"{' or '.join(taken) or 'none, and remove the row'}"
             )
     if "modality" in OBSERVED[row.quantity].by:
@@ -162,7 +164,7 @@ def _check_quantity(ledger: Ledger, row: Evidence) -> None:
 
 
 def _check_sold(ledger: Ledger, row: Evidence) -> None:
-    """Refuse evidence on sales that the model holds at zero: before a launch, or to depths that are not eligible."""
+    """Refuse evidence on sales that are zero in the model: before a launch, or at depths that are not eligible."""
     for modality in ledger.modalities:
         if row.modality not in (None, modality.name):
             continue
@@ -183,7 +185,7 @@ def _check_sold(ledger: Ledger, row: Evidence) -> None:
 
 
 def _check_pair(ledger: Ledger, trust: ErrorModel, first: Evidence, second: Evidence) -> None:
-    """Refuse one number stated twice by a source, parts above their whole, and sources that cannot both be right."""
+    """Refuse a number that a source states twice, a part above its whole, and sources that cannot both be right."""
     if first.source == second.source and first.cell == second.cell:
         same = "once more: remove one" if first.value == second.value else f"as {second.value:g}: keep the right one"
         raise InputError(f"{first.id!r} states {first.value:g}, and {second.id!r} the same number {same}")
@@ -193,8 +195,8 @@ def _check_pair(ledger: Ledger, trust: ErrorModel, first: Evidence, second: Evid
     larger = first.value > second.value * (1 + SLACK)
     if first.source == second.source and inside and larger and first.quantity in SIZES:
         raise InputError(
-            f"{first.id!r} states {first.value:g}, more than the {second.value:g} of {second.id!r} that it is a part "
-            "of: correct one of them"
+            f"{first.id!r} states {first.value:g}, more than the {second.value:g} of {second.id!r}, of which it is "
+            "a part: correct one of them"
         )
     if first.cell == second.cell:
         share = _horizon(ledger, first.year)
@@ -209,14 +211,14 @@ def _check_pair(ledger: Ledger, trust: ErrorModel, first: Evidence, second: Evid
 
 
 def _check_sums(ledger: Ledger, rows: Sequence[Evidence]) -> None:
-    """Refuse parts of one source that add up to more than their whole, or all of them to less, beyond their errors."""
+    """Refuse parts from one source that, beyond their errors, exceed their whole, or all together fall short of it."""
     for dim in SEGMENT_DIMS:
-        found: dict[tuple[str | int | None, ...], list[Evidence]] = {}
+        families: dict[tuple[str | int | None, ...], list[Evidence]] = {}
         for row in rows:
             if row.quantity.removesuffix("_share") in SIZES:
                 others = [getattr(row, other) for other in SEGMENT_DIMS if other != dim]
-                found.setdefault((row.source, row.quantity, row.year, *others), []).append(row)
-        for (_, quantity, _, *rest), members in found.items():
+                families.setdefault((row.source, row.quantity, row.year, *others), []).append(row)
+        for (_, quantity, _, *rest), members in families.items():
             parts = [row for row in members if getattr(row, dim) is not None]
             whole = [(row.value, row.log_sd) for row in members if getattr(row, dim) is None]
             if quantity not in SIZES and not any(rest):
@@ -226,7 +228,7 @@ def _check_sums(ledger: Ledger, rows: Sequence[Evidence]) -> None:
 
 
 def _check_sum(parts: Sequence[Evidence], whole: float, log_sd: float, *, complete: bool) -> None:
-    """The parts' own errors are independent, and the one that they share cancels."""
+    """Refuse one sum. The rows' own errors are independent; the error of their common source cancels."""
     total = sum(row.value for row in parts)
     variance = log_sd**2 + sum((row.value / total * row.log_sd) ** 2 for row in parts)
     apart = float(np.log(total / whole) / np.sqrt(variance))
@@ -239,13 +241,13 @@ def _check_sum(parts: Sequence[Evidence], whole: float, log_sd: float, *, comple
 
 
 def log_variance(model: ErrorModel, share: float) -> float:
-    """Variance of a source's log error at a `share` of the way from the first year to the last."""
+    """Returns the variance of a source's log error at a `share` of the way from the first year to the last."""
     base, final = model.base_log_sd**2, model.final_log_sd**2
     return float(base + (final - base) * share)
 
 
 def log_bias(model: ErrorModel, share: float) -> float:
-    """Optimism of a source, log, at a `share` of the way from the first year to the last."""
+    """Returns the mean of a source's log error at a `share` of the way from the first year to the last."""
     return float(model.base_log_bias + (model.final_log_bias - model.base_log_bias) * share)
 
 

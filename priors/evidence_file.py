@@ -1,4 +1,4 @@
-"""Evidence files: CSV as spreadsheets save it, one observed aggregate a row."""
+"""Evidence files: CSV as spreadsheets save it, one row per observed aggregate."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ REQUIRED = ("source", "quantity", "year", "value", "unit")
 EVIDENCE_COLUMNS = ("source", "quantity", "year", "region", "depth", "modality", "value", "unit", "log_sd", "note")
 ENCODINGS = ("utf-8-sig", "utf-16", "cp1252")  # Excel's "CSV UTF-8", "Unicode text" and plain CSV
 DELIMITERS = (";", "\t", ",")
-# Thousands in groups of three (or two, as in India) by one mark, or by blanks and apostrophes as in France and
-# Switzerland, then a decimal mark; or a plain number, with a point or a comma.
+# Digits grouped in threes (or twos, as in India) by one mark, by blanks as in France or by apostrophes as in
+# Switzerland, then a decimal mark; or a plain number with a point or a comma.
 GROUPED = re.compile(r"[+-]?\d{1,3}(?:(?P<mark>[.,' ])(?:\d{2,3}(?P=mark))*\d{3})(?:(?!(?P=mark))[.,]\d*)?")
 PLAIN = re.compile(r"[+-]?(?:\d+[.,]?\d*|[.,]\d+)(?:[eE][+-]?\d+)?|[+-]?(?:nan|inf|infinity)", re.IGNORECASE)
 ONE_MARK = re.compile(r"[+-]?\d{1,3}[.,]\d{3}")
@@ -36,27 +36,29 @@ def read_evidence(
     files may not contradict, as they may not contradict each other. Raises :class:`InputError` with one line naming the
     row, the value, the rule and the way out.
     """
-    found: dict[str, Evidence] = {}
+    rows: dict[str, Evidence] = {}  # by where each stands
     for path in paths:
         for here, row in _rows(path, ledger, trust):
-            for there, other in found.items():
+            for there, other in rows.items():
                 if (row.source, row.cell) == (other.source, other.cell):
                     raise InputError(
                         f"{here}: states {row.value:g} for {row.id!r}, and {there} {other.value:g}: keep one of them"
                     )
             try:
-                check_beside(ledger, trust, row, [*known, *found.values()])
+                check_beside(ledger, trust, row, [*known, *rows.values()])
             except InputError as error:
                 raise InputError(f"{here}: {error}") from None
-            found[here] = row
-    return tuple(found.values())
+            rows[here] = row
+    return tuple(rows.values())
 
 
 def _rows(path: Path, ledger: Ledger, trust: Trust) -> Iterator[tuple[str, Evidence]]:
-    """Each row with where it stands."""
-    lines = list(io.StringIO(_text(path), newline=None))  # a line's end, by whatever machine, is kept in quotes
+    """Yields each row of a file after where it stands."""
+    lines = list(
+        io.StringIO(_text(path), newline=None)
+    )  # keeps the line ends inside quotes, whichever system wrote them
     if lines and lines[0].strip().casefold().startswith("sep="):
-        lines = ["", *lines[1:]]  # a hint to spreadsheets; the line still counts
+        lines = ["", *lines[1:]]  # a hint to spreadsheets; empty, so that line numbers stay right
     start = next((k for k, line in enumerate(lines) if line.strip(';,\t\n "')), None)
     if start is None:
         raise InputError(f"{path}: is empty: `postcgrp evidence template` writes one to fill in")
@@ -74,7 +76,7 @@ def _rows(path: Path, ledger: Ledger, trust: Trust) -> Iterator[tuple[str, Evide
                     f"{here}: has {len(cells)} cells, but the header has {len(names)}: put text that holds "
                     f"{delimiter!r} in double quotes"
                 )
-            # Excel leaves the empty cells at the end of a row away.
+            # Excel leaves out empty cells at the end of a row.
             full = [*cells, *[""] * (len(names) - len(cells))]
             row = {name: " ".join(cell.split()) for name, cell in zip(names, full, strict=False) if name}
             yield here, _row(here, row, ledger, trust, delimiter)
@@ -86,7 +88,7 @@ def _rows(path: Path, ledger: Ledger, trust: Trust) -> Iterator[tuple[str, Evide
 
 
 def template(ledger: Ledger) -> str:
-    """An evidence file to fill in: the total of each of the first years, by whoever counts it."""
+    """Returns an evidence file to fill in: the total of each of the first years, one row per kind of source."""
     money = OBSERVED["revenue"].unit.format(currency=ledger.report.currency)
     kinds = [row.kind for row in ledger.sources] or [ledger.report.id]
     rows = [
@@ -113,22 +115,22 @@ def _text(path: Path) -> str:
             continue
         if "\0" not in text:
             return text
-    raise InputError(f"{path}: is no text: save it as CSV UTF-8")
+    raise InputError(f"{path}: is not text: save it as CSV UTF-8")
 
 
 def _header(path: Path, cells: Sequence[str]) -> list[str]:
     names = ["_".join(cell.casefold().split()) for cell in cells]
     if not set(names) & set(EVIDENCE_COLUMNS):
         raise InputError(
-            f"{path}: the first row names none of the columns: write {', '.join(EVIDENCE_COLUMNS)}, apart by commas, "
-            "semicolons or tabs"
+            f"{path}: the first row names none of the columns: write {', '.join(EVIDENCE_COLUMNS)}, separated by "
+            "commas, semicolons or tabs"
         )
     for name in names:
         if name and name not in EVIDENCE_COLUMNS:
             way_out = nearest_or(name, EVIDENCE_COLUMNS, f"remove it; the columns are {', '.join(EVIDENCE_COLUMNS)}")
             raise InputError(f"{path}: column {name!r} is not known: {way_out}")
         if name and names.count(name) > 1:
-            raise InputError(f"{path}: column {name!r} stands {names.count(name)} times: keep one")
+            raise InputError(f"{path}: column {name!r} appears {names.count(name)} times: keep one")
     if missing := [name for name in REQUIRED if name not in names]:
         raise InputError(f"{path}: column {missing[0]!r} is missing: the first row names {', '.join(EVIDENCE_COLUMNS)}")
     return names
@@ -141,7 +143,7 @@ def _row(here: str, cells: Mapping[str, str], ledger: Ledger, trust: Trust, deli
     segment = {dim: cells.get(dim) or None for dim in SEGMENT_DIMS}
     year = _number(here, "year", cells["year"], delimiter)
     if not year.is_integer():
-        raise InputError(f"{here}: year = {cells['year']}: is not whole: write one such as {ledger.years[0]}")
+        raise InputError(f"{here}: year = {cells['year']} is not a whole number: write one such as {ledger.years[0]}")
     try:
         model = error_model(ledger, trust, cells["source"])
         usual = getattr(model, "row_log_sd", None)
@@ -167,31 +169,31 @@ def _row(here: str, cells: Mapping[str, str], ledger: Ledger, trust: Trust, deli
         )
         check_row(ledger, row)
     except InputError as error:
-        said = str(error)
-        raise InputError(said if said.startswith(here) else f"{here}: {said}") from None
+        message = str(error)
+        raise InputError(message if message.startswith(here) else f"{here}: {message}") from None
     return row
 
 
 def _number(here: str, name: str, text: str, delimiter: str, *, percent: bool = False, counts: bool = False) -> float:
-    """A number as people write it.
+    """Returns a number from the text of a cell, as people and spreadsheets write numbers.
 
-    Parameters: `percent`, whether `12 %` may stand for 0.12, as a spreadsheet saves it; `counts`, whether it is of
-    things that are counted, of which none has three decimals.
+    Parameters: `percent`, whether `12 %` may stand for 0.12; `counts`, whether it is a count, which has no three
+    decimals. Raises :class:`InputError`.
     """
     bare = re.sub("[\\s\u2019']", lambda mark: "'" if mark[0] in "'\u2019" else " ", text).strip("' ")
     share = bare.endswith("%")
     bare = bare.removesuffix("%").rstrip()
     grouped = GROUPED.fullmatch(bare)
     if not (grouped or PLAIN.fullmatch(bare)):
-        raise InputError(f"{here}: {name} = {text!r}: is not a number: correct it")
+        raise InputError(f"{here}: {name} = {text!r} is not a number: correct it")
     if share and not percent:
-        raise InputError(f"{here}: {name} = {text!r}: only a share, in unit 'fraction', is a percentage: correct it")
+        raise InputError(f"{here}: {name} = {text!r}: only a value in unit 'fraction' may be a percentage: correct it")
     if ONE_MARK.fullmatch(bare) and (groups := _groups(bare, delimiter, counts=counts)) is not True:
         if groups is None:
             plain = re.sub(r"[.,]", "", bare)
             raise InputError(
                 f"{here}: {name} = {text!r}: may be {plain} or {plain[:-3]}.{plain[-3:]}: write it without a thousands "
-                "mark, or with one decimal more"
+                "mark, or with one more decimal"
             )
         grouped = None
     if grouped:
@@ -200,10 +202,10 @@ def _number(here: str, name: str, text: str, delimiter: str, *, percent: bool = 
 
 
 def _groups(text: str, delimiter: str, *, counts: bool) -> bool | None:
-    """Whether the mark before a number's last three digits groups thousands; None where that is not clear.
+    """Whether the mark before a number's last three digits groups thousands; None if that is not clear.
 
-    Cells apart by commas come from where a point is the decimal mark; apart by semicolons, mostly from where a comma
-    is; tabs say nothing.
+    A file with cells separated by commas comes from where the decimal mark is a point; with semicolons, mostly from
+    where it is a comma; tabs tell nothing.
     """
     if text.lstrip("+-").startswith("0"):
         return False

@@ -1,25 +1,25 @@
-"""Where a number of the ledger is found: the most specific row for a part of the market."""
+"""Lookup in a ledger: for each number, the most specific row that covers a part of the market."""
 
 from __future__ import annotations
 
-from postcgrp.priors.checks import SEGMENTS, place
+from postcgrp.priors.checks import SEGMENTS, place_in_words
 from postcgrp.priors.errors import InputError
 from postcgrp.priors.ledger import Assumption, Claim, Ledger, Modality
 
 Key = str | int
 
 
-def own(ledger: Ledger, name: str, modality: Modality) -> str:
-    """A variable's name for one modality: plain where it is the only one of its uptake, else with its name behind."""
+def variable_name(ledger: Ledger, name: str, modality: Modality) -> str:
+    """Returns a variable's name for one modality: plain if no other has its kind of uptake, else with a suffix."""
     alone = sum(m.uptake == modality.uptake for m in ledger.modalities) == 1
     return name if alone else f"{name}_{modality.key}"
 
 
 def number(ledger: Ledger, name: str, **where: Key) -> float:
-    """A fixed number of the assumptions' ledger: the most specific row that covers the segment and year."""
+    """Returns a fixed number of the assumptions for a segment and year. Raises :class:`InputError`."""
     row = assumption(ledger, name, where)
     if row.value is None:
-        raise InputError(f"assumption {name!r} {place(where)} is a range: it must be a fixed `value`")
+        raise InputError(f"assumption {name!r} {place_in_words(where)} is a range: it must be a fixed `value`")
     return row.value
 
 
@@ -41,30 +41,33 @@ def anchors(ledger: Ledger, modality: Modality) -> list[int]:
 
 
 def prior_claims(ledger: Ledger, quantity: str) -> list[Claim]:
-    """The claims on a quantity that set priors."""
+    """Returns the claims on a quantity that set priors."""
     return [c for c in ledger.claims if c.role == "prior" and c.quantity == quantity]
 
 
 def assumption(ledger: Ledger, name: str, where: dict[str, Key]) -> Assumption:
-    """The most specific assumption that covers a segment and year. Raises :class:`InputError` unless there is one."""
+    """Returns the most specific assumption that covers a segment and year.
+
+    Raises :class:`InputError` if none does, or if two are equally specific.
+    """
     matches = [
         (sum(getattr(a, s) is not None for s in SEGMENTS), a)
         for a in ledger.assumptions
         if a.id == name and all(getattr(a, s) in (None, where.get(s)) for s in SEGMENTS)
     ]
     if not matches:
-        raise InputError(f"no assumption {name!r} {place(where)}: add one to the assumptions' ledger")
+        raise InputError(f"no assumption {name!r} {place_in_words(where)}: add one to the assumptions' ledger")
     specificity = max(count for count, _ in matches)
     best = [row for count, row in matches if count == specificity]
     if len(best) > 1:
         raise InputError(
-            f"assumption {name!r} {place(where)}: {len(best)} rows serve it equally well: add one that names all of "
-            f"{', '.join(s for s in SEGMENTS if any(getattr(row, s) is not None for row in best))}"
+            f"assumption {name!r} {place_in_words(where)}: {len(best)} rows cover it equally well: add one that names "
+            f"all of {', '.join(s for s in SEGMENTS if any(getattr(row, s) is not None for row in best))}"
         )
     return best[0]
 
 
 def eligible(ledger: Ledger, modality: str, depth: str | None = None) -> list[float]:
-    """Share of patients at one depth, or at each, who may get a launched modality."""
+    """Returns the share of patients at each depth, or at one, who may receive a launched modality."""
     depths = ledger.segments["depth"] if depth is None else (depth,)
     return [number(ledger, "eligible_share", depth=d, modality=modality) for d in depths]

@@ -83,7 +83,7 @@ def _place(location: tuple[int | str, ...], model: type[BaseModel], content: Any
         annotation = field.annotation if field else None
         inside = _models(annotation)
         many = get_origin(annotation) is tuple and any(_models(annotation))
-        key = tables.get(step, step) if parent is model else step
+        key = " ".join((tables.get(step, step) if parent is model else step).split())  # a quoted key may hold line ends
         keys.append(key)
         path += f".{key}" if path else key
     header = ".".join(keys)
@@ -115,8 +115,8 @@ def _models(annotation: Any) -> Iterator[type[BaseModel]]:
 
 def _rule(error: ErrorDetails, place: _Place, guide: str) -> str:
     """What follows the path: the value where there is one, the rule and the way out."""
-    found, context = error["input"], error.get("ctx", {})
-    shown = repr(found[:LONGEST_VALUE]) if isinstance(found, str) else str(found)[:LONGEST_VALUE]
+    value, context = error["input"], error.get("ctx", {})
+    shown = repr(value[:LONGEST_VALUE]) if isinstance(value, str) else str(value)[:LONGEST_VALUE]
     table = f" = {shown} is not a table: write it as {place.header}"
     listed = f" = {shown} is not a list: write it in brackets"
     missing = f" is missing: add it ({guide})"
@@ -129,7 +129,7 @@ def _rule(error: ErrorDetails, place: _Place, guide: str) -> str:
         "extra_forbidden": f" is not known: {nearest_or(str(error['loc'][-1]), place.known, other)}",
         "literal_error": f" = {shown} is not known: use {context.get('expected')}",
         "string_pattern_mismatch": f" = {shown} is empty: write a few words",
-        "string_type": f" = {shown} is not text: write it in quotes ({str(found)[:LONGEST_VALUE]!r})",
+        "string_type": f" = {shown} is not text: write it in quotes ({str(value)[:LONGEST_VALUE]!r})",
         "bool_type": f" = {shown} is not true or false: write one of them without quotes",
         "int_type": f" = {shown} is not a whole number: write it as a whole number without quotes",
         "float_type": f" = {shown} is not a number: write it as a number without quotes",

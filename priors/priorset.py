@@ -1,4 +1,4 @@
-"""The prior set: everything the model is built from, and the settings under which a ledger was read."""
+"""The prior set: everything that the model is built from."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from postcgrp.priors.evidence import (
     log_variance,
 )
 from postcgrp.priors.ledger import Ledger, Modality, Trust
-from postcgrp.priors.lookup import Key, anchors, number, own, prior_claims
+from postcgrp.priors.lookup import Key, anchors, number, prior_claims, variable_name
 from postcgrp.priors.settings import Settings
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Block:
-    """The priors of one model variable, one for each cell of its dims (row-major)."""
+    """The priors of one model variable: one per cell of its dims, in row-major order."""
 
     name: str
     dims: tuple[str, ...]
@@ -40,12 +40,12 @@ class Block:
 
     @property
     def cholesky(self) -> Array:
-        """Lower triangle [k, k] of the correlation between cells."""
+        """Lower Cholesky factor [k, k] of the correlation between cells."""
         return np.eye(len(self.priors)) if self.correlation is None else coupling(self.priors, self.correlation)
 
     @property
     def open(self) -> Array:
-        """1 for each cell [k] of which nothing is claimed, else 0."""
+        """1 for each cell [k] about which nothing is claimed, else 0."""
         return np.array([float(prior.open) for prior in self.priors])
 
 
@@ -54,7 +54,7 @@ class PriorSet:
     """Everything the model is built from.
 
     Attributes: `ledger`; `settings`; `blocks`, the priors by model variable; `evidence`; `trust`, the error model of
-    the report as a source.
+    the report. Raises :class:`InputError` for evidence that the model cannot observe or that contradicts itself.
     """
 
     ledger: Ledger
@@ -68,7 +68,7 @@ class PriorSet:
 
     @property
     def coords(self) -> dict[str, list[Key]]:
-        """Coordinates of the model's dimensions."""
+        """The labels of the model's dimensions."""
         segments: dict[str, list[Key]] = {dim: list(names) for dim, names in self.ledger.segments.items()}
         return {
             "year": list(self.ledger.years),
@@ -78,34 +78,35 @@ class PriorSet:
         }
 
     def has(self, quantity: str) -> bool:
-        """Whether the report makes a prior claim on `quantity`."""
+        """Whether a claim of the report sets a prior on `quantity`."""
         return any(prior_claims(self.ledger, quantity))
 
     def own(self, name: str, modality: Modality) -> str:
-        """A variable's name for one modality: plain where it is the only one of its uptake, else suffixed."""
-        return own(self.ledger, name, modality)
+        """Returns a variable's name for one modality: plain if no other has its kind of uptake, else with a suffix."""
+        return variable_name(self.ledger, name, modality)
 
     def modalities(self, uptake: str) -> tuple[Modality, ...]:
-        """Modalities of one kind of uptake."""
+        """Returns the modalities with one kind of uptake."""
         return tuple(m for m in self.ledger.modalities if m.uptake == uptake)
 
     def number(self, name: str, **where: Key) -> float:
-        """A fixed number of the assumptions' ledger, for a segment and year."""
+        """Returns a fixed number of the assumptions, for a segment and year."""
         return number(self.ledger, name, **where)
 
     def numbers(self, name: str, dim: str, **where: Key) -> Array:
-        """A fixed number for each label of one dimension."""
+        """Returns a fixed number [label] for each label of one dimension."""
         return np.array([number(self.ledger, name, **{dim: key}, **where) for key in self.coords[dim]])
 
     def signs(self, quantity: str, dim: str, modality: str) -> Array:
-        """The direction (-1 to 1) that the report gives each label of a dimension for a modality.
+        """Returns the direction [label], -1 to 1, that the report gives each label of a dimension for a modality.
 
-        Where it is silent about that modality, what it says of all, else the mean of what it says of others, else 0.
+        If it says nothing about that modality: what it says about all modalities, else the mean of what it says about
+        others, else 0.
         """
-        said = [claim for claim in prior_claims(self.ledger, quantity) if claim.id not in self.settings.leave_out]
+        claims = [claim for claim in prior_claims(self.ledger, quantity) if claim.id not in self.settings.leave_out]
 
         def direction(key: Key) -> float:
-            here = [c for c in said if getattr(c, dim) == key]
+            here = [c for c in claims if getattr(c, dim) == key]
             tiers = (
                 [c.value or 0.0 for c in here if c.modality == modality],
                 [c.value or 0.0 for c in here if c.modality is None],
@@ -116,36 +117,39 @@ class PriorSet:
         return np.array([direction(key) for key in self.coords[dim]])
 
     def anchors(self, modality: Modality) -> list[int]:
-        """The anchors at which a modality is on the market."""
+        """Returns the anchors at which a modality is on the market."""
         return anchors(self.ledger, modality)
 
     def uptake_years(self, modality: Modality) -> list[int]:
-        """The years between which uptake rises: the anchors; a launch begins with nothing in the year before it."""
-        own = self.anchors(modality)
+        """Returns the years between which uptake rises: the anchors, and for a launch first the year before it."""
+        sold = self.anchors(modality)
         if modality.uptake != "launch":
-            return own
+            return sold
         launch = int(self.number("launch_year", modality=modality.name))
-        return [max(launch, self.ledger.report.first_year) - 1, *own]
+        return [max(launch, self.ledger.report.first_year) - 1, *sold]
 
     def rise(self, steps: int, *, foot: bool = False) -> Array:
-        """Expected shares [step] of a rise over so many years: by the setting, or the `foot` of a logistic curve."""
+        """Returns the expected share [step] of a rise that each of its years takes.
+
+        The setting `uptake_shape` decides, except at the `foot` of a launch's curve, which rises late.
+        """
         growing = np.arange(1.0, steps + 1)
         late, early = foot or self.settings.uptake_shape == "late", self.settings.uptake_shape == "early"
         weight = growing if late else growing[::-1] if early else np.ones(steps)
         return np.asarray(weight / weight.sum())
 
     def source_log_sd(self, source: str, years: Sequence[int]) -> Array:
-        """Log-sd of a source's own error at each year: a base error plus a random walk over the horizon."""
+        """Returns the log-sd [year] of a source's error: a base error plus a random walk over the horizon."""
         model = error_model(self.ledger, self.trust, source)
         return np.sqrt([log_variance(model, share) for share in self._horizon(years)])
 
     def source_log_bias(self, source: str, years: Sequence[int]) -> Array:
-        """Mean of a source's error at each year, log: its optimism."""
+        """Returns the mean [year] of a source's log error: its optimism."""
         model = error_model(self.ledger, self.trust, source)
         return np.array([log_bias(model, share) for share in self._horizon(years)])
 
     def vendor_log_sd(self, years: Sequence[int]) -> Array:
-        """The same for the report."""
+        """Returns :meth:`source_log_sd` of the report."""
         return self.source_log_sd(self.ledger.report.id, years)
 
     def _horizon(self, years: Sequence[int]) -> Array:
@@ -160,7 +164,7 @@ class PriorSet:
         )
 
     def with_evidence(self, evidence: Sequence[Evidence]) -> PriorSet:
-        """The same priors with other evidence; with none, the bottom-up view."""
+        """Returns the same priors with other evidence; without any, the bottom-up view."""
         return replace(self, evidence=tuple(evidence))
 
     def table(self) -> pd.DataFrame:
@@ -192,13 +196,13 @@ class PriorSet:
         return pd.DataFrame(rows)
 
     def evidence_table(self) -> pd.DataFrame:
-        """The evidence, one row an observed aggregate."""
+        """Returns the evidence, one row per observed aggregate."""
         import pandas as pd
 
         return pd.DataFrame([asdict(e) for e in self.evidence], columns=list(Evidence.__dataclass_fields__))
 
     def recipe(self) -> str:
-        """The effective priors, evidence, trust and every ledger row, as text: equal texts give equal posteriors."""
+        """Returns priors, evidence, trust and every ledger row as text: equal texts give equal posteriors."""
         parts = (
             self.table().to_csv(index=False),
             repr([(block.name, block.dims, block.correlation) for block in self.blocks.values()]),
@@ -210,7 +214,7 @@ class PriorSet:
         return "\n".join(parts)
 
     def to_json(self) -> str:
-        """As JSON from which :func:`from_json` restores an equal prior set."""
+        """Returns JSON from which :func:`from_json` restores an equal prior set."""
         content = {
             "ledger": self.ledger.model_dump(mode="json"),
             "settings": asdict(self.settings),
@@ -221,5 +225,5 @@ class PriorSet:
         return json.dumps(content, indent=1, ensure_ascii=False)
 
     def fingerprint(self) -> str:
-        """sha256 of :meth:`recipe`."""
+        """Returns the SHA-256 of :meth:`recipe`, in hexadecimal."""
         return hashlib.sha256(self.recipe().encode()).hexdigest()

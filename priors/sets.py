@@ -12,7 +12,7 @@ from pydantic import ValidationError, model_validator
 
 from postcgrp.priors.build import effective
 from postcgrp.priors.catalogue import ASSUMPTIONS, PRIOR_CLAIMS, Family
-from postcgrp.priors.checks import SEGMENTS, place
+from postcgrp.priors.checks import SEGMENTS, place_in_words
 from postcgrp.priors.elicit import LINK
 from postcgrp.priors.errors import InputError
 from postcgrp.priors.evidence import Evidence
@@ -35,13 +35,12 @@ from postcgrp.priors.shipped import shipped
 
 _EVERY = "*"
 SHARE_FAMILIES = ("logitnormal", "logitstudent")
-CHANGES = ("`value`", "`low` and `high`", "`centre`", "`spread`", "`coverage`", "`family`")
 
 
 class Change(Row):
-    """What becomes of an assumption, or of a claim's range: a new number or range, or the old one moved or widened.
+    """A change to an assumption or to a claim's range: a new number or range, or the old one moved or widened.
 
-    `centre` moves a range on the link of its prior, `spread` multiplies its width there.
+    `centre` moves the middle of a range, and `spread` multiplies its width, on the link scale of its prior.
     """
 
     id: Text
@@ -75,8 +74,8 @@ class Change(Row):
         return self
 
 
-class Turned(Row):
-    """The settings of a set; what is left out stays as it was. See :class:`postcgrp.priors.Settings`."""
+class SetSettings(Row):
+    """The settings that a set changes; None leaves one as it was. See :class:`postcgrp.priors.Settings`."""
 
     coverage: Number | None = None
     trust: Text | None = None
@@ -90,30 +89,34 @@ class Overlay(Row):
 
     name: Text
     says: Text
-    settings: Turned = Turned()
+    settings: SetSettings = SetSettings()
     trust: tuple[Trust, ...] = ()
     assumption: tuple[Change, ...] = ()
     claim: tuple[Change, ...] = ()
 
 
 def load_overlay(name: str | Path) -> Overlay:
-    """A shipped set by its name, or one of a TOML file.
+    """Returns a shipped set by its name, or the set of a TOML file.
 
     Raises :class:`InputError` with one line naming the value, the rule and the way out.
     """
     path = shipped().get(str(name), Path(name))
     if not path.suffix and not path.exists():
-        raise InputError(f"prior set {str(name)!r} is not shipped: use one of {', '.join(shipped())}, or a file")
-    found = read_versioned(path)
+        names = ", ".join(shipped())
+        raise InputError(f"prior set {str(name)!r} is not shipped: use one of {names}, or a .toml file")
+    content = read_versioned(path)
     try:
-        return Overlay.model_validate(found)
+        return Overlay.model_validate(content)
     except ValidationError as error:
-        line = in_words(first_error(error), Overlay, found, guide="docs/prior-sets.md")
+        line = in_words(first_error(error), Overlay, content, guide="docs/prior-sets.md")
         raise InputError(f"{path.name}: {line}") from None
 
 
 def apply(ledger: Ledger, overlay: Overlay) -> Ledger:
-    """The ledger as one set has it. Raises :class:`InputError` for a change of something that is not there."""
+    """Returns the ledger as changed by a set.
+
+    Raises :class:`InputError` for a change to what the ledger does not have.
+    """
     assumptions = list(ledger.assumptions)
     for change in overlay.assumption:
         _change_assumption(assumptions, change, overlay.name)
@@ -139,7 +142,7 @@ def prior_set(
     turned: Mapping[str, Any] | None = None,
     evidence: Sequence[Evidence] = (),
 ) -> PriorSet:
-    """The effective priors and evidence of a ledger under one set.
+    """Returns the effective priors and evidence of a ledger under a set.
 
     Parameters: `turned`, settings that override the set's; `evidence`, rows beside the report's. Raises
     :class:`InputError`.
@@ -147,8 +150,8 @@ def prior_set(
     settings = Settings()
     if overlay is not None:
         ledger = apply(ledger, overlay)
-        own = {key: value for key, value in overlay.settings.model_dump().items() if value is not None}
-        settings = replace(settings, priors=overlay.name, **own)
+        changed = {key: value for key, value in overlay.settings.model_dump().items() if value is not None}
+        settings = replace(settings, priors=overlay.name, **changed)
     settings = replace(settings, **(turned or {}))
     settings = replace(settings, leave_out=_left_out(ledger, settings.leave_out))
     pset = effective(ledger, settings)
@@ -156,7 +159,7 @@ def prior_set(
 
 
 def difference(first: PriorSet, second: PriorSet) -> list[dict[str, Any]]:
-    """What two sets disagree on, one row a prior, setting, level of trust or row of evidence."""
+    """Returns what two sets disagree on: one row per setting, prior, row of evidence or source error."""
     rows = [
         {"what": "setting", "name": key, "first": value, "second": asdict(second.settings)[key]}
         for key, value in asdict(first.settings).items()
@@ -164,15 +167,15 @@ def difference(first: PriorSet, second: PriorSet) -> list[dict[str, Any]]:
     sides = []
     for pset in (first, second):
         table = pset.table()
-        said = {
+        entries = {
             ("prior", f"{r.variable}: {r.prior}"): f"{r.family} {r.q05:.4g} / {r.median:.4g} / {r.q95:.4g} {r.unit}"
             for r in table.itertuples()
         }
-        said |= {
+        entries |= {
             ("evidence", row.id): f"{row.value:.6g} {row.unit}, log-sd {row.log_sd:.3g} ({row.source})"
             for row in pset.evidence
         }
-        said |= {
+        entries |= {
             ("source error", f"{source} {year}"): f"log-sd {sd:.3g}, bias {bias:.3g}"
             for source in pset.sources
             for year, sd, bias in zip(
@@ -182,7 +185,7 @@ def difference(first: PriorSet, second: PriorSet) -> list[dict[str, Any]]:
                 strict=True,
             )
         }
-        sides.append(said)
+        sides.append(entries)
     keys = dict.fromkeys([*sides[0], *sides[1]])
     rows += [
         {"what": key[0], "name": key[1], "first": sides[0].get(key, ""), "second": sides[1].get(key, "")}
@@ -192,7 +195,7 @@ def difference(first: PriorSet, second: PriorSet) -> list[dict[str, Any]]:
 
 
 def _left_out(ledger: Ledger, names: Sequence[str]) -> tuple[str, ...]:
-    """Ids of claims to be left out, given as such or as the quantity of all evidence on it."""
+    """Returns the ids of claims to leave out; the name of a quantity stands for all evidence on it."""
     out: list[str] = []
     for name in names:
         rows = [c.id for c in ledger.claims if c.role == "evidence" and c.quantity == name]
@@ -201,12 +204,14 @@ def _left_out(ledger: Ledger, names: Sequence[str]) -> tuple[str, ...]:
 
 
 def _change_assumption(rows: list[Assumption], change: Change, name: str) -> None:
-    """Change one row, or every range (`*`), or add a row for a segment that a wider one served."""
+    """Change one row, or every range (`*`), in place, or add a row for a segment that a wider row covered."""
     where = {s: key for s in SEGMENTS if (key := getattr(change, s)) is not None}
     if change.id == _EVERY:
         every = [k for k, row in enumerate(rows) if row.value is None and _covers(where, row)]
         if not every:
-            raise InputError(f"prior set {name!r}: no range {place(where)} is in the ledger: remove the change of '*'")
+            raise InputError(
+                f"prior set {name!r}: no range {place_in_words(where)} is in the ledger: remove the change of '*'"
+            )
         for k in every:
             rows[k] = _changed(
                 rows[k], change, ASSUMPTIONS[rows[k].id].family if rows[k].id in ASSUMPTIONS else None, name
@@ -217,7 +222,7 @@ def _change_assumption(rows: list[Assumption], change: Change, name: str) -> Non
         way_out = nearest_or(change.id, [row.id for row in rows], "postcgrp priors lists them")
         raise InputError(f"prior set {name!r}: assumption {change.id!r} is not in the ledger: {way_out}")
     family = ASSUMPTIONS[change.id].family if change.id in ASSUMPTIONS else None
-    # A wider change reaches every row inside its part of the market, a narrower one begins a row of its own.
+    # A change reaches every row inside its part of the market; where there is none, it becomes a row for that part.
     inside = [k for k, row in enumerate(rows) if row.id == change.id and _covers(where, row)]
     for k in inside:
         rows[k] = _changed(rows[k], change, family, name)
@@ -225,7 +230,7 @@ def _change_assumption(rows: list[Assumption], change: Change, name: str) -> Non
         wider = [row for row in known if all(getattr(row, s) in (None, where.get(s)) for s in SEGMENTS)]
         if not wider:
             raise InputError(
-                f"prior set {name!r}: assumption {change.id!r} {place(where)} is not in the ledger: remove it"
+                f"prior set {name!r}: assumption {change.id!r} {place_in_words(where)} is not in the ledger: remove it"
             )
         nearest = max(wider, key=lambda row: sum(getattr(row, s) is not None for s in SEGMENTS))
         rows.append(_changed(nearest, change, family, name).model_copy(update=where))
@@ -236,28 +241,28 @@ def _covers(where: Mapping[str, Any], row: Assumption) -> bool:
 
 
 def _change_claim(rows: list[Claim], change: Change, name: str) -> None:
-    found = [k for k, row in enumerate(rows) if row.id == change.id]
-    if not found:
+    at = next((k for k, row in enumerate(rows) if row.id == change.id), None)
+    if at is None:
         way_out = nearest_or(change.id, [row.id for row in rows], "postcgrp audit lists them")
         raise InputError(f"prior set {name!r}: claim {change.id!r} is not in the ledger: {way_out}")
-    row = rows[found[0]]
+    row = rows[at]
     if row.role not in ("prior", "evidence"):
         raise InputError(
             f"prior set {name!r}: claim {change.id!r} is {row.role}, which no model reads: remove the change"
         )
     family = PRIOR_CLAIMS[row.quantity].family if row.role == "prior" else "lognormal"
-    rows[found[0]] = _changed(row, change, family, name)
+    rows[at] = _changed(row, change, family, name)
 
 
 def _changed[R: (Assumption, Claim)](row: R, change: Change, family: Family | None, name: str) -> R:
-    """A row with the numbers of a change, and who changed it."""
+    """Returns a row with the numbers of a change and a note of who changed it."""
     new: dict[str, Any] = {"reason": change.reason}
     if isinstance(row, Assumption):
         new["source"] = change.source or f"prior set {name}"
         new |= {k: v for k in ("coverage", "family") if (v := getattr(change, k)) is not None}
     elif change.coverage is not None or change.family is not None:
         raise InputError(
-            f"prior set {name!r}: claim {row.id!r}: coverage and family are not one claim's: turn `coverage` in "
+            f"prior set {name!r}: claim {row.id!r}: a claim has no coverage or family of its own: change `coverage` in "
             "[settings]"
         )
     if change.value is not None:

@@ -162,18 +162,14 @@ def _subsets(ledger: Ledger) -> Iterator[Finding]:
                 status: Status = "differs"
             else:
                 status = "agrees" if high <= outer_low else "ambiguous"
-            given = (low / outer_high, min(high / outer_low, 1.0))
+            given = range_in_words((low / outer_high, min(high / outer_low, 1.0)), "fraction")
             yield Finding(
                 f"{inner_name}_within_{outer_name}",
                 status,
                 (inner.id, outer.id),
                 f"{cell}: {inner_name} not above {outer_name}, {claim_in_words(outer)}",
                 f"{inner_name} {claim_in_words(inner)}"
-                + (
-                    ""
-                    if status == "differs"
-                    else f", so {range_in_words(given, 'fraction')} of those with {outer_name}"
-                ),
+                + ("" if status == "differs" else f", so {given} of those with {outer_name}"),
                 f"{inner_name} is modelled as {outer_name} times a conditional share, so it never exceeds it."
                 if inner.role in USED and outer.role in USED
                 else "Only compared: not both are in use.",

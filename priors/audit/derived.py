@@ -28,14 +28,14 @@ type Series = list[YearlyFigure]
 
 
 def revenue_by_year(ledger: Ledger, modality: str) -> Series:
-    """Revenue of a modality by year (USD million), derived from the total where it alone is not stated."""
+    """Returns the revenue of a modality by year (million), from the total if it is the only one not stated."""
     cells = claims_by_place(ledger, "revenue")
     series = []
     for year in sorted({cell.year for cell in cells if cell.year is not None}):
-        own, total = cells.get(Place(year, modality=modality)), cells.get(Place(year))
+        part, total = cells.get(Place(year, modality=modality)), cells.get(Place(year))
         others = [cells.get(Place(year, modality=m)) for m in ledger.segments["modality"] if m != modality]
-        if own is not None:
-            series.append(YearlyFigure(year, middle(own), *ends_of(own), (own.id,)))
+        if part is not None:
+            series.append(YearlyFigure(year, middle(part), *ends_of(part), (part.id,)))
         elif total is not None and all(others):
             stated = [other for other in others if other is not None]
             value = middle(total) - sum(middle(c) for c in stated)
@@ -45,7 +45,7 @@ def revenue_by_year(ledger: Ledger, modality: str) -> Series:
 
 
 def spend_per_user(ledger: Ledger, modality: Modality) -> Series:
-    """Spend per user and year of a modality that everyone uses or that has adoption claims; empty for a launch."""
+    """Returns the spend per user and year of a modality that is not launched later; empty for one that is."""
     adoption = claims_by_place(ledger, "adoption")
     series = []
     for revenue in revenue_by_year(ledger, modality.name):
@@ -66,7 +66,7 @@ def spend_per_user(ledger: Ledger, modality: Modality) -> Series:
 
 
 def patients_near(ledger: Ledger, year: int | None, region: str | None = None) -> YearlyFigure | None:
-    """The patient count nearest before a year (the first one otherwise), of a region or of all."""
+    """Returns the last patient count up to a year, else the first one; of a region or of all."""
     cells = claims_by_place(ledger, "patients")
     counts: dict[int, list[Claim]] = {}
     for cell, claim in cells.items():
@@ -88,12 +88,11 @@ def patients_near(ledger: Ledger, year: int | None, region: str | None = None) -
 def launched_users(ledger: Ledger) -> dict[int, float]:
     """Returns patients with a launched procedure by year, fraction of all, at the medians of the assumed uptake.
 
-    The uptake is logit-normal, so the odds at its median are the geometric mean of the odds at the two ends. An
-    illustration: empty for a ledger without the assumptions that it takes.
+    The uptake is logit-normal, so the odds at its median are the geometric mean of the odds at the two ends, and no
+    prior need be built for them. An illustration: empty if the ledger lacks an assumption that it takes.
     """
-    shares = {
-        claim.depth: middle(claim) for claim in claims_by_place(ledger, "depth_share").values() if claim.role == "prior"
-    }
+    claims = claims_by_place(ledger, "depth_share").values()
+    shares = {claim.depth: middle(claim) for claim in claims if claim.role == "prior"}
     depths = ledger.segments["depth"]
     users: dict[int, float] = {}
     if not set(depths) <= set(shares):

@@ -1,4 +1,4 @@
-"""One finding of an audit."""
+"""A finding of an audit, and what a check is."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ type Ends = tuple[float, float]
 
 
 class Place(NamedTuple):
-    """Where a claim stands; None: all of that dimension."""
+    """The year and segment that a claim is about; None stands for all labels of a dimension."""
 
     year: int | None = None
     region: str | None = None
@@ -23,7 +23,7 @@ class Place(NamedTuple):
     modality: str | None = None
 
     def at(self, dim: str, label: str | None) -> Place:
-        """The same place with another label of one dimension."""
+        """Returns the same place with another label of one dimension."""
         return Place(**{**self._asdict(), dim: label})
 
     def __str__(self) -> str:
@@ -37,21 +37,21 @@ def is_closed(claim: Claim) -> bool:
 
 
 def place_of(claim: Claim) -> Place:
-    """Returns where a claim stands."""
+    """Returns the year and segment that a claim is about."""
     return Place(claim.year, claim.region, claim.depth, claim.modality)
 
 
 def claims_by_place(ledger: Ledger, quantity: str, item: str | None = None) -> dict[Place, Claim]:
-    """Points and closed ranges of a quantity by cell; where two claims share one, the one in use."""
-    found = [c for c in ledger.claims if (c.quantity, c.item) == (quantity, item) and is_closed(c)]
+    """Returns the points and closed ranges of a quantity by place; of two claims on one place, the one in use."""
+    claims = [c for c in ledger.claims if (c.quantity, c.item) == (quantity, item) and is_closed(c)]
     cells: dict[Place, Claim] = {}
-    for claim in sorted(found, key=lambda c: c.role not in USED):
+    for claim in sorted(claims, key=lambda c: c.role not in USED):
         cells.setdefault(place_of(claim), claim)
     return cells
 
 
 def claims_by_year(cells: dict[Place, Claim], cell: Place) -> list[tuple[int, Claim]]:
-    """The positive claims of one segment by year."""
+    """Returns the claims above zero on the segment of `cell`, in the order of their years."""
     return sorted(
         (
             (year, claim)
@@ -73,7 +73,7 @@ def ends_of(claim: Claim) -> Ends:
 
 
 def rounding(claim: Claim) -> float:
-    """Half a unit of the last digit stated."""
+    """Returns half a unit of the last digit that a claim states."""
     numbers = [n for n in (claim.value, claim.low, claim.high) if n is not None]
     digits = [-int(Decimal(repr(float(n))).normalize().as_tuple().exponent) for n in numbers]
     # Trailing zeros are lost in a float: whole numbers count as exact to the unit, percentages to the percent.
@@ -91,7 +91,7 @@ def nested(first: Place, second: Place) -> bool:
 
 
 def direction_status(low: float, high: float, sign: float) -> Status:
-    """Whether a change between `low` and `high` goes the way of a sign."""
+    """Returns whether a change between `low` and `high` goes in the direction of a sign."""
     ends = {(end > 0) - (end < 0) for end in (low, high)}
     if ends == {(sign > 0) - (sign < 0)}:
         return "agrees"

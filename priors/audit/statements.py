@@ -35,7 +35,7 @@ def _region_lists(ledger: Ledger) -> Iterator[Finding]:
         status: Status = "differs"
     else:
         status = "agrees" if complete else "ambiguous"
-    told = (
+    counted = (
         f"{claim.id}: {middle(claim):g}" + (f" ({', '.join(words)})" if all(words) else "")
         for claim, words in zip(lists, wordings, strict=True)
     )
@@ -44,17 +44,17 @@ def _region_lists(ledger: Ledger) -> Iterator[Finding]:
         status,
         tuple(claim.id for claim in lists),
         f"{len(ledger.regions)} regions: {', '.join(ledger.segments['region'])}",
-        "; ".join(told),
+        "; ".join(counted),
         "The forecast uses the regions that come with patient counts; other lists serve only for directions.",
     )
 
 
 def _wordings(ledger: Ledger, claim: Claim) -> tuple[str, ...]:
-    """The longest of each region's names that stands in a claim's quote, empty where none does."""
+    """Returns the longest of each region's names that a claim's quote contains, empty if it contains none."""
 
     def longest(names: Iterable[str]) -> str:
-        there = [name for name in names if re.search(rf"(?<!\w){re.escape(name)}(?!\w)", claim.quote)]
-        return max(there, key=len, default="")
+        quoted = [name for name in names if re.search(rf"(?<!\w){re.escape(name)}(?!\w)", claim.quote)]
+        return max(quoted, key=len, default="")
 
     return tuple(longest((region.name, *region.aliases)) for region in ledger.regions)
 
@@ -91,8 +91,8 @@ def _adoption_scope(ledger: Ledger) -> Iterator[Finding]:
         beside = [c for c in sold if c.year in adoption]
         if not beside:
             continue
-        told = {cell.year for cell in actions}
-        open_years = [year for year in adoption if year not in told and any(c.year == year for c in beside)]
+        separate = {place.year for place in actions}
+        open_years = [year for year in adoption if year not in separate and any(c.year == year for c in beside)]
         shown = [
             f"{year}: from {percent(middle(adoption[year]))} to {percent(middle(adoption[year]) - users[year])} %"
             for year in open_years

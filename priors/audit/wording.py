@@ -21,7 +21,7 @@ def rates_in_words(series: Series) -> str:
 
 
 def path_in_words(series: Series, unit: str) -> str:
-    """Figures by year; those worked out (no unit of a claim) to three digits, with their ends."""
+    """Returns figures by year with their ends; those without a unit are derived and get three digits."""
 
     def figure(point: YearlyFigure) -> str:
         numbers = [n if unit else float(f"{n:.3g}") for n in (point.value, point.low, point.high)]
@@ -61,7 +61,7 @@ def claim_in_words(claim: Claim) -> str:
 
 
 def place_in_words(claim: Claim) -> str:
-    """Returns where a claim stands."""
+    """Returns the year and segment that a claim is about, in words."""
     return str(place_of(claim))
 
 

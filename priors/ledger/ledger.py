@@ -90,21 +90,21 @@ class Ledger(Row):
                     f"{claim.id!r}: modality {claim.modality!r} has no uptake = 'adoption' and so no adoption prior: "
                     f"{way_out}"
                 )
-        of = {quantity: [c for c in priors if c.quantity == quantity] for quantity in PRIOR_CLAIMS}
-        _one_each([c.region for c in of["patients"]], regions, "patients", "region")
-        _one_each([c.depth for c in of["depth_share"]], depths, "depth_share", "depth")
+        claims_on = {quantity: [c for c in priors if c.quantity == quantity] for quantity in PRIOR_CLAIMS}
+        _one_each([c.region for c in claims_on["patients"]], regions, "patients", "region")
+        _one_each([c.depth for c in claims_on["depth_share"]], depths, "depth_share", "depth")
         for name in adopted:
-            years = [c.year for c in of["adoption"] if c.modality == name]
+            years = [c.year for c in claims_on["adoption"] if c.modality == name]
             _one_each(years, self.report.anchors, f"adoption of {name}", "anchor year")
         for quantity in ("acute_use", "moh", "payer_block"):
-            if len(of[quantity]) > 1:
+            if len(claims := claims_on[quantity]) > 1:
                 raise ValueError(
-                    f"{quantity}: {len(of[quantity])} prior claims ({', '.join(c.id for c in of[quantity])}), but at "
-                    "most one is needed: make the others checks"
+                    f"{quantity}: {len(claims)} prior claims ({', '.join(c.id for c in claims)}), but at most one is "
+                    "needed: make the others checks"
                 )
-        # Rounded shares may miss one, and ranges need only contain it.
+        # Rounded shares may sum to a little less or more than 1; ranges need only contain it.
         low, high = (
-            sum(getattr(c, end) if c.value is None else c.value for c in of["depth_share"]) for end in RANGE_ENDS
+            sum(getattr(c, end) if c.value is None else c.value for c in claims_on["depth_share"]) for end in RANGE_ENDS
         )
         if low - 1 > (slack := SHARES_ROUNDING * len(depths)) or 1 - high > slack:
             total = f"{low:g}" if low == high else f"{low:g}..{high:g}"
@@ -112,7 +112,7 @@ class Ledger(Row):
 
 
 def _check_prior(claim: Claim) -> None:
-    """Refuse a prior claim that the model would not, or only in part, use."""
+    """Refuse a prior claim that the model would not use, or not in full."""
     entry = PRIOR_CLAIMS.get(claim.quantity)
     if entry is None:
         raise ValueError(
@@ -138,10 +138,10 @@ def _check_prior(claim: Claim) -> None:
     check_support(claim, entry.family)
 
 
-def _unique(keys: list[str], what: str) -> None:
+def _unique(keys: list[str], kind: str) -> None:
     for key, count in Counter(keys).items():
         if count > 1:
-            raise ValueError(f"{what} {key!r} stands {count} times (case and blanks do not count): keep one")
+            raise ValueError(f"{kind} {key!r} appears {count} times (case and blanks do not count): keep one")
 
 
 def _known(row: str, dim: str, name: str | None, segments: tuple[Segment, ...]) -> None:
@@ -153,16 +153,17 @@ def _known(row: str, dim: str, name: str | None, segments: tuple[Segment, ...]) 
     raise ValueError(f"{row!r}: {dim} {name!r} is not declared: {way_out}")
 
 
-def _one_each(found: list[Any], wanted: tuple[Any, ...], quantity: str, what: str) -> None:
+def _one_each(claimed: list[Any], wanted: tuple[Any, ...], quantity: str, kind: str) -> None:
+    """Refuse claims that do not name each of the `wanted` labels exactly once."""
     for key in wanted:
-        if (count := found.count(key)) != 1:
+        if (count := claimed.count(key)) != 1:
             way_out = "make the others checks" if count else "add a claim with role 'prior'"
             raise ValueError(
-                f"{quantity}: {count} prior claims for {what} {key!r}, but exactly one is needed: {way_out}"
+                f"{quantity}: {count} prior claims for {kind} {key!r}, but exactly one is needed: {way_out}"
             )
-    for key in found:
+    for key in claimed:
         if key not in wanted:
             raise ValueError(
-                f"{quantity}: a prior claim for {what} {key!r}, but they are {', '.join(map(str, wanted))}: "
+                f"{quantity}: a prior claim for {kind} {key!r}, but they are {', '.join(map(str, wanted))}: "
                 "make it a check"
             )

@@ -20,7 +20,7 @@ ASSUMPTION_TABLES = {"assumption": "assumptions", "trust": "trust", "source": "s
 
 
 def load_ledger(report: str | Path = REPORT_FILE, assumptions: str | Path = ASSUMPTIONS_FILE) -> Ledger:
-    """Read and check a report's claims and the assumptions beside them.
+    """Returns the checked ledger of a report's claims and the assumptions beside them.
 
     Parameters: `report`, `assumptions`, the two TOML files (format: docs/ledger.md).
     Raises :class:`InputError` with one line naming the value, the rule and the way out.
@@ -28,12 +28,12 @@ def load_ledger(report: str | Path = REPORT_FILE, assumptions: str | Path = ASSU
     report, assumptions = Path(report), Path(assumptions)
     tables: dict[str, Any] = {}
     for path, names in ((report, CLAIM_TABLES), (assumptions, ASSUMPTION_TABLES)):
-        found = read_versioned(path)
-        if unknown := [name for name in found if name not in names]:
+        content = read_versioned(path)
+        if unknown := [name for name in content if name not in names]:
             known = ", ".join(f"[{name}]" if name == "report" else f"[[{name}]]" for name in names)
             way_out = nearest_or(unknown[0], list(names), f"use {known}")
             raise InputError(f"{path.name}: table {unknown[0]!r} is not known: {way_out}")
-        tables |= {field: found[name] for name, field in names.items() if name in found}
+        tables |= {field: content[name] for name, field in names.items() if name in content}
     try:
         return Ledger.model_validate(tables)
     except ValidationError as error:
@@ -61,7 +61,7 @@ def read_versioned(path: Path) -> dict[str, Any]:
 
 
 def read_toml(path: Path) -> dict[str, Any]:
-    """The content of a TOML file. Raises :class:`InputError`."""
+    """Returns the content of a TOML file. Raises :class:`InputError`."""
     try:
         return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:

@@ -35,7 +35,7 @@ RANGE_ENDS = ("low", "high")
 
 
 def slug(name: str) -> str:
-    """A name as a part of variable names: only what every file format allows there."""
+    """Returns a name as it stands in variable names: only letters, digits and underscores."""
     return re.sub(r"\W+", "_", name).strip("_") or "_"
 
 
@@ -62,19 +62,19 @@ def _currency(text: str) -> str:
 
 Text = Annotated[str, AfterValidator(_named)]
 Unit = Annotated[str, AfterValidator(_unit)]
-# Strict: a number in quotes, or true for 1, is a slip and not a number.
+# Strict: a number in quotes, or `true` for 1, is a mistake.
 Number = Annotated[float, Strict()]
 Whole = Annotated[int, Strict()]
 
 
 class Row(BaseModel):
-    """A frozen ledger row that refuses unknown fields."""
+    """A frozen row of a TOML file that refuses unknown fields."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=True)
 
 
 class Quantified(Row):
-    """A row with a point `value` or a range `low`..`high` in `unit`, perhaps for one segment and year."""
+    """A row with a point `value` or a range `low`..`high`, in `unit`, perhaps for one segment and year."""
 
     id: Text
     year: Whole | None = None
@@ -103,7 +103,7 @@ class Quantified(Row):
 
 
 def _misfit(number: float, unit: str) -> str | None:
-    """What is wrong with a number in a unit and the way out, or None."""
+    """Returns what is wrong with a number in a unit and the way out, or None if nothing is."""
     fraction, money = _as_fraction(number), bool(MONEY_PATTERN.fullmatch(unit))
     rules = (
         (not math.isfinite(number), "is not a finite number: correct it"),
@@ -207,7 +207,7 @@ class Trust(ErrorModel):
 
 
 class Source(ErrorModel):
-    """How far other sources of one kind may be off, and (`row_log_sd`) each of their rows beyond what all share."""
+    """How far other sources of one kind may be off, and `row_log_sd`: how far each of their rows may be off besides."""
 
     kind: Text
     row_log_sd: Number | None = None
@@ -222,7 +222,7 @@ class Source(ErrorModel):
         if (sd := self.row_log_sd) is not None and (sd <= 0 or _misfit(sd, "log")):
             raise ValueError(f"{self.name}: row_log_sd = {sd:g} must lie between 0 and {LARGEST_LOG:g}: correct it")
         if ":" in self.kind:
-            raise ValueError(f"{self.name}: a kind holds no colon: what follows one is the name of a single source")
+            raise ValueError(f"{self.name}: a kind has no colon: the name of a single source follows one")
         return self
 
 
@@ -241,7 +241,7 @@ class Modality(Segment):
 
     @property
     def key(self) -> str:
-        """The name as a part of variable names: only what every file format allows there."""
+        """The name as it stands in variable names."""
         return slug(self.name)
 
 
@@ -274,7 +274,7 @@ class ReportHeader(Row):
 
 
 def middle(row: Quantified) -> float:
-    """The point a claim or assumption states, or the middle of its range."""
+    """Returns the point that a row states, or the middle of its range."""
     if row.value is not None:
         return row.value
     ends = [end for end in (row.low, row.high) if end is not None]
@@ -282,7 +282,7 @@ def middle(row: Quantified) -> float:
 
 
 def check_support(row: Quantified, family: Family) -> None:
-    """Refuse numbers on the edge of a family's support, where it has no density."""
+    """Refuse numbers on the edge of a family's support, where it has no density. Raises :class:`ValueError`."""
     for field in ("value", *RANGE_ENDS):
         number = getattr(row, field)
         if number is None or family == "normal":

@@ -175,7 +175,7 @@ def test_each_modality_takes_the_direction_said_of_it() -> None:
             "nothing is sold in 2030 to depth one bio",
         ),
         ({"year": 2025, "modality": "implant"}, 0.5, "evidence in 2025, before its launch_year 2026: make .* or move"),
-        ({"year": 2030}, {None: 0.0, "two or more": 0.0}, "eligible_share of implant is 0 at every depth: give one"),
+        ({"year": 2030}, {None: 0.0, "two or more": 0.0}, "eligible_share of implant is 0 at every depth: raise one"),
     ],
 )
 def test_evidence_on_what_is_never_sold_is_refused(fields: Tables, share: Any, message: str) -> None:

@@ -53,6 +53,7 @@ def terms(*tiers: Any) -> dict[str, Any]:
         ({"terms": {}}, "name is missing: add it (docs/x.md)"),
         ({"nmae": "n", "terms": {}}, "nmae is not known: write 'name'"),  # and not that `name` is missing
         ({"name": "n", "terms": {}, "zoo": 1}, "zoo is not known: use one of name, terms, region"),
+        ({"name": "n", "terms": {"a\nb": 1}}, "terms.a b is not known: use one of tier"),
         ({"name": 3, "terms": {}}, "name = 3 is not text: write it in quotes ('3')"),
         ({"name": "n", "terms": 3}, "terms = 3 is not a table: write it as [terms]"),
         ({"name": "n", "terms": {}, "regions": ()}, "region = () is too short: give at least 1, or leave it out"),

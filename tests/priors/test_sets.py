@@ -185,10 +185,10 @@ def test_a_change_of_a_part_adds_a_row_and_leaves_the_rest(ledger: Ledger, pset:
         ('[[assumption]]\nid = "launch_uptake"\nfamily = "logitstudent"\nreason = "r"', "must be logitnormal"),
         (
             '[[assumption]]\nid = "price"\nmodality = "implantable"\nfamily = "logstudent"\nreason = "r"',
-            "give all of them one",
+            "give all of them the",
         ),
         ('[[assumption]]\nid = "price"\nfamily = "normal"\nreason = "r"', "may be lognormal or logstudent"),
-        ('[[claim]]\nid = "moh_2025"\ncoverage = 0.5\nreason = "r"', "turn `coverage` in"),
+        ('[[claim]]\nid = "moh_2025"\ncoverage = 0.5\nreason = "r"', "change `coverage` in"),
         ('[settings]\ntrust = "blind"', "trust 'blind' is not in the ledger: use one of low"),
         (
             '[settings]\nadoption_scope = "all"',
