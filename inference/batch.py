@@ -299,8 +299,8 @@ def load_fit(path: Path) -> Fit | None:
         with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
             about = json.loads(str(file["about"]))
             draws = {name: file[name] for name in file.files if name != "about"}
-    except (OSError, ValueError, KeyError, EOFError, BadZipFile):
-        return None
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile, RuntimeError):
+        return None  # RuntimeError: zipfile takes a damaged header for encryption, or for an unknown compression
     return Fit(about["key"], draws, tuple(Check(**check) for check in about["checks"]), about["effort"])
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pymc as pm
 import pytest
 
-from postcgrp.inference import Sampling, batch
+from postcgrp.inference import Check, Sampling, batch
 from postcgrp.inference.batch import Batch, Fit, fit_many, load_fit, prepare
 from postcgrp.priors import InputError
 
@@ -132,6 +132,16 @@ def test_what_is_missing_or_damaged_is_fitted_again(
     assert np.allclose(again[1].draws["mu"][:, :5], first[1].draws["mu"][:, :5])
     assert load_fit(path) is not None
     assert not list(tmp_path.glob(".*"))
+
+
+def test_any_flipped_bit_of_a_header_is_survived(tmp_path: Path) -> None:
+    batch.save_fit(Fit("key", {"mu": np.ones((2, 4))}, (Check("rhat", True, 1.0, "< 1.01", "mu", ""),), 1), tmp_path)
+    path = tmp_path / "key.npz"
+    whole = path.read_bytes()
+    central = whole.index(b"PK\x01\x02")
+    for place in (*range(30), *range(central, len(whole))):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+        load_fit(path)
 
 
 def test_equal_posteriors_are_fitted_once(prepared: Batch, cases: list[dict[str, np.ndarray]]) -> None:
