@@ -112,6 +112,7 @@ def test_sensitivity_grows_with_conflict() -> None:
     assert 0.05 < psi[0]["data"] < psi[1]["data"] < psi[2]["data"]
 
 
+@pytest.mark.fit
 def test_published_values_come_out_on_fresh_draws() -> None:
     """The published values are of 4000 draws by Stan; these are drawn on a grid, and so are independent.
 
@@ -241,6 +242,7 @@ MARKETS = (
 )
 
 
+@pytest.mark.fit
 @pytest.mark.parametrize("name", MARKETS)
 def test_every_variable_of_any_market_is_in_one_group(name: str) -> None:
     pset = prior_set_of(CHANGES[name])

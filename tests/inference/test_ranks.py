@@ -185,6 +185,7 @@ def test_each_test_of_a_quantity_keeps_its_level() -> None:
         assert below > level / 3 - Z * np.sqrt(level / 3 / len(p))  # what the least of three tests has by itself
 
 
+@pytest.mark.fit
 def test_joint_test_keeps_its_level_for_dependent_quantities() -> None:
     rng, repeats, level = np.random.default_rng(6), 150, 0.2
     p = []

@@ -250,6 +250,7 @@ def numbers(pset: PriorSet) -> dict[str, np.ndarray]:
     return dict(model_data(build_model(pset)))
 
 
+@pytest.mark.fit
 @pytest.mark.parametrize(
     "text",
     [
@@ -294,6 +295,7 @@ def test_other_structure_is_another_graph(ledger: Ledger, pset: PriorSet, tmp_pa
         assert structure_key(under(ledger, tmp_path, text)) != structure_key(pset)
 
 
+@pytest.mark.fit
 def test_the_scope_takes_implants_off_the_claim(ledger: Ledger, pset: PriorSet) -> None:
     wide = prior_set(ledger, turned={"adoption_scope": "with_launched"})
     alone, with_launched = (simulate(p, 2000, 1) for p in (pset, wide))

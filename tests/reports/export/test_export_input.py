@@ -119,6 +119,7 @@ def worst(said: dict[str, Any], *names: str) -> float:
     return max(abs(float(row[name])) for row in said["error"] for name in names)
 
 
+@pytest.mark.fit
 def test_thinned_draws_are_whole_draws_of_the_run(pset: PriorSet, many: DataTree) -> None:
     done, whole = (select(Run.in_memory(many, brief(pset), RECORD), Chosen(), n) for n in (60, None))
     assert done.data.sizes["draw"] == 60
@@ -131,6 +132,7 @@ def test_thinned_draws_are_whole_draws_of_the_run(pset: PriorSet, many: DataTree
     np.testing.assert_array_equal(same_again.data["draw"].values, ids)
 
 
+@pytest.mark.fit
 def test_the_error_of_thinning_is_stated_as_it_is(pset: PriorSet, many: DataTree) -> None:
     done = select(Run.in_memory(many, brief(pset), RECORD), Chosen(["revenue_total"]), 100)
     every = group(many)["revenue_total"].values.reshape(1000, -1)
@@ -145,6 +147,7 @@ def test_the_error_of_thinning_is_stated_as_it_is(pset: PriorSet, many: DataTree
     assert f"5 % point {row['q05']:+.2g} ({row['year']}" in lines(done, Path("x"), "USD")[0]
 
 
+@pytest.mark.fit
 def test_thinning_keeps_means_and_tails_far_better_than_chance(pset: PriorSet, many: DataTree) -> None:
     draws = group(many)
     chance = [np.random.default_rng(k).choice(1000, 100, replace=False) for k in range(20)]
@@ -153,6 +156,7 @@ def test_thinning_keeps_means_and_tails_far_better_than_chance(pset: PriorSet, m
         assert worst(ours, *names) < np.mean([worst(said, *names) for said in theirs]) / gain
 
 
+@pytest.mark.fit
 def test_thinning_keeps_the_share_of_draws_in_each_tail_within_two(many: DataTree) -> None:
     draws = group(many)
     total = draws["revenue_total"].values.reshape(1000, -1)

@@ -113,6 +113,7 @@ def test_the_bridge_of_the_report_is_exact_and_its_implants_are_adoption(real: D
     assert (bridged["change"].sel(modality="pharmacologic", effect="adoption") == 0).all()  # everyone is treated
 
 
+@pytest.mark.fit
 @pytest.mark.parametrize("name", ["as it is", "launch before the last anchor", "one region, one depth, one modality"])
 def test_the_bridge_of_any_market_is_exact(name: str) -> None:
     market = prior_set_of(CHANGES[name])

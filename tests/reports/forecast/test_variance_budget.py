@@ -106,6 +106,7 @@ def real(pset: PriorSet) -> DataTree:
     return prior_tree(pset, 2000)
 
 
+@pytest.mark.fit
 @pytest.mark.parametrize("year", [2025, 2028, 2035])
 def test_the_groups_explain_the_report_s_revenue(real: DataTree, pset: PriorSet, year: int) -> None:
     """Revenue is patients x use x price, so hardly anything may be left over."""
@@ -123,6 +124,7 @@ def test_the_groups_explain_the_report_s_revenue(real: DataTree, pset: PriorSet,
     assert groups.loc["the report's error", "share"] < 0.05  # in prior draws no revenue ties it to the market
 
 
+@pytest.mark.fit
 @pytest.mark.parametrize("name", ["no evidence", "only everyone", "one region", "two launches, listed first"])
 def test_any_market_has_a_budget(name: str) -> None:
     market = prior_set_of(CHANGES[name])

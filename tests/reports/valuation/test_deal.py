@@ -218,6 +218,7 @@ ODD: tuple[Any, ...] = (
 )
 
 
+@pytest.mark.fit
 def test_anything_anywhere_is_read_or_refused_in_one_line(ledger: Ledger) -> None:
     refused = 0
     for place in places(tables()):
