@@ -14,7 +14,7 @@ from xarray import DataArray, DataTree, ufuncs
 
 from postcgrp.priors import InputError, PriorSet
 from postcgrp.reports.forecast.summary import SAMPLE, group
-from postcgrp.reports.valuation.decision import Outcomes, outcomes
+from postcgrp.reports.valuation.decision import Decision, as_decision
 from postcgrp.reports.valuation.information import Study
 
 if TYPE_CHECKING:
@@ -140,7 +140,7 @@ def read_draws(path: Path) -> tuple[pd.DataFrame, int]:
     return table, _chains(ids)
 
 
-def draws_of(net_benefit: Path, inputs: Path) -> tuple[Outcomes, dict[str, Array], str, str]:
+def draws_of(net_benefit: Path, inputs: Path) -> tuple[Decision, dict[str, Array], str, str]:
     """A decision and its inputs from two CSV files with a row for each draw; its unit and recipe, as far as known.
 
     Rows are joined by the columns `INDEX` that both files have, else by their order. Raises :class:`InputError`.
@@ -160,7 +160,7 @@ def draws_of(net_benefit: Path, inputs: Path) -> tuple[Outcomes, dict[str, Array
         at = both.sort_values([str(name) for name in both], kind="stable").index if len(both.columns) else both.index
         values, known = values.loc[at], known.loc[at]
     chains = max(_chains(ids), _chains(others))
-    return outcomes(values, chains), grouped(known), "in the file's unit", f"{net_benefit} {inputs}"
+    return as_decision(values, chains), grouped(known), "in the file's unit", f"{net_benefit} {inputs}"
 
 
 def _read(path: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -188,7 +188,7 @@ def _chains(ids: pd.DataFrame) -> int:
 
 def decision_of(
     folder: Path, deals: Sequence[Path], seed: int
-) -> tuple[Outcomes, dict[str, Array], dict[str, list[str]], str, dict[str, Any]]:
+) -> tuple[Decision, dict[str, Array], dict[str, list[str]], str, dict[str, Any]]:
     """A decision among deals, and passing, on a run's draws: its inputs, their groups, the unit, the run's manifest.
 
     Raises :class:`InputError`.
@@ -205,7 +205,7 @@ def decision_of(
     market, own = market_inputs(run, pset), deal_inputs(priced)
     groups = {name: list(of) for name, of in (("all of the market", market), ("all of the deals", own)) if len(of) > 1}
     unit = f"{pset.ledger.report.currency} million"
-    return outcomes(values, group(run).sizes["chain"]), market | own, groups, unit, record
+    return as_decision(values, group(run).sizes["chain"]), market | own, groups, unit, record
 
 
 def grouped(table: pd.DataFrame) -> dict[str, Array]:

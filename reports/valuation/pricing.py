@@ -13,7 +13,7 @@ from postcgrp.reports.forecast.summary import SAMPLE, group
 from postcgrp.reports.valuation import cashflow
 from postcgrp.reports.valuation.cashflow import Array
 from postcgrp.reports.valuation.deal import APPROVAL, LAUNCH, Deal, Tier
-from postcgrp.reports.valuation.deal_fit import cells
+from postcgrp.reports.valuation.deal_fit import captured_labels
 
 MILLION = 1e6
 Inputs = Mapping[str, Array]  # of every path of the deal [draw]
@@ -64,7 +64,7 @@ class Outcomes:
 
 def market(run: DataTree, deal: Deal, ledger: Ledger) -> Market:
     """The captured cells of a run's posterior, summed on each draw (draws in the order chain, then draw)."""
-    posterior, where = group(run), cells(deal, ledger)
+    posterior, where = group(run), captured_labels(deal, ledger)
     patients = posterior["patients"].sel({dim: where[dim] for dim in ("region", "depth")})
     treated = patients * posterior["use"].sel(where)
 

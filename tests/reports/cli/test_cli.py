@@ -24,7 +24,7 @@ from postcgrp.reports.cli.main import main
 from postcgrp.reports.forecast.figures import RUN_FIGURES
 from postcgrp.reports.forecast.page import environment
 from postcgrp.reports.forecast.pipeline import graph
-from postcgrp.reports.forecast.summary import COLUMNS, describe, exceedance, headline, report_point, summary
+from postcgrp.reports.forecast.summary import SUMMARY_COLUMNS, describe, exceedance, headline, report_point, summary
 from postcgrp.reports.runs.folder import load_run, run_folder
 from postcgrp.tests.helpers.paths import EXAMPLES
 
@@ -131,7 +131,7 @@ def test_draws_open_with_plain_xarray_and_name_their_recipe(folder: Path) -> Non
 def test_summary_is_the_draws(folder: Path) -> None:
     run, pset, _ = load_run(folder)
     table = pd.read_csv(folder / "summary.csv")
-    assert list(table.columns) == list(COLUMNS)
+    assert list(table.columns) == list(SUMMARY_COLUMNS)
     anchors, years = len(pset.ledger.report.anchors), len(pset.ledger.years)
     assert len(table) == years + anchors * (len(pset.ledger.modalities) + len(pset.ledger.regions))
     assert set(table["unit"]) == {"USD million"}
