@@ -76,9 +76,9 @@ def _voi(options: argparse.Namespace) -> int:
     else:
         runs = [Run.open(path) for path in (options.run, *options.against)]
         decided = decision_of(runs[0], options.deal, options.seed)
-        outcomes, inputs, groups = decided.outcomes, decided.inputs, decided.groups
+        outcomes, inputs, groups = decided.decision, decided.inputs, decided.groups
         unit, recipe = runs[0].money, runs[0].recipe
-        others = {str(run.folder): decision_of(run, options.deal, options.seed).outcomes for run in runs[1:]}
+        others = {str(run.folder): decision_of(run, options.deal, options.seed).decision for run in runs[1:]}
     tables = {f"The alternatives, {unit}": decision.decision_table(outcomes)}
     if views:
         tables[f"With risk aversion, {unit}"] = decision.risk_averse(outcomes, views)

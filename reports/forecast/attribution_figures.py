@@ -79,7 +79,7 @@ def budget_bars(tables: Tables, pset: PriorSet) -> Figure | None:
     """
     if (table := tables["variance_budget"]).empty:
         return None
-    year, rows = pset.ledger.years[-1], table[table["group"] != variance_budget.REST]
+    year, rows = pset.ledger.years[-1], table[table["group"] != variance_budget.UNATTRIBUTED]
     revenue: Any = tables["growth_bridge"].query("segment == '' and effect == 'end'").iloc[0]
     first = rows.iloc[0]
     title = f"{first['group'].capitalize()} makes {first['share']:.0%} of the interval around {year}"

@@ -30,7 +30,7 @@ from postcgrp.reports.forecast.style import (
 from postcgrp.reports.forecast.summary import interval, report_point, spend_per_user
 from postcgrp.reports.runs.groups import SAMPLE, group
 
-LARGE_TICK = 100  # from here on a tick has no decimals
+WHOLE_FROM = 100  # larger ticks are shown without decimals
 BANDS = (0.05, 0.25, 0.5, 0.75, 0.95)  # the quantiles of a fan: 90 % and 50 % intervals around the median
 type Drawer[T] = Callable[[T, PriorSet], Figure | None]
 
@@ -245,7 +245,7 @@ def prior_posterior(run: DataTree, pset: PriorSet) -> Figure:
         axes.set_yticks([])
         axes.spines["left"].set_visible(False)
         axes.xaxis.set_major_locator(MaxNLocator(4))
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,.0f}" if abs(x) >= LARGE_TICK else f"{x:.3g}"))
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,.0f}" if abs(x) >= WHOLE_FROM else f"{x:.3g}"))
         axes.tick_params(labelsize=8)
     return figure
 

@@ -1,12 +1,12 @@
-"""The growth bridge: how much of a change in revenue is patients, their mix, adoption and intensity.
+"""The growth bridge: how much of a change in revenue comes from patients, their mix, adoption and intensity.
 
 Revenue of a segment (region, depth, modality) is pool x share of the pool x use x spend per treated patient. The
 log-mean Divisia index (Ang 2004, Energy Policy 32, 1131; 2015, 86, 233) splits each segment's change into these four
-without a remainder and without an order of the factors, and segments add up to any total, in every draw.
+without a remainder and whatever the order of the factors, and segments add up to any total, in every draw.
 
 - patients: the whole pool grows; mix: patients move among regions and depths (for one region, patients and mix
   together are the growth of its own pool)
-- adoption: a segment's patients use a modality more; a launch is adoption, for without it there is no revenue
+- adoption: a segment's patients use a modality more; a launch counts as adoption
 - intensity: a treated patient costs more
 """
 
@@ -36,29 +36,29 @@ READINGS = {
 def divisia(before: Sequence[Array], after: Sequence[Array]) -> Array:
     """Additive log-mean Divisia split of the change of a product into its factors (LMDI-I).
 
-    Parameters: `before` and `after`, the factors, not negative, each of one shape [...]. Returns [factor, ...], whose
-    sum is the change of the product. A product that starts or ends at zero is the work of the factors that are zero
-    there, in equal parts: the limit as a zero goes to nothing (Ang & Liu 2007, Energy Policy 35, 238). One that is zero
-    at both ends does not change.
+    Parameters: `before` and `after`, the factors, not negative, each of shape [...]. Returns [factor, ...], whose sum
+    is the change of the product. If the product starts or ends at zero, the factors that are zero there share the
+    change equally: the limit as they go to zero (Ang & Liu 2007, Energy Policy 35, 238). If it is zero at both ends it
+    does not change. Raises :class:`ValueError` for a negative factor.
     """
     old, new = np.stack(np.broadcast_arrays(*before)), np.stack(np.broadcast_arrays(*after))
     if (old < 0).any() or (new < 0).any():
-        raise ValueError("a factor below zero has no logarithm")
+        raise ValueError("a factor is negative and has no logarithm")
     start, end = old.prod(axis=0), new.prod(axis=0)
-    sold = (start > 0) & (end > 0)
-    log = np.log(np.where(sold, new, 1.0)) - np.log(np.where(sold, old, 1.0))
+    positive = (start > 0) & (end > 0)
+    log = np.log(np.where(positive, new, 1.0)) - np.log(np.where(positive, old, 1.0))
     total = log.sum(axis=0)
-    # The log mean of start and end is start * (exp(x) - 1) / x: without a difference of nearly equal numbers.
+    # The log mean of start and end, as start * (exp(x) - 1) / x, which subtracts no nearly equal numbers.
     mean = start * np.where(total == 0, 1.0, np.expm1(total) / np.where(total == 0, 1.0, total))
     zero = np.where(start > 0, new == 0, old == 0)
-    return np.asarray(np.where(sold, mean * log, (end - start) * zero / np.maximum(zero.sum(axis=0), 1)))
+    return np.asarray(np.where(positive, mean * log, (end - start) * zero / np.maximum(zero.sum(axis=0), 1)))
 
 
 def bridge(run: DataTree, pset: PriorSet, first: int | None = None, last: int | None = None) -> Dataset:
     """The bridge between two years, in millions: `change` [chain, draw, effect, region, modality], `start`, `end`.
 
     Parameters: `first` and `last`, by default the first and last anchor. Effects sum to `end` - `start` in every draw,
-    region and modality. Raises :class:`InputError` for years that the run does not have, or not in order.
+    region and modality. Raises :class:`InputError` for years that the run lacks, or in the wrong order.
     """
     years = pset.ledger.years
     first, last = first or pset.ledger.report.anchors[0], last or pset.ledger.report.anchors[-1]
@@ -82,7 +82,7 @@ def bridge(run: DataTree, pset: PriorSet, first: int | None = None, last: int | 
 
 
 def bridge_table(bridged: Dataset, pset: PriorSet) -> pd.DataFrame:
-    """The bridge of the total, of each region and of each modality, one row an effect; means add up, medians do not.
+    """The bridge of the total, each region and each modality, one row per effect; means add up, medians do not.
 
     Columns: `segment` (dimension and name, empty for the total), `effect` (start, those of `EFFECTS`, end), `mean`,
     `median`, `low_90`, `high_90`, in `unit`, and `share`, of the mean change.
@@ -101,30 +101,32 @@ def bridge_table(bridged: Dataset, pset: PriorSet) -> pd.DataFrame:
 
 
 def _ahead(bridged: Dataset) -> dict[str, DataArray]:
-    """By how much more than growing patient numbers each reading of "intensity per patient" adds, in every draw."""
+    """How much more each reading of "intensity per patient" adds than growing patient numbers [chain, draw]."""
     total = bridged["change"].sum(("region", "modality"))
     more = {
         "intensity alone": total.sel(effect="intensity"),
         "per patient": total.sel(effect=["adoption", "intensity", "mix"]).sum("effect"),
     }
-    return {reading: (of - total.sel(effect="patients")).transpose(*SAMPLE) for reading, of in more.items()}
+    return {reading: (added - total.sel(effect="patients")).transpose(*SAMPLE) for reading, added in more.items()}
 
 
 def claim(bridged: Dataset) -> pd.DataFrame:
     """The posterior probability that growth is "less about more patients and more about more intensity per patient".
 
-    A draw agrees when, in the total's bridge, the one contribution exceeds that of patients. What "intensity per
-    patient" is, the words leave open, so both readings are given: `intensity alone` is spend per treated patient, whose
-    rise is a price; `per patient` is all that a patient of the pool costs more: adoption, intensity and mix. Where
-    revenue grows, the second says that patients are less than half of growth. Returns `reading`, `meaning`,
+    A draw agrees if in the total's bridge the one contribution exceeds that of patients. The words leave open what
+    "intensity per patient" is, so both readings are given: `intensity alone` is spend per treated patient, that is
+    price; `per patient` is all that makes a patient of the pool cost more: adoption, intensity and mix. If revenue
+    grows, the second means that patients are less than half of growth. Returns `reading`, `meaning`,
     `probability`, its Monte-Carlo error `mcse`, and the 90 % interval of the difference in millions.
     """
-    from postcgrp.inference.diagnostics import diagnostics  # starts JAX, without which the bridge is drawn
+    from postcgrp.inference.diagnostics import (
+        diagnostics,  # starts JAX, which the process that draws the bridge must not
+    )
 
     rows = []
     for reading, more in _ahead(bridged).items():
         agrees, (low, high) = more > 0, interval(more, 90)
-        p, draws = float(agrees.mean()), diagnostics(agrees).ess_bulk  # ranks of two values are these values
+        p, draws = float(agrees.mean()), diagnostics(agrees).ess_bulk  # for two values, the same as of their ranks
         figures = {"probability": p, "mcse": float(np.sqrt(p * (1 - p) / draws)), "low_90": low, "high_90": high}
         rows.append({"reading": reading, "meaning": READINGS[reading], **figures})
     return pd.DataFrame(rows)

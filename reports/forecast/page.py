@@ -1,4 +1,4 @@
-"""The report page: one HTML file that opens offline."""
+"""The page of a forecast: one HTML file that opens offline."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from postcgrp.reports.forecast.summary import exceedance, growth
 if TYPE_CHECKING:  # importing inference starts JAX
     from postcgrp.inference import Check
 
-_LARGE = 1000  # from here on without decimals
-_SURE = 0.995  # what would round to certainty
+WHOLE_FROM = 1000  # larger numbers are shown without decimals
+NEARLY_CERTAIN = 0.995  # probabilities above it would round to 100 %
 CAPTIONS = {
     "fan_total": "Total revenue by year: median, 50 % and 90 % intervals, and the report's points.",
     "fan_modality": "The same by modality. Each panel has its own scale.",
@@ -37,14 +37,14 @@ CAPTIONS = {
 
 
 def environment() -> Environment:
-    """The template environment: autoescaping on, missing values an error."""
+    """The template environment, which escapes HTML and raises for missing values."""
     env = Environment(loader=PackageLoader("postcgrp.reports.forecast"), autoescape=True, undefined=StrictUndefined)
     env.filters["money"] = lambda x: "–" if pd.isna(x) else f"{x:,.0f}"
     env.filters["percent"] = lambda x, digits=0: "–" if pd.isna(x) else f"{100 * x:.{digits}f} %"
     env.filters["chance"] = lambda p: (
-        "more than 99 %" if p > _SURE else "less than 1 %" if p < 1 - _SURE else f"{100 * p:.0f} %"
+        "more than 99 %" if p > NEARLY_CERTAIN else "less than 1 %" if p < 1 - NEARLY_CERTAIN else f"{100 * p:.0f} %"
     )
-    env.filters["short"] = lambda x: "–" if pd.isna(x) else f"{x:,.0f}" if abs(x) >= _LARGE else f"{x:.3g}"
+    env.filters["short"] = lambda x: "–" if pd.isna(x) else f"{x:,.0f}" if abs(x) >= WHOLE_FROM else f"{x:.3g}"
     return env
 
 
@@ -58,11 +58,11 @@ def page(
     record: dict[str, Any],
     bench: Mapping[str, pd.DataFrame],
 ) -> str:
-    """The page as text.
+    """The page as HTML.
 
-    Parameters: `run` and `pset`; `table`, the summary; `checks`, the gate; `findings`, the audit; `figures`, PNGs by
-    name, embedded; `record`, the manifest; `bench`, the variance budget and the growth bridge, as their functions give
-    them, empty where there are none.
+    Parameters: `table`, the summary; `checks`, the gate; `findings`, the audit; `figures`, PNGs by name, which are
+    embedded; `record`, the manifest; `bench`, the variance budget (empty with too few draws), the growth bridge and the
+    claim about it, by file name.
     """
     totals = table[table["quantity"] == "revenue_total"]
     anchors = list(pset.ledger.report.anchors)

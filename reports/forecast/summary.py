@@ -1,4 +1,4 @@
-"""Credible intervals around the report's points: the numbers a reader came for."""
+"""The numbers a reader came for: credible intervals around the report's points."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from postcgrp.priors import Ledger
 from postcgrp.reports.runs.groups import group
 
 INTERVALS = (50, 80, 90)
-COLUMNS = (
+SUMMARY_COLUMNS = (
     "quantity",
     "year",
     "region",
@@ -28,7 +28,7 @@ COLUMNS = (
 
 
 def report_point(ledger: Ledger, year: int, region: str | None = None, modality: str | None = None) -> float:
-    """The revenue the report states for a year and segment (USD million); NaN where it states none."""
+    """The revenue that the report states for a year and segment, in millions; NaN if it states none."""
     for claim in ledger.claims:
         here = (claim.year, claim.region, claim.modality, claim.depth)
         if claim.quantity == "revenue" and here == (year, region, modality, None) and claim.value is not None:
@@ -37,14 +37,14 @@ def report_point(ledger: Ledger, year: int, region: str | None = None, modality:
 
 
 def interval(draws: DataArray, width: float) -> tuple[float, float]:
-    """The equal-tailed interval that holds `width` per cent of the draws."""
+    """The ends of the equal-tailed interval that holds `width` per cent of the draws."""
     tail = (1 - width / 100) / 2
     low, high = np.quantile(draws.values, [tail, 1 - tail])
     return float(low), float(high)
 
 
 def describe(draws: DataArray, report: float) -> dict[str, float]:
-    """Mean, median, sd, the equal-tailed intervals, the report's point and the probability of exceeding it."""
+    """Mean, median, sd, equal-tailed intervals, the report's point (NaN for none) and P(more than that)."""
     row = {"mean": float(draws.mean()), "median": float(draws.median()), "sd": float(draws.std(ddof=1))}
     for width in INTERVALS:
         row[f"low_{width}"], row[f"high_{width}"] = interval(draws, width)
@@ -53,7 +53,7 @@ def describe(draws: DataArray, report: float) -> dict[str, float]:
 
 
 def summary(run: DataTree, ledger: Ledger) -> pd.DataFrame:
-    """Revenue by year in total, and at the anchors by modality and by region; columns `COLUMNS`, in millions."""
+    """Total revenue by year, and by modality and by region at the anchors, in millions; columns `SUMMARY_COLUMNS`."""
     posterior = group(run)
     by_segment = posterior["revenue"].sum("depth")
 
@@ -68,11 +68,11 @@ def summary(run: DataTree, ledger: Ledger) -> pd.DataFrame:
                     point = report_point(ledger, year, **{dim: label})
                     yield {"quantity": "revenue", "year": year, dim: label, **describe(draws, point)}
 
-    return pd.DataFrame(rows()).assign(unit=f"{ledger.report.currency} million").reindex(columns=list(COLUMNS))
+    return pd.DataFrame(rows()).assign(unit=f"{ledger.report.currency} million").reindex(columns=list(SUMMARY_COLUMNS))
 
 
 def headline(table: pd.DataFrame, ledger: Ledger) -> pd.DataFrame:
-    """The table to read first: the total at each anchor, the report's point beside our median and intervals."""
+    """The table to read first: for the total at each anchor, the report's point, and the median and intervals."""
     rows = table[(table["quantity"] == "revenue_total") & table["year"].isin(ledger.report.anchors)]
     return pd.DataFrame(
         {
@@ -87,7 +87,7 @@ def headline(table: pd.DataFrame, ledger: Ledger) -> pd.DataFrame:
 
 
 def exceedance(run: DataTree, ledger: Ledger, steps: int = 9) -> pd.DataFrame:
-    """P(total revenue above a level) at each anchor (columns) for round levels (rows, in millions)."""
+    """P(total revenue > level) for round levels (rows, in millions) at each anchor (columns)."""
     draws = group(run)["revenue_total"].sel(year=list(ledger.report.anchors))
     low, high = np.quantile(draws.values, [0.02, 0.98])
     unit = 10 ** np.floor(np.log10((high - low) / steps))
@@ -98,7 +98,7 @@ def exceedance(run: DataTree, ledger: Ledger, steps: int = 9) -> pd.DataFrame:
 
 
 def growth(run: DataTree, ledger: Ledger) -> dict[str, float]:
-    """Compound yearly growth of total revenue over the window: 5 %, 50 % and 95 % quantiles."""
+    """Compound yearly growth of total revenue over the years of the report: `low` (5 %), `median` and `high` (95 %)."""
     total = group(run)["revenue_total"]
     first, last = ledger.report.first_year, ledger.report.last_year
     rate = (total.sel(year=last) / total.sel(year=first)) ** (1 / (last - first)) - 1
@@ -106,5 +106,5 @@ def growth(run: DataTree, ledger: Ledger) -> dict[str, float]:
 
 
 def spend_per_user(run: DataTree, modality: str) -> DataArray:
-    """Spend per treated patient-year of one modality [chain, draw, year], USD."""
+    """Spend per treated patient-year of one modality [chain, draw, year], in the report's currency."""
     return group(run)["price"].sel(modality=modality)

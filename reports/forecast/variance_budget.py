@@ -1,13 +1,13 @@
-"""The variance budget: which unknown the interval around a year's revenue comes from.
+"""The variance budget: from which unknowns the interval around a year's revenue comes.
 
-The unknowns depend on each other once the report's revenue is known (patients and price trade off against each
-other, and both against the report's error), so shares of plain Sobol indices would not add up. What a set of groups
-explains is the part of the variance of log revenue that a regression on their inputs predicts in draws it was not
-fitted to; the credit of a group is its Shapley value: what it adds to what is known, averaged over every order in which
-the groups could become known (Owen 2014, SIAM/ASA JUQ 2, 245; Owen & Prieur 2017, JUQ 5, 986). Shares are never
-negative and, with what no regression explains, add up to one.
+Given the report's revenue the unknowns depend on each other (patients and price trade off against each other, and both
+against the report's error), so Sobol indices would not add up. What a set of groups explains is the part of the
+variance of log revenue that a regression on their inputs predicts in draws left out of the fit. A group's share is its
+Shapley value: what it adds to what is known, averaged over every order in which the groups could become known (Owen
+2014, SIAM/ASA JUQ 2, 245; Owen & Prieur 2017, JUQ 5, 986). Shares are never negative and, with what no regression
+explains, add up to one.
 
-The report's error is no part of the market's arithmetic; its share is what checking the vendor would tell.
+The report's error is not part of the market's arithmetic; its share is what checking the vendor would reveal.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ from postcgrp.reports.runs.groups import SAMPLE, group
 
 Array = NDArray[np.float64]
 
-_BLOCKS = 20  # of consecutive draws: each is predicted from the others, and left out in turn for the standard error
-_KNOTS = (0.1, 0.5, 0.9)  # quantiles at which the regression on an input bends
-_WIDTH = 90
-_RIDGE = 1e-10
-_MIN_DRAWS = 15  # for each input
-REST = "interactions, not attributed"
+JACKKNIFE_BLOCKS = 20  # of consecutive draws, each predicted from the others and left out in turn for standard errors
+KNOT_QUANTILES = (0.1, 0.5, 0.9)  # of an input, where the regression on it bends
+INTERVAL_WIDTH = 90  # per cent
+RELATIVE_RIDGE = 1e-10
+DRAWS_PER_INPUT = 15  # at least
+UNATTRIBUTED = "interactions, not attributed"
 MEANING = {
     "share": "its part of the interval, the parts adding up to the whole",
     "first_order": "how much of the variance would go if this alone became known",
@@ -45,7 +45,7 @@ MEANING = {
 def variance_budget(run: DataTree, pset: PriorSet, year: int | None = None) -> pd.DataFrame:
     """How much of the 90 % interval around a year's total revenue each group of unknowns accounts for.
 
-    Parameters: `year`, by default the last. Returns one row a group, the largest first, and last what no sum of
+    Parameters: `year`, by default the last. Returns one row per group, the largest first, and last what no sum of
     effects of single inputs explains: `share` and its standard error `se`, `first_order` and `first_order_se`, `total`
     and `total_se` (fractions of the variance of log revenue, see `MEANING`), `half_width`, half of the interval's width
     shared out in proportion to `share`, and `half_width_if_known`, both in `unit`. Raises :class:`InputError` for a
@@ -56,23 +56,23 @@ def variance_budget(run: DataTree, pset: PriorSet, year: int | None = None) -> p
     if year not in pset.ledger.years:
         raise InputError(f"year {year} is outside {pset.ledger.years[0]}..{pset.ledger.years[-1]}: name one inside")
     target = revenue.sel(year=year).transpose(*SAMPLE)
-    shares = budget(np.log(target.values), inputs(run, pset, year))
-    low, high = interval(target, _WIDTH)
+    shares = budget(np.log(target.values), inputs_by_group(run, pset, year))
+    low, high = interval(target, INTERVAL_WIDTH)
     half = (high - low) / 2
     left = half * np.sqrt(1 - shares["first_order"].clip(0, 1))
     money = {"half_width": half * shares["share"], "half_width_if_known": left}
     return shares.assign(**money, unit=f"{pset.ledger.report.currency} million")
 
 
-def inputs(run: DataTree, pset: PriorSet, year: int) -> dict[str, Array]:
-    """What each group of unknowns is, for a year's revenue: [chain, draw, input] by group, on scales that add.
+def inputs_by_group(run: DataTree, pset: PriorSet, year: int) -> dict[str, Array]:
+    """The inputs of a year's revenue by group of unknowns, each [chain, draw, input], on scales that add up.
 
-    Groups that the market does not have are left out: no evidence, no error; no noise at an anchor.
+    Empty groups are left out: there is no error without evidence, and no yearly noise at an anchor.
     """
     posterior, ledger = group(run), pset.ledger
     people = posterior["patients"].sel(year=year)
     mix = people.sum("region") / people.sum(("region", "depth"))
-    found: dict[str, list[DataArray]] = {
+    parts: dict[str, list[DataArray]] = {
         "patients": [_scaled(np.log, people.sum("depth"))],
         "failure depth": [_scaled(np.log, mix).isel(depth=slice(1, None))],
         "region structure": [_premium(posterior["intensity"].sel(year=year))],
@@ -82,56 +82,57 @@ def inputs(run: DataTree, pset: PriorSet, year: int) -> dict[str, Array]:
     }
     errors = {source: name for source in pset.sources if (name := v.source_error(pset, source)) in posterior}
     report = ledger.report.id
-    found["the report's error"] = [posterior[name] for source, name in errors.items() if source == report]
-    found["other sources' errors"] = [posterior[name] for source, name in errors.items() if source != report]
+    parts["the report's error"] = [posterior[name] for source, name in errors.items() if source == report]
+    parts["other sources' errors"] = [posterior[name] for source, name in errors.items() if source != report]
     at = list(ledger.report.anchors)
     for modality in ledger.modalities:
-        own = pset.anchors(modality)
+        anchors = pset.anchors(modality)
         price = _scaled(np.log, posterior["price"].sel(modality=modality.name))
-        smooth = _between(price, own, year)
-        found["price"].append(smooth)
-        found["yearly noise"].append(price.sel(year=year) - smooth)
+        smooth = _between(price, anchors, year)
+        parts["price"].append(smooth)
+        parts["yearly noise"].append(price.sel(year=year) - smooth)
         if modality.uptake != "everyone":
             users = (posterior["patients"] * posterior["use"].sel(modality=modality.name)).sum(("region", "depth"))
             rate = users / posterior["patients"].sum(("region", "depth"))
             knots = [y for y in pset.uptake_years(modality) if y in ledger.years]
             smooth = _between(rate, knots, year)
             if float(smooth.min()) > 0:
-                found["adoption"].append(_scaled(logit, smooth))
-                found["yearly noise"].append(_scaled(logit, rate.sel(year=year)) - _scaled(logit, smooth))
+                parts["adoption"].append(_scaled(logit, smooth))
+                parts["yearly noise"].append(_scaled(logit, rate.sel(year=year)) - _scaled(logit, smooth))
     if year in at:
-        found["yearly noise"] = []
-    return {name: columns for name, parts in found.items() if (columns := _columns(parts)).shape[-1]}
+        parts["yearly noise"] = []
+    return {name: columns for name, members in parts.items() if (columns := _columns(members)).shape[-1]}
 
 
-def budget(target: Array, of: Mapping[str, Array]) -> pd.DataFrame:
+def budget(target: Array, inputs: Mapping[str, Array]) -> pd.DataFrame:
     """Shapley, first-order and total shares of the variance of a quantity, with block-jackknife standard errors.
 
-    Parameters: `target` [chain, draw]; `of`, inputs [chain, draw, input] by group. Every input has a natural cubic
-    spline of its own. What a set of groups explains is judged on draws left out, and is at least what any subset of it
-    explains. Returns one row a group and `REST`. Raises :class:`InputError` with too few draws for so many inputs.
+    Parameters: `target` [chain, draw]; `inputs`, by group [chain, draw, input], each of which gets a natural cubic
+    spline. What a set of groups explains is judged on draws left out of the fit, and is at least what any subset
+    explains. Returns one row per group and one for `UNATTRIBUTED`. Raises :class:`InputError` with too few draws for so
+    many inputs.
     """
-    names = list(of)
-    if target.size < (least := _MIN_DRAWS * sum(part.shape[-1] for part in of.values())):
+    names = list(inputs)
+    if target.size < (least := DRAWS_PER_INPUT * sum(part.shape[-1] for part in inputs.values())):
         raise InputError(f"{target.size} draws are too few for a variance budget: make the run with {least} or more")
-    columns = [_splines(of[name].reshape(target.size, -1)) for name in names]
+    columns = [_splines(inputs[name].reshape(target.size, -1)) for name in names]
     owner = np.repeat(np.arange(len(names)), [c.shape[1] for c in columns])
     explained = _explained(np.concatenate(columns, axis=1), target.ravel(), owner, len(names))
     size = len(names)
-    alone = [1 << g for g in range(size)]
-    found, error = {}, {}
+    single = [1 << g for g in range(size)]
+    parts, error = {}, {}
     for column, values in (
         ("share", np.concatenate([_shapley(explained, size), 1 - explained[:, [-1]]], axis=1)),
-        ("first_order", explained[:, alone]),
-        ("total", 1 - explained[:, [(1 << size) - 1 - a for a in alone]]),
+        ("first_order", explained[:, single]),
+        ("total", 1 - explained[:, [(1 << size) - 1 - a for a in single]]),
     ):
-        found[column] = values[0]
+        parts[column] = values[0]
         spread = values[1:] - values[1:].mean(axis=0)
-        error[column] = np.sqrt((_BLOCKS - 1) / _BLOCKS * (spread**2).sum(axis=0))
-    table = pd.DataFrame({"group": [*names, REST]})
+        error[column] = np.sqrt((JACKKNIFE_BLOCKS - 1) / JACKKNIFE_BLOCKS * (spread**2).sum(axis=0))
+    table = pd.DataFrame({"group": [*names, UNATTRIBUTED]})
     for column, label in (("share", "se"), ("first_order", "first_order_se"), ("total", "total_se")):
-        pad = [np.nan] * (len(table) - len(found[column]))
-        table[column], table[label] = [*found[column], *pad], [*error[column], *pad]
+        padding = [np.nan] * (len(table) - len(parts[column]))
+        table[column], table[label] = [*parts[column], *padding], [*error[column], *padding]
     order = [*table["share"][:-1].sort_values(ascending=False).index, len(names)]
     return table.loc[order].reset_index(drop=True)
 
@@ -142,19 +143,19 @@ def _explained(x: Array, y: Array, owner: NDArray[np.int_], groups: int) -> Arra
     Sets are numbered by bits. A block is predicted from all others by least squares on Gram matrices.
     """
     design = np.column_stack([np.ones(len(y)), x, y - y.mean()])
-    grams = np.stack([part.T @ part for part in np.array_split(design, _BLOCKS)])
+    grams = np.stack([part.T @ part for part in np.array_split(design, JACKKNIFE_BLOCKS)])
     rest = grams.sum(axis=0) - grams
-    errors = np.empty((_BLOCKS, 1 << groups))
+    errors = np.empty((JACKKNIFE_BLOCKS, 1 << groups))
     for members in range(1 << groups):
         keep = np.flatnonzero([True, *((members >> g) & 1 for g in owner)])
         others = rest[:, keep[:, None], keep]
-        others = others + _RIDGE * others[:, :1, :1] * np.eye(len(keep))
+        others = others + RELATIVE_RIDGE * others[:, :1, :1] * np.eye(len(keep))
         beta = np.linalg.solve(others, rest[:, keep, -1:])[..., 0]
         fitted = np.einsum("bi,bij,bj->b", beta, grams[:, keep[:, None], keep], beta)
         errors[:, members] = grams[:, -1, -1] - 2 * (beta * grams[:, keep, -1]).sum(axis=1) + fitted
     sums = np.concatenate([errors.sum(axis=0)[None], errors.sum(axis=0) - errors])
     explained: Array = 1 - sums / sums[:, :1]
-    for g in range(groups):  # who knows more can ignore what does not help
+    for g in range(groups):  # knowing more can be ignored if it does not help
         without = [s for s in range(1 << groups) if not (s >> g) & 1]
         with_it = [s | (1 << g) for s in without]
         explained[:, with_it] = np.maximum(explained[:, with_it], explained[:, without])
@@ -177,7 +178,7 @@ def _splines(columns: Array) -> Array:
     out = []
     for column in columns.T:
         z = (column - column.mean()) / column.std()
-        low, *inner, high = np.quantile(z, _KNOTS)
+        low, *inner, high = np.quantile(z, KNOT_QUANTILES)
         last = (_cube(z, inner[-1]) - _cube(z, high)) / (high - inner[-1])
         out.append(z)
         out += [(_cube(z, k) - _cube(z, high)) / (high - k) - last for k in (low, *inner[:-1])]
@@ -190,13 +191,13 @@ def _cube(z: Array, knot: float) -> Array:
 
 
 def _premium(intensity: DataArray) -> DataArray:
-    """Log of what a region's users cost over those of the first region [region - 1, modality], at one depth."""
+    """Log ratio of what a user costs in each region to the first region [..., region - 1, modality], at one depth."""
     log = _scaled(np.log, intensity.isel(depth=0, drop=True))
     return log.isel(region=slice(1, None)) - log.isel(region=0, drop=True)
 
 
 def _between(path: DataArray, anchors: list[int], year: int) -> DataArray:
-    """A path [year] without what happens between anchors: interpolated from them, flat outside."""
+    """A path's value in one year if it were linear between anchors and flat outside them."""
     weights = [float(np.interp(year, anchors, row)) for row in np.eye(len(anchors))]
     return (path.sel(year=anchors) * DataArray(weights, {"year": anchors}, "year")).sum("year")
 
@@ -206,7 +207,7 @@ def _scaled(link: Callable[[Array], Array], draws: DataArray) -> DataArray:
 
 
 def _columns(parts: list[DataArray]) -> Array:
-    """Parts [chain, draw, ...] side by side [chain, draw, input]; those that do not vary are left out."""
+    """Parts [chain, draw, ...] side by side [chain, draw, input], without constants."""
     flat = [part.transpose(*SAMPLE, ...).values for part in parts]
     columns = [part.reshape(*part.shape[:2], -1) for part in flat]
     if not columns:

@@ -1,4 +1,4 @@
-"""Arithmetic of cash flows on draws: accruals over years, tiers, taxes, discounting, terminal values, pay-back."""
+"""Arithmetic of cash flows on draws: accruals over years, tiers, taxes, discounting, terminal values, payback."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from numpy.typing import ArrayLike, NDArray
 Array = NDArray[np.float64]
 Convention = Literal["start", "mid", "end"]
 DayCount = Literal["years", "actual/365"]
-DAYS = 365
+DAYS_PER_YEAR = 365  # of "actual/365"
 
 
 def year_fraction(day: date) -> float:
-    """A date as a calendar year with its fraction: 1 July 2026 is 2026 + 181 / 365."""
+    """A date as a calendar year with a fraction: 1 July 2026 is 2026 + 181 / 365."""
     first = date(day.year, 1, 1)
     return day.year + (day - first).days / (date(day.year + 1, 1, 1) - first).days
 
 
 def ramp(since: Array, years: ArrayLike) -> Array:
-    """Integral of a line from 0 to 1 over `years`, then of 1, up to a time `since` its start (same shapes; years).
+    """The integral of a ramp from 0 to 1 over `years`, and of 1 after it, up to `since` years after its start.
 
-    Zero before the start; `years` of zero is a step.
+    Zero before the start; with `years` of zero the ramp is a step.
     """
     time, length = np.maximum(since, 0), np.asarray(years, dtype=float)
     rising = np.minimum(time, length)
@@ -34,7 +34,7 @@ def ramp(since: Array, years: ArrayLike) -> Array:
 
 
 def steps(since: Array, amounts: Array) -> Array:
-    """Integral of amounts [..., step], each spent evenly over a year, up to a time `since` their start [..., year]."""
+    """What has been spent by a time `since` the start [..., year], of amounts [..., step] each spread over one year."""
     spent = np.zeros_like(since)
     for k in range(amounts.shape[-1]):
         spent = spent + amounts[..., k, None] * np.clip(since - k, 0, 1)
@@ -42,12 +42,12 @@ def steps(since: Array, amounts: Array) -> Array:
 
 
 def at_year(when: Array, amount: Array, years: Array) -> Array:
-    """An amount [draw] paid once at a time [draw] (years), in the calendar year it falls in [draw, year]."""
+    """An amount [draw] paid once at a time [draw], put into the calendar year of that time [draw, year]."""
     return np.where(np.floor(when)[:, None] == years, amount[:, None], 0.0)
 
 
 def tiered(sales: Array, above: Sequence[ArrayLike], rates: Sequence[ArrayLike]) -> Array:
-    """Marginal tiers: each rate [draw] applies to the sales [draw, year] above its level [draw], up to the next one."""
+    """What marginal tiers yield [draw, year]: each rate [draw] on the sales from its level [draw] up to the next."""
     levels = [np.asarray(level, dtype=float)[..., None] for level in above]
     due = np.zeros_like(sales)
     for k, rate in enumerate(rates):
@@ -59,8 +59,8 @@ def tiered(sales: Array, above: Sequence[ArrayLike], rates: Sequence[ArrayLike])
 def taxes(profit: Array, rate: ArrayLike, losses: str = "carried forward", limit: ArrayLike = 1.0) -> Array:
     """Tax on yearly profit [..., year] at `rate` [...].
 
-    `losses`: "carried forward" without end, a balance taking at most the share `limit` of a year's profit; "relieved at
-    once", a negative tax; or "lost".
+    Parameters: `losses`: "carried forward" without end, offsetting at most the share `limit` of a year's profit;
+    "relieved at once", as a negative tax; or "lost".
     """
     rate = np.asarray(rate, dtype=float)
     if losses == "relieved at once":
@@ -77,7 +77,7 @@ def taxes(profit: Array, rate: ArrayLike, losses: str = "carried forward", limit
 
 
 def tied_up(sales: Array, share: ArrayLike, *, released: bool) -> Array:
-    """Cash that goes into working capital, a `share` [draw] of yearly sales [draw, year]; set free in the last year."""
+    """Cash put into working capital, a `share` [draw] of sales [draw, year]; `released`: set free in the last year."""
     balance = np.asarray(share, dtype=float)[..., None] * sales
     if released:
         balance[..., -1] = 0
@@ -87,19 +87,19 @@ def tied_up(sales: Array, share: ArrayLike, *, released: bool) -> Array:
 def due(years: Sequence[int], valued: date, convention: Convention, day_count: DayCount = "years") -> Array:
     """Time from the valuation date to each year's flow [year].
 
-    The flow of the valuation's own year is that of what remains of it. "start", "mid" and "end" of the year, or of
-    what remains; "years" counts in calendar years, so that whole years are whole numbers, and "actual/365" in days
-    over 365 to the first day, the middle day and 31 December, as XNPV does with these dates.
+    The year of the valuation counts from that date on. Parameters: `convention`, where in the year, or in what remains
+    of it, the flow is due; `day_count`: "years" are calendar years, so that whole years are whole numbers; "actual/365"
+    are days over 365 to the first day, the middle day or 31 December, as XNPV has them.
     """
     if day_count == "actual/365":
-        return np.array([(day - valued).days / DAYS for day in due_dates(years, valued, convention)])
+        return np.array([(day - valued).days / DAYS_PER_YEAR for day in due_dates(years, valued, convention)])
     first = year_fraction(valued)
     start, end = np.maximum(np.asarray(years, dtype=float), first), np.asarray(years, dtype=float) + 1
     return np.asarray({"start": start, "mid": (start + end) / 2, "end": end}[convention] - first)
 
 
 def due_dates(years: Sequence[int], valued: date, convention: Convention) -> list[date]:
-    """The day of each year's flow under "actual/365"."""
+    """The day on which each year's flow is due under "actual/365"."""
     starts = [max(date(year, 1, 1), valued) for year in years]
     if convention == "start":
         return starts
@@ -121,15 +121,15 @@ def npv(rate: float, flows: ArrayLike) -> float:
 
 def xnpv(rate: float, flows: ArrayLike, days: Sequence[date]) -> float:
     """Excel's XNPV: the first flow is due now (Microsoft's formula: sum of v_i / (1 + r)^((d_i - d_1) / 365))."""
-    times = np.array([(day - days[0]).days / DAYS for day in days])
+    times = np.array([(day - days[0]).days / DAYS_PER_YEAR for day in days])
     return float(present_value(np.asarray(flows, dtype=float), rate, times))
 
 
 def perpetuity(flow: Array, rate: Array, growth: Array, years: Array | None = None) -> Array:
-    """Value, when `flow` [draw] has just been paid, of its continuation growing at `growth`, for `years` or for ever.
+    """The value, once `flow` [draw] has been paid, of all that follows it growing at `growth`, for `years` or for ever.
 
     The growing annuity flow (1 + g) / (r - g) (1 - ((1 + g) / (1 + r))^n), whose limit at r = g is n flow; without
-    `years` the Gordon formula, which the caller must keep to rate > growth.
+    `years` the Gordon formula, for which the caller ensures rate > growth.
     """
     if years is None:
         return np.asarray(flow * (1 + growth) / (rate - growth))
@@ -140,7 +140,7 @@ def perpetuity(flow: Array, rate: Array, growth: Array, years: Array | None = No
 
 
 def payback(flows: Array, years: Array) -> Array:
-    """First year by whose end the flows [..., year] add up to zero or more for good; NaN where they never do."""
+    """The first year from whose end on cumulative flows [..., year] are never negative; NaN if there is none [...]."""
     total = np.cumsum(flows, axis=-1)
     short = total < 0
     last = np.where(short.any(axis=-1), short.shape[-1] - np.argmax(short[..., ::-1], axis=-1), 0)

@@ -1,4 +1,4 @@
-"""A deal as its author writes it: what is captured, the economics, the risk, the discounting; checked and cited."""
+"""A deal as its author writes it, checked: what it captures, its economics, risk, discounting and sources."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ SCHEMA = 1
 UNSTATED = "assumption (no reason stated)"
 APPROVAL = "approval"
 LAUNCH = "launch"
-STAGES = (  # in this order; a name of a phase that contains none of these may stand anywhere
+STAGES = (  # phases must be in this order; one whose name matches none of these may stand anywhere
     r"discovery",
     r"pre-?clinical",
     r"feasibility|first.in.human|phase (1|i)\b",
@@ -50,7 +50,7 @@ Money = Annotated[Uncertain, BeforeValidator(partial(read, kind=distributions.MO
 Year = Annotated[Uncertain, BeforeValidator(partial(read, kind=distributions.YEAR))]
 Span = Annotated[Uncertain, BeforeValidator(partial(read, kind=distributions.SPAN))]
 Multiple = Annotated[Uncertain, BeforeValidator(partial(read, kind=distributions.MULTIPLE))]
-NOTHING, ALL = Uncertain("fixed", {"value": 0.0}), Uncertain("fixed", {"value": 1.0})
+NOTHING, EVERYTHING = Uncertain("fixed", {"value": 0.0}), Uncertain("fixed", {"value": 1.0})
 
 
 def _named(text: str) -> str:
@@ -60,7 +60,7 @@ def _named(text: str) -> str:
 
 
 def _date(value: Any) -> Any:
-    """No number, which pydantic would take for seconds, and no time of day."""
+    """Refuse numbers, which pydantic would read as seconds, and times of day."""
     if isinstance(value, dt.datetime) or not isinstance(value, dt.date | str):
         raise ValueError(f" = {value} {NO_DATE}")  # noqa: TRY004  pydantic collects these only
     return value
@@ -77,12 +77,12 @@ class Part(BaseModel):
 
 
 class Captured(Part):
-    """Which cells of the market, and the share of them that the deal's product takes.
+    """Which cells of the market the deal's product competes in, and the share of them that it takes.
 
-    `modalities`, `regions` or `depths` that are left out are all. The share rises in a line from `launch_year` over
-    `ramp_years` to its peak; from `loss_of_exclusivity` on, `share_kept` of it remains. `net` is the part of what the
-    market spends on the product that reaches its seller. `price`, in the report's currency for a treated patient-year
-    or procedure, replaces the market's own.
+    `modalities`, `regions` or `depths` left out mean all. The share rises linearly from `launch_year` over `ramp_years`
+    to its peak; from `loss_of_exclusivity` on, `share_kept` of it remains. `net` is the part of the spending on the
+    product that reaches its seller. `price`, in the report's currency per treated patient-year or procedure, replaces
+    the market's own.
     """
 
     modalities: Segments = ()
@@ -93,12 +93,12 @@ class Captured(Part):
     ramp_years: Span = NOTHING
     loss_of_exclusivity: Year | None = None
     share_kept: Fraction = NOTHING
-    net: Fraction = ALL
+    net: Fraction = EVERYTHING
     price: Money | None = None
 
 
 class Tier(Part):
-    """A royalty `rate` on that part of a year's net sales which lies `above` a level (million)."""
+    """A royalty `rate` on the part of a year's net sales `above` a level (million)."""
 
     above: Money
     rate: Fraction
@@ -107,7 +107,7 @@ class Tier(Part):
 class Cost(Part):
     """Yearly amounts (million) from the start of a `stage`, or from the calendar year `from_year`.
 
-    `stage` is a phase, or "launch"; the amounts are spent only where it is reached, and always without one.
+    `stage` is a phase, or "launch"; the amounts are spent only if it is reached. Without one they are always spent.
     """
 
     name: Name
@@ -130,8 +130,8 @@ class Economics(Part):
     """What a net sale is worth: a `margin`, or a `royalty` in tiers; and what is paid for it.
 
     `upfront` is paid on the valuation date. `losses`: a year's loss is carried forward, relieved at once against other
-    profits of the holder, or lost; a loss brought forward takes at most `loss_limit` of a year's profit.
-    `working_capital` is a share of yearly net sales, tied up as they grow and set free as they fall and at the end.
+    profits of the holder, or lost; losses carried forward offset at most `loss_limit` of a year's profit.
+    `working_capital` is a share of yearly net sales, tied up as they grow, freed as they fall and at the end.
     """
 
     margin: Fraction | None = None
@@ -140,14 +140,14 @@ class Economics(Part):
     upfront: Money = NOTHING
     tax_rate: Fraction = NOTHING
     losses: Literal["carried forward", "relieved at once", "lost"] = "carried forward"
-    loss_limit: Fraction = ALL
+    loss_limit: Fraction = EVERYTHING
     working_capital: Fraction = NOTHING
     cost: tuple[Cost, ...] = ()
     milestone: tuple[Milestone, ...] = ()
 
 
 class Phase(Part):
-    """A hurdle: taken with a `probability` after a `duration` in years, begun at once, or in `start` if later."""
+    """A hurdle, taken with a `probability` after a `duration` in years; it begins at once, or in `start` if later."""
 
     name: Name
     probability: PositiveFraction
@@ -162,7 +162,7 @@ class Risk(Part):
 
 
 class Discounting(Part):
-    """The yearly `rate` (without technical risk, which the phases hold) and when in a year its flow is due."""
+    """The yearly `rate`, without the technical risk that the phases hold, and when in a year its flow is due."""
 
     rate: Rate
     convention: Literal["start", "mid", "end"] = "mid"
@@ -171,9 +171,9 @@ class Discounting(Part):
 
 
 class Terminal(Part):
-    """What lies beyond the last year of the run: an assumption with a `label`.
+    """The value of what lies beyond the last year of the run, an assumption with a `label`.
 
-    Either `growth` of the last year's flow, for `years` or for ever, or a `multiple` of it.
+    Either the last year's flow goes on with `growth`, for `years` or for ever, or it counts with a `multiple`.
     """
 
     label: Annotated[str, Field(pattern=r"\S")]
@@ -207,7 +207,7 @@ class Deal(Part):
         return dict(_inputs(self, ""))
 
     def source(self, path: str) -> str:
-        """Where an input comes from: the `[sources]` entry for it or for what it is a part of."""
+        """Where an input comes from: the `[sources]` entry for it, or for the part of the deal that holds it."""
         covering = [key for key in self.sources if re.match(re.escape(key) + r"(?![^.\[])", path)]
         return (self.sources[max(covering, key=len)] if covering else "") or UNSTATED
 
@@ -306,19 +306,19 @@ def _check_economics(economics: Economics, phases: list[str]) -> None:
 
 
 def _check_cost(cost: Cost, phases: list[str]) -> None:
-    here = f"economics.cost.{cost.name}"
+    place = f"economics.cost.{cost.name}"
     if cost.stage is None and cost.from_year is None:
-        raise ValueError(f"{here}: has no time: give `stage` or `from_year`")
+        raise ValueError(f"{place}: has no time: give `stage` or `from_year`")
     if cost.stage is not None:
-        _check_stage(f"{here}: stage", cost.stage, [*phases, LAUNCH])
+        _check_stage(f"{place}: stage", cost.stage, [*phases, LAUNCH])
 
 
 def _check_milestone(milestone: Milestone, phases: list[str]) -> None:
-    here = f"economics.milestone.{milestone.name}"
+    place = f"economics.milestone.{milestone.name}"
     if (milestone.on is None) == (milestone.net_sales_above is None):
-        raise ValueError(f"{here}: give either `on` or `net_sales_above`: keep one")
+        raise ValueError(f"{place}: give either `on` or `net_sales_above`: keep one")
     if milestone.on is not None:
-        _check_stage(f"{here}: on", milestone.on, [*phases, *([APPROVAL] if phases else [])])
+        _check_stage(f"{place}: on", milestone.on, [*phases, *([APPROVAL] if phases else [])])
 
 
 def _check_terminal(terminal: Terminal | None) -> None:
@@ -338,21 +338,21 @@ def _check_stage(where: str, name: str, known: list[str]) -> None:
 
 def _inputs(part: Part, path: str) -> Iterator[tuple[str, Uncertain]]:
     for field in type(part).model_fields:
-        here, value = (f"{path}.{field}" if path else field), getattr(part, field)
+        place, value = (f"{path}.{field}" if path else field), getattr(part, field)
         if isinstance(value, Uncertain):
-            yield here, value
+            yield place, value
         elif isinstance(value, Part):
-            yield from _inputs(value, here)
+            yield from _inputs(value, place)
         elif isinstance(value, tuple):
             for k, item in enumerate(value):
                 if isinstance(item, Uncertain):
-                    yield f"{here}[{k + 1}]", item
+                    yield f"{place}[{k + 1}]", item
                 elif isinstance(item, Part):
-                    yield from _inputs(item, f"{here}.{item.name}" if hasattr(item, "name") else f"{here}[{k + 1}]")
+                    yield from _inputs(item, f"{place}.{item.name}" if hasattr(item, "name") else f"{place}[{k + 1}]")
 
 
 def unique(names: list[str], what: str) -> None:
-    """Refuse names that stand more than once. Raises :class:`ValueError`."""
+    """Refuse names that occur more than once. Raises :class:`ValueError`."""
     for name in names:
         if names.count(name) > 1:
             raise ValueError(

@@ -1,4 +1,4 @@
-"""Whether deals fit the report they are to be priced on: its currency, its segments and its window."""
+"""Whether deals fit the report that they are priced on: its currency, its segments and its years."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from postcgrp.reports.valuation.deal import Deal, unique
 
 
 def check_deals(deals: Sequence[Deal], ledger: Ledger) -> None:
-    """Refuse deals whose names are alike, or that do not fit the report. Raises :class:`InputError`."""
+    """Refuse deals that share a name or do not fit the report. Raises :class:`InputError`."""
     try:
         unique([deal.name for deal in deals], "deal")
     except ValueError as error:
@@ -24,10 +24,10 @@ def check_deals(deals: Sequence[Deal], ledger: Ledger) -> None:
             raise InputError(f"{deal.name}: {error}") from None
 
 
-def cells(deal: Deal, ledger: Ledger) -> dict[str, list[str]]:
-    """The labels that a deal captures, by dimension."""
-    said = deal.captured
-    chosen = {"region": said.regions, "depth": said.depths, "modality": said.modalities}
+def captured_labels(deal: Deal, ledger: Ledger) -> dict[str, list[str]]:
+    """The labels of the market's cells that a deal captures, by dimension."""
+    captured = deal.captured
+    chosen = {"region": captured.regions, "depth": captured.depths, "modality": captured.modalities}
     return {dim: list(chosen[dim] or names) for dim, names in ledger.segments.items()}
 
 
@@ -49,19 +49,19 @@ def _check_segments(deal: Deal, ledger: Ledger) -> None:
 
 
 def _check_times(deal: Deal, ledger: Ledger) -> None:
-    first, last, said = ledger.report.first_year, ledger.report.last_year, deal.captured
+    first, last, captured = ledger.report.first_year, ledger.report.last_year, deal.captured
     valued = deal.discounting.valuation_date
     if not first <= valued.year <= last:
         raise ValueError(f"discounting.valuation_date = {valued}: is outside the run's {first}..{last}: move it inside")
-    launch = float(said.launch_year.quantile(0.5))
+    launch = float(captured.launch_year.quantile(0.5))
     if launch >= last + 1:
         raise ValueError(
-            f"captured.launch_year = {said.launch_year}: is after the run's last year {last}, so that no sale would be "
-            "counted: launch earlier"
+            f"captured.launch_year = {captured.launch_year}: is after the run's last year {last}, so that no sale "
+            "would be counted: launch earlier"
         )
-    if (lost := said.loss_of_exclusivity) is not None and not launch <= float(lost.quantile(0.5)) < last + 1:
+    if (lost := captured.loss_of_exclusivity) is not None and not launch <= float(lost.quantile(0.5)) < last + 1:
         raise ValueError(
-            f"captured.loss_of_exclusivity = {lost}: is before launch_year = {said.launch_year} or after the run's "
+            f"captured.loss_of_exclusivity = {lost}: is before launch_year = {captured.launch_year} or after the run's "
             f"last year {last}: correct it, or leave it out"
         )
     clock = year_fraction(valued)

@@ -1,4 +1,4 @@
-"""A decision among alternatives on joint draws: which is best, how surely, what a wrong choice costs, and for whom.
+"""A decision among alternatives on joint draws: which is best, how surely, and what a wrong choice costs.
 
 Every function takes the outcome of each alternative in each draw. Passing is an alternative like any other: a column
 of zeros. Outcomes keep their unit throughout (here: NPV in millions).
@@ -21,16 +21,16 @@ from postcgrp.priors import InputError
 
 Array = NDArray[np.float64]
 
-QUANTILES = (0.05, 0.5, 0.95)
-SURE = 2.0  # standard errors from which one alternative counts as better than another
-MIN_DRAWS = 20
-ROUNDING = 1e-14  # of a constant's size: it has no error
+SHOWN_QUANTILES = (0.05, 0.5, 0.95)
+SURE = 2.0  # standard errors by which one alternative must be ahead to count as better
+FEWEST_DRAWS = 20
+CONSTANT = 1e-14  # relative spread up to which draws are a constant, which has no error
 YES, NO, CLOSE = "yes", "no", "too close to call"
 
 
 @dataclass(frozen=True)
-class Outcomes:
-    """Net benefit of each alternative: `values` [draw, alternative], chain after chain where there are several."""
+class Decision:
+    """The net benefit of each alternative in each draw: `values` [draw, alternative], one chain after another."""
 
     alternatives: tuple[str, ...]
     values: Array
@@ -42,18 +42,18 @@ class Outcomes:
         return int(self.values.mean(axis=0).argmax())
 
 
-NetBenefit = Outcomes | pd.DataFrame | DataArray
+NetBenefit = Decision | pd.DataFrame | DataArray
 
 
 class View(Protocol):
-    """How a decision maker values an uncertain outcome."""
+    """An attitude to risk: how a decision maker values an uncertain outcome."""
 
     @property
     def name(self) -> str:
-        """What the tables call it."""
+        """Its name in tables."""
 
     def value(self, outcome: Array) -> tuple[float, Array]:
-        """Certainty equivalent of an outcome [draw], and each draw's influence on it [draw] for its error."""
+        """The certainty equivalent of an outcome [draw], and the influence of each draw on it [draw], for its error."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class Neutral:
     name: str = "risk-neutral"
 
     def value(self, outcome: Array) -> tuple[float, Array]:
-        """The mean, and the draws themselves."""
+        """The mean, which each draw influences by itself."""
         return float(outcome.mean()), outcome
 
 
@@ -71,8 +71,8 @@ class Neutral:
 class CARA:
     """Constant absolute risk aversion: utility -exp(-coefficient x); `coefficient` in one over the outcome's unit.
 
-    Its inverse, the risk tolerance, is roughly the sum one would stake on even odds to win it or lose half of it
-    (Howard 1988, Management Science 34(6)).
+    Its inverse, the risk tolerance, is roughly the sum that one would just stake on even odds of winning it or losing
+    half of it (Howard 1988, Management Science 34(6)).
     """
 
     coefficient: float
@@ -82,16 +82,16 @@ class CARA:
 
     @property
     def name(self) -> str:
-        """With its coefficient."""
+        """The kind of utility and its coefficient."""
         return f"CARA {self.coefficient:g}"
 
     def value(self, outcome: Array) -> tuple[float, Array]:
-        """Certainty equivalent -log mean exp(-a x) / a, and the influence of each draw on it."""
+        """The certainty equivalent -log mean exp(-a x) / a, and the influence of each draw on it [draw]."""
         a = self.coefficient
         if a == 0:
             return Neutral().value(outcome)
-        sure = float((np.log(len(outcome)) - logsumexp(-a * outcome)) / a)
-        return sure, -np.exp(-a * (outcome - sure)) / a
+        equivalent = float((np.log(len(outcome)) - logsumexp(-a * outcome)) / a)
+        return equivalent, -np.exp(-a * (outcome - equivalent)) / a
 
 
 @dataclass(frozen=True)
@@ -108,13 +108,13 @@ class CRRA:
 
     @property
     def name(self) -> str:
-        """With its coefficient and wealth."""
+        """The kind of utility, its coefficient and the wealth."""
         return f"CRRA {self.coefficient:g}, wealth {self.wealth:g}"
 
     def value(self, outcome: Array) -> tuple[float, Array]:
-        """Certainty equivalent of the outcome, and the influence of each draw on it.
+        """The certainty equivalent of an outcome [draw], and the influence of each draw on it [draw].
 
-        Raises :class:`InputError` where a draw leaves no wealth: no utility of this kind is defined there.
+        Raises :class:`InputError` if a draw leaves no wealth, for which this utility is not defined.
         """
         owned = self.wealth + outcome
         if (least := float(owned.min())) <= 0:
@@ -124,21 +124,22 @@ class CRRA:
             )
         power, logs = 1 - self.coefficient, np.log(owned)
         if power == 0:
-            log_sure = float(logs.mean())
-            return float(np.expm1(log_sure - np.log(self.wealth)) * self.wealth), np.exp(log_sure) * (logs - log_sure)
-        log_sure = float((logsumexp(power * logs) - np.log(len(logs))) / power)
-        sure = float(np.expm1(log_sure - np.log(self.wealth)) * self.wealth)
-        return sure, np.exp(log_sure + power * (logs - log_sure)) / power
+            log_equivalent = float(logs.mean())
+            influence = np.exp(log_equivalent) * (logs - log_equivalent)
+        else:
+            log_equivalent = float((logsumexp(power * logs) - np.log(len(logs))) / power)
+            influence = np.exp(log_equivalent + power * (logs - log_equivalent)) / power
+        return float(np.expm1(log_equivalent - np.log(self.wealth)) * self.wealth), influence
 
 
-def outcomes(net_benefit: NetBenefit, chains: int = 1) -> Outcomes:
-    """Check and unify what the functions of value of information and decisions take.
+def as_decision(net_benefit: NetBenefit, chains: int = 1) -> Decision:
+    """The decision that net benefits describe, checked.
 
-    Parameters: `net_benefit`, a DataFrame with a row for each draw and a column for each alternative, or a DataArray
-    with dims ([chain,] draw, alternative); `chains`, how many equally long chains the rows of a DataFrame are.
-    Raises :class:`InputError` for fewer than two alternatives, too few draws, or what is no finite number.
+    Parameters: `net_benefit`, a DataFrame with one row per draw and one column per alternative, or a DataArray with
+    dims ([chain,] draw, alternative); `chains`, into how many equally long chains the rows of a DataFrame fall. Raises
+    :class:`InputError` for fewer than two alternatives, too few draws, or numbers that are not finite.
     """
-    if isinstance(net_benefit, Outcomes):
+    if isinstance(net_benefit, Decision):
         return net_benefit
     if isinstance(net_benefit, DataArray):
         dims = [dim for dim in ("chain", "draw", "alternative") if dim in net_benefit.dims]
@@ -156,76 +157,78 @@ def outcomes(net_benefit: NetBenefit, chains: int = 1) -> Outcomes:
         raise InputError(f"{len(names)} alternative(s): a decision needs two: add a column of zeros for passing")
     if repeated := [name for name in names if names.count(name) > 1]:
         raise InputError(f"alternative {repeated[0]!r} stands twice: give each alternative its own name")
-    if len(values) < MIN_DRAWS:
-        raise InputError(f"{len(values)} draws: at least {MIN_DRAWS} are needed: give more draws")
+    if len(values) < FEWEST_DRAWS:
+        raise InputError(f"{len(values)} draws: at least {FEWEST_DRAWS} are needed: give more draws")
     if not np.isfinite(values).all():
         row, column = np.argwhere(~np.isfinite(values))[0]
-        raise InputError(f"{names[column]}, draw {row + 1}: {values[row, column]} is no finite number: mend or drop it")
+        raise InputError(
+            f"{names[column]}, draw {row + 1}: {values[row, column]} is not a finite number: mend or drop it"
+        )
     if chains < 1 or len(values) % chains:
         raise InputError(f"{len(values)} draws in {chains} chains: chains must be equally long: give their number")
-    return Outcomes(names, values, chains)
+    return Decision(names, values, chains)
 
 
 def mc_error(values: Array, chains: int = 1) -> float:
-    """Monte-Carlo standard error of the mean of `values` [draw], by the effective number of draws (Geyer 1992)."""
+    """Monte-Carlo standard error of the mean of `values` [draw], from the effective number of draws (Geyer 1992)."""
     spread = float(values.std(ddof=1))
-    if spread <= ROUNDING * float(np.abs(values).max()):
+    if spread <= CONSTANT * float(np.abs(values).max()):
         return 0.0
     effective = ess_mean(values.reshape(chains, -1))
-    # Draws that repel each other would count for more; an error is better too large.
+    # Antithetic draws could count for more than they are; an error that is too large does less harm.
     return float(spread / np.sqrt(min(effective, len(values)) if effective > 0 else 1.0))
 
 
 def decision_table(net_benefit: NetBenefit, chains: int = 1) -> pd.DataFrame:
-    """One row an alternative, the best first: expected value, P(best), expected loss of choosing it, quantiles.
+    """One row per alternative, the best first: expected value, P(best), expected loss of choosing it, quantiles.
 
     The expected (opportunity) loss is how much better the best alternative of each draw does, on average; the
-    smallest of them is the EVPI. Draws in which several are best count for each in equal parts. Parameters: see
-    :func:`outcomes`. `se`, `p_se` and `loss_se` are Monte-Carlo errors.
+    smallest of them is the EVPI. A draw in which several are best counts for each in equal parts. Parameters: see
+    :func:`as_decision`. `se`, `p_se` and `loss_se` are Monte-Carlo errors.
     """
-    drawn = outcomes(net_benefit, chains)
-    top = drawn.values.max(axis=1, keepdims=True)
-    ties = drawn.values == top
-    share, loss = ties / ties.sum(axis=1, keepdims=True), top - drawn.values
-    quantiles = np.quantile(drawn.values, QUANTILES, axis=0)
+    decision = as_decision(net_benefit, chains)
+    top = decision.values.max(axis=1, keepdims=True)
+    ties = decision.values == top
+    share, loss = ties / ties.sum(axis=1, keepdims=True), top - decision.values
+    quantiles = np.quantile(decision.values, SHOWN_QUANTILES, axis=0)
     rows = [
         {
             "alternative": name,
-            "expected": drawn.values[:, k].mean(),
-            "se": mc_error(drawn.values[:, k], drawn.chains),
+            "expected": decision.values[:, k].mean(),
+            "se": mc_error(decision.values[:, k], decision.chains),
             "p_best": share[:, k].mean(),
-            "p_se": mc_error(share[:, k], drawn.chains),
+            "p_se": mc_error(share[:, k], decision.chains),
             "expected_loss": loss[:, k].mean(),
-            "loss_se": mc_error(loss[:, k], drawn.chains),
-            **{f"q{round(100 * q):02d}": value for q, value in zip(QUANTILES, quantiles[:, k], strict=True)},
+            "loss_se": mc_error(loss[:, k], decision.chains),
+            **{f"q{round(100 * q):02d}": value for q, value in zip(SHOWN_QUANTILES, quantiles[:, k], strict=True)},
         }
-        for k, name in enumerate(drawn.alternatives)
+        for k, name in enumerate(decision.alternatives)
     ]
     return pd.DataFrame(rows).sort_values("expected", ascending=False, kind="stable", ignore_index=True)
 
 
 def risk_averse(net_benefit: NetBenefit, views: Sequence[View], chains: int = 1) -> pd.DataFrame:
-    """Certainty equivalent of each alternative in each view, one row each, and whether the view would choose it.
+    """One row per view and alternative: its certainty equivalent, and whether the view would choose it.
 
     The certainty equivalent is the sure sum that is worth as much as the uncertain outcome; `premium` is how far it
-    is below the mean. Raises :class:`InputError`, see :class:`CRRA`.
+    lies below the mean. Raises :class:`InputError`, see :class:`CRRA`.
     """
-    drawn = outcomes(net_benefit, chains)
+    decision = as_decision(net_benefit, chains)
     rows = []
     for view in views:
-        found = [view.value(column) for column in drawn.values.T]
-        chosen = int(np.argmax([sure for sure, _ in found]))
+        appraised = [view.value(column) for column in decision.values.T]
+        chosen = int(np.argmax([equivalent for equivalent, _ in appraised]))
         rows += [
             {
                 "view": view.name,
                 "alternative": name,
-                "certainty_equivalent": sure,
-                "se": mc_error(influence, drawn.chains),
-                "premium": float(column.mean()) - sure,
+                "certainty_equivalent": equivalent,
+                "se": mc_error(influence, decision.chains),
+                "premium": float(column.mean()) - equivalent,
                 "chosen": k == chosen,
             }
-            for k, (name, column, (sure, influence)) in enumerate(
-                zip(drawn.alternatives, drawn.values.T, found, strict=True)
+            for k, (name, column, (equivalent, influence)) in enumerate(
+                zip(decision.alternatives, decision.values.T, appraised, strict=True)
             )
         ]
     return pd.DataFrame(rows)
@@ -234,37 +237,38 @@ def risk_averse(net_benefit: NetBenefit, views: Sequence[View], chains: int = 1)
 def robustness(
     sets: Mapping[str, NetBenefit], view: View | None = None, reference: str | None = None, chains: int = 1
 ) -> pd.DataFrame:
-    """Does the choice made under one prior set survive under the others? One row a prior set.
+    """Whether the choice made under one prior set survives under the others; one row per prior set.
 
-    Parameters: `sets`, the draws of the same alternatives by prior set (the sets' draws need not be paired); `view`,
-    risk-neutral by default; `reference`, the set whose best alternative is put to the test, by default the first.
-    Columns: the set's own best alternative; P(best) and expected loss of the tested `choice`; `lead`, how far the
-    choice is ahead of the best other one (negative: behind), with its error; `survives`: yes, no, or too close to call
-    within two standard errors. Raises :class:`InputError` where alternatives differ among sets.
+    Parameters: `sets`, the net benefits of the same alternatives by prior set (draws need not be paired); `view`,
+    risk-neutral by default; `reference`, the set whose best alternative is tested, by default the first. Columns:
+    `choice`, that alternative, with its value, P(best) and expected loss; `best`, the set's own; `lead`, how far the
+    choice is ahead of its best rival (negative: behind), with its error; `survives`: yes, no, or too close to call
+    within two standard errors. Raises :class:`InputError` if alternatives differ among sets.
     """
     view = view or Neutral()
-    drawn = {name: outcomes(each, chains) for name, each in sets.items()}
-    if not drawn or (reference is not None and reference not in drawn):
-        raise InputError(f"prior set {reference!r}: is not among {', '.join(drawn) or 'none'}: name one of them")
-    tested = drawn[reference if reference is not None else next(iter(drawn))]
-    for name, each in drawn.items():
-        if {*each.alternatives} != {*tested.alternatives}:
+    decisions = {name: as_decision(each, chains) for name, each in sets.items()}
+    if not decisions or (reference is not None and reference not in decisions):
+        raise InputError(f"prior set {reference!r}: is not among {', '.join(decisions) or 'none'}: name one of them")
+    tested = decisions[reference if reference is not None else next(iter(decisions))]
+    for name, decision in decisions.items():
+        if {*decision.alternatives} != {*tested.alternatives}:
             raise InputError(
                 f"prior set {name!r}: its alternatives differ from the others': price the same deals on each"
             )
     choice = tested.alternatives[int(np.argmax([view.value(column)[0] for column in tested.values.T]))]
     rows = []
-    for name, each in drawn.items():
-        found = dict(zip(each.alternatives, (view.value(column) for column in each.values.T), strict=True))
-        order = sorted(found, key=lambda alternative: -found[alternative][0])
+    for name, decision in decisions.items():
+        appraised = dict(zip(decision.alternatives, (view.value(column) for column in decision.values.T), strict=True))
+        order = sorted(appraised, key=lambda alternative: -appraised[alternative][0])
         rival = next(alternative for alternative in order if alternative != choice)
-        lead, error = found[choice][0] - found[rival][0], mc_error(found[choice][1] - found[rival][1], each.chains)
-        beliefs = decision_table(each).set_index("alternative")
+        lead = appraised[choice][0] - appraised[rival][0]
+        error = mc_error(appraised[choice][1] - appraised[rival][1], decision.chains)
+        beliefs = decision_table(decision).set_index("alternative")
         rows.append(
             {
                 "prior_set": name,
                 "choice": choice,
-                "value": found[choice][0],
+                "value": appraised[choice][0],
                 "p_best": beliefs.loc[choice, "p_best"],
                 "expected_loss": beliefs.loc[choice, "expected_loss"],
                 "best": order[0],

@@ -1,4 +1,4 @@
-"""An input of a deal: a number or a distribution, read from plain tables and drawn from a stream of its own."""
+"""An input of a deal: a number or a distribution, read from plain tables, with its own random stream."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from postcgrp.priors.catalogue import Family
 from postcgrp.priors.elicit import LINK
 
 Array = NDArray[np.float64]
-TAIL = 1e-6  # of probability: quantiles are cut here, so that a kind's limits hold for every draw
-COVERAGE = 0.9
+CUT = 1e-6  # probability beyond which tails are cut, so that a kind's limits hold for every draw
+DEFAULT_COVERAGE = 0.9
 PERCENT = 100
 
 
 @dataclass(frozen=True)
 class Kind:
-    """What a number may be: its limits (included), the family of a stated range, and the way out of a breach."""
+    """What a number may be: its limits (included), the family of a range, and what to do about one outside them."""
 
     low: float
     high: float
@@ -79,7 +79,7 @@ ABOVE_ZERO = ("a", "b", "sd", "median", "log_sd")
 class Uncertain:
     """A number (`dist` is "fixed") or a distribution, with its parameters as the user wrote them.
 
-    `family` is the link on which a stated range (`dist` is "range") is a normal, see :func:`from_range`.
+    `family` says on which link scale a range (`dist` is "range") is a normal, see :func:`from_range`.
     """
 
     dist: str
@@ -92,8 +92,8 @@ class Uncertain:
         return self.dist == "fixed"
 
     def quantile(self, probability: ArrayLike) -> Array:
-        """Quantiles, at probabilities of any shape."""
-        u = np.clip(np.asarray(probability, dtype=float), TAIL, 1 - TAIL)
+        """Quantiles at probabilities of any shape [...]."""
+        u = np.clip(np.asarray(probability, dtype=float), CUT, 1 - CUT)
         if self.fixed:
             return np.full(u.shape, self.parameters["value"])
         if self.dist == "range":
@@ -102,10 +102,9 @@ class Uncertain:
         return np.asarray(FORMS[self.dist][1](u, **self.parameters), dtype=float)
 
     def draws(self, number: int, seed: int, *key: str) -> Array:
-        """Independent draws [draw] from a stream of their own.
+        """Independent draws [draw] from the random stream of `seed` and `key`, the deal's name and the input's path.
 
-        The stream is that of `seed` and `key` (the deal's name and the input's path): another input, or another
-        distribution of this one, leaves all other streams as they are, and keeps the ranks of this one.
+        Adding an input changes no other input's draws; giving this one another distribution keeps their ranks.
         """
         words = np.frombuffer(hashlib.sha256("\n".join(key).encode()).digest(), dtype="<u4")
         rng = np.random.default_rng(np.random.SeedSequence([seed, *map(int, words)]))
@@ -121,9 +120,9 @@ class Uncertain:
 
 
 def read(value: Any, kind: Kind) -> Uncertain:
-    """A number or a table (`{ dist = ... }` or `{ low, high, coverage }`) as an input of one kind.
+    """An input of one kind from a number or a table (`{ dist = ... }` or `{ low, high, coverage }`).
 
-    Raises :class:`ValueError` whose message begins with the value, as " = 12 is ...", for the caller to name it.
+    Raises :class:`ValueError` whose message begins with the value, as " = 12 is ...": the caller puts its name before.
     """
     if isinstance(value, Uncertain):
         return value
@@ -148,7 +147,7 @@ def _number(value: Any, name: str) -> float:
         raise ValueError(f"{where} = {str(value)[:60]} is not a number: {way_out}")  # noqa: TRY004
     try:
         number = float(value)
-    except OverflowError:  # TOML's whole numbers have no end
+    except OverflowError:  # TOML sets no limit to whole numbers
         number = math.inf
     if not math.isfinite(number):
         raise ValueError(f"{where} = {str(value)[:60]} is not finite: write a number")
@@ -164,7 +163,7 @@ def _distribution(table: dict[str, Any], kind: Kind) -> Uncertain:
     if family not in FAMILIES:
         raise ValueError(f": family = {str(family)[:60]!r} is not known: use one of {', '.join(FAMILIES)}")
     if dist == "range":
-        table.setdefault("coverage", COVERAGE)
+        table.setdefault("coverage", DEFAULT_COVERAGE)
     names = RANGE if dist == "range" else FORMS[dist][0]
     for name in table:
         if name not in names:
@@ -173,7 +172,7 @@ def _distribution(table: dict[str, Any], kind: Kind) -> Uncertain:
         raise ValueError(f": {missing[0]!r} is missing for {dist!r}: give {', '.join(names)}")
     numbers = {name: _number(table[name], name) for name in names}
     _check(numbers)
-    made = Uncertain(dist, numbers, family)
+    uncertain = Uncertain(dist, numbers, family)
     if dist == "range":
         try:
             _link_scale(numbers, family)
@@ -183,14 +182,14 @@ def _distribution(table: dict[str, Any], kind: Kind) -> Uncertain:
                 f": range {numbers['low']:g}..{numbers['high']:g} is not {support}, ends excluded: {kind.way_out}, "
                 "or give a `dist` with bounds, such as triangular"
             ) from None
-    return made
+    return uncertain
 
 
 def _check(numbers: dict[str, float]) -> None:
     for name in ABOVE_ZERO:
         if name in numbers and numbers[name] <= 0:
             raise ValueError(f": {name} = {numbers[name]:g} is not above 0: correct it")
-    if not 0 < numbers.get("coverage", COVERAGE) < 1:
+    if not 0 < numbers.get("coverage", DEFAULT_COVERAGE) < 1:
         raise ValueError(f": coverage = {numbers['coverage']:g} is not inside 0..1: write it as a fraction (0.9)")
     if "low" in numbers and not numbers["low"] < numbers["high"]:
         raise ValueError(f": low = {numbers['low']:g} is not below high = {numbers['high']:g}: swap or widen them")
@@ -198,23 +197,23 @@ def _check(numbers: dict[str, float]) -> None:
         raise ValueError(f": mode = {numbers['mode']:g} is outside {numbers['low']:g}..{numbers['high']:g}: move it")
 
 
-def _in_limits(made: Uncertain, kind: Kind) -> Uncertain:
-    with np.errstate(all="ignore"):  # what overflows lies outside
-        low, high = made.quantile([0.0, 1.0])
+def _in_limits(uncertain: Uncertain, kind: Kind) -> Uncertain:
+    with np.errstate(all="ignore"):  # what overflows is outside
+        low, high = uncertain.quantile([0.0, 1.0])
     if kind.low <= low and high <= kind.high:
-        return made
+        return uncertain
     way_out = kind.way_out
-    if made.fixed and low == 0 < kind.low:
+    if uncertain.fixed and low == 0 < kind.low:
         raise ValueError(" = 0 is not above 0: give a fraction above 0")
-    if way_out == AS_FRACTION and made.fixed:
+    if way_out == AS_FRACTION and uncertain.fixed:
         way_out += f" ({low / PERCENT:g})" if 1 <= low <= PERCENT else " (0.12 for 12 %)"
     limits = f"{kind.low:g}..{kind.high:g}"
-    if made.fixed:
-        said = "negative" if low < 0 <= kind.low else f"outside {limits}"
-        raise ValueError(f" = {low:g} is {said}: {way_out}")
+    if uncertain.fixed:
+        fault = "negative" if low < 0 <= kind.low else f"outside {limits}"
+        raise ValueError(f" = {low:g} is {fault}: {way_out}")
     raise ValueError(
-        f" = {made} reaches {low if low < kind.low else high:.3g}, outside {limits}: {way_out}, or use a distribution "
-        "with bounds (beta, uniform, triangular, pert)"
+        f" = {uncertain} reaches {low if low < kind.low else high:.3g}, outside {limits}: {way_out}, or use a "
+        "distribution with bounds (beta, uniform, triangular, pert)"
     )
 
 

@@ -18,11 +18,11 @@ from postcgrp.reports.valuation.tables import EVERY
 from postcgrp.reports.valuation.valuation import Valuation
 
 MOST_BARS = 12
-BINS = 60
-SHOWN = (0.002, 0.998)  # quantiles between which draws are shown
+HISTOGRAM_BINS = 60
+QUANTILES_SHOWN = (0.002, 0.998)  # quantiles between which draws are shown
 DEAL, MARKET = ACCENT, SEGMENTS[1]
 LOSS, GAIN = CONTRAST, SEGMENTS[2]
-LARGE = 1000
+WHOLE_FROM = 1000  # larger numbers are shown without decimals
 MESSAGE_WIDTH = 104  # characters
 OVER_LINES = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1}  # behind labels that lines may cross
 INPUT_TABLES = ("captured.", "economics.", "risk.phase.", "discounting.")
@@ -51,9 +51,9 @@ def save_valuation(valuation: Valuation, table: pd.DataFrame, tornado: pd.DataFr
 
 def _distribution(axes: Axes, valuation: Valuation, figures: pd.Series[float]) -> None:
     ends = valuation.ends
-    low, high = np.quantile(ends.npv, SHOWN)
+    low, high = np.quantile(ends.npv, QUANTILES_SHOWN)
     margin = 0.02 * (high - low) or 1.0
-    bins = np.linspace(low - margin, high + margin, BINS)
+    bins = np.linspace(low - margin, high + margin, HISTOGRAM_BINS)
     colours = [*SEGMENTS[5:2:-1], "#b0b0b0"] if valuation.deal.phases else []
     colours = [*colours[: len(valuation.deal.phases)], DEAL]
     shares = ends.probability / len(ends.npv)
@@ -145,6 +145,6 @@ def input_in_words(path: str) -> str:
 
 def _number(value: object) -> str:
     number = float(str(value))
-    if LARGE < number < 10 * LARGE and number % 1 and 2000 < number < 2100:  # noqa: PLR2004  a year with its fraction
+    if WHOLE_FROM < number < 10 * WHOLE_FROM and number % 1 and 2000 < number < 2100:  # noqa: PLR2004  a year with its fraction
         return f"{number:.1f}"
-    return f"{number:,.0f}" if abs(number) >= LARGE else f"{number:.3g}"
+    return f"{number:,.0f}" if abs(number) >= WHOLE_FROM else f"{number:.3g}"

@@ -2,14 +2,14 @@
 
 EVPI is the value of learning everything, EVPPI of learning some inputs exactly (by regression: Strong, Oakley & Brennan
 2014, Medical Decision Making 34(3), "MDM"), EVSI of running a study (Strong, Oakley, Brennan & Breeze 2015, MDM 35(5)).
-All in the unit of the net benefit. In what is reported here
+All are in the unit of the net benefit. In what is reported here
 
     0 <= EVPPI(A) <= EVPPI(A and B) <= EVPI    and    0 <= EVSI(study) <= EVPPI(what it measures)
 
-hold exactly, as they must in truth, although a regression alone guarantees only the first. How: knowing A and B one
-may always decide as if one knew A only, so the value of a set is the largest of what the regressions on its subsets
-find, cut off at the EVPI of the same draws. The price is a little more upward bias; every row shows the set's own
-regression (`raw`) and the subset it was raised to, so that nobody has to guess.
+hold exactly, as they do in theory, although a regression alone guarantees only the first. Whoever knows A and B may
+always decide as if knowing only A, so the value of a set is the largest that the regressions on its subsets find, cut
+off at the EVPI of the same draws. The price is a little more upward bias; every row also shows what the regression on
+the set itself found (`raw`) and the subset that decided.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -24,52 +25,53 @@ from numpy.typing import ArrayLike, NDArray
 from threadpoolctl import threadpool_limits
 
 from postcgrp.priors import InputError
-from postcgrp.reports.valuation.decision import SURE, NetBenefit, Outcomes, mc_error, outcomes
-from postcgrp.reports.valuation.regression import BASES, Fit, fit, neighbour_covariance, posterior
+from postcgrp.reports.valuation.decision import SURE, Decision, NetBenefit, as_decision, mc_error
+from postcgrp.reports.valuation.regression import BASES, Regression, fit, neighbour_covariance, posterior_means
 
 Array = NDArray[np.float64]
 Inputs = Mapping[str, ArrayLike]
 
-CLOSED = {"spline": 8, "gp": 5}  # inputs of a set up to which every subset is tried
-POSTERIOR = 200  # draws of the fitted means, for standard error and bias
-BLOCK = 4_000_000  # numbers of them held at a time
-MISSED = 0.05  # of the variance that the inputs explain: more left in the residuals than this is reported
+CLOSED = {"spline": 8, "gp": 5}  # most inputs of a set of which every subset is tried
+POSTERIOR_DRAWS = 200  # of the fitted means, for standard error and bias
+NUMBERS_AT_A_TIME = 4_000_000  # of these draws in memory
+LEFT_IN_RESIDUALS = 0.05  # share of explainable variance: advice is given if the residuals keep more
 ALIKE = 4.0  # z-score from which neighbouring residuals count as alike
 BIASED = 0.05  # of the value
-BINS = 20
+RESIDUAL_BINS = 20
 
 
 @dataclass(frozen=True)
 class Information:
     """What learning something is worth, and how far to trust the figure.
 
-    `value` with its standard error `se` (regression and Monte Carlo, see docs/voi.md) and upward `bias`; `raw`, what
-    the set's own regression found before the bounds; `decisive`, the subset or bound that set the value, empty where
-    none did; `missed`, the share of explainable variance that the regression left in its residuals, and `z`, how
-    surely; `advice`, empty where all is well.
+    Attributes: `value` with its standard error `se` (regression and Monte Carlo, see docs/voi.md) and upward `bias`;
+    `share` of the EVPI; `raw`, what the regression on exactly `learned` found before the bounds; `decisive`, the subset
+    or bound that set the value instead; `missed`, the share of explainable variance left in the residuals, with its
+    z-score `z`; `advice`, empty if all is well.
     """
 
     name: str
-    kind: str
+    kind: Literal["EVPI", "EVPPI", "EVSI"]
     learned: tuple[str, ...]
     value: float
     se: float
     share: float
     method: str
     raw: float
-    bias: float
-    decisive: str
-    missed: float
-    z: float
-    advice: str
+    bias: float = 0.0
+    decisive: str = ""
+    missed: float = 0.0
+    z: float = 0.0
+    advice: str = ""
 
 
 @dataclass(frozen=True)
 class Study:
     """A study to run before deciding.
 
-    `measures` names the inputs it informs on, and so bounds its value; `simulate` takes the inputs by name
-    ([draw] or [draw, k]) and a random generator and returns the study's result in each draw, [draw] or [draw, k].
+    Attributes: `measures`, the inputs that it informs about, whose EVPPI bounds its value; `simulate`, a function of
+    the inputs by name ([draw] or [draw, k]) and a random generator that returns the study's result in each draw, [draw]
+    or [draw, k].
     """
 
     name: str
@@ -79,9 +81,9 @@ class Study:
 
 def evpi(net_benefit: NetBenefit, chains: int = 1) -> tuple[float, float]:
     """Expected value of perfect information, E max - max E, and its Monte-Carlo error."""
-    drawn = outcomes(net_benefit, chains)
-    gain = drawn.values.max(axis=1) - drawn.values[:, drawn.best]
-    return float(gain.mean()), mc_error(gain, drawn.chains)
+    decision = as_decision(net_benefit, chains)
+    gain = decision.values.max(axis=1) - decision.values[:, decision.best]
+    return float(gain.mean()), mc_error(gain, decision.chains)
 
 
 def evppi(
@@ -89,8 +91,8 @@ def evppi(
 ) -> Information:
     """Expected value of learning the inputs named by `of` exactly, all together.
 
-    Parameters: `net_benefit` and `chains`, see :func:`outcomes`; `inputs`, name -> [draw],
-    or [draw, k] for a group that is learned as one; `method`, spline or gp. A set of more than `CLOSED` inputs is
+    Parameters: `net_benefit` and `chains`, see :func:`as_decision`; `inputs`, name -> [draw], or [draw, k] for a group
+    that is learned as one; `method`, spline or gp. A set of more than `CLOSED` inputs is
     bounded below by its single inputs only. Raises :class:`InputError` for an unknown input or one that does not
     match the draws.
     """
@@ -119,7 +121,7 @@ def information_table(
     seed: int = 0,
     chains: int = 1,
 ) -> pd.DataFrame:
-    """What each input, each group of inputs and each study is worth, the dearest first.
+    """What each input, each group of inputs and each study is worth, the most valuable first.
 
     One row for everything (EVPI) and one each for the others, with the columns of :class:`Information`. Within a
     table a group is never worth less than any input or smaller group inside it. Parameters as for :func:`evppi`;
@@ -129,23 +131,19 @@ def information_table(
     sets = {**{name: (name,) for name in problem.inputs}, **{name: tuple(of) for name, of in (groups or {}).items()}}
     problem.check_names(each for of in (*sets.values(), *(s.measures for s in studies)) for each in of)
     asked = tuple(frozenset(of) for of in sets.values())
-    total, error = evpi(problem.drawn)
+    total, error = evpi(problem.decision)
     everything = Information(
-        "everything",
-        "EVPI",
-        tuple(problem.inputs),
-        total,
-        error,
-        1.0 if total else 0.0,
-        "exact",
-        total,
-        0.0,
-        "",
-        0.0,
-        0.0,
-        "",
+        name="everything",
+        kind="EVPI",
+        learned=tuple(problem.inputs),
+        value=total,
+        se=error,
+        share=1.0 if total else 0.0,
+        method="exact",
+        raw=total,
     )
-    results = [_simulated(problem, study, seed + k) for k, study in enumerate(studies)]  # first: it may be refused
+    # First, because a study may be refused.
+    results = [_simulated(problem, study, seed + k) for k, study in enumerate(studies)]
     rows = [_worth(problem, name, of, asked) for name, of in sets.items()]
     rows += [_study_worth(problem, study, result) for study, result in zip(studies, results, strict=True)]
     return pd.DataFrame([everything, *sorted(rows, key=lambda row: -row.value)])
@@ -161,10 +159,10 @@ def residual_trend(
     problem = _problem(net_benefit, inputs, method, chains)
     names = frozenset((of,) if isinstance(of, str) else of)
     problem.check_names(names)
-    others = [name for k, name in enumerate(problem.drawn.alternatives) if k != problem.drawn.best]
+    others = [name for k, name in enumerate(problem.decision.alternatives) if k != problem.decision.best]
     rows = []
     for alternative, each in zip(others, problem.fits(problem.columns(names)), strict=True):
-        for part in np.array_split(np.argsort(each.fitted, kind="stable"), min(BINS, len(each.fitted) // 2)):
+        for part in np.array_split(np.argsort(each.fitted, kind="stable"), min(RESIDUAL_BINS, len(each.fitted) // 2)):
             left = each.residual[part]
             error = float(left.std(ddof=1) / np.sqrt(len(left)))
             rows.append((alternative, float(each.fitted[part].mean()), float(left.mean()), error))
@@ -188,10 +186,10 @@ def readable(found: pd.DataFrame, unit: str) -> pd.DataFrame:
 
 @dataclass(frozen=True)
 class _Estimate:
-    """One regression's value before any bound, with what it says of itself."""
+    """The value by one regression, before any bound, with its fits and the input columns."""
 
     value: float
-    fits: tuple[Fit, ...]
+    fits: tuple[Regression, ...]
     columns: Array
 
 
@@ -199,7 +197,7 @@ class _Estimate:
 class _Problem:
     """A decision with its inputs [draw, column] by name; `known` keeps the regressions made so far."""
 
-    drawn: Outcomes
+    decision: Decision
     inputs: dict[str, Array]
     method: str
     known: dict[frozenset[str], _Estimate] = field(default_factory=dict)
@@ -210,14 +208,14 @@ class _Problem:
                 raise InputError(f"input {name!r}: is not known: name some of {', '.join(self.inputs)}")
 
     def columns(self, names: frozenset[str]) -> Array:
-        """Columns of a set: in the order of names, so that a set has one value however it is written."""
+        """Columns of a set, in the order of names: a set has one value however it is written."""
         return np.column_stack([self.inputs[name] for name in sorted(names)])
 
-    def fits(self, columns: Array) -> tuple[Fit, ...]:
+    def fits(self, columns: Array) -> tuple[Regression, ...]:
         """The mean, given `columns`, of how much better each other alternative is than the best one."""
-        values, best = self.drawn.values, self.drawn.best
+        values, best = self.decision.values, self.decision.best
         gains = np.delete(values, best, axis=1) - values[:, [best]]
-        # Small matrices by the hundred: on busy cores BLAS threads made this thirty times slower.
+        # Hundreds of small matrices: on busy cores BLAS threads made this thirty times slower.
         with threadpool_limits(limits=1, user_api="blas"):
             return tuple(fit(gain, BASES[self.method](columns, gain)) for gain in gains.T)
 
@@ -240,21 +238,21 @@ class _Problem:
 
 
 def _problem(net_benefit: NetBenefit, inputs: Inputs, method: str, chains: int) -> _Problem:
-    drawn = outcomes(net_benefit, chains)
+    decision = as_decision(net_benefit, chains)
     if method not in BASES:
         raise InputError(f"method {method!r}: is not known: give {' or '.join(BASES)}")
     arrays = {}
     for name, given in inputs.items():
         array = np.asarray(given, dtype=float)
-        if array.ndim not in (1, 2) or len(array) != len(drawn.values):
+        if array.ndim not in (1, 2) or len(array) != len(decision.values):
             raise InputError(
-                f"input {name!r}: has shape {array.shape}, the net benefit {len(drawn.values)} draws: "
+                f"input {name!r}: has shape {array.shape}, the net benefit {len(decision.values)} draws: "
                 "give [draw] or [draw, k] of the same draws"
             )
         if not np.isfinite(array).all():
-            raise InputError(f"input {name!r}: holds what is no finite number: mend or drop it")
+            raise InputError(f"input {name!r}: holds numbers that are not finite: mend or drop them")
         arrays[name] = array.reshape(len(array), -1)
-    return _Problem(drawn, arrays, method)
+    return _Problem(decision, arrays, method)
 
 
 def _gain(fitted: Array) -> Array:
@@ -267,15 +265,14 @@ def _worth(problem: _Problem, name: str, of: Sequence[str], asked: Sequence[froz
     names = frozenset(of)
     if not names:
         raise InputError(f"{name!r}: names no input: name at least one")
-    own = problem.of(names)
+    direct = problem.of(names)
     # Ties go to the larger set: a set is raised only where a part of it found more.
     best = max(problem.below(names, asked), key=lambda part: (problem.of(part).value, len(part), sorted(part)))
-    total = evpi(problem.drawn)[0]
+    total = evpi(problem.decision)[0]
     value = min(problem.of(best).value, total)
     decisive = "" if best == names else " + ".join(sorted(best))
-    return _describe(
-        problem, (name, "EVPPI", tuple(of)), own, problem.of(best), value, "EVPI" if value < own.value else decisive
-    )
+    decisive = "EVPI" if value < direct.value else decisive
+    return _describe(problem, name, "EVPPI", of, direct, problem.of(best), value, decisive)
 
 
 def _simulated(problem: _Problem, study: Study, seed: int) -> Array:
@@ -283,42 +280,54 @@ def _simulated(problem: _Problem, study: Study, seed: int) -> Array:
     problem.check_names(study.measures)
     given = {name: column[:, 0] if column.shape[1] == 1 else column for name, column in problem.inputs.items()}
     result = np.asarray(study.simulate(given, np.random.default_rng(seed)), dtype=float)
-    if len(result) != len(problem.drawn.values) or not np.isfinite(result).all():
+    if len(result) != len(problem.decision.values) or not np.isfinite(result).all():
         raise InputError(f"study {study.name!r}: must give a finite result for every draw: mend its simulation")
     return result.reshape(len(result), -1)
 
 
 def _study_worth(problem: _Problem, study: Study, result: Array) -> Information:
-    own = problem.estimate(result)
+    direct = problem.estimate(result)
     limit = _worth(problem, study.name, study.measures).value
-    about = (study.name, "EVSI", study.measures)
-    return _describe(
-        problem, about, own, own, min(own.value, limit), "EVPPI of what it measures" if limit < own.value else ""
-    )
+    decisive = "EVPPI of what it measures" if limit < direct.value else ""
+    value = min(direct.value, limit)
+    return _describe(problem, study.name, "EVSI", study.measures, direct, direct, value, decisive)
 
 
 def _describe(
     problem: _Problem,
-    about: tuple[str, str, tuple[str, ...]],
-    own: _Estimate,
+    name: str,
+    kind: Literal["EVPPI", "EVSI"],
+    learned: Sequence[str],
+    direct: _Estimate,
     best: _Estimate,
     value: float,
     decisive: str,
 ) -> Information:
-    error, bias = _error(best, problem.drawn.chains)
+    error, bias = _error(best, problem.decision.chains)
     missed, z = _missed(best)
-    total = evpi(problem.drawn)[0]
+    total = evpi(problem.decision)[0]
     advice = []
-    if z > ALIKE and missed > MISSED:
+    if z > ALIKE and missed > LEFT_IN_RESIDUALS:
         advice.append(f"residuals keep {missed:.0%} of what the inputs explain: try the other method")
     if value <= SURE * error:
         advice.append("not to be told from zero")
     elif bias > max(BIASED * value, error):
         advice.append("the regression's bias is larger than its error: more draws or fewer inputs")
     return Information(
-        *about, value, error, value / total if total > 0 else 0.0, problem.method, own.value, bias, decisive, missed, z,
-        "; ".join(advice),
-    )  # fmt: skip
+        name=name,
+        kind=kind,
+        learned=tuple(learned),
+        value=value,
+        se=error,
+        share=value / total if total > 0 else 0.0,
+        method=problem.method,
+        raw=direct.value,
+        bias=bias,
+        decisive=decisive,
+        missed=missed,
+        z=z,
+        advice="; ".join(advice),
+    )
 
 
 def _error(estimate: _Estimate, chains: int) -> tuple[float, float]:
@@ -329,15 +338,15 @@ def _error(estimate: _Estimate, chains: int) -> tuple[float, float]:
     second is about which inputs were drawn and the first about the outcome given these.
     """
     fits = estimate.fits
-    size = max(1, BLOCK // (len(fits[0].fitted) * len(fits)))
+    size = max(1, NUMBERS_AT_A_TIME // (len(fits[0].fitted) * len(fits)))
     values: list[Array] = []
-    for block, start in enumerate(range(0, POSTERIOR, size)):
-        means = posterior(fits, min(size, POSTERIOR - start), block)
+    for block, start in enumerate(range(0, POSTERIOR_DRAWS, size)):
+        means = posterior_means(fits, min(size, POSTERIOR_DRAWS - start), block)
         values.append(_gain(means).mean(axis=1) - _gain(means.mean(axis=1)))
     simulated = np.concatenate(values)
     widened = max(_inflation(f.residual, chains) for f in fits)
-    drawn = mc_error(_gain(np.column_stack([f.fitted for f in fits])), chains)
-    return float(np.hypot(simulated.std(ddof=1) * np.sqrt(widened), drawn)), float(simulated.mean() - estimate.value)
+    decision = mc_error(_gain(np.column_stack([f.fitted for f in fits])), chains)
+    return float(np.hypot(simulated.std(ddof=1) * np.sqrt(widened), decision)), float(simulated.mean() - estimate.value)
 
 
 def _inflation(residual: Array, chains: int) -> float:
@@ -347,11 +356,14 @@ def _inflation(residual: Array, chains: int) -> float:
 
 
 def _missed(estimate: _Estimate) -> tuple[float, float]:
-    """Worst share of explainable variance left in residuals, and its z-score: near in the inputs, or in fitted mean."""
-    found = []
-    for each in estimate.fits:
-        for near in (estimate.columns, each.fitted[:, None]):
-            covariance, z = neighbour_covariance(near, each.residual)
-            explained = float(each.fitted.var())
-            found.append((max(covariance, 0.0) / max(explained + covariance, 1e-300), z))
-    return max(found, key=lambda pair: pair[1])
+    """The share of explainable variance left in residuals, and its z-score, at the worst over all regressions.
+
+    Residuals are compared among neighbours in the inputs, and among neighbours in the fitted mean.
+    """
+    missed = []
+    for regression in estimate.fits:
+        for near in (estimate.columns, regression.fitted[:, None]):
+            covariance, z = neighbour_covariance(near, regression.residual)
+            explained = float(regression.fitted.var())
+            missed.append((max(covariance, 0.0) / max(explained + covariance, 1e-300), z))
+    return max(missed, key=lambda pair: pair[1])

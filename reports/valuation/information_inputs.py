@@ -17,7 +17,7 @@ from postcgrp.priors import InputError
 from postcgrp.reports.runs.groups import SAMPLE
 from postcgrp.reports.runs.run import Run
 from postcgrp.reports.valuation.deal import load_deal
-from postcgrp.reports.valuation.decision import Outcomes, outcomes
+from postcgrp.reports.valuation.decision import Decision, as_decision
 from postcgrp.reports.valuation.information import Study, information_table
 from postcgrp.reports.valuation.valuation import Valuation, price_all
 
@@ -145,7 +145,7 @@ def read_draws(path: Path) -> tuple[pd.DataFrame, int]:
     return table, _chains(ids)
 
 
-def draws_of(net_benefit: Path, inputs: Path) -> tuple[Outcomes, dict[str, Array], str, str]:
+def draws_of(net_benefit: Path, inputs: Path) -> tuple[Decision, dict[str, Array], str, str]:
     """A decision and its inputs from two CSV files with a row for each draw; its unit and recipe, as far as known.
 
     Rows are joined by the columns `INDEX` that both files have, else by their order. Raises :class:`InputError`.
@@ -165,7 +165,7 @@ def draws_of(net_benefit: Path, inputs: Path) -> tuple[Outcomes, dict[str, Array
         at = both.sort_values([str(name) for name in both], kind="stable").index if len(both.columns) else both.index
         values, known = values.loc[at], known.loc[at]
     chains = max(_chains(ids), _chains(others))
-    return outcomes(values, chains), grouped(known), "in the file's unit", f"{net_benefit} {inputs}"
+    return as_decision(values, chains), grouped(known), "in the file's unit", f"{net_benefit} {inputs}"
 
 
 def _read(path: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -192,19 +192,19 @@ def _chains(ids: pd.DataFrame) -> int:
 
 
 @dataclass(frozen=True)
-class Decision:
+class DealDecision:
     """A decision among deals, and passing, on a run's draws.
 
-    `outcomes`, the net benefit of each alternative; `inputs`, what could be learned [draw] or [draw, k] by name;
+    `decision`, the net benefit of each alternative; `inputs`, what could be learned [draw] or [draw, k] by name;
     `groups` of inputs, by name.
     """
 
-    outcomes: Outcomes
+    decision: Decision
     inputs: dict[str, Array]
     groups: dict[str, list[str]]
 
 
-def decision_of(run: Run, deals: Sequence[Path], seed: int) -> Decision:
+def decision_of(run: Run, deals: Sequence[Path], seed: int) -> DealDecision:
     """The decision whether to enter any of the deals given as files. Raises :class:`InputError`."""
     if not deals:
         raise InputError("--deal: is missing: give at least one deal to decide on")
@@ -212,7 +212,7 @@ def decision_of(run: Run, deals: Sequence[Path], seed: int) -> Decision:
     values = pd.DataFrame({NO_DEAL: np.zeros(len(priced[0].npv))} | {one.deal.name: one.npv for one in priced})
     market, own = market_inputs(run), deal_inputs(priced)
     groups = {name: list(of) for name, of in (("all of the market", market), ("all of the deals", own)) if len(of) > 1}
-    return Decision(outcomes(values, priced[0].market.sample[0]), market | own, groups)
+    return DealDecision(as_decision(values, priced[0].market.sample[0]), market | own, groups)
 
 
 def voi(
@@ -225,7 +225,7 @@ def voi(
     """
     asked = [parse_study(study) if isinstance(study, str) else study for study in studies]
     decided = decision_of(run, [Path(path) for path in deals], seed)
-    return information_table(decided.outcomes, decided.inputs, decided.groups, asked, method=method, seed=seed)
+    return information_table(decided.decision, decided.inputs, decided.groups, asked, method=method, seed=seed)
 
 
 def grouped(table: pd.DataFrame) -> dict[str, Array]:

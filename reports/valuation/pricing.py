@@ -13,7 +13,7 @@ from postcgrp.reports.runs.groups import SAMPLE
 from postcgrp.reports.valuation import cashflow
 from postcgrp.reports.valuation.cashflow import Array
 from postcgrp.reports.valuation.deal import APPROVAL, LAUNCH, Deal, Tier
-from postcgrp.reports.valuation.deal_fit import cells
+from postcgrp.reports.valuation.deal_fit import captured_labels
 
 MILLION = 1e6
 OF_MARKET = ("revenue", "use", "patients")  # the variables that deals are priced on
@@ -68,7 +68,7 @@ def market(posterior: Dataset, deal: Deal, ledger: Ledger) -> Market:
 
     Parameters: `posterior`, with the variables `OF_MARKET`.
     """
-    where = cells(deal, ledger)
+    where = captured_labels(deal, ledger)
     patients = posterior["patients"].sel({dim: where[dim] for dim in ("region", "depth")})
     treated = patients * posterior["use"].sel(where)
 

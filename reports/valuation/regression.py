@@ -1,6 +1,6 @@
-"""What an outcome is expected to be once some inputs are known: regression of draws on draws.
+"""Regression of an outcome's draws on inputs' draws: what the outcome is expected to be once these are known.
 
-An outcome's mean given inputs is all that value of information needs (Strong, Oakley & Brennan 2014, Medical Decision
+Value of information needs nothing but that mean (Strong, Oakley & Brennan 2014, Medical Decision
 Making 34(3), "MDM" below). Splines and Gaussian processes are here the same linear mixed model (Ruppert, Wand & Carroll
 2003, ch. 4) on different columns, so one solver serves both, and its covariance gives standard errors.
 """
@@ -27,30 +27,30 @@ Array = NDArray[np.float64]
 KNOTS = {1: 30, 2: 20, 3: 16}  # by number of input columns; the penalty and not the knots sets the smoothness
 MANY_KNOTS = 8
 SMOOTHEST = 2  # spline terms of an input, besides its linear term, that interact with other inputs
-MAX_COLUMNS = 400  # of a basis: what interacts is what there is room for
+MAX_COLUMNS = 400  # of a basis; interactions get the room that single inputs leave
 TRIPLES = 6  # input columns up to which products of three linear terms are tried
 INDUCING = 150  # points of the Gaussian process
 TUNING = 300  # draws on which its length scales are tuned
-STARTS = (2.0, 0.5)  # length scales to begin from, in sd of the input
+LENGTH_STARTS = (2.0, 0.5)  # length scales to begin from, in sd of the input
 LENGTH_SD = 1.5  # of the log-normal prior of a length scale, in sd of the input
-CROWDED = 1e-4  # of the widest gap between knots: a narrower one leaves the spline's algebra no digits
-RIDGE = 1e-9  # on linear terms, so that shares that sum to one do no harm
+CROWDED = 1e-4  # of the widest gap between knots; narrower gaps leave the spline's algebra no digits
+RIDGE = 1e-9  # on linear terms, for inputs that sum to a constant, such as shares
 NEIGHBOURS = 10
 
 
 @dataclass(frozen=True)
 class Basis:
-    """Columns of a regression: `fixed` [draw, column] as they are, each block of `smooth` under a ridge of its own."""
+    """Columns of a regression [draw, column]: `fixed` without penalty, each block of `smooth` under its own ridge."""
 
     fixed: Array
     smooth: tuple[Array, ...]
 
 
 @dataclass(frozen=True)
-class Fit:
-    """A fitted mean [draw] with what is left of the outcome, and what its posterior is drawn from.
+class Regression:
+    """A fitted mean [draw], its residual [draw], and what its posterior is drawn from.
 
-    The coefficients' posterior covariance is `root` times its transpose; `design` [draw, column].
+    The posterior covariance of the coefficients is `root` times its transpose; `design` [draw, column].
     """
 
     fitted: Array
@@ -60,14 +60,14 @@ class Fit:
 
 
 def standardised(x: Array) -> Array:
-    """Columns of `x` [draw, column] with mean 0 and sd 1; columns that do not vary are left out."""
+    """Columns of `x` [draw, column] with mean 0 and sd 1; constant columns are left out."""
     spread = x.std(axis=0)
     keep = spread > 1e-12 * np.maximum(1e-300, np.abs(x).max(axis=0, initial=0.0))
     return np.asarray((x[:, keep] - x[:, keep].mean(axis=0)) / spread[keep])
 
 
 def spline_basis(x: Array) -> Basis:
-    """Natural cubic splines of each column of `x` [draw, column], and their interactions.
+    """Natural cubic splines of each column of `x` [draw, column], with interactions.
 
     Each input has its linear term and a smoothing spline; pairs interact through their linear and smoothest terms,
     and up to `TRIPLES` columns three linear terms together (smoothing-spline ANOVA: Gu 2013, ch. 3).
@@ -76,7 +76,7 @@ def spline_basis(x: Array) -> Basis:
     x = standardised(np.column_stack([_tamed(column, knots) for column in x.T]))
     columns = x.shape[1]
     bends = [_bends(column, knots) for column in x.T]
-    # products of the linear and smoothest terms of two inputs, as many of each as there is room for
+    # products of the linear and smoothest terms of two inputs, as many as there is room for
     room = MAX_COLUMNS - sum(bend.shape[1] for bend in bends)
     terms = next((k for k in (1 + SMOOTHEST, 1) if columns * (columns - 1) // 2 * k * k <= room), 0)
     lows = [np.column_stack([column, bend])[:, :terms] for column, bend in zip(x.T, bends, strict=True)]
@@ -100,7 +100,7 @@ def process_basis(x: Array, y: Array) -> Basis:
     if not x.shape[1]:
         return Basis(fixed, ())
     scores = np.column_stack([_scores(column) for column in x.T])
-    rng = np.random.default_rng(0)  # the same points in every call, hence the same value
+    rng = np.random.default_rng(0)  # fixed, so that every call gives the same value
     some = rng.permutation(len(x))[:TUNING]
     beyond = y - fixed @ np.linalg.lstsq(fixed, y, rcond=None)[0]
     scaled = scores / _length_scales(scores[some], beyond[some])
@@ -118,8 +118,8 @@ BASES: dict[str, Callable[[Array, Array], Basis]] = {
 }
 
 
-def fit(y: Array, basis: Basis) -> Fit:
-    """Fit `y` [draw] by restricted maximum likelihood: each smooth block's ridge is its variance ratio (Wood 2011)."""
+def fit(y: Array, basis: Basis) -> Regression:
+    """The regression of `y` [draw] on a basis, by restricted maximum likelihood for the ridges (Wood 2011)."""
     design = np.column_stack([basis.fixed, *basis.smooth])
     n, fixed = basis.fixed.shape
     sizes = [block.shape[1] for block in basis.smooth]
@@ -158,11 +158,11 @@ def fit(y: Array, basis: Basis) -> Fit:
     factor, weights, rest = solve(best)
     spread = solve_triangular(factor[0], np.eye(len(gram)), lower=True)
     fitted = design @ weights
-    return Fit(fitted, y - fitted, design, np.sqrt(rest / freedom) * spread.T)
+    return Regression(fitted, y - fitted, design, np.sqrt(rest / freedom) * spread.T)
 
 
-def posterior(fits: Sequence[Fit], size: int, seed: int) -> Array:
-    """Draws [size, draw, fit] of the fitted means (MDM, appendix); fits share errors as their residuals correlate."""
+def posterior_means(fits: Sequence[Regression], size: int, seed: int) -> Array:
+    """Draws [size, draw, fit] of the fitted means (MDM, appendix), correlated between fits as their residuals are."""
     rng = np.random.default_rng(seed)
     residuals = np.column_stack([f.residual for f in fits])
     values, vectors = np.linalg.eigh(np.atleast_2d(np.nan_to_num(_correlation(residuals))))
@@ -175,18 +175,20 @@ def posterior(fits: Sequence[Fit], size: int, seed: int) -> Array:
 
 
 def neighbour_covariance(x: Array, residual: Array) -> tuple[float, float]:
-    """Covariance of residuals [draw] with those of neighbours in `x` [draw, column], and its z-score without any.
+    """The covariance of residuals [draw] with those of neighbours in `x` [draw, column], and its z-score under none.
 
-    Structure that a fit missed makes neighbours alike (Moran's I; mgcv's k-index asks the same of one input).
+    Neighbours are alike if the fit missed structure (Moran's I; mgcv's k-index asks the same of one input).
     """
     x = standardised(x)
     n, near = len(x), min(NEIGHBOURS, len(x) - 1)
     if not x.shape[1] or not residual.any():
         return 0.0, 0.0
-    found = cKDTree(x).query(x, k=near + 1)[1][:, 1:]
-    weights = csr_array((np.full(n * near, 1 / near), (np.repeat(np.arange(n), near), found.ravel())), shape=(n, n))
+    neighbours = cKDTree(x).query(x, k=near + 1)[1][:, 1:]
+    weights = csr_array(
+        (np.full(n * near, 1 / near), (np.repeat(np.arange(n), near), neighbours.ravel())), shape=(n, n)
+    )
     pairs = (weights + weights.T).tocoo()
-    other = pairs.row != pairs.col  # among equal draws, the nearest need not be the draw itself
+    other = pairs.row != pairs.col  # among equal draws the nearest need not be the draw itself
     product = residual[pairs.row] * residual[pairs.col] * pairs.data * other
     return float(product.sum() / 2 / n), float(product.sum() / max(np.sqrt(2 * (product**2).sum()), 1e-300))
 
@@ -197,28 +199,28 @@ def _scores(x: Array) -> Array:
 
 
 def _places(x: Array, knots: int) -> Array:
-    """Where the knots of a spline of `x` [draw] lie: at its levels where they are few, else at its quantiles."""
+    """The knots of a spline of `x` [draw]: its levels if these are few, else its quantiles."""
     levels = np.unique(x)
     return levels if len(levels) <= knots else np.unique(np.quantile(x, np.linspace(0, 1, knots)))
 
 
 def _tamed(x: Array, knots: int) -> Array:
-    """`x` [draw], or its normal scores where a tail is so long that beside it all other knots fall into one.
+    """`x` [draw], or its normal scores if a long tail would crowd all other knots together.
 
-    The one is known where the other is, so that no mean given them changes.
+    Either is known if the other is, so that no conditional mean changes.
     """
     gaps = np.diff(_places(x, knots))
     return _scores(x) if len(gaps) and gaps.min() < CROWDED * gaps.max() else x
 
 
 def _bends(x: Array, knots: int) -> Array:
-    """Natural cubic splines of `x` [draw] beyond a straight line, smoothest first, of equal roughness each."""
+    """Natural cubic splines of `x` [draw] without their straight line, smoothest first, of equal roughness."""
     at = _places(x, knots)
     if len(at) <= 2:  # noqa: PLR2004
         return np.empty((len(x), 0))
     spline = CubicSpline(at, np.eye(len(at)), bc_type="natural")
     second, gaps = spline(at, 2), np.diff(at)
-    mass = np.zeros((len(at), len(at)))  # of the piecewise linear second derivative
+    mass = np.zeros((len(at), len(at)))  # inner products of the piecewise linear second derivative
     for k, gap in enumerate(gaps):
         mass[k : k + 2, k : k + 2] += gap * np.array([[2, 1], [1, 2]]) / 6
     values, vectors = np.linalg.eigh(second.T @ mass @ second)
@@ -236,7 +238,7 @@ def _columns(products: list[Array], n: int) -> Array:
 
 
 def _length_scales(x: Array, y: Array) -> Array:
-    """Length scale of each column of `x` [draw, column] that makes `y` [draw] likeliest, with a log-normal prior."""
+    """The most probable length scale of each column of `x` [draw, column] for `y` [draw], under a log-normal prior."""
     n, columns = x.shape
     y = y / max(y.std(), 1e-300)
     squares = [(column[:, None] - column[None, :]) ** 2 for column in x.T]
@@ -254,11 +256,11 @@ def _length_scales(x: Array, y: Array) -> Array:
         value = y @ weights / 2 + np.log(np.diag(factor[0])).sum() + (pull**2).sum() * LENGTH_SD**2 / 2
         return float(value), slope + pull
 
-    # a smooth and a wavy start: the likelihood may have a mode near each
-    starts = [np.append(np.full(columns, np.log(length)), [-1.0, -1.0]) for length in STARTS]
+    # one smooth and one wavy start: the likelihood may have a mode near each
+    starts = [np.append(np.full(columns, np.log(length)), [-1.0, -1.0]) for length in LENGTH_STARTS]
     bounds = [(-2.5, 5.0)] * columns + [(-12.0, 4.0)] * 2
-    found = [minimize(loss, x0, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": 60}) for x0 in starts]
-    best = min(found, key=lambda each: float(each.fun))
+    fits = [minimize(loss, x0, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": 60}) for x0 in starts]
+    best = min(fits, key=lambda fitted: float(fitted.fun))
     return np.asarray(np.exp(best.x[:columns]))
 
 

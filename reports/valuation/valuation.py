@@ -15,7 +15,7 @@ from postcgrp.priors import InputError, Ledger
 from postcgrp.reports.runs.run import Run
 from postcgrp.reports.valuation.cashflow import Array
 from postcgrp.reports.valuation.deal import Deal
-from postcgrp.reports.valuation.deal_fit import cells, check_deals
+from postcgrp.reports.valuation.deal_fit import captured_labels, check_deals
 from postcgrp.reports.valuation.distributions import Uncertain
 from postcgrp.reports.valuation.pricing import MILLION, OF_MARKET, Market, Outcomes, market, outcomes
 
@@ -156,7 +156,7 @@ def _check_shares(priced: Sequence[Valuation], ledger: Ledger) -> None:
     for one in priced:
         share = np.zeros((len(one.outcome), last - first + 1))
         share[:, one.years[0] - first :] = one.ends.share
-        where = cells(one.deal, ledger)
+        where = captured_labels(one.deal, ledger)
         for cell in product(where["modality"], where["region"], where["depth"]):
             taken[cell] = taken.get(cell, 0.0) + share
             names.setdefault(cell, []).append(one.deal.name)

@@ -13,7 +13,7 @@ from xlsxwriter.utility import xl_range_abs, xl_rowcol_to_cell
 
 from postcgrp.reports.export.xlsx import LONGEST_TEXT, Exact, as_text
 
-_LARGE = 1000  # a number of which decimals say nothing
+WHOLE_FROM = 1000  # larger numbers are shown without decimals
 LINE = 15.0  # height of a line of text, in points
 INK, SOFT, ACCENT, CONTRAST, BAD = "#1c2733", "#5c6875", "#1f5a96", "#c8502d", "#a3231d"
 _MONEY, SMALL_MONEY, _PERCENT, _YEAR, DATE = "#,##0", "#,##0.0", "0.0%", "0", "yyyy-mm-dd"
@@ -109,7 +109,7 @@ class Page:
             self.sheet.write_blank(row, column, None, self.book.format(style))
         else:
             # Excel shows "2." where decimals may follow; four digits may be a year
-            if style == "general" and (float(value).is_integer() or abs(value) >= _LARGE):
+            if style == "general" and (float(value).is_integer() or abs(value) >= WHOLE_FROM):
                 style = "whole"
             self.sheet.write_number(row, column, Exact(value), self.book.format(style))
 

@@ -288,7 +288,7 @@ def _timeline(page: Page, c: Content) -> None:
                 "times": (
                     f'IF({part}=0,0,IF(day_count="years",IF(convention="start",{lower},IF(convention="mid",'
                     f'({lower}+{upper})/2,{upper}))-valued,(IF(convention="start",{start},IF(convention="mid",'
-                    f"{middle},DATE({year},12,31)))-valuation_date)/{cashflow.DAYS}))"
+                    f"{middle},DATE({year},12,31)))-valuation_date)/{cashflow.DAYS_PER_YEAR}))"
                 ),
                 "discount": f"IF({part}=0,0,(1+discount_rate)^(-{times}))",
                 "kept": f'IF(terminal_kind="{GROWTH}",1,0)' if j == len(c.years) - 1 else "1",

@@ -13,7 +13,7 @@ from postcgrp.priors import Ledger
 from postcgrp.reports.valuation import cashflow
 from postcgrp.reports.valuation.cashflow import Array
 from postcgrp.reports.valuation.deal import Deal, Tier, read_deal
-from postcgrp.reports.valuation.deal_fit import cells
+from postcgrp.reports.valuation.deal_fit import captured_labels
 from postcgrp.reports.valuation.distributions import Uncertain
 from postcgrp.reports.valuation.pricing import Inputs, Market, outcomes
 
@@ -114,7 +114,7 @@ def neutral(ledger: Ledger) -> Deal:
 
 def segments(ledger: Ledger, deal: Deal) -> tuple[Segment, ...]:
     """The market cut by modality and region, and by depth where the deal captures some depths only."""
-    where, depths = cells(deal, ledger), ledger.segments["depth"]
+    where, depths = captured_labels(deal, ledger), ledger.segments["depth"]
     out = []
     for modality, region in product(ledger.segments["modality"], ledger.segments["region"]):
         if modality not in where["modality"] or region not in where["region"]:

@@ -24,7 +24,7 @@ from postcgrp.priors.shipped import ASSUMPTIONS_FILE, REPORT_FILE
 from postcgrp.reports.cli.main import main
 from postcgrp.reports.forecast.figures import RUN_FIGURES
 from postcgrp.reports.forecast.page import environment
-from postcgrp.reports.forecast.summary import COLUMNS, describe, exceedance, headline, report_point, summary
+from postcgrp.reports.forecast.summary import SUMMARY_COLUMNS, describe, exceedance, headline, report_point, summary
 from postcgrp.reports.runs.place import new_folder
 from postcgrp.reports.runs.run import open_run
 from postcgrp.tests.helpers.paths import EXAMPLES
@@ -135,7 +135,7 @@ def test_summary_is_the_draws(folder: Path) -> None:
     opened = open_run(folder)
     run, pset = opened.tree, opened.priors
     table = pd.read_csv(folder / "summary.csv")
-    assert list(table.columns) == list(COLUMNS)
+    assert list(table.columns) == list(SUMMARY_COLUMNS)
     anchors, years = len(pset.ledger.report.anchors), len(pset.ledger.years)
     assert len(table) == years + anchors * (len(pset.ledger.modalities) + len(pset.ledger.regions))
     assert set(table["unit"]) == {"USD million"}

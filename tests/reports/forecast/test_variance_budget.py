@@ -64,7 +64,7 @@ def test_curves_are_seen_and_interactions_are_left_over() -> None:
     table = variance_budget.budget(a * b + c, {"a": a[..., None], "b": b[..., None], "c": c[..., None]}).set_index(
         "group"
     )
-    assert table.loc[variance_budget.REST, "share"] == pytest.approx(0.5, abs=0.06)
+    assert table.loc[variance_budget.UNATTRIBUTED, "share"] == pytest.approx(0.5, abs=0.06)
     assert table.loc["c", "share"] == pytest.approx(0.5, abs=0.06)
 
 
@@ -92,7 +92,7 @@ def test_chance_is_not_explained() -> None:
     y, many = rng.normal(size=(CHAINS, 250)), rng.normal(size=(CHAINS, 250, 40))
     table: Any = variance_budget.budget(y, {"many": many}).set_index("group")
     assert table.loc["many", "share"] == 0
-    assert table.loc[variance_budget.REST, "share"] == 1
+    assert table.loc[variance_budget.UNATTRIBUTED, "share"] == 1
 
 
 def test_too_few_draws_are_refused() -> None:
@@ -111,10 +111,10 @@ def real(pset: PriorSet) -> DataTree:
 def test_the_groups_explain_the_report_s_revenue(real: DataTree, pset: PriorSet, year: int) -> None:
     """Revenue is patients x use x price, so hardly anything may be left over."""
     table: Any = variance_budget.variance_budget(real, pset, year).set_index("group")
-    groups: Any = table.drop(variance_budget.REST)
+    groups: Any = table.drop(variance_budget.UNATTRIBUTED)
     assert table["share"].sum() == pytest.approx(1, abs=1e-12)
     assert (groups["share"] >= 0).all()
-    assert table.loc[variance_budget.REST, "share"] < 0.05
+    assert table.loc[variance_budget.UNATTRIBUTED, "share"] < 0.05
     assert ("yearly noise" in groups.index) is (year == 2028)
     assert {"the report's error", "patients", "adoption", "price", "region structure"} <= set(groups.index)
     revenue = real["posterior"].to_dataset()["revenue_total"].sel(year=year).values

@@ -138,7 +138,7 @@ def test_a_straight_line_has_the_covariance_of_least_squares() -> None:
     found = regression.fit(y, regression.Basis(design, ()))
     expected = (found.residual @ found.residual) / 497 * np.linalg.inv(design.T @ design)
     np.testing.assert_allclose(found.root @ found.root.T, expected, rtol=1e-5)
-    drawn = regression.posterior([found], 4000, 0)[..., 0]
+    drawn = regression.posterior_means([found], 4000, 0)[..., 0]
     np.testing.assert_allclose(drawn.std(axis=0), np.sqrt(((design @ expected) * design).sum(axis=1)), rtol=0.1)
 
 
@@ -346,7 +346,7 @@ def test_residuals_are_flat_over_the_fitted_mean() -> None:
     rng = np.random.default_rng(0)
     x = rng.normal(size=2000)
     trend = information.residual_trend(invest(np.exp(x) + rng.normal(size=2000)), {"x": x}, "x")
-    assert len(trend) == information.BINS
+    assert len(trend) == information.RESIDUAL_BINS
     assert (trend["residual"].abs() < 4 * trend["se"]).all()
 
 
