@@ -362,7 +362,9 @@ def _run(
     """Positions [lane, chain, draw, size], divergences [lane, chain, draw] and step sizes [lane] of one run."""
     programs, sampler = _compiled(batch), jittered_hmc(settings)
     state = programs["start"](*_begin(seeds, settings, batch.prior), batch.centre, batch.scale, data)
-    made = chunks.run(programs["advance"], state, data, sampler, settings.draws, lanes_step=step_size, stopped=stopped)
+    made = chunks.run_chunks(
+        programs["advance"], state, data, sampler, settings.draws, lanes_step=step_size, stopped=stopped
+    )
     kept = [chunk for chunk in made if not chunk.tuning]
     x, diverging = (
         np.swapaxes(np.concatenate(parts, axis=1), 1, 2)

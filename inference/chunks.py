@@ -79,7 +79,7 @@ def first_controls(sampler: Sampler) -> Leaves:
     return np.int64(1), *sampler.controls(0, FIRST_STEP)
 
 
-def run(
+def run_chunks(
     advance: Callable[..., Any],
     state: Leaves,
     data: Arrays,

@@ -86,7 +86,7 @@ def passed(checks: Sequence[Check]) -> bool:
     return len(checks) == len(ADVICE) and all(check.passed for check in checks)
 
 
-def table(checks: Sequence[Check]) -> pd.DataFrame:
+def gate_table(checks: Sequence[Check]) -> pd.DataFrame:
     """The verdicts as a table, one row per criterion."""
     return pd.DataFrame([asdict(check) for check in checks])
 

@@ -12,7 +12,7 @@ Array = NDArray[np.float64]
 SUMMARY_QUANTILES = (0.05, 0.5, 0.95)
 
 
-def summary(values: ArrayLike, weights: ArrayLike) -> dict[str, float]:
+def weighted_summary(values: ArrayLike, weights: ArrayLike) -> dict[str, float]:
     """Mean, sd and the 5, 50 and 95 % quantiles of weighted draws; NaN where the weights are.
 
     Parameters: `values` and `weights` of one shape, the weights with sum one.

@@ -19,7 +19,7 @@ from scipy.special import rel_entr
 from xarray import DataArray, DataTree
 
 from postcgrp.inference.diagnostics import mcse_mean
-from postcgrp.inference.estimates import summary
+from postcgrp.inference.estimates import weighted_summary
 from postcgrp.inference.psis import reweight
 from postcgrp.models import variables as v
 from postcgrp.priors import InputError, Prior, PriorSet
@@ -244,7 +244,7 @@ def shifts(
             weights = reweight((alpha - 1) * log)
             quality = {"k": weights.k, "ess": weights.ess, "draws": log.size, "refused": weights.refused}
             for quantity, values in draws_of.items():
-                estimates = summary(values, weights.values)
+                estimates = weighted_summary(values, weights.values)
                 rows.append({"group": group, "quantity": quantity, "alpha": alpha, **estimates, **quality})
     return pd.DataFrame(rows)
 

@@ -13,7 +13,7 @@ from scipy.stats import poisson
 from postcgrp.inference.convergence import ADVICE, Check
 
 Array = NDArray[np.float64]
-Seed = int | Sequence[int]
+_Seed = int | Sequence[int]
 
 MIN_REFITS = 200
 EDGE = float(np.finfo(float).epsneg)  # a PIT is at least this far from 0 and 1: about 8 sd out
@@ -30,7 +30,7 @@ NOT_CALIBRATED = "NOT calibrated"
 TOO_FEW = "too few refits to call it calibrated"
 
 
-def ranks(truths: ArrayLike, draws: ArrayLike, seed: Seed) -> Array:
+def ranks(truths: ArrayLike, draws: ArrayLike, seed: _Seed) -> Array:
     """Rank of each truth among its L posterior draws, 0 to L: uniform if the sampler is right (Talts et al. 2018).
 
     Parameters: `truths` [quantity]; `draws` [draw, quantity], thinned until nearly independent, because autocorrelation
@@ -45,7 +45,7 @@ def ranks(truths: ArrayLike, draws: ArrayLike, seed: Seed) -> Array:
     return np.where(np.isfinite(truth) & np.isfinite(drawn).all(axis=0), rank, np.nan)
 
 
-def pit(rank: ArrayLike, draws: int, seed: Seed) -> Array:
+def pit(rank: ArrayLike, draws: int, seed: _Seed) -> Array:
     """Probability integral transforms: ranks among `draws` draws, any shape, made continuous within (0, 1)."""
     rank = np.asarray(rank, dtype=float)
     if (rank < 0).any() or (rank > draws).any():
@@ -190,5 +190,5 @@ def _normal(u: Array) -> Array:
     return np.asarray(ndtri(np.clip(u, EDGE, 1 - EDGE)), dtype=float)
 
 
-def _rng(seed: Seed, purpose: int) -> np.random.Generator:
+def _rng(seed: _Seed, purpose: int) -> np.random.Generator:
     return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(purpose,)))

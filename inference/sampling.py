@@ -158,7 +158,7 @@ class _Chains:
             start, advance = self.start.result(), self.advance.result()
             begun = tuned = time.perf_counter()
             state, kept = start(*self._begin(seed, first)), list[dict[str, NDArray[Any]]]()
-            made = chunks.run(advance, state, self.data, sampler, self.settings.draws, stopped=self.stop.is_set)
+            made = chunks.run_chunks(advance, state, self.data, sampler, self.settings.draws, stopped=self.stop.is_set)
             for chunk in made:
                 if chunk.tuning:
                     tuned = time.perf_counter()

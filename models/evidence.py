@@ -66,7 +66,7 @@ def _part(pset: PriorSet, row: Evidence, cells: TensorVariable, dims: Sequence[s
     return cells
 
 
-def source_error(pset: PriorSet, source: str) -> TensorVariable | None:
+def error_walk(pset: PriorSet, source: str) -> TensorVariable | None:
     """Log error of a source [source_year]: a base-year error and a random walk over the horizon, around its optimism.
 
     All sizes that the source states share it; in fractions it cancels. How large it may be is elicited (`trust`, or

@@ -12,12 +12,10 @@ from numpy.typing import NDArray
 from pytensor.tensor import TensorVariable
 
 from postcgrp.models import variables as v
-from postcgrp.models.latent import deviation, hyper, hyperparameters, on_link, variable
-from postcgrp.models.shapes import bridge, gradient, interpolation
+from postcgrp.models.latent import deviation, draw_on_link, hyper, hyperparameters, variable
+from postcgrp.models.shapes import gradient, interpolation, pinned_walk
 from postcgrp.models.uptake import Uptake
 from postcgrp.priors import PriorSet
-
-MILLION = 1e6
 
 
 def relative_intensity(pset: PriorSet, patients: TensorVariable) -> TensorVariable:
@@ -50,10 +48,10 @@ def region_premium(pset: PriorSet, patients: TensorVariable, deviations: TensorV
     counts = np.exp([p.mu for p in pset.blocks[v.REGION_PATIENTS].priors])
     value_rest = (counts * np.exp([p.mu for p in priors]))[rest]
     weight = hyper(v.REGION_VALUE_WEIGHT, value_rest / value_rest.sum(), ("region_rest",))
-    others = on_link(pset, v.REGION_PREMIUM, v.REGION_PREMIUM_REST, mu[rest], sd[rest], "region_rest")
+    others = draw_on_link(pset, v.REGION_PREMIUM, v.REGION_PREMIUM_REST, mu[rest], sd[rest], "region_rest")
     value = pt.log(patients.sum(axis=1)) + deviations @ hyper(v.MODALITY_VALUE_SHARE, _value_share(pset), ("modality",))
     shift = value[lead] - pt.dot(weight, value[rest] + others)
-    leading = on_link(pset, v.REGION_PREMIUM, v.REGION_VALUE_LEAD, mu[lead] + shift, sd[lead]) - shift
+    leading = draw_on_link(pset, v.REGION_PREMIUM, v.REGION_VALUE_LEAD, mu[lead] + shift, sd[lead]) - shift
     premium = pt.concatenate([others[:lead], leading[None], others[lead:]])
     return pm.Deterministic(v.REGION_PREMIUM, premium, dims="region")
 
@@ -94,22 +92,22 @@ def log_prices(
             mu = pt.stack([walks[k][-1] + growth[k][0][a - 1] * span for k in sold])
             sd = pt.stack([growth[k][1][a - 1] * span for k in sold])
         of_sold = pt.stack([treated[anchor][k] for k in sold])
-        shift = pt.log(of_sold / MILLION) + (0.0 if error is None else error[a])
+        shift = pt.log(of_sold / v.MILLION) + (0.0 if error is None else error[a])
         block = v.PRICE if a == 0 else v.price_growth(modalities[sold[0]])
-        stated = on_link(pset, block, v.stated_revenue(anchor), shift + mu, sd, v.sold(anchor))
+        stated = draw_on_link(pset, block, v.stated_revenue(anchor), shift + mu, sd, v.sold(anchor))
         for i, k in enumerate(sold):
             walks[k].append((stated - shift)[i])
     for k, modality in enumerate(modalities):
         if modality.uptake == "launch":
             own = pset.anchors(modality)
-            walks[k].append(on_link(pset, v.PRICE, v.log_price(modality), log_price_mu[k], log_price_sd[k]))
+            walks[k].append(draw_on_link(pset, v.PRICE, v.log_price(modality), log_price_mu[k], log_price_sd[k]))
             rates = variable(pset, v.price_growth(modality))
             for i, (start, end) in enumerate(pairwise(own)):
                 walks[k].append(walks[k][-1] + rates[i] * (end - start))
     return [pt.stack(walk) for walk in walks.values()]
 
 
-def price(pset: PriorSet, log_price: Sequence[TensorVariable]) -> TensorVariable:
+def price_path(pset: PriorSet, log_price: Sequence[TensorVariable]) -> TensorVariable:
     """Average spend per treated patient-year [year, modality], USD.
 
     Between the anchors the log price is interpolated, with yearly noise pinned to zero at the anchors; outside them
@@ -120,7 +118,7 @@ def price(pset: PriorSet, log_price: Sequence[TensorVariable]) -> TensorVariable
         own = pset.anchors(modality)
         noise = hyper(v.price_noise(modality), pset.number("price_noise", modality=modality.name))
         z = deviation(v.standard(v.price_noise(modality)), f"free_year_{modality.key}")
-        paths.append(interpolation(years, own) @ walk + noise * (bridge(years, own) @ z))
+        paths.append(interpolation(years, own) @ walk + noise * (pinned_walk(years, own) @ z))
     return pm.Deterministic(v.PRICE, pt.exp(pt.stack(paths, axis=1)), dims=("year", "modality"))
 
 

@@ -32,14 +32,14 @@ def variable(pset: PriorSet, name: str) -> TensorVariable:
     family = block.priors[0].family
     if family == "lognormal":
         return pm.LogNormal(name, *hyperparameters(pset, name), dims=block.dims)
-    drawn = on_link(pset, name, v.on_link(pset, name), *hyperparameters(pset, name), dims=block.dims)
+    drawn = draw_on_link(pset, name, v.link_name(pset, name), *hyperparameters(pset, name), dims=block.dims)
     if drawn.name == name:
         return drawn
     inverse = pm.math.sigmoid if family.startswith("logit") else pt.exp
     return pm.Deterministic(name, inverse(drawn), dims=block.dims)
 
 
-def on_link(
+def draw_on_link(
     pset: PriorSet, block: str, name: str, mu: Any, sd: Any, dims: str | tuple[str, ...] | None = None
 ) -> TensorVariable:
     """A variable on the link scale of a prior block: normal, or Student-t where the block's family is."""

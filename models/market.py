@@ -13,8 +13,8 @@ from pytensor.tensor import TensorVariable
 
 from postcgrp.models import variables as v
 from postcgrp.models.burden import burden, payer_block
-from postcgrp.models.evidence import Observed, evidence, source_error
-from postcgrp.models.intensity import MILLION, intensity, log_prices, price, price_in, relative_intensity
+from postcgrp.models.evidence import Observed, error_walk, evidence
+from postcgrp.models.intensity import intensity, log_prices, price_in, price_path, relative_intensity
 from postcgrp.models.patients import patients
 from postcgrp.models.uptake import Uptake, uptake
 from postcgrp.priors import PriorSet
@@ -48,11 +48,11 @@ def build_model(pset: PriorSet) -> pm.Model:
         at = [years.index(year) for year in near]
         treated_near = pt.stack([u.treated(pool_near, at) for u in uptakes], axis=1)
         treated = {year: treated_near[i] for i, year in enumerate(near)}
-        errors = {source: source_error(pset, source) for source in pset.sources}
+        errors = {source: error_walk(pset, source) for source in pset.sources}
         error = errors.get(pset.ledger.report.id)
         at_anchors = None if error is None else [error[v.source_years(pset).index(a)] for a in anchors]
         log_price = log_prices(pset, treated, at_anchors)
-        spend = price(pset, log_price)
+        spend = price_path(pset, log_price)
         relative = relative_intensity(pset, base)
 
         def cells(
@@ -60,7 +60,7 @@ def build_model(pset: PriorSet) -> pm.Model:
         ) -> tuple[TensorVariable, TensorVariable, TensorVariable]:
             use = pt.stack([u.use(pool, at) for u in uptakes], axis=-1)
             spend_per_user = intensity(uptakes, pool, use, spend, relative)
-            return use, spend_per_user, pool[..., None] * use * spend_per_user / MILLION
+            return use, spend_per_user, pool[..., None] * use * spend_per_user / v.MILLION
 
         def spend_in(year: int) -> TensorVariable:
             return price_in(pset, year, uptakes, log_price, spend)
@@ -81,11 +81,11 @@ def build_model(pset: PriorSet) -> pm.Model:
         pm.Deterministic(v.INTENSITY, spend_per_user, dims=_CELLS)
         pm.Deterministic(v.REVENUE, revenue, dims=_CELLS)
         # The sum of all cells (tested), which many posteriors of one program need not compute.
-        pm.Deterministic(v.REVENUE_TOTAL, (of_all * spend).sum(axis=1) / MILLION, dims="year")
+        pm.Deterministic(v.REVENUE_TOTAL, (of_all * spend).sum(axis=1) / v.MILLION, dims="year")
         if pset.evidence:
             observed = Observed(
                 revenue=lambda year: cells_in(year)[2][0],
-                totals=lambda year: treated[year] * spend_in(year) / MILLION,
+                totals=lambda year: treated[year] * spend_in(year) / v.MILLION,
                 patients=lambda year: pool_near[near.index(year)],
                 use=lambda year: cells_in(year)[0][0],
                 mean_use=lambda year: treated[year] / pool_near[near.index(year)].sum(),

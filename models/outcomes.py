@@ -18,10 +18,10 @@ def outcome_model(pset: PriorSet) -> pm.Model:
     model, years = build_model(pset), pset.ledger.years
     with model:
         for anchor in pset.ledger.report.anchors:
-            on_market = [k for k, m in enumerate(pset.ledger.modalities) if anchor in pset.anchors(m)]
-            model.add_coord(sold(anchor), [pset.ledger.modalities[k].name for k in on_market])
-            cells = model[v.REVENUE][years.index(anchor)].sum(axis=(0, 1))[pt.as_tensor(on_market)]
-            pm.Deterministic(by_modality(anchor), cells, dims=sold(anchor))
+            launched = [k for k, m in enumerate(pset.ledger.modalities) if anchor in pset.anchors(m)]
+            model.add_coord(on_market(anchor), [pset.ledger.modalities[k].name for k in launched])
+            cells = model[v.REVENUE][years.index(anchor)].sum(axis=(0, 1))[pt.as_tensor(launched)]
+            pm.Deterministic(by_modality(anchor), cells, dims=on_market(anchor))
     return model
 
 
@@ -30,6 +30,6 @@ def by_modality(anchor: int) -> str:
     return f"revenue_modality_{anchor}"
 
 
-def sold(anchor: int) -> str:
+def on_market(anchor: int) -> str:
     """Its dimension: the modalities on the market by then."""
     return f"modality_{anchor}"

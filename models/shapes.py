@@ -104,7 +104,7 @@ def interpolation(years: Sequence[int], anchors: Sequence[int]) -> NDArray[np.fl
     return np.column_stack([np.interp(years, anchors, column) for column in np.eye(len(anchors))])
 
 
-def bridge(years: Sequence[int], anchors: Sequence[int]) -> NDArray[np.float64]:
+def pinned_walk(years: Sequence[int], anchors: Sequence[int]) -> NDArray[np.float64]:
     """Matrix [year, free year] that turns unit normals into a unit random walk pinned to zero at the anchors.
 
     A random walk with a vague level, conditioned on the anchors: Brownian bridges between them, free walks outside.

@@ -140,7 +140,7 @@ def rising_path(pset: PriorSet, modality: Modality, levels: Sequence[TensorVaria
             path.append(levels[k + 1][None])
             continue
         name = v.path(pset, modality, end)
-        mean = hyper(v.mean(name), pset.rise(steps, foot=kind == "launch" and k == 0), (f"{name}_year",))
+        mean = hyper(v.path_mean(name), pset.rise(steps, foot=kind == "launch" and k == 0), (f"{name}_year",))
         share = pm.Dirichlet(name, concentration * mean, dims=f"{name}_year", default_transform=Sticks())
         path += [levels[k] + rise * pt.cumsum(share)[:-1], levels[k + 1][None]]
     return pt.concatenate(path)

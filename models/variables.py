@@ -14,6 +14,8 @@ from postcgrp.priors import PriorSet
 from postcgrp.priors.catalogue import SIZES
 from postcgrp.priors.ledger import Modality, slug
 
+MILLION = 1e6  # revenue is in millions, a price in units of the currency
+
 # What a forecast is read for: docs/model.md describes each.
 PATIENTS = "patients"
 DEPTH_SHARE = "depth_share"
@@ -100,12 +102,12 @@ def is_open(block: str) -> str:
     return f"{block}_open"
 
 
-def mean(path: str) -> str:
+def path_mean(path: str) -> str:
     """The expected shares of a path's rise."""
     return f"{path}_mean"
 
 
-def on_link(pset: PriorSet, block: str) -> str:
+def link_name(pset: PriorSet, block: str) -> str:
     """The free variable of a prior block: that on the link scale, where PyMC has no distribution on the natural one."""
     family = pset.blocks[block].priors[0].family
     if family.startswith("logit"):
@@ -252,7 +254,7 @@ def _elicited(pset: PriorSet, group: str, *blocks: str) -> Iterator[Free]:
     """The free variables of prior blocks; one depth has no steps, one anchor no growth."""
     for block in blocks:
         if block in pset.blocks and pset.blocks[block].priors:
-            yield Free(on_link(pset, block), group, block=block)
+            yield Free(link_name(pset, block), group, block=block)
 
 
 def _patients(pset: PriorSet) -> Iterator[Free]:

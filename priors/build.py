@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from postcgrp.priors.catalogue import ASSUMPTIONS, PRIOR_CLAIMS, Family
-from postcgrp.priors.checks import check_assumptions, check_currency, place_in_words
+from postcgrp.priors.checks import check_assumptions, check_currency, segment_in_words
 from postcgrp.priors.elicit import LINK, Prior, from_range
 from postcgrp.priors.errors import InputError
 from postcgrp.priors.evidence import Evidence, claimed_evidence
@@ -180,7 +180,7 @@ def _claimed(ledger: Ledger, settings: Settings, quantity: str, spread: str, whe
     claims = [c for c in prior_claims(ledger, quantity) if all(getattr(c, s) == key for s, key in where.items())]
     if len(claims) != 1:
         raise InputError(
-            f"{len(claims)} prior claims on {quantity} {place_in_words(where)}: the report's ledger needs one"
+            f"{len(claims)} prior claims on {quantity} {segment_in_words(where)}: the report's ledger needs one"
         )
     claim = claims[0]
     family = PRIOR_CLAIMS[quantity].family or "normal"

@@ -17,7 +17,7 @@ def check_assumptions(ledger: Ledger) -> None:
     """
     for row in ledger.assumptions:
         where = {s: key for s in SEGMENTS if (key := getattr(row, s)) is not None}
-        here = f"assumption {row.id!r} {place_in_words(where)}"
+        here = f"assumption {row.id!r} {segment_in_words(where)}"
         entry = ASSUMPTIONS.get(row.id)
         if entry is None:
             way_out = nearest_or(row.id, list(ASSUMPTIONS), "remove it (docs/ledger.md lists all)")
@@ -42,7 +42,7 @@ def check_currency(ledger: Ledger) -> None:
             )
 
 
-def place_in_words(where: dict[str, str | int]) -> str:
+def segment_in_words(where: dict[str, str | int]) -> str:
     """Returns the part of the market that a row is about, in words."""
     return "for " + ", ".join(f"{s} {key}" for s, key in where.items()) if where else "for the whole market"
 

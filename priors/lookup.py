@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from postcgrp.priors.checks import SEGMENTS, place_in_words
+from postcgrp.priors.checks import SEGMENTS, segment_in_words
 from postcgrp.priors.errors import InputError
 from postcgrp.priors.ledger import Assumption, Claim, Ledger, Modality
 
@@ -19,7 +19,7 @@ def number(ledger: Ledger, name: str, **where: Key) -> float:
     """Returns a fixed number of the assumptions for a segment and year. Raises :class:`InputError`."""
     row = assumption(ledger, name, where)
     if row.value is None:
-        raise InputError(f"assumption {name!r} {place_in_words(where)} is a range: it must be a fixed `value`")
+        raise InputError(f"assumption {name!r} {segment_in_words(where)} is a range: it must be a fixed `value`")
     return row.value
 
 
@@ -56,13 +56,13 @@ def assumption(ledger: Ledger, name: str, where: dict[str, Key]) -> Assumption:
         if a.id == name and all(getattr(a, s) in (None, where.get(s)) for s in SEGMENTS)
     ]
     if not matches:
-        raise InputError(f"no assumption {name!r} {place_in_words(where)}: add one to the assumptions' ledger")
+        raise InputError(f"no assumption {name!r} {segment_in_words(where)}: add one to the assumptions' ledger")
     specificity = max(count for count, _ in matches)
     best = [row for count, row in matches if count == specificity]
     if len(best) > 1:
         raise InputError(
-            f"assumption {name!r} {place_in_words(where)}: {len(best)} rows cover it equally well: add one that names "
-            f"all of {', '.join(s for s in SEGMENTS if any(getattr(row, s) is not None for row in best))}"
+            f"assumption {name!r} {segment_in_words(where)}: {len(best)} rows cover it equally well: add one that "
+            f"names all of {', '.join(s for s in SEGMENTS if any(getattr(row, s) is not None for row in best))}"
         )
     return best[0]
 

@@ -12,7 +12,7 @@ from pydantic import ValidationError, model_validator
 
 from postcgrp.priors.build import effective
 from postcgrp.priors.catalogue import ASSUMPTIONS, PRIOR_CLAIMS, Family
-from postcgrp.priors.checks import SEGMENTS, place_in_words
+from postcgrp.priors.checks import SEGMENTS, segment_in_words
 from postcgrp.priors.elicit import LINK
 from postcgrp.priors.errors import InputError
 from postcgrp.priors.evidence import Evidence
@@ -210,7 +210,7 @@ def _change_assumption(rows: list[Assumption], change: Change, name: str) -> Non
         every = [k for k, row in enumerate(rows) if row.value is None and _covers(where, row)]
         if not every:
             raise InputError(
-                f"prior set {name!r}: no range {place_in_words(where)} is in the ledger: remove the change of '*'"
+                f"prior set {name!r}: no range {segment_in_words(where)} is in the ledger: remove the change of '*'"
             )
         for k in every:
             rows[k] = _changed(
@@ -230,7 +230,8 @@ def _change_assumption(rows: list[Assumption], change: Change, name: str) -> Non
         wider = [row for row in known if all(getattr(row, s) in (None, where.get(s)) for s in SEGMENTS)]
         if not wider:
             raise InputError(
-                f"prior set {name!r}: assumption {change.id!r} {place_in_words(where)} is not in the ledger: remove it"
+                f"prior set {name!r}: assumption {change.id!r} {segment_in_words(where)} is not in the "
+                "ledger: remove it"
             )
         nearest = max(wider, key=lambda row: sum(getattr(row, s) is not None for s in SEGMENTS))
         rows.append(_changed(nearest, change, family, name).model_copy(update=where))

@@ -10,10 +10,8 @@ import pytest
 from postcgrp.tests.helpers.paths import ROOT
 from postcgrp.tests.helpers.source import (
     FOLDERS,
-    KNOWN_NAMES,
     circles,
     imports,
-    listed,
     modules,
     names_in_several_modules,
     tree,
@@ -35,11 +33,8 @@ OPEN = ("runs", "forecast")
 SHARED = {
     "Array": "type",  # of floating point numbers
     "Arrays": "type",  # arrays by name; the simulator imports nothing of inference
-    "Progress": "type",  # a callback
     "SCHEMA": "version",  # of the kind of file that the module reads or writes
-    "COLUMNS": "layout",  # of the table that the module writes
     "add": "interface",  # every module of cli/ adds its commands by it
-    "main": "interface",  # of a process
 }
 
 
@@ -97,14 +92,7 @@ def test_no_test_module_imports_another() -> None:
 
 
 def test_a_public_name_has_one_home() -> None:
-    """The known exceptions are listed exactly, so that the list can only shrink."""
-    known = dict(line.split(": ") for line in KNOWN_NAMES.read_text(encoding="utf-8").splitlines())
-    found = dict(line.split(": ") for line in listed(names_in_several_modules()).splitlines() if line)
-    assert {*SHARED} <= {*found}, "delete from SHARED what has one home"
-    found = {name: where for name, where in found.items() if name not in SHARED}
-    new = {name: where for name, where in found.items() if known.get(name) != where}
-    assert not new, "rename or move: several modules define these names"
-    assert not {*known} - {*found}, f"mended: delete these from {KNOWN_NAMES.name}"
+    assert {*names_in_several_modules()} == {*SHARED}, "rename or move a new one; delete from SHARED what has one home"
 
 
 @pytest.mark.parametrize("package", ["", *(name for name, path in modules().items() if path.name == "__init__.py")])

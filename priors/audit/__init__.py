@@ -1,6 +1,6 @@
 """The report against itself: findings as plain objects, rows or a table."""
 
 from postcgrp.priors.audit.checks import CHECKS, audit, findings_rows, findings_table
-from postcgrp.priors.audit.finding import Check, Finding, Status
+from postcgrp.priors.audit.finding import AuditCheck, Finding, Status
 
-__all__ = ["CHECKS", "Check", "Finding", "Status", "audit", "findings_rows", "findings_table"]
+__all__ = ["CHECKS", "AuditCheck", "Finding", "Status", "audit", "findings_rows", "findings_table"]

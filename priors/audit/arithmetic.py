@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from postcgrp.priors.audit.derived import YearlyFigure, ids_of, odds, patients_near, spend_per_user, yearly_rate
-from postcgrp.priors.audit.finding import Check, Finding, Status
+from postcgrp.priors.audit.finding import AuditCheck, Finding, Status
 from postcgrp.priors.audit.reading import (
     USED,
     Place,
@@ -221,4 +221,4 @@ def _premium(ledger: Ledger) -> Iterator[Finding]:
         )
 
 
-ARITHMETIC: tuple[Check, ...] = (_sums, _share_sums, _stated_shares, _growth, _subsets, _spend, _premium)
+ARITHMETIC: tuple[AuditCheck, ...] = (_sums, _share_sums, _stated_shares, _growth, _subsets, _spend, _premium)

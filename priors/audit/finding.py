@@ -28,4 +28,4 @@ class Finding:
     treatment: str
 
 
-type Check = Callable[[Ledger], Iterator[Finding]]
+type AuditCheck = Callable[[Ledger], Iterator[Finding]]

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from itertools import combinations, groupby
 
 from postcgrp.priors.audit.derived import MEASURED, MEASURED_AS, ids_of, launched_users
-from postcgrp.priors.audit.finding import Check, Finding, Status
+from postcgrp.priors.audit.finding import AuditCheck, Finding, Status
 from postcgrp.priors.audit.reading import (
     USED,
     claims_by_place,
@@ -214,7 +214,7 @@ def _adopted(ledger: Ledger) -> list[Modality]:
     return [modality for modality in ledger.modalities if modality.uptake == "adoption"]
 
 
-STATEMENTS: tuple[Check, ...] = (
+STATEMENTS: tuple[AuditCheck, ...] = (
     _region_lists,
     _adoption_restated,
     _adoption_scope,

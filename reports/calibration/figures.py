@@ -12,8 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
-from postcgrp.inference.convergence import Check
-from postcgrp.inference.convergence import table as gate_table
+from postcgrp.inference.convergence import Check, gate_table
 from postcgrp.inference.ranks import ERROR, ERROR_SHARES, JOINT, KINDS, MIN_REFITS, TOO_FEW, Array, band, ecdf, outcome
 from postcgrp.reports.forecast.colours import ACCENT, CONTRAST
 from postcgrp.reports.forecast.style import MESSAGE, panel_title, save_figure, styled

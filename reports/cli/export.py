@@ -35,27 +35,27 @@ def add(verb: Verb) -> None:
 def _workbook(options: argparse.Namespace) -> int:
     from postcgrp.reports.runs.run import Run
     from postcgrp.reports.valuation.deal import load_deal
-    from postcgrp.reports.workbook.book import check_target, default_out, lines, workbook
+    from postcgrp.reports.workbook.book import check_workbook_target, default_workbook, workbook, workbook_lines
 
     deal = None if options.deal is None else load_deal(options.deal)
-    out = options.out or default_out(options.run)
-    check_target(out)
+    out = options.out or default_workbook(options.run)
+    check_workbook_target(out)
     run = Run.open(options.run)
     content = workbook(run, out, deal=deal, seed=options.seed, thin=options.thin)
-    for line in lines(content, out):
+    for line in workbook_lines(content, out):
         say(line)
     return status_of(run, "workbook")
 
 
 def _export(options: argparse.Namespace) -> int:
-    from postcgrp.reports.export.exporting import Chosen, check_target, default_out, export, lines
+    from postcgrp.reports.export.exporting import Chosen, check_export_target, default_export, export, export_lines
     from postcgrp.reports.runs.run import Run
 
-    out = options.out or default_out(options.run, options.to)
-    check_target(out, options.to)
+    out = options.out or default_export(options.run, options.to)
+    check_export_target(out, options.to)
     run = Run.open(options.run)
     chosen = Chosen(**{name: getattr(options, name) for name in CHOICES})
     done = export(run, out, to=options.to, chosen=chosen, thin=options.thin, layout=options.layout)
-    for line in lines(done, out, run.priors.ledger.report.currency):
+    for line in export_lines(done, out, run.priors.ledger.report.currency):
         say(line)
     return status_of(run, "export")

@@ -256,14 +256,14 @@ def _diagnose(options: argparse.Namespace) -> int:
 
     run = Run.open(options.run)
     from postcgrp.inference import passed
-    from postcgrp.inference.convergence import parameters, table
+    from postcgrp.inference.convergence import gate_table, parameters
     from postcgrp.reports.forecast.pipeline import judge
 
     if run.note:
         say(f"{run.folder}: {run.note}; the gate judges the draws of {run.fitted.folder} as they were fitted")
     tree = run.fitted.tree
     checks, each = judge(tree), parameters(tree)
-    show(table(checks), "The gate")
+    show(gate_table(checks), "The gate")
     show(each.sort_values("ess_tail").head(15), "The 15 parameters with the fewest effective tail draws")
     save_csv(each, options.out)
     return DONE if passed(checks) else GATE_FAILED

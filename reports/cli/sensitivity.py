@@ -44,7 +44,7 @@ def _update(options: argparse.Namespace) -> int:
     # Neither JAX nor PyMC starts unless the model is fitted again.
     from postcgrp.priors.evidence_file import read_evidence
     from postcgrp.reports.runs.run import Run
-    from postcgrp.reports.sensitivity.updating import brief, refit, save, update
+    from postcgrp.reports.sensitivity.updating import brief, refit, save_update, update
 
     run = Run.open(options.run)
     priors = run.priors
@@ -59,7 +59,7 @@ def _update(options: argparse.Namespace) -> int:
             brief(result.moved), f"Revenue before and after, {run.money} (stored draws reweighted; median ± its error)"
         )
         if options.out is not None:
-            save(result, run, options.evidence, options.out)
+            save_update(result, run, options.evidence, options.out)
             say(f"{options.out}: a run that every command takes; update.csv and evidence.csv say what moved")
         return status_of(run, "update")
     out = options.out or Path("runs/update")
@@ -77,7 +77,7 @@ def _update(options: argparse.Namespace) -> int:
 def _compare(options: argparse.Namespace) -> int:
     from postcgrp.reports.runs.run import Run
     from postcgrp.reports.sensitivity.comparison import compare, last_total, leading
-    from postcgrp.reports.sensitivity.comparison_files import save
+    from postcgrp.reports.sensitivity.comparison_files import save_comparison
     from postcgrp.reports.sensitivity.updating import brief
 
     first, second = (Run.open(path) for path in options.runs)
@@ -94,7 +94,7 @@ def _compare(options: argparse.Namespace) -> int:
     if found.refused:
         say(f"Not attributed: {found.refused}")
     if options.out is not None:
-        save(found, first, second, options.out)
+        save_comparison(found, first, second, options.out)
         say(f"{options.out}: compare.csv (every quantity), moved.csv, waterfall.png and manifest.json")
     return max(status_of(run, "compare") for run in (first, second))
 

@@ -63,7 +63,7 @@ def _voi(options: argparse.Namespace) -> int:
     from postcgrp.reports.runs.place import save_csv
     from postcgrp.reports.runs.run import Run
     from postcgrp.reports.valuation import decision, information, information_figures
-    from postcgrp.reports.valuation.information_inputs import decision_of, draws_of, parse_study
+    from postcgrp.reports.valuation.information_inputs import decision_of, parse_study, read_decision
 
     studies = [parse_study(text) for text in options.study]
     views: list[decision.View] = [decision.CARA(a) for a in options.cara]
@@ -72,7 +72,7 @@ def _voi(options: argparse.Namespace) -> int:
     others: dict[str, decision.NetBenefit] = {}
     runs: list[Run] = []
     if options.run is None:
-        outcomes, inputs, unit, recipe = draws_of(options.net_benefit, options.inputs)
+        outcomes, inputs, unit, recipe = read_decision(options.net_benefit, options.inputs)
     else:
         runs = [Run.open(path) for path in (options.run, *options.against)]
         decided = decision_of(runs[0], options.deal, options.seed)

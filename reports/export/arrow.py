@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from postcgrp.priors import InputError
-from postcgrp.reports.export.schema import DIMS, DRAWS, Export, Header
+from postcgrp.reports.export.schema import DIMS, DRAW_COLUMNS, Export, Header
 
 LAYOUTS = ("long", "wide")
 LABEL = pa.dictionary(pa.int32(), pa.string())
@@ -27,7 +27,7 @@ Array = NDArray[np.float64]
 def arrow_schema(name: str, header: Header, layout: str) -> pa.Schema:
     """Types of a table's columns, the unit beside each number."""
     spec = header["tables"][name]
-    types = {c.name: LABEL if c.dtype == "string" else pa.int32() for c in (*DRAWS, *DIMS)}
+    types = {c.name: LABEL if c.dtype == "string" else pa.int32() for c in (*DRAW_COLUMNS, *DIMS)}
     unit = {"unit": spec["unit"]}
     names = column_names(name, header, layout)
     return pa.schema([pa.field(n, types[n]) if n in types else pa.field(n, pa.float64(), metadata=unit) for n in names])
@@ -40,7 +40,10 @@ def column_names(name: str, header: Header, layout: str) -> list[str]:
     `revenue[year,region,depth,modality]` as in R's posterior.
     """
     dims = header["tables"][name]["dims"]
-    return [*(column.name for column in DRAWS), *((*dims, name) if layout == "long" else wide_names(name, header))]
+    return [
+        *(column.name for column in DRAW_COLUMNS),
+        *((*dims, name) if layout == "long" else wide_names(name, header)),
+    ]
 
 
 def wide_names(name: str, header: Header) -> list[str]:
@@ -59,14 +62,14 @@ def sizes(name: str, header: Header) -> tuple[int, ...]:
 def shape(name: str, header: Header, layout: str) -> tuple[int, int]:
     """Rows and columns of a table."""
     cells, draws = prod(sizes(name, header)), header["draws"]["count"]
-    long = (draws * cells, len(DRAWS) + len(header["tables"][name]["dims"]) + 1)
-    return long if layout == "long" else (draws, len(DRAWS) + cells)
+    long = (draws * cells, len(DRAW_COLUMNS) + len(header["tables"][name]["dims"]) + 1)
+    return long if layout == "long" else (draws, len(DRAW_COLUMNS) + cells)
 
 
 def to_arrow(export: Export, name: str, layout: str) -> pa.Table:
     """One table of an export; rows draw by draw, then in the order of its dims."""
     schema = arrow_schema(name, export.header, layout)
-    keys = [export.data[column.array].values.astype(np.int32) for column in DRAWS]
+    keys = [export.data[column.array].values.astype(np.int32) for column in DRAW_COLUMNS]
     values = export.data[name].values.reshape(len(keys[0]), -1)
     if layout == "wide":
         return pa.table([*keys, *values.T], schema=schema)
@@ -100,7 +103,7 @@ def from_arrow(table: pa.Table, name: str, header: Header, path: Path, encode: E
     if table.num_rows != header["draws"]["count"] * each:
         wanted = f"{table.num_rows} rows, not {header['draws']['count'] * each}"
         raise InputError(f"{path}: table {name!r} has {wanted}: run postcgrp export again")
-    rows = np.stack([table[column.name].to_numpy() for column in DRAWS]).astype(np.int32)
+    rows = np.stack([table[column.name].to_numpy() for column in DRAW_COLUMNS]).astype(np.int32)
     keys = rows[:, ::each]
     if (rows != np.repeat(keys, each, axis=1)).any():
         raise InputError(f"{path}: table {name!r}: the draw numbers were changed: run postcgrp export again")
@@ -111,7 +114,7 @@ def from_arrow(table: pa.Table, name: str, header: Header, path: Path, encode: E
                 raise InputError(f"{path}: table {name!r}: column {dim!r} was changed: run postcgrp export again")
         values = table[name].to_numpy()
     else:
-        values = np.stack([column.to_numpy() for column in table.columns[len(DRAWS) :]], axis=1)
+        values = np.stack([column.to_numpy() for column in table.columns[len(DRAW_COLUMNS) :]], axis=1)
     return keys, values.astype(np.float64).reshape(-1, *sizes(name, header))
 
 

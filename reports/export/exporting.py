@@ -18,15 +18,15 @@ from postcgrp.reports.export.arrow import LAYOUTS, SIDECAR, column_names, csv_te
 from postcgrp.reports.export.read import read_header
 from postcgrp.reports.export.schema import (
     CELLS,
-    DRAWS,
+    DRAW_COLUMNS,
     KEY,
     TYPES,
     Export,
     Header,
     Quantity,
     dump,
+    exported_quantities,
     make_header,
-    quantities,
 )
 from postcgrp.reports.export.thinning import statement, thinning
 from postcgrp.reports.export.xlsx import MOST_COLUMNS, MOST_ROWS, write_xlsx
@@ -81,7 +81,7 @@ def export(
     """
     kind = _format(to)
     layout = _layout(to, layout)
-    check_target(out, to)
+    check_export_target(out, to)
     done = select(run, chosen or Chosen(), thin)
     if to == "xlsx":
         _check_sheets(done.header, layout)
@@ -98,14 +98,14 @@ def select(run: Run, chosen: Chosen, thin: int | None = None) -> Export:
     count = draws.sizes["chain"] * draws.sizes["draw"]
     if thin is not None and not 1 <= thin <= count:
         raise InputError(f"--thin {thin}: the run has {count} draws: give how many to keep, 1 to {count}")
-    held = _held(quantities(draws, run.priors), chosen)
+    held = _held(exported_quantities(draws, run.priors), chosen)
     where = {dim: _known(draws[dim].values.tolist(), labels, dim) for dim, labels in chosen.labels().items() if labels}
     kept, said = thinning(draws, thin)
     chain, iteration = np.unravel_index(kept, (draws.sizes["chain"], draws.sizes["draw"]))
     data = Dataset(
         coords={
             column.array: ("draw", (number + 1).astype(column.dtype))
-            for column, number in zip(DRAWS, (chain, iteration, kept), strict=True)
+            for column, number in zip(DRAW_COLUMNS, (chain, iteration, kept), strict=True)
         }
     )
     for name, quantity in held.items():
@@ -120,7 +120,7 @@ def select(run: Run, chosen: Chosen, thin: int | None = None) -> Export:
     return Export(data, make_header(data, held, run.manifest, run.priors.recipe(), said))
 
 
-def lines(export: Export, out: Path, currency: str) -> list[str]:
+def export_lines(export: Export, out: Path, currency: str) -> list[str]:
     """What to say of an export: its thinning error, its tables, its hash."""
     header = export.header
     failed = header["manifest"].get("status") == "failed"
@@ -132,7 +132,7 @@ def lines(export: Export, out: Path, currency: str) -> list[str]:
     ]
 
 
-def default_out(run: Path, to: str) -> Path:
+def default_export(run: Path, to: str) -> Path:
     """Where an export goes if nobody says: beside the run folder."""
     return beside(run, f"{_format(to).suffix or f'-{to}'}")
 
@@ -143,7 +143,7 @@ def beside(run: Path, suffix: str) -> Path:
     return place.parent / f"{run.resolve().name}{suffix}"
 
 
-def check_target(out: Path, to: str) -> None:
+def check_export_target(out: Path, to: str) -> None:
     """Refuse a target that cannot be written, or that holds anything but an earlier export in the same format.
 
     Raises :class:`InputError`.

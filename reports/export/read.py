@@ -23,7 +23,7 @@ from xarray import Dataset
 
 from postcgrp.priors import InputError
 from postcgrp.reports.export.arrow import LAYOUTS, SIDECAR, Array, Keys, arrow_schema, csv_text, from_arrow, layout_of
-from postcgrp.reports.export.schema import DIMS, DRAWS, KEY, Export, Header, assemble, parse
+from postcgrp.reports.export.schema import DIMS, DRAW_COLUMNS, KEY, Export, Header, assemble, parse
 from postcgrp.reports.export.xlsx import CONTENTS, PROVENANCE, contents, sheet_names
 
 # What readers raise on a damaged file: they were made for whole ones.
@@ -206,13 +206,13 @@ def _arrays(path: Path, data: Dataset) -> Read:
     """Header and tables of arrays [draw, ...], as NetCDF and Zarr hold them."""
     header = _header_arrays(path, data)
     labelled = [column for column in DIMS if column.name in header["coords"]]
-    for column in (*DRAWS, *labelled):
+    for column in (*DRAW_COLUMNS, *labelled):
         if column.dtype != "string" and data[column.array].dtype != column.dtype:
             raise InputError(f"{path}: the type of {column.array!r} was changed: run postcgrp export again")
     for column in labelled:
         if data[column.name].values.tolist() != header["coords"][column.name]:
             raise InputError(f"{path}: labels of {column.name!r} were changed: run postcgrp export again")
-    keys = np.stack([data[column.array].values for column in DRAWS])
+    keys = np.stack([data[column.array].values for column in DRAW_COLUMNS])
     tables = {}
     for name, spec in header["tables"].items():
         if name not in data.data_vars:
@@ -228,7 +228,7 @@ def _arrays(path: Path, data: Dataset) -> Read:
 def _header_arrays(path: Path, data: Dataset) -> Header:
     """The header of arrays, to which nobody added one."""
     header = parse(data.attrs.get(KEY), path)
-    ours = {*header["tables"], *header["coords"], *(column.array for column in DRAWS)}
+    ours = {*header["tables"], *header["coords"], *(column.array for column in DRAW_COLUMNS)}
     _no_more(path, {*map(str, data.variables)} - ours)
     return header
 

@@ -33,7 +33,7 @@ class Column:
     about: str
 
 
-DRAWS = (
+DRAW_COLUMNS = (
     Column(".chain", "chain", "int32", "Markov chain, from 1"),
     Column(".iteration", "iteration", "int32", "draw within its chain, from 1"),
     Column(".draw", "draw", "int32", "draw among those of all chains, from 1: the same number is the same world"),
@@ -88,7 +88,7 @@ class Export:
     header: Header
 
 
-def quantities(draws: Dataset, pset: PriorSet) -> dict[str, Quantity]:
+def exported_quantities(draws: Dataset, pset: PriorSet) -> dict[str, Quantity]:
     """The quantities that a run has, by table name, units in the report's currency.
 
     Parameters: `draws`, the run's posterior [chain, draw, ...].
@@ -122,7 +122,7 @@ def make_header(
                 "unit": quantity.unit,
                 "dtype": quantity.dtype,
                 "about": quantity.about,
-                "sha256": sha256(data[name].values),
+                "sha256": sha256_of_text(data[name].values),
             }
             for name, quantity in held.items()
         },
@@ -133,14 +133,14 @@ def make_header(
     return {"content_sha256": content_sha256(header), **header}
 
 
-def sha256(values: ArrayLike) -> str:
+def sha256_of_text(values: ArrayLike) -> str:
     """sha256 of numbers in C order: the bits of little-endian float64, minus zero as zero."""
     return hashlib.sha256((np.asarray(values, dtype="<f8") + 0.0).tobytes()).hexdigest()
 
 
 def draws_sha256(data: Dataset) -> str:
     """sha256 of the chain, iteration and draw numbers: three rows of little-endian int32."""
-    keys = np.stack([data[column.array].values for column in DRAWS])
+    keys = np.stack([data[column.array].values for column in DRAW_COLUMNS])
     return hashlib.sha256(keys.astype("<i4").tobytes()).hexdigest()
 
 
@@ -190,10 +190,10 @@ def assemble(tables: Mapping[str, tuple[NDArray[np.int32], NDArray[np.float64]]]
         if spec is None:
             raise InputError(f"{path}: table {name!r} is not of this export: remove it or run postcgrp export again")
         shape = (header["draws"]["count"], *(len(header["coords"][dim]) for dim in spec["dims"]))
-        one = Dataset(coords={c.array: ("draw", keys[k]) for k, c in enumerate(DRAWS)})
+        one = Dataset(coords={c.array: ("draw", keys[k]) for k, c in enumerate(DRAW_COLUMNS)})
         if values.shape != shape or draws_sha256(one) != header["draws"]["sha256"]:
             raise InputError(f"{path}: table {name!r} lacks draws or has others: run postcgrp export again")
-        if sha256(values) != spec["sha256"]:
+        if sha256_of_text(values) != spec["sha256"]:
             lost = int((~np.isfinite(values)).sum())
             what = f"{lost} values are missing" if lost else "values were changed"
             raise InputError(f"{path}: table {name!r}: {what} (sha256 does not fit): run postcgrp export again")

@@ -13,11 +13,16 @@ from matplotlib.figure import Figure
 
 from postcgrp.priors import PriorSet
 from postcgrp.reports.forecast import growth_bridge, variance_budget
-from postcgrp.reports.forecast.colours import ACCENT, CONTRAST, NEUTRAL, SEGMENTS
+from postcgrp.reports.forecast.colours import ACCENT, CONTRAST, NEUTRAL, SEGMENT_COLOURS
 from postcgrp.reports.forecast.figures import Drawer
 from postcgrp.reports.forecast.style import panel_title, panels, percentages, whole_numbers
 
-EFFECT_COLOURS = {"patients": SEGMENTS[1], "mix": SEGMENTS[3], "adoption": SEGMENTS[0], "intensity": SEGMENTS[2]}
+EFFECT_COLOURS = {
+    "patients": SEGMENT_COLOURS[1],
+    "mix": SEGMENT_COLOURS[3],
+    "adoption": SEGMENT_COLOURS[0],
+    "intensity": SEGMENT_COLOURS[2],
+}
 EFFECT_WORDS = {
     "patients": "more patients",
     "mix": "their mix",

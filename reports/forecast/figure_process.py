@@ -104,7 +104,7 @@ def _draw(name: str) -> dict[str, Path]:
     return save_figures(run, pset, folder, recipe, {name: RUN_FIGURES[name]})
 
 
-def main(connection: Connection) -> None:
+def draw_as_told(connection: Connection) -> None:
     """Draw what the other side of the connection asks for, until that process has its answer or is gone."""
     begin_helper()
     from postcgrp.reports.forecast.attribution_figures import TABLE_FIGURES
@@ -132,4 +132,4 @@ def main(connection: Connection) -> None:
 
 
 if __name__ == "__main__":
-    main(Connection(int(sys.argv[1])))
+    draw_as_told(Connection(int(sys.argv[1])))

@@ -16,7 +16,7 @@ from xarray import DataArray, Dataset, DataTree
 
 from postcgrp.models import variables as v
 from postcgrp.priors import Prior, PriorSet
-from postcgrp.reports.forecast.colours import ACCENT, CONTRAST, NEUTRAL, SEGMENTS
+from postcgrp.reports.forecast.colours import ACCENT, CONTRAST, NEUTRAL, SEGMENT_COLOURS
 from postcgrp.reports.forecast.style import (
     MESSAGE,
     new_figure,
@@ -27,10 +27,10 @@ from postcgrp.reports.forecast.style import (
     styled,
     whole_numbers,
 )
-from postcgrp.reports.forecast.summary import interval, report_point, spend_per_user
+from postcgrp.reports.forecast.summary import interval, report_point, spend_per_user_draws
 from postcgrp.reports.runs.groups import SAMPLE, group
 
-WHOLE_FROM = 100  # larger ticks are shown without decimals
+_WHOLE_FROM = 100  # larger ticks are shown without decimals
 BANDS = (0.05, 0.25, 0.5, 0.75, 0.95)  # the quantiles of a fan: 90 % and 50 % intervals around the median
 type Drawer[T] = Callable[[T, PriorSet], Figure | None]
 
@@ -104,7 +104,7 @@ def composition(run: DataTree, pset: PriorSet, dim: str) -> Figure:
     figure, (left, right) = panels(2, f"{name}: share of revenue", widths=(1.25, 1))
     labels = {s.name: s.label or s.name for s in (*pset.ledger.regions, *pset.ledger.depths)}
     keys = pset.ledger.segments[dim]
-    colours = [SEGMENTS[i % len(SEGMENTS)] for i in range(len(keys))]
+    colours = [SEGMENT_COLOURS[i % len(SEGMENT_COLOURS)] for i in range(len(keys))]
     left.stackplot(
         share["year"].values, [share.sel({dim: k}).mean("s").values for k in keys], colors=colours, alpha=0.9
     )
@@ -177,7 +177,7 @@ def spend_per_adopter(run: DataTree, pset: PriorSet) -> Figure:
     figure, all_axes = panels(len(modalities), "What the revenue implies that each treated patient costs")
     for axes, modality in zip(all_axes, modalities, strict=True):
         first = pset.anchors(modality)[0] if modality.uptake == "launch" else pset.ledger.years[0]
-        fan(axes, spend_per_user(run, modality.name).sel(year=slice(first, None)), label=axes is all_axes[0])
+        fan(axes, spend_per_user_draws(run, modality.name).sel(year=slice(first, None)), label=axes is all_axes[0])
         panel_title(axes, modality.label or modality.name)
         axes.set_ylabel(f"{_currency(pset)} per {'procedure' if modality.uptake == 'launch' else 'user and year'}")
         _money_by_year(axes, pset)
@@ -190,7 +190,7 @@ def exceedance_curves(run: DataTree, pset: PriorSet) -> Figure:
     total = group(run)["revenue_total"]
     last = pset.ledger.years[-1]
     figure, (axes,) = panels(1, "Probability that the market exceeds a level")
-    for year, colour in zip(pset.ledger.report.anchors, SEGMENTS, strict=False):
+    for year, colour in zip(pset.ledger.report.anchors, SEGMENT_COLOURS, strict=False):
         draws, probability = total.sel(year=year).values.ravel(), np.linspace(0, 1, 201)
         axes.plot(np.quantile(draws, probability), 1 - probability, color=colour, lw=2, label=str(year))
         if (point := report_point(pset.ledger, year)) > 0:
@@ -245,7 +245,7 @@ def prior_posterior(run: DataTree, pset: PriorSet) -> Figure:
         axes.set_yticks([])
         axes.spines["left"].set_visible(False)
         axes.xaxis.set_major_locator(MaxNLocator(4))
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,.0f}" if abs(x) >= WHOLE_FROM else f"{x:.3g}"))
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,.0f}" if abs(x) >= _WHOLE_FROM else f"{x:.3g}"))
         axes.tick_params(labelsize=8)
     return figure
 

@@ -96,7 +96,7 @@ def forecast(
         import jax
 
         from postcgrp.inference import Clock, Sampling, enable_cache, passed, sample
-        from postcgrp.inference.convergence import table as gate_table
+        from postcgrp.inference.convergence import gate_table
         from postcgrp.models import build_model
 
         settings, clock = Sampling(**sampling), clock or Clock()

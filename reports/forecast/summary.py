@@ -105,6 +105,6 @@ def growth(run: DataTree, ledger: Ledger) -> dict[str, float]:
     return dict(zip(("low", "median", "high"), map(float, np.quantile(rate.values, [0.05, 0.5, 0.95])), strict=True))
 
 
-def spend_per_user(run: DataTree, modality: str) -> DataArray:
+def spend_per_user_draws(run: DataTree, modality: str) -> DataArray:
     """Spend per treated patient-year of one modality [chain, draw, year], in the report's currency."""
     return group(run)["price"].sel(modality=modality)

@@ -60,7 +60,7 @@ class Side:
 
 
 Sides = tuple[Side, Side]
-Cell = tuple[str | int | None, ...]
+EvidenceCell = tuple[str | int | None, ...]
 
 
 @dataclass
@@ -259,7 +259,7 @@ def _paths(found: Found, sides: Sides) -> set[str]:
     covered, pset = set(), sides[0].pset
     for m in pset.ledger.modalities:
         number = v.path_concentration(pset, m)
-        means = {y: v.mean(v.path(pset, m, y)) for y in pset.ledger.years}
+        means = {y: v.path_mean(v.path(pset, m, y)) for y in pset.ledger.years}
         shared = {y: name for y, name in means.items() if _both(sides, name, number)}
         fits = {y: name for y, name in shared.items() if len({side.number(name).shape for side in sides}) == 1}
         changed = [name for name in fits.values() if not (_same(sides, name) and _same(sides, number))]
@@ -297,7 +297,9 @@ def _evidence(found: Found, sides: Sides) -> None:
             _trust(found, sides, source, known)
 
 
-def _terms(pset: PriorSet, rows: Mapping[Cell, Evidence], judged: Side, known: Sequence[int]) -> dict[Cell, Array]:
+def _terms(
+    pset: PriorSet, rows: Mapping[EvidenceCell, Evidence], judged: Side, known: Sequence[int]
+) -> dict[EvidenceCell, Array]:
     """Log density [draw] of one source's rows under one prior set, in the draws of either run, by what they observe."""
     if not rows:
         return {}

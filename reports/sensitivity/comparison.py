@@ -20,7 +20,7 @@ from postcgrp.priors import InputError
 from postcgrp.reports.runs.evidence import Array, flat
 from postcgrp.reports.runs.run import Run
 from postcgrp.reports.sensitivity.attribution import between
-from postcgrp.reports.sensitivity.updating import AFTER, BEFORE, READ, TOTAL, Label, moved, quantities
+from postcgrp.reports.sensitivity.updating import AFTER, BEFORE, READ, TOTAL, Label, forecast_quantities, moved
 
 _NODES, STEPS = np.polynomial.legendre.leggauss(32)  # with 8, an eighth of the move to a set without revenue is missed
 PATH = (_NODES + 1) / 2  # of the path, 0 to 1
@@ -60,7 +60,7 @@ def compare(first: Run, second: Run) -> Comparison:
     units = [run.money for run in (first, second)]
     if units[0] != units[1]:
         raise InputError(f"{second.folder}: is in {units[1]}, but {first.folder} in {units[0]}: compare runs of one")
-    sides = [quantities(run.read(READ), run.priors.ledger) for run in (first, second)]
+    sides = [forecast_quantities(run.read(READ), run.priors.ledger) for run in (first, second)]
     labels = [label for label in sides[0] if label in sides[1]]
     if not labels:
         raise InputError(

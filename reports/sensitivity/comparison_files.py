@@ -13,7 +13,7 @@ from postcgrp.reports.sensitivity.waterfall import save_waterfall
 SCHEMA = "postcgrp.compare/1"
 
 
-def save(found: Comparison, first: Run, second: Run, out: Path) -> None:
+def save_comparison(found: Comparison, first: Run, second: Run, out: Path) -> None:
     """Write compare.csv (why), moved.csv, waterfall.png and .svg, and a manifest that names both runs.
 
     Raises :class:`InputError` where `out` holds anything but an earlier comparison or cannot be written.

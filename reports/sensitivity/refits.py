@@ -16,9 +16,10 @@ from postcgrp.inference import Check, Sampling, passed
 from postcgrp.inference.batch import Batch, Fit, fit_many, load_fit, prepare, save_fit
 from postcgrp.inference.jaxify import Arrays, model_data
 from postcgrp.inference.powerscale import scaled
+from postcgrp.inference.progress import Progress
 from postcgrp.models import build_model
 from postcgrp.models import variables as v
-from postcgrp.models.outcomes import by_modality, outcome_model, sold
+from postcgrp.models.outcomes import by_modality, on_market, outcome_model
 from postcgrp.models.structure import structure_key
 from postcgrp.priors import Evidence, InputError, PriorSet
 from postcgrp.reports.runs.groups import SAMPLE, group
@@ -28,7 +29,6 @@ SETTINGS = Sampling(prior_draws=2000)
 LONGER, CAREFUL = 4, 0.98  # draws and acceptance of a last try
 _KEEP = (v.REVENUE_TOTAL,)
 MISSED = "missed the gate"
-Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
@@ -192,7 +192,7 @@ def _refit(fit: Fit, model: pm.Model, pset: PriorSet) -> Refit:
         named[name] = DataArray(values, at, (*SAMPLE, *dims))
     parts = [
         named.pop(by_modality(a))
-        .rename({sold(a): "modality"})
+        .rename({on_market(a): "modality"})
         .reindex(modality=list(pset.ledger.segments["modality"]), fill_value=0.0)
         for a in pset.ledger.report.anchors
     ]

@@ -14,6 +14,7 @@ import pandas as pd
 from xarray import Dataset
 
 from postcgrp.inference import Clock, enable_cache, powerscale
+from postcgrp.inference.progress import Progress
 from postcgrp.priors import InputError, Ledger, PriorSet, Settings, load_ledger
 from postcgrp.priors.sets import load_overlay, prior_set
 from postcgrp.priors.shipped import shipped
@@ -33,7 +34,7 @@ from postcgrp.reports.sensitivity.leave_out import (
     shift_in_sds,
     variables_for_conflicts,
 )
-from postcgrp.reports.sensitivity.refits import MISSED, SETTINGS, Progress, Refit, Refits, as_refit
+from postcgrp.reports.sensitivity.refits import MISSED, SETTINGS, Refit, Refits, as_refit
 from postcgrp.reports.sensitivity.tornado import (
     CLEAR,
     END_SDS,
@@ -266,10 +267,10 @@ def tornado_points(
     return out
 
 
-Posterior = tuple[str, str, dict[str, Any], Refit]  # its kind and name, columns of its own, and what it came to
+NamedPosterior = tuple[str, str, dict[str, Any], Refit]  # its kind and name, columns of its own, and what it came to
 
 
-def _ends(of: Sequence[ElicitedNumber], ended: Mapping[str, Refit]) -> list[Posterior]:
+def _ends(of: Sequence[ElicitedNumber], ended: Mapping[str, Refit]) -> list[NamedPosterior]:
     """The posteriors of assumptions moved, with the centre that each then has."""
     return [
         ("assumption moved", name, {"value": number.value(side * END_SDS), "unit": number.prior.unit}, ended[name])
@@ -279,7 +280,7 @@ def _ends(of: Sequence[ElicitedNumber], ended: Mapping[str, Refit]) -> list[Post
     ]
 
 
-def posteriors(pset: PriorSet, base: Refit, others: Sequence[Posterior], above: float) -> pd.DataFrame:
+def posteriors(pset: PriorSet, base: Refit, others: Sequence[NamedPosterior], above: float) -> pd.DataFrame:
     """The main table: one row a posterior, the run first; claims and assumptions by the size of their shift.
 
     Returns `kind`, `name`, and of a moved assumption the `value` of its centre and `unit`; the last year's `mean`,

@@ -73,7 +73,7 @@ def update(run: Run, rows: Sequence[Evidence]) -> Update:
         for i, row in enumerate(part.rows)
         if row.id in new
     )
-    now = quantities(draws, priors.ledger)
+    now = forecast_quantities(draws, priors.ledger)
     table = None if weights.refused else moved(now, now, run.money, weights.values, run.weights)
     return Update(priors, expected, weights, table)
 
@@ -108,7 +108,7 @@ def surprise(row: Evidence, residual: Array, sd: float, weights: Array | None = 
     }
 
 
-def quantities(draws: Dataset, ledger: Ledger) -> dict[Label, DataArray]:
+def forecast_quantities(draws: Dataset, ledger: Ledger) -> dict[Label, DataArray]:
     """What a forecast is read for [chain, draw]: the total at the anchors, and each modality in the last year.
 
     By name as in `summary.csv`, year and modality; in millions.
@@ -168,7 +168,7 @@ def brief(table: pd.DataFrame, names: tuple[str, str] = (BEFORE, AFTER)) -> pd.D
 # ---- files ---------------------------------------------------------------------------------------------------------
 
 
-def save(result: Update, run: Run, files: Sequence[Path], out: Path) -> None:
+def save_update(result: Update, run: Run, files: Sequence[Path], out: Path) -> None:
     """Write the updated run: its prior set, weights, tables, and a manifest that names the run whose draws it weights.
 
     `weights.csv` has one row per draw, numbered from one as in exported files: `.chain`, `.iteration`, `.draw`,
@@ -229,4 +229,4 @@ def refit(
     made = forecast(result.priors, out=out, sources=sources, progress=progress, **run.manifest["sampling"])
     ledger = result.priors.ledger
     before, after = run.read(READ), made.run.posterior
-    return made, moved(quantities(before, ledger), quantities(after, ledger), run.money)
+    return made, moved(forecast_quantities(before, ledger), forecast_quantities(after, ledger), run.money)

@@ -18,7 +18,7 @@ from postcgrp.reports.runs.place import check_folder, new_folder
 from postcgrp.reports.runs.run import Run
 from postcgrp.reports.valuation.deal import load_deal
 from postcgrp.reports.valuation.figures import save_valuation
-from postcgrp.reports.valuation.tables import assumptions, table, tornado
+from postcgrp.reports.valuation.tables import assumptions, tornado, value_table
 from postcgrp.reports.valuation.valuation import Valuation, price_all
 
 SCHEMA = "postcgrp.value/1"
@@ -63,14 +63,14 @@ def value(run: Run, deals: Sequence[str | Path], *, seed: int = 1, out: str | Pa
     """
     paths = [Path(path) for path in deals]
     read = [load_deal(path) for path in paths]
-    files = {slug(deal.name): deal.name for deal in read}
+    files = {file_slug(deal.name): deal.name for deal in read}
     for deal in read:
-        if (other := files[slug(deal.name)]) != deal.name:
+        if (other := files[file_slug(deal.name)]) != deal.name:
             raise InputError(f"deals {deal.name!r} and {other!r}: their files would have one name: rename one")
     if out is not None:
         check_folder(Path(out), SCHEMA)
     priced = price_all(run, read, seed)
-    frames = [pd.concat([f(one) for one in priced], ignore_index=True) for f in (table, tornado, assumptions)]
+    frames = [pd.concat([f(one) for one in priced], ignore_index=True) for f in (value_table, tornado, assumptions)]
     answer = Answer(priced, *frames)
     if out is not None:
         _write(answer, run, paths, seed, Path(out))
@@ -92,14 +92,14 @@ def _write(answer: Answer, run: Run, deals: Sequence[Path], seed: int, out: Path
         draws_table(answer.priced).to_csv(folder / "draws.csv", index=False)
         (folder / "value.json").write_text(_json(answer, provenance), encoding="utf-8")
         for path, one in zip(deals, answer.priced, strict=True):
-            (folder / f"deal-{slug(one.deal.name)}.toml").write_bytes(path.read_bytes())
+            (folder / f"deal-{file_slug(one.deal.name)}.toml").write_bytes(path.read_bytes())
             figures, swings = (frame[frame["deal"] == one.deal.name] for frame in (answer.table, answer.tornado))
-            target = folder / f"value-{slug(one.deal.name)}"
+            target = folder / f"value-{file_slug(one.deal.name)}"
             save_valuation(one, figures, swings, target, run.recipe)
         write_manifest(provenance, folder)
 
 
-def slug(name: str) -> str:
+def file_slug(name: str) -> str:
     """A deal's name as part of a file's name."""
     return re.sub(r"\W+", "_", name.casefold())[:LONGEST].strip("_") or "deal"
 

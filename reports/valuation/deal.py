@@ -42,13 +42,13 @@ STAGES = (  # phases must be in this order; one whose name matches none of these
     r"submission|review|approval|registration|clearance",
 )
 
-Fraction = Annotated[Uncertain, BeforeValidator(partial(read, kind=distributions.FRACTION))]
+Fraction = Annotated[Uncertain, BeforeValidator(partial(read, kind=distributions.SHARE))]
 PositiveFraction = Annotated[Uncertain, BeforeValidator(partial(read, kind=distributions.POSITIVE_FRACTION))]
 Rate = Annotated[Uncertain, BeforeValidator(partial(read, kind=distributions.RATE))]
 Growth = Annotated[Uncertain, BeforeValidator(partial(read, kind=distributions.GROWTH))]
 Money = Annotated[Uncertain, BeforeValidator(partial(read, kind=distributions.MONEY))]
 Year = Annotated[Uncertain, BeforeValidator(partial(read, kind=distributions.YEAR))]
-Span = Annotated[Uncertain, BeforeValidator(partial(read, kind=distributions.SPAN))]
+Span = Annotated[Uncertain, BeforeValidator(partial(read, kind=distributions.DURATION))]
 Multiple = Annotated[Uncertain, BeforeValidator(partial(read, kind=distributions.MULTIPLE))]
 NOTHING, EVERYTHING = Uncertain("fixed", {"value": 0.0}), Uncertain("fixed", {"value": 1.0})
 

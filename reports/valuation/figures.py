@@ -12,18 +12,18 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from postcgrp.reports.forecast.colours import ACCENT, CONTRAST, SEGMENTS
+from postcgrp.reports.forecast.colours import ACCENT, CONTRAST, SEGMENT_COLOURS
 from postcgrp.reports.forecast.style import new_figure, panel_title, percentages, save_figure, styled, whole_numbers
 from postcgrp.reports.valuation.tables import EVERY
 from postcgrp.reports.valuation.valuation import Valuation
 
-MOST_BARS = 12
+_MOST_BARS = 12
 HISTOGRAM_BINS = 60
 QUANTILES_SHOWN = (0.002, 0.998)  # quantiles between which draws are shown
-DEAL, MARKET = ACCENT, SEGMENTS[1]
-LOSS, GAIN = CONTRAST, SEGMENTS[2]
-WHOLE_FROM = 1000  # larger numbers are shown without decimals
-MESSAGE_WIDTH = 104  # characters
+DEAL, MARKET = ACCENT, SEGMENT_COLOURS[1]
+LOSS, GAIN = CONTRAST, SEGMENT_COLOURS[2]
+_WHOLE_FROM = 1000  # larger numbers are shown without decimals
+_MESSAGE_WIDTH = 104  # characters
 OVER_LINES = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1}  # behind labels that lines may cross
 INPUT_TABLES = ("captured.", "economics.", "risk.phase.", "discounting.")
 
@@ -35,11 +35,11 @@ def value_flows_and_tornado(valuation: Valuation, table: pd.DataFrame, tornado: 
         f"{valuation.deal.name}: worth {valuation.currency} {figures['rNPV, mean']:.1f} million on average; "
         f"it loses money with a probability of {figures['P(NPV < 0)']:.0%}"
     )
-    figure = new_figure(fill(message, MESSAGE_WIDTH), 10.5, 7.6)
+    figure = new_figure(fill(message, _MESSAGE_WIDTH), 10.5, 7.6)
     grid = figure.add_gridspec(2, 2, height_ratios=(1, 1.25), width_ratios=(1.15, 1))
     _distribution(figure.add_subplot(grid[0, 0]), valuation, figures)
     _flows(figure.add_subplot(grid[0, 1]), valuation)
-    _tornado(figure.add_subplot(grid[1, :]), valuation, tornado.head(MOST_BARS), float(figures["rNPV, mean"]))
+    _tornado(figure.add_subplot(grid[1, :]), valuation, tornado.head(_MOST_BARS), float(figures["rNPV, mean"]))
     return figure
 
 
@@ -54,7 +54,7 @@ def _distribution(axes: Axes, valuation: Valuation, figures: pd.Series[float]) -
     low, high = np.quantile(ends.npv, QUANTILES_SHOWN)
     margin = 0.02 * (high - low) or 1.0
     bins = np.linspace(low - margin, high + margin, HISTOGRAM_BINS)
-    colours = [*SEGMENTS[5:2:-1], "#b0b0b0"] if valuation.deal.phases else []
+    colours = [*SEGMENT_COLOURS[5:2:-1], "#b0b0b0"] if valuation.deal.phases else []
     colours = [*colours[: len(valuation.deal.phases)], DEAL]
     shares = ends.probability / len(ends.npv)
     axes.hist(
@@ -145,6 +145,6 @@ def input_in_words(path: str) -> str:
 
 def _number(value: object) -> str:
     number = float(str(value))
-    if WHOLE_FROM < number < 10 * WHOLE_FROM and number % 1 and 2000 < number < 2100:  # noqa: PLR2004  a year with its fraction
+    if _WHOLE_FROM < number < 10 * _WHOLE_FROM and number % 1 and 2000 < number < 2100:  # noqa: PLR2004  a year with its fraction
         return f"{number:.1f}"
-    return f"{number:,.0f}" if abs(number) >= WHOLE_FROM else f"{number:.3g}"
+    return f"{number:,.0f}" if abs(number) >= _WHOLE_FROM else f"{number:.3g}"

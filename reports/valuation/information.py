@@ -29,7 +29,7 @@ from postcgrp.reports.valuation.decision import SURE, Decision, NetBenefit, as_d
 from postcgrp.reports.valuation.regression import BASES, Regression, fit, neighbour_covariance, posterior_means
 
 Array = NDArray[np.float64]
-Inputs = Mapping[str, ArrayLike]
+InputDraws = Mapping[str, ArrayLike]
 
 CLOSED = {"spline": 8, "gp": 5}  # most inputs of a set of which every subset is tried
 POSTERIOR_DRAWS = 200  # of the fitted means, for standard error and bias
@@ -87,7 +87,7 @@ def evpi(net_benefit: NetBenefit, chains: int = 1) -> tuple[float, float]:
 
 
 def evppi(
-    net_benefit: NetBenefit, inputs: Inputs, of: str | Sequence[str], *, method: str = "spline", chains: int = 1
+    net_benefit: NetBenefit, inputs: InputDraws, of: str | Sequence[str], *, method: str = "spline", chains: int = 1
 ) -> Information:
     """Expected value of learning the inputs named by `of` exactly, all together.
 
@@ -101,7 +101,7 @@ def evppi(
 
 
 def evsi(
-    net_benefit: NetBenefit, inputs: Inputs, study: Study, *, method: str = "spline", seed: int = 0, chains: int = 1
+    net_benefit: NetBenefit, inputs: InputDraws, study: Study, *, method: str = "spline", seed: int = 0, chains: int = 1
 ) -> Information:
     """Expected value of running `study` before deciding: the net benefit is regressed on the study's simulated result.
 
@@ -113,7 +113,7 @@ def evsi(
 
 def information_table(
     net_benefit: NetBenefit,
-    inputs: Inputs,
+    inputs: InputDraws,
     groups: Mapping[str, Sequence[str]] | None = None,
     studies: Sequence[Study] = (),
     *,
@@ -150,7 +150,7 @@ def information_table(
 
 
 def residual_trend(
-    net_benefit: NetBenefit, inputs: Inputs, of: str | Sequence[str], *, method: str = "spline", chains: int = 1
+    net_benefit: NetBenefit, inputs: InputDraws, of: str | Sequence[str], *, method: str = "spline", chains: int = 1
 ) -> pd.DataFrame:
     """Mean residual by bins of the fitted mean, with its error: flat around zero where the regression holds.
 
@@ -237,7 +237,7 @@ class _Problem:
         return found.union(*(self.below(part) for part in asked if part < names))
 
 
-def _problem(net_benefit: NetBenefit, inputs: Inputs, method: str, chains: int) -> _Problem:
+def _problem(net_benefit: NetBenefit, inputs: InputDraws, method: str, chains: int) -> _Problem:
     decision = as_decision(net_benefit, chains)
     if method not in BASES:
         raise InputError(f"method {method!r}: is not known: give {' or '.join(BASES)}")

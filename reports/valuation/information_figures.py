@@ -10,13 +10,13 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter
 
-from postcgrp.reports.forecast.colours import ACCENT, CONTRAST, SEGMENTS
+from postcgrp.reports.forecast.colours import ACCENT, CONTRAST, SEGMENT_COLOURS
 from postcgrp.reports.forecast.style import new_figure, save_figure, styled
 from postcgrp.reports.valuation.figures import INPUT_TABLES, OVER_LINES, input_in_words
 
-INPUT, STUDY, LIMIT = ACCENT, SEGMENTS[2], CONTRAST
-MOST_BARS = 16
-NAME_WIDTH, DEAL_WIDTH, MESSAGE_WIDTH = 44, 32, 78  # characters
+INPUT, STUDY, LIMIT = ACCENT, SEGMENT_COLOURS[2], CONTRAST
+_MOST_BARS = 16
+NAME_WIDTH, DEAL_WIDTH, _MESSAGE_WIDTH = 44, 32, 78  # characters
 NEGLIGIBLE = 0.005  # of the EVPI: rows below it share one line of the caption
 
 
@@ -26,9 +26,9 @@ def worth_bars(information: pd.DataFrame, unit: str) -> Figure:
     Parameters: `information`, a table of :func:`information_table`; `unit` of its values, such as "USD million".
     """
     total, rows = float(information["value"].iloc[0]), information.iloc[1:].sort_values("value", ascending=False)
-    kept = rows[rows["value"] > NEGLIGIBLE * total].head(MOST_BARS)
+    kept = rows[rows["value"] > NEGLIGIBLE * total].head(_MOST_BARS)
     kept = kept if len(kept) else rows.head(1)
-    figure = new_figure(fill(_message(kept, total, unit), MESSAGE_WIDTH), 8.6, 2.1 + 0.34 * len(kept))
+    figure = new_figure(fill(_message(kept, total, unit), _MESSAGE_WIDTH), 8.6, 2.1 + 0.34 * len(kept))
     axes = figure.subplots()
     study = kept["kind"] == "EVSI"
     axes.barh(

@@ -27,8 +27,8 @@ NO_DEAL = "pass"
 INDEX = (".chain", ".iteration", ".draw")  # as exported; the draws of a file are in their order
 MOST_ASKED = 1_000_000_000
 STUDIES = "measure:INPUT:LOG_SD, survey:INPUT:SIZE or readout:INPUT"
-CELLS = ["region", "depth"]
-READ = (v.PATIENTS, v.USE, v.PRICE, v.REVENUE, v.ACUTE_USE, v.MOH, v.PAYER_BLOCK)
+_SEGMENTS = ["region", "depth"]
+OF_INPUTS = (v.PATIENTS, v.USE, v.PRICE, v.REVENUE, v.ACUTE_USE, v.MOH, v.PAYER_BLOCK)
 
 
 def market_inputs(run: Run) -> dict[str, Array]:
@@ -40,10 +40,10 @@ def market_inputs(run: Run) -> dict[str, Array]:
     """
     pset = run.priors
     error = v.source_error(pset, pset.ledger.report.id)
-    draws = run.read((*READ, error))
+    draws = run.read((*OF_INPUTS, error))
     first, last = pset.ledger.years[0], pset.ledger.years[-1]
     patients = draws["patients"]
-    pool = patients.sum(CELLS)
+    pool = patients.sum(_SEGMENTS)
     weights = patients.sel(year=first) / pool.sel(year=first)
     found: dict[str, DataArray] = {
         f"patients {first}": pool.sel(year=first),
@@ -53,15 +53,15 @@ def market_inputs(run: Run) -> dict[str, Array]:
     }
     for name, label in (("acute_use", "acute use"), ("moh", "medication overuse"), ("payer_block", "payer blocking")):
         if name in draws:
-            found[label] = (draws[name] * weights).sum(CELLS)
+            found[label] = (draws[name] * weights).sum(_SEGMENTS)
     revenue = draws["revenue"]
     for modality in pset.ledger.modalities:
         label, own = modality.label or modality.name, pset.anchors(modality)
         if modality.uptake != "everyone":
-            treated = (patients * draws["use"].sel(modality=modality.name)).sum(CELLS) / pool
+            treated = (patients * draws["use"].sel(modality=modality.name)).sum(_SEGMENTS) / pool
             found[f"{label}: uptake"] = treated.sel(year=own)
         found[f"{label}: price"] = _log(draws["price"].sel(modality=modality.name, year=own))
-        path = _log(revenue.sel(modality=modality.name, year=slice(own[0], own[-1])).sum(CELLS))
+        path = _log(revenue.sel(modality=modality.name, year=slice(own[0], own[-1])).sum(_SEGMENTS))
         found[f"{label}: revenue"] = path.sel(year=own)
         if between := [year for low, high in pairwise(own) for year in range(low + 1, high)]:
             straight = path.sel(year=own).interp(year=between)
@@ -145,7 +145,7 @@ def read_draws(path: Path) -> tuple[pd.DataFrame, int]:
     return table, _chains(ids)
 
 
-def draws_of(net_benefit: Path, inputs: Path) -> tuple[Decision, dict[str, Array], str, str]:
+def read_decision(net_benefit: Path, inputs: Path) -> tuple[Decision, dict[str, Array], str, str]:
     """A decision and its inputs from two CSV files with a row for each draw; its unit and recipe, as far as known.
 
     Rows are joined by the columns `INDEX` that both files have, else by their order. Raises :class:`InputError`.

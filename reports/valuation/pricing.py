@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from xarray import Dataset
 
+from postcgrp.models.variables import MILLION
 from postcgrp.priors import InputError, Ledger
 from postcgrp.reports.runs.groups import SAMPLE
 from postcgrp.reports.valuation import cashflow
@@ -15,7 +16,6 @@ from postcgrp.reports.valuation.cashflow import Array
 from postcgrp.reports.valuation.deal import APPROVAL, LAUNCH, Deal, Tier
 from postcgrp.reports.valuation.deal_fit import captured_labels
 
-MILLION = 1e6
 OF_MARKET = ("revenue", "use", "patients")  # the variables that deals are priced on
 Inputs = Mapping[str, Array]  # of every path of the deal [draw]
 

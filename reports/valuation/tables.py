@@ -10,8 +10,9 @@ import pandas as pd
 from scipy.optimize import brentq
 
 from postcgrp.inference.diagnostics import mcse_mean
+from postcgrp.models.variables import MILLION
 from postcgrp.reports.valuation.cashflow import Array, payback
-from postcgrp.reports.valuation.pricing import MILLION, outcomes
+from postcgrp.reports.valuation.pricing import outcomes
 from postcgrp.reports.valuation.valuation import Valuation
 
 TAIL = 0.05  # of VaR, CVaR and the ends of the intervals
@@ -30,7 +31,7 @@ class Estimate(NamedTuple):
     mc_error: float
 
 
-def mean(values: Array, weights: Array, sample: tuple[int, int]) -> Estimate:
+def weighted_mean(values: Array, weights: Array, sample: tuple[int, int]) -> Estimate:
     """Weighted mean of values [draw, outcome].
 
     The error is that of a ratio of means by its influence function, with the effective sample size of the market's
@@ -41,7 +42,7 @@ def mean(values: Array, weights: Array, sample: tuple[int, int]) -> Estimate:
     return Estimate(middle, _mcse(influence, sample))
 
 
-def quantile(values: Array, weights: Array, probability: float, sample: tuple[int, int]) -> Estimate:
+def weighted_quantile(values: Array, weights: Array, probability: float, sample: tuple[int, int]) -> Estimate:
     """Weighted quantile of values [draw, outcome]: the smallest value with at least `probability` up to it.
 
     The error is half the distance between the quantiles at the probability plus and minus its own error.
@@ -54,18 +55,18 @@ def quantile(values: Array, weights: Array, probability: float, sample: tuple[in
         return float(ordered[min(int(np.searchsorted(upto, p * (1 - 1e-12))), len(ordered) - 1)])
 
     here = at(probability)
-    error = mean((values <= here).astype(float), weights, sample).mc_error
+    error = weighted_mean((values <= here).astype(float), weights, sample).mc_error
     low, high = np.clip([probability - error, probability + error], upto[0], 1)
     return Estimate(here, (at(high) - at(low)) / 2)
 
 
 def shortfall(values: Array, weights: Array, tail: float, sample: tuple[int, int]) -> Estimate:
     """Mean of the worst `tail` of values [draw, outcome] (Rockafellar & Uryasev 2000, J. Risk 2(3), theorem 1)."""
-    level = quantile(values, weights, tail, sample).value
-    return mean(level - np.maximum(level - values, 0) / tail, weights, sample)
+    level = weighted_quantile(values, weights, tail, sample).value
+    return weighted_mean(level - np.maximum(level - values, 0) / tail, weights, sample)
 
 
-def table(one: Valuation) -> pd.DataFrame:
+def value_table(one: Valuation) -> pd.DataFrame:
     """Every figure of a valuation, one a row; columns `COLUMNS`."""
     rows = [*_value(one), *_commercial(one), *_bid(one), *_break_even(one)]
     return pd.DataFrame(rows).assign(deal=one.deal.name).reindex(columns=list(COLUMNS))
@@ -103,7 +104,7 @@ def tornado(one: Valuation) -> pd.DataFrame:
             of, (at_low, at_high) = "market", (one.rnpv[draws <= lowest].mean(), one.rnpv[draws >= highest].mean())
         rows.append((name, of, low, high, at_low, at_high))
     if one.deal.phases:
-        failed, taken = _failed(one), mean(one.ends.npv, _given(one), one.market.sample)
+        failed, taken = _failed(one), weighted_mean(one.ends.npv, _given(one), one.market.sample)
         rows.append(("technical success", "deal", 0.0, 1.0, failed.value, taken.value))
     columns = ["input", "of", "input_low", "input_high", "rnpv_low", "rnpv_high"]
     made = pd.DataFrame(rows, columns=columns)
@@ -140,7 +141,7 @@ def _given(one: Valuation) -> Array:
 
 def _failed(one: Valuation) -> Estimate:
     weights = one.ends.probability - _given(one)
-    return mean(one.ends.npv, weights, one.market.sample) if weights.sum() > 0 else Estimate(np.nan, np.nan)
+    return weighted_mean(one.ends.npv, weights, one.market.sample) if weights.sum() > 0 else Estimate(np.nan, np.nan)
 
 
 def _views(one: Valuation) -> Iterator[tuple[str, Array]]:
@@ -159,11 +160,11 @@ def _value(one: Valuation) -> Iterator[dict[str, Any]]:
     for given, weights in _views(one):
         name = "rNPV" if given == EVERY else "NPV"
         note = "outcomes of the phases weighted exactly" if given == EVERY and one.deal.phases else ""
-        yield _row(f"{name}, mean", given, mean(value, weights, sample), money, note)
+        yield _row(f"{name}, mean", given, weighted_mean(value, weights, sample), money, note)
         for p in QUANTILES:
-            yield _row(f"NPV, {_percent(p)} quantile", given, quantile(value, weights, p, sample), money)
-        yield _row("P(NPV < 0)", given, mean((value < 0).astype(float), weights, sample), "fraction")
-        worst, beyond = quantile(value, weights, TAIL, sample), shortfall(value, weights, TAIL, sample)
+            yield _row(f"NPV, {_percent(p)} quantile", given, weighted_quantile(value, weights, p, sample), money)
+        yield _row("P(NPV < 0)", given, weighted_mean((value < 0).astype(float), weights, sample), "fraction")
+        worst, beyond = weighted_quantile(value, weights, TAIL, sample), shortfall(value, weights, TAIL, sample)
         yield _row(f"VaR {_percent(TAIL)}", given, Estimate(-worst.value, worst.mc_error), money,
                    "loss against paying nothing")  # fmt: skip
         yield _row(f"CVaR {_percent(TAIL)}", given, Estimate(-beyond.value, beyond.mc_error), money,
@@ -172,14 +173,16 @@ def _value(one: Valuation) -> Iterator[dict[str, Any]]:
     if one.deal.phases:
         simulated = Estimate(float(one.npv.mean()), _mcse(one.npv, sample))
         yield _row("NPV, mean of simulated outcomes", EVERY, simulated, money, "check on the first row")
-        yield _row("P(approval)", EVERY, mean(every[:, -1:], np.ones_like(every[:, -1:]), sample), "fraction")
+        yield _row("P(approval)", EVERY, weighted_mean(every[:, -1:], np.ones_like(every[:, -1:]), sample), "fraction")
         yield _row("NPV, mean", "given failure", _failed(one), money)
     if one.deal.terminal is not None:
         beyond_window = np.where(np.arange(every.shape[1]) == every.shape[1] - 1, one.ends.terminal[:, None], 0.0)
         label = f"explicit terminal assumption: {one.deal.terminal.label}"
-        yield _row("of rNPV, beyond the run's last year", EVERY, mean(beyond_window, every, sample), money, label)
+        yield _row(
+            "of rNPV, beyond the run's last year", EVERY, weighted_mean(beyond_window, every, sample), money, label
+        )
         tied = one.deal.terminal.growth is not None and one.x["economics.working_capital"].any()
-        yield _row("rNPV without it", EVERY, mean(value - beyond_window, every, sample), money,
+        yield _row("rNPV without it", EVERY, weighted_mean(value - beyond_window, every, sample), money,
                    "its working capital still tied up" if tied else "")  # fmt: skip
 
 
@@ -187,17 +190,20 @@ def _commercial(one: Valuation) -> Iterator[dict[str, Any]]:
     money, sample, ends = f"{one.currency} million", one.market.sample, one.ends
     last, approved = one.years[-1], one.ends.probability[:, -1:]
     peak = one.peak_sales[:, None]
-    yield _row("peak net sales a year, mean", EVERY, mean(peak * approved, np.ones_like(peak), sample), money,
+    yield _row("peak net sales a year, mean", EVERY, weighted_mean(peak * approved, np.ones_like(peak), sample), money,
                f"highest year to {last}" + (", nothing where a phase fails" if one.deal.phases else ""))  # fmt: skip
     if one.deal.phases:
-        yield _row("peak net sales a year, mean", GIVEN, mean(peak, approved, sample), money)
+        yield _row("peak net sales a year, mean", GIVEN, weighted_mean(peak, approved, sample), money)
     for p in QUANTILES:
         yield _row(
-            f"peak net sales a year, {_percent(p)} quantile", _best(one), quantile(peak, approved, p, sample), money
+            f"peak net sales a year, {_percent(p)} quantile",
+            _best(one),
+            weighted_quantile(peak, approved, p, sample),
+            money,
         )
     late = (ends.launch >= last + 1).astype(float)[:, None]
     if late.any():
-        yield _row("P(launch after the window)", _best(one), mean(late, approved, sample), "fraction",
+        yield _row("P(launch after the window)", _best(one), weighted_mean(late, approved, sample), "fraction",
                    "no sale is counted there")  # fmt: skip
     paid = ends.flows.copy()
     paid[:, :, 0] -= ends.upfront[:, None]
@@ -208,11 +214,11 @@ def _commercial(one: Valuation) -> Iterator[dict[str, Any]]:
     yield _row("pay-back year of the expected flows", EVERY, Estimate(back, np.nan), "year",
                note if np.isfinite(back) else f"{never}; {note}")  # fmt: skip
     years = payback(paid[:, -1], ends.years)[:, None]
-    middle = quantile(np.where(np.isnan(years), np.inf, years), approved, 0.5, sample).value
+    middle = weighted_quantile(np.where(np.isnan(years), np.inf, years), approved, 0.5, sample).value
     yield _row("pay-back year, median", _best(one), Estimate(middle if np.isfinite(middle) else np.nan, np.nan), "year",
                "" if np.isfinite(middle) else never)  # fmt: skip
     within = np.isfinite(payback(paid, ends.years)).astype(float)
-    yield _row(f"P(paid back by {last})", EVERY, mean(within, ends.probability, sample), "fraction")
+    yield _row(f"P(paid back by {last})", EVERY, weighted_mean(within, ends.probability, sample), "fraction")
 
 
 def _best(one: Valuation) -> str:
@@ -223,9 +229,9 @@ def _bid(one: Valuation) -> Iterator[dict[str, Any]]:
     money, sample = f"{one.currency} million", one.market.sample
     bid, alike = one.max_bid[:, None], np.ones((len(one.outcome), 1))
     note = "upfront at which rNPV is zero" + ("; negative: the deal loses money even free" if bid.mean() < 0 else "")
-    yield _row("maximum bid, mean", EVERY, mean(bid, alike, sample), money, note)
+    yield _row("maximum bid, mean", EVERY, weighted_mean(bid, alike, sample), money, note)
     for p in QUANTILES:
-        yield _row(f"maximum bid, {_percent(p)} quantile", EVERY, quantile(bid, alike, p, sample), money,
+        yield _row(f"maximum bid, {_percent(p)} quantile", EVERY, weighted_quantile(bid, alike, p, sample), money,
                    "over draws of market and inputs, phases averaged out")  # fmt: skip
 
 
@@ -258,7 +264,7 @@ def _break_even(one: Valuation) -> Iterator[dict[str, Any]]:
 
 def _break_even_success(one: Valuation) -> dict[str, Any]:
     """P* with P* E[NPV | approval] + (1 - P*) E[NPV | failure] = 0, the mix of failures as it is."""
-    taken, failed = mean(one.ends.npv, _given(one), one.market.sample), _failed(one)
+    taken, failed = weighted_mean(one.ends.npv, _given(one), one.market.sample), _failed(one)
     now = float(one.ends.probability[:, -1].mean())
     gap = taken.value - failed.value
     level = -failed.value / gap if gap else np.nan

@@ -11,13 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 from xarray import Dataset
 
+from postcgrp.models.variables import MILLION
 from postcgrp.priors import InputError, Ledger
 from postcgrp.reports.runs.run import Run
 from postcgrp.reports.valuation.cashflow import Array
 from postcgrp.reports.valuation.deal import Deal
 from postcgrp.reports.valuation.deal_fit import captured_labels, check_deals
 from postcgrp.reports.valuation.distributions import Uncertain
-from postcgrp.reports.valuation.pricing import MILLION, OF_MARKET, Market, Outcomes, market, outcomes
+from postcgrp.reports.valuation.pricing import OF_MARKET, Market, Outcomes, market, outcomes
 
 APPROVED = "approved"
 Cell = tuple[str, str, str]  # modality, region, depth

@@ -22,9 +22,9 @@ from postcgrp.reports.workbook.content import Content, gather
 from postcgrp.reports.workbook.draw_sheets import by_draw, draws, picker
 from postcgrp.reports.workbook.input_sheets import cash_flow, inputs
 from postcgrp.reports.workbook.text_sheets import SCHEMA, assumptions_sheet, message, paths, provenance, summary_sheet
-from postcgrp.reports.workbook.value_sheet import value
+from postcgrp.reports.workbook.value_sheet import value_sheet
 
-SHEETS = (summary_sheet, inputs, value, picker, cash_flow, paths, by_draw, draws, assumptions_sheet, provenance)
+SHEETS = (summary_sheet, inputs, value_sheet, picker, cash_flow, paths, by_draw, draws, assumptions_sheet, provenance)
 _OPTIONS = {"strings_to_formulas": False, "strings_to_urls": False, "strings_to_numbers": False}
 LONGEST_FOOTER = 180  # characters of the title in it; Excel takes 255 with what stands around it
 CORE, CUSTOM = "docProps/core.xml", "docProps/custom.xml"
@@ -45,14 +45,14 @@ def workbook(
     keep (by default all, or as many as a workbook holds well). Raises :class:`InputError` for a deal that does not fit,
     for more than a sheet holds, and for a target that cannot be or must not be written.
     """
-    check_target(out)
+    check_workbook_target(out)
     content = gather(run, deal, seed, thin)
     with new_file(out) as path:
         _write(content, path)
     return content
 
 
-def lines(content: Content, out: Path) -> list[str]:
+def workbook_lines(content: Content, out: Path) -> list[str]:
     """What to say of a workbook: its answer, its value, what it leaves out."""
     found = content.check
     failed = [] if content.passed else ["the run missed its convergence gate: these numbers are not to be relied on"]
@@ -67,12 +67,12 @@ def lines(content: Content, out: Path) -> list[str]:
     ]
 
 
-def default_out(run: Path) -> Path:
+def default_workbook(run: Path) -> Path:
     """Where a workbook goes if nobody says: beside the run folder."""
     return beside(run, "-workbook.xlsx")
 
 
-def check_target(out: Path) -> None:
+def check_workbook_target(out: Path) -> None:
     """Refuse a target that cannot be written, or that holds anything but a workbook as it was written here.
 
     One that was saved since holds somebody's inputs. Raises :class:`InputError`.

@@ -13,9 +13,9 @@ from xlsxwriter.utility import xl_range_abs, xl_rowcol_to_cell
 
 from postcgrp.reports.export.xlsx import LONGEST_TEXT, Exact, as_text
 
-WHOLE_FROM = 1000  # larger numbers are shown without decimals
+_WHOLE_FROM = 1000  # larger numbers are shown without decimals
 LINE = 15.0  # height of a line of text, in points
-INK, SOFT, ACCENT, CONTRAST, BAD = "#1c2733", "#5c6875", "#1f5a96", "#c8502d", "#a3231d"
+INK, SOFT, SHEET_ACCENT, SHEET_CONTRAST, BAD = "#1c2733", "#5c6875", "#1f5a96", "#c8502d", "#a3231d"
 _MONEY, SMALL_MONEY, _PERCENT, _YEAR, DATE = "#,##0", "#,##0.0", "0.0%", "0", "yyyy-mm-dd"
 HEAD = {"bold": True, "font_color": SOFT, "bottom": 1, "text_wrap": True, "valign": "bottom"}
 # Blue on yellow is a number to type over, as in financial models everywhere; all else is black.
@@ -23,7 +23,7 @@ TYPED = {"font_color": "#0000c8", "bg_color": "#fff8d6", "border": 1, "border_co
 STYLES: dict[str, dict[str, Any]] = {
     "": {},
     "title": {"bold": True, "font_size": 16},
-    "section": {"bold": True, "font_size": 12, "font_color": ACCENT},
+    "section": {"bold": True, "font_size": 12, "font_color": SHEET_ACCENT},
     "message": {"font_size": 13, "text_wrap": True, "valign": "top"},
     "note": {"font_color": SOFT, "text_wrap": True, "valign": "top"},
     "line": {"font_color": SOFT},
@@ -37,7 +37,7 @@ STYLES: dict[str, dict[str, Any]] = {
     "bold": {"bold": True},
     "money": {"num_format": _MONEY},
     "bold money": {"num_format": _MONEY, "bold": True},
-    "report": {"num_format": _MONEY, "font_color": CONTRAST},
+    "report": {"num_format": _MONEY, "font_color": SHEET_CONTRAST},
     "value": {"num_format": SMALL_MONEY},
     "bold value": {"num_format": SMALL_MONEY, "bold": True, "top": 1},
     "percent": {"num_format": _PERCENT},
@@ -109,7 +109,7 @@ class Page:
             self.sheet.write_blank(row, column, None, self.book.format(style))
         else:
             # Excel shows "2." where decimals may follow; four digits may be a year
-            if style == "general" and (float(value).is_integer() or abs(value) >= WHOLE_FROM):
+            if style == "general" and (float(value).is_integer() or abs(value) >= _WHOLE_FROM):
                 style = "whole"
             self.sheet.write_number(row, column, Exact(value), self.book.format(style))
 

@@ -21,16 +21,16 @@ from postcgrp.reports.runs.run import Run
 from postcgrp.reports.valuation.cashflow import Array
 from postcgrp.reports.valuation.deal import Deal
 from postcgrp.reports.valuation.pricing import outcomes
-from postcgrp.reports.valuation.tables import QUANTILES, assumptions, quantile, table
+from postcgrp.reports.valuation.tables import QUANTILES, assumptions, value_table, weighted_quantile
 from postcgrp.reports.valuation.valuation import Valuation, price
 from postcgrp.reports.workbook.live_model import (
     LEVELS,
     Live,
+    LiveSegment,
     Numbers,
-    Segment,
-    evaluate,
     left_out,
     live,
+    live_values,
     neutral,
     segments,
     typical,
@@ -56,7 +56,7 @@ class Content:
     deal: Deal
     seed: int
     kept: Export
-    cut: tuple[Segment, ...]
+    cut: tuple[LiveSegment, ...]
     revenue: Array
     model: Live
     numbers: Numbers
@@ -99,7 +99,7 @@ class Content:
         parts = {"modality": ledger.modalities, "region": ledger.regions, "depth": ledger.depths}
         return {(dim, s.name): s.label or s.name for dim, some in parts.items() for s in some}
 
-    def named(self, segment: Segment) -> str:
+    def named(self, segment: LiveSegment) -> str:
         """A segment as one text."""
         whole = segment.depths == self.pset.ledger.segments["depth"]
         depths = "" if whole else f", depth {' and '.join(segment.depths)}"
@@ -125,11 +125,11 @@ def gather(run: Run, deal: Deal | None, seed: int, thin: int | None) -> Content:
         cut,
         revenue,
         model,
-        evaluate(model, revenue, weights),
+        live_values(model, revenue, weights),
         _check(priced, kept, typical(deal, priced.x)),
         summary(run.tree, pset.ledger),
         percentile_paths(run),
-        None if given is None else table(priced),
+        None if given is None else value_table(priced),
         assumptions(priced),
         left_out(deal),
     )
@@ -155,14 +155,14 @@ def percentile_paths(run: Run) -> pd.DataFrame:
             draws = of.stack(s=("chain", "draw")).transpose("s", "year").values
             for name, path in (
                 (MEAN, draws.mean(axis=0)),
-                *zip(map(percent, LEVELS), np.quantile(draws, LEVELS, axis=0), strict=True),
+                *zip(map(level_text, LEVELS), np.quantile(draws, LEVELS, axis=0), strict=True),
             ):
                 yield [modality or ALL, region or ALL, name, *path]
 
     return pd.DataFrame(rows(), columns=["modality", "region", "statistic", *ledger.years])
 
 
-def percent(level: float) -> str:
+def level_text(level: float) -> str:
     """A level as text."""
     return f"{100 * level:.0f} %"
 
@@ -185,7 +185,7 @@ def _number(run: Run, columns: int, thin: int | None) -> int | None:
     return max(MOST_NUMBERS // columns, 1)
 
 
-def _revenue(kept: Export, cut: tuple[Segment, ...]) -> Array:
+def _revenue(kept: Export, cut: tuple[LiveSegment, ...]) -> Array:
     revenue = kept.data["revenue"]
     parts = [
         revenue.sel(modality=s.modality, region=s.region, depth=list(s.depths)).sum("depth").transpose("draw", "year")
@@ -204,10 +204,10 @@ def _check(priced: Valuation, kept: Export, numbers: Mapping[str, float]) -> dic
     plain = priced.deal.model_copy(update={"captured": priced.deal.captured.model_copy(update={"price": None})})
     ends = outcomes(plain, seen, {path: np.full(len(rows), value) for path, value in fixed.items()})
     value, weights = ends.npv, ends.probability
-    levels = {level: quantile(value, weights, level, seen.sample).value for level in QUANTILES}
+    levels = {level: weighted_quantile(value, weights, level, seen.sample).value for level in QUANTILES}
     return {
         "rnpv": float((weights * value).sum(axis=1).mean()),
-        **{f"npv {percent(level)}": at for level, at in levels.items()},
+        **{f"npv {level_text(level)}": at for level, at in levels.items()},
         "loss": float((weights * (value < 0)).sum(axis=1).mean()),
         "approval": float(weights[0, -1]),
         "approved": float(value[:, -1].mean()),

@@ -6,17 +6,17 @@ import numpy as np
 from xlsxwriter.utility import xl_col_to_name, xl_range
 
 from postcgrp.reports.valuation.cashflow import Array
-from postcgrp.reports.workbook.cells import ACCENT, CONTRAST, SOFT, Book, Page, chart, here, series
+from postcgrp.reports.workbook.cells import SHEET_ACCENT, SHEET_CONTRAST, SOFT, Book, Page, chart, here, series
 from postcgrp.reports.workbook.content import Content
 from postcgrp.reports.workbook.input_sheets import weight_row
 from postcgrp.reports.workbook.layout import (
     BY_DRAW,
-    DRAWS,
+    DRAWS_SHEET,
     FIRST_DRAW,
     FIRST_END,
     HEADER_ROW,
     IDS,
-    INPUTS,
+    INPUTS_SHEET,
     MONEY0,
     PATH_NAMES,
     PATHS,
@@ -78,7 +78,8 @@ def by_draw(book: Book, c: Content) -> None:
     for k, number in enumerate(c.kept.data["draw"].values):
         page.number(first + k, 0, number, "year")
         for j in range(n):
-            formula = f"SUMPRODUCT('{DRAWS}'!{block(c, j, FIRST_DRAW + k)},'{DRAWS}'!{blocks[j]})*{cash('share', j)}"
+            summed = f"SUMPRODUCT('{DRAWS_SHEET}'!{block(c, j, FIRST_DRAW + k)},'{DRAWS_SHEET}'!{blocks[j]})"
+            formula = f"{summed}*{cash('share', j)}"
             page.formula(first + k, MONEY0 + j, formula, m.draws.sales[k, j], "value")
         _money(page, c, first + k, m.draws, k, end=-1, risked=risked)
     for name, column in (("draw_npv", 1), ("draw_rnpv", 2)):
@@ -138,7 +139,7 @@ def _money(page: Page, c: Content, row: int, rows: Rows, k: int, *, end: int, ri
 
 def draws(book: Book, c: Content) -> None:
     """The joint draws: a row a draw, a column for each year and segment."""
-    page = book.page(DRAWS, SOFT)
+    page = book.page(DRAWS_SHEET, SOFT)
     page.sheet.set_column(0, IDS - 1, 10)
     page.sheet.set_column(IDS, IDS + len(c.years) * len(c.cut) - 1, _WIDTH)
     said = c.kept.header["thinning"]
@@ -156,7 +157,7 @@ def draws(book: Book, c: Content) -> None:
     for j, year in enumerate(c.years):
         for k, s in enumerate(c.cut):
             at = IDS + j * len(c.cut) + k
-            page.formula(WEIGHT_ROW, at, f"'{INPUTS}'!$B${weight_row(c) + k + 1}", s.weight, "line")
+            page.formula(WEIGHT_ROW, at, f"'{INPUTS_SHEET}'!$B${weight_row(c) + k + 1}", s.weight, "line")
             page.text(5, at, s.modality, "line")
             page.text(6, at, s.region, "line")
             page.text(7, at, "all" if s.depths == every else " and ".join(s.depths), "line")
@@ -177,7 +178,7 @@ def draws(book: Book, c: Content) -> None:
 
 def picker(book: Book, c: Content) -> None:
     """A cell to type a draw's number in, and that draw's paths by modality, region and segment."""
-    page = book.page(PICKER, CONTRAST)
+    page = book.page(PICKER, SHEET_CONTRAST)
     n, count, picked = len(c.years), len(c.revenue), c.numbers.picked
     page.widths(4, 4, 56)
     page.sheet.set_column(YEAR0, YEAR0 + n - 1, 11)
@@ -186,7 +187,7 @@ def picker(book: Book, c: Content) -> None:
     page.text(2, 2, f"Type a draw number ({ids[0]} to {ids[-1]})", "bold")
     page.number(2, YEAR0, ids[picked], "typed id")
     page.sheet.set_row(2, 22)
-    message = f"Type the number of a draw on “{DRAWS}”: {ids[0]} to {ids[-1]}."
+    message = f"Type the number of a draw on “{DRAWS_SHEET}”: {ids[0]} to {ids[-1]}."
     page.sheet.data_validation(2, YEAR0, 2, YEAR0, {"validate": "list", "source": "=draw_ids", "ignore_blank": False,
                                "error_title": "No such draw", "error_message": message})  # fmt: skip
     book.define("draw_id", page.at(2, YEAR0))
@@ -227,7 +228,7 @@ def picker(book: Book, c: Content) -> None:
         page.text(first + k, 2, c.named(s))
         for j in range(n):
             column = xl_col_to_name(IDS + j * len(c.cut) + k)
-            source = f"'{DRAWS}'!{column}${FIRST_DRAW + 1}:{column}${FIRST_DRAW + count}"
+            source = f"'{DRAWS_SHEET}'!{column}${FIRST_DRAW + 1}:{column}${FIRST_DRAW + count}"
             page.formula(first + k, YEAR0 + j, f"INDEX({source},draw_row)", revenue[j, k], "value")
     page.sheet.freeze_panes(7, YEAR0)
     _overlay(page, c, last + 2)
@@ -237,10 +238,10 @@ def _overlay(page: Page, c: Content, row: int) -> None:
     """The picked draw over the percentiles of all draws."""
     made = chart(page, {"type": "line"}, f"Total revenue: the picked draw among all ({c.money})",
                  ("year", c.money), (900, 340))  # fmt: skip
-    for name, colour, width in (("5 %", "#9db8d6", 1.25), ("50 %", ACCENT, 1.75), ("95 %", "#9db8d6", 1.25)):
+    for name, colour, width in (("5 %", "#9db8d6", 1.25), ("50 %", SHEET_ACCENT, 1.75), ("95 %", "#9db8d6", 1.25)):
         at = path_stat_row(0, name)
         look = {"color": colour, "width": width}
         made.add_series(series([PATHS, at, 2], yearly(c, PATHS, PATHS_HEADER), yearly(c, PATHS, at), line=look))
-    look = {"color": CONTRAST, "width": 2.5}
+    look = {"color": SHEET_CONTRAST, "width": 2.5}
     made.add_series(series([PICKER, 5, 2], yearly(c, PICKER, 6), yearly(c, PICKER, 7), line=look))
     page.sheet.insert_chart(row, 2, made)

@@ -10,7 +10,7 @@ import numpy as np
 from xlsxwriter.utility import xl_col_to_name, xl_range
 
 from postcgrp.reports.valuation import cashflow
-from postcgrp.reports.workbook.cells import ACCENT, Book, Page, here
+from postcgrp.reports.workbook.cells import SHEET_ACCENT, Book, Page, here
 from postcgrp.reports.workbook.content import Content
 from postcgrp.reports.workbook.layout import (
     BY_DRAW,
@@ -18,7 +18,7 @@ from postcgrp.reports.workbook.layout import (
     FIRST_COST,
     FIRST_INPUT,
     FIRST_TIME,
-    INPUTS,
+    INPUTS_SHEET,
     MONEY0,
     PICKER,
     TIMES,
@@ -28,9 +28,9 @@ from postcgrp.reports.workbook.layout import (
     spent,
 )
 from postcgrp.reports.workbook.live_model import (
-    GROWTH,
+    GROWTH_END,
     LEVEL_RATE,
-    MULTIPLE,
+    MULTIPLE_END,
     NO_TERMINAL,
     stated,
     terminal_factor,
@@ -77,7 +77,7 @@ def _window(c: Content) -> dict[str, Any]:
 
 FRACTION = _between(0, 1, "Type a fraction between 0 and 1, or a percentage.")
 TIME = _between(1900, 2200, "Type a calendar year such as 2029 or 2029.5.")
-SPAN = _between(0, 50, "Type a number of years.")
+_SPAN = _between(0, 50, "Type a number of years.")
 AMOUNT = _between(0, 1e9, "Type a positive amount in millions.")
 SINGLE = (
     Input("discount_rate", "Discount rate", "discounting.rate", "a year", "typed percent",
@@ -90,7 +90,7 @@ SINGLE = (
     Input("peak_share", "Peak share of the captured revenue", "captured.peak_share", "fraction", "typed percent",
           FRACTION),
     Input("launch_year", "Launch", "captured.launch_year", "year", "typed year", TIME),
-    Input("ramp_years", "Ramp from nothing to the peak", "captured.ramp_years", "years", "typed decimal", SPAN),
+    Input("ramp_years", "Ramp from nothing to the peak", "captured.ramp_years", "years", "typed decimal", _SPAN),
     Input("loss_of_exclusivity", "Loss of exclusivity (blank: never)", "captured.loss_of_exclusivity", "year",
           "typed year", TIME),
     Input("share_kept", "Part of the share kept after it", "captured.share_kept", "fraction", "typed percent",
@@ -105,12 +105,12 @@ SINGLE = (
     Input("loss_limit", "Most of a year's profit that old losses take", "economics.loss_limit", "fraction",
           "typed percent", FRACTION),
     Input("terminal_kind", "Beyond the last year (an assumption)", "terminal", "", "typed choice",
-          _one_of(NO_TERMINAL, GROWTH, MULTIPLE)),
+          _one_of(NO_TERMINAL, GROWTH_END, MULTIPLE_END)),
     Input("terminal_growth", "  growth of the last year's flow", "terminal.growth", "a year", "typed percent",
           _between(-0.9, 0.5, "Type a yearly rate such as -5 %.")),
     Input("terminal_years", "  for this many years (blank: for ever)", "terminal.years", "years", "typed decimal",
-          SPAN),
-    Input("terminal_multiple", "  or a multiple of it", "terminal.multiple", "", "typed decimal", SPAN),
+          _SPAN),
+    Input("terminal_multiple", "  or a multiple of it", "terminal.multiple", "", "typed decimal", _SPAN),
 )  # fmt: skip
 SPARE_TIERS = 2
 STATED_WIDTH, SOURCE_WIDTH = 34, 80
@@ -128,7 +128,7 @@ def weight_row(c: Content) -> int:
 
 def inputs(book: Book, c: Content) -> None:
     """What the user may change: blue on yellow."""
-    page = book.page(INPUTS, ACCENT)
+    page = book.page(INPUTS_SHEET, SHEET_ACCENT)
     page.widths(56, 16, 16, STATED_WIDTH, SOURCE_WIDTH, 22)
     page.title("Inputs of the live model: type over what is blue on yellow; every value follows")
     named = (
@@ -215,7 +215,7 @@ def _weights(page: Page, c: Content, row: int) -> None:
 
 def cash_flow(book: Book, c: Content) -> None:
     """The years as the inputs make them, what is spent in each way to end, and the picked draw line by line."""
-    page = book.page(CASH, ACCENT)
+    page = book.page(CASH, SHEET_ACCENT)
     n, x = len(c.years), c.model.x
     page.widths(46, 14, 2)
     page.sheet.set_column(YEAR0, YEAR0 + n - 1, 11)
@@ -243,14 +243,15 @@ def cash_flow(book: Book, c: Content) -> None:
         f"IF(ABS(discount_rate-terminal_growth)<{LEVEL_RATE},terminal_years,(1+terminal_growth)/(discount_rate-"
         "terminal_growth)*(1-((1+terminal_growth)/(1+discount_rate))^terminal_years)))"
     )  # fmt: skip
-    page.formula(at, 1, f'IF(terminal_kind="{GROWTH}",{growing},IF(terminal_kind="{MULTIPLE}",terminal_multiple,0))',
+    page.formula(at, 1, f'IF(terminal_kind="{GROWTH_END}",{growing},'
+                        f'IF(terminal_kind="{MULTIPLE_END}",terminal_multiple,0))',
                  terminal_factor(c.model), "factor")  # fmt: skip
     book.define("terminal_factor", page.at(at, 1))
     at += 1
     page.text(at, 0, "Terminal value of the working capital tied up, per unit of the last net sales")
     freed = 'IF(terminal_years="",0,((1+terminal_growth)/(1+discount_rate))^terminal_years)'
     tied = f"working_capital*(terminal_growth/(1+terminal_growth)*terminal_factor-{freed})"
-    page.formula(at, 1, f'IF(terminal_kind="{GROWTH}",{tied},0)', terminal_tied(c.model), "factor")
+    page.formula(at, 1, f'IF(terminal_kind="{GROWTH_END}",{tied},0)', terminal_tied(c.model), "factor")
     book.define("terminal_tied", page.at(at, 1))
     at = FIRST_COST
     page.text(at - 1, 0, "Costs, and milestones paid (received: negative)", "section")
@@ -291,7 +292,7 @@ def _timeline(page: Page, c: Content) -> None:
                     f"{middle},DATE({year},12,31)))-valuation_date)/{cashflow.DAYS_PER_YEAR}))"
                 ),
                 "discount": f"IF({part}=0,0,(1+discount_rate)^(-{times}))",
-                "kept": f'IF(terminal_kind="{GROWTH}",1,0)' if j == len(c.years) - 1 else "1",
+                "kept": f'IF(terminal_kind="{GROWTH_END}",1,0)' if j == len(c.years) - 1 else "1",
             }[name]
             style = "year" if name == "kept" else "decimal" if name in ("lower", "upper", "part", "times") else "factor"
             page.formula(first + k, YEAR0 + j, formula, getattr(line, name)[j], style)

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 from xlsxwriter.utility import xl_col_to_name
 
-from postcgrp.reports.workbook.content import Content, percent
+from postcgrp.reports.workbook.content import Content, level_text
 from postcgrp.reports.workbook.live_model import LEVELS
 
-INPUTS, PICKER, CASH, BY_DRAW, DRAWS, PATHS = "Inputs", "Draw picker", "Cash flow", "NPV by draw", "Draws", "Paths"
-PATH_NAMES = ("picked draw", "mean of each year", *(f"{percent(level)} of each year" for level in LEVELS))
+INPUTS_SHEET, PICKER, CASH, BY_DRAW, DRAWS_SHEET, PATHS = (
+    "Inputs",
+    "Draw picker",
+    "Cash flow",
+    "NPV by draw",
+    "Draws",
+    "Paths",
+)
+PATH_NAMES = ("picked draw", "mean of each year", *(f"{level_text(level)} of each year" for level in LEVELS))
 FIRST_INPUT = 6
 YEAR0 = 3  # first column of a year, on all sheets with years across
 TIMES = ("lower", "upper", "part", "begun", "grown", "lost", "share", "times", "discount", "kept")
@@ -19,7 +26,7 @@ WEIGHT_ROW, HEADER_ROW, FIRST_DRAW = 4, 8, 9
 MONEY0 = 4  # first year's column on the sheet of values by draw
 FIRST_END = 5
 PATHS_HEADER = 4
-STATISTICS = ("mean", *(percent(level) for level in LEVELS))
+STATISTICS = ("mean", *(level_text(level) for level in LEVELS))
 
 
 def cash(row: str, j: int) -> str:

@@ -18,12 +18,12 @@ from postcgrp.reports.valuation.distributions import Uncertain
 from postcgrp.reports.valuation.pricing import Inputs, Market, outcomes
 
 LEVELS = (0.05, 0.10, 0.25, 0.50, 0.75, 0.90, 0.95)  # of the percentile paths
-GROWTH, MULTIPLE, NO_TERMINAL = "growth", "multiple", "none"
+GROWTH_END, MULTIPLE_END, NO_TERMINAL = "growth", "multiple", "none"
 LEVEL_RATE = 1e-9  # a rate and a growth this near are the same, as in `cashflow.perpetuity`
 
 
 @dataclass(frozen=True)
-class Segment:
+class LiveSegment:
     """A part of the market with a column for each year: one modality and region; `weight`, how much is captured."""
 
     modality: str
@@ -112,17 +112,17 @@ def neutral(ledger: Ledger) -> Deal:
     )
 
 
-def segments(ledger: Ledger, deal: Deal) -> tuple[Segment, ...]:
+def segments(ledger: Ledger, deal: Deal) -> tuple[LiveSegment, ...]:
     """The market cut by modality and region, and by depth where the deal captures some depths only."""
     where, depths = captured_labels(deal, ledger), ledger.segments["depth"]
     out = []
     for modality, region in product(ledger.segments["modality"], ledger.segments["region"]):
         if modality not in where["modality"] or region not in where["region"]:
-            out.append(Segment(modality, region, depths, 0.0))
+            out.append(LiveSegment(modality, region, depths, 0.0))
             continue
-        out.append(Segment(modality, region, tuple(d for d in depths if d in where["depth"]), 1.0))
+        out.append(LiveSegment(modality, region, tuple(d for d in depths if d in where["depth"]), 1.0))
         if rest := tuple(d for d in depths if d not in where["depth"]):
-            out.append(Segment(modality, region, rest, 0.0))
+            out.append(LiveSegment(modality, region, rest, 0.0))
     return tuple(out)
 
 
@@ -158,7 +158,7 @@ def live(deal: Deal, seen: Market, numbers: Mapping[str, float]) -> Live:
         phases = (("technical success", 1.0),)
         costs, milestones = (np.vstack([np.zeros(len(years)), rows]) for rows in (costs, milestones))
     terminal, discounting = deal.terminal, deal.discounting
-    kind = NO_TERMINAL if terminal is None else MULTIPLE if terminal.growth is None else GROWTH
+    kind = NO_TERMINAL if terminal is None else MULTIPLE_END if terminal.growth is None else GROWTH_END
     x = {
         "discount_rate": numbers["discounting.rate"],
         "valuation_date": discounting.valuation_date,
@@ -208,7 +208,7 @@ def timeline(model: Live) -> Timeline:
     )
     discount = np.where(counted, (1 + x["discount_rate"]) ** -times, 0.0)
     kept = np.ones(len(years))
-    kept[-1] = x["terminal_kind"] == GROWTH
+    kept[-1] = x["terminal_kind"] == GROWTH_END
     return Timeline(lower, upper, part, begun, end, lost, share, times, discount, kept)
 
 
@@ -219,7 +219,7 @@ def money(model: Live, line: Timeline, sales: Array, end: int) -> Rows:
     profit = income * line.part - model.costs[end] - model.milestones[end]
     rate, limit = np.full(rows, x["tax_rate"]), np.full(rows, x["loss_limit"])
     tax = cashflow.taxes(profit, rate, x["loss_rule"], limit)
-    tied = cashflow.tied_up(sales, np.full(rows, x["working_capital"]), released=x["terminal_kind"] != GROWTH)
+    tied = cashflow.tied_up(sales, np.full(rows, x["working_capital"]), released=x["terminal_kind"] != GROWTH_END)
     flow = profit - tax - tied
     losses = np.zeros_like(profit)
     if x["loss_rule"] == "carried forward":
@@ -240,7 +240,7 @@ def terminal_factor(model: Live) -> float:
     x = model.x
     if x["terminal_kind"] == NO_TERMINAL:
         return 0.0
-    if x["terminal_kind"] == MULTIPLE:
+    if x["terminal_kind"] == MULTIPLE_END:
         return float(x["terminal_multiple"])
     years = x["terminal_years"]
     one, rate, growth = np.ones(1), np.array([x["discount_rate"]]), np.array([x["terminal_growth"]])
@@ -250,7 +250,7 @@ def terminal_factor(model: Live) -> float:
 def terminal_tied(model: Live) -> float:
     """Value, at the last flow, of the working capital that goes on being tied up, per unit of the last net sales."""
     x = model.x
-    if x["terminal_kind"] != GROWTH:
+    if x["terminal_kind"] != GROWTH_END:
         return 0.0
     growth, years = x["terminal_growth"], x["terminal_years"]
     freed = 0.0 if years is None else ((1 + growth) / (1 + x["discount_rate"])) ** years
@@ -274,7 +274,7 @@ class Numbers:
         return np.asarray(model.probability[-1] * rows.npv + model.probability[:-1] @ self.ends.npv)
 
 
-def evaluate(model: Live, revenue: Array, weights: Array, picked: int = 0) -> Numbers:
+def live_values(model: Live, revenue: Array, weights: Array, picked: int = 0) -> Numbers:
     """The live model on every draw.
 
     Parameters: `revenue` [draw, year, segment] in millions; `weights` [segment]; `picked`, a draw by its position.

@@ -12,16 +12,16 @@ import pandas as pd
 
 from postcgrp.priors.ledger import Quantified
 from postcgrp.reports.export.thinning import statement
-from postcgrp.reports.forecast.colours import SEGMENTS
+from postcgrp.reports.forecast.colours import SEGMENT_COLOURS
 from postcgrp.reports.runs.folder import DRAWS as DRAWS_FILE
 from postcgrp.reports.valuation.tables import EVERY
-from postcgrp.reports.workbook.cells import ACCENT, BAD, CONTRAST, Book, Page, chart, series
+from postcgrp.reports.workbook.cells import BAD, SHEET_ACCENT, SHEET_CONTRAST, Book, Page, chart, series
 from postcgrp.reports.workbook.content import ALL, Content
 from postcgrp.reports.workbook.layout import (
     BY_DRAW,
     CASH,
-    DRAWS,
-    INPUTS,
+    DRAWS_SHEET,
+    INPUTS_SHEET,
     PATHS,
     PATHS_HEADER,
     PICKER,
@@ -45,13 +45,13 @@ HEADLINE = (
     ("p_above_report", "P(above report)", "percent"),
 )
 _CONTENTS = (
-    (INPUTS, "what you may change: discounting, share, launch, income, tax, risk, captured segments"),
+    (INPUTS_SHEET, "what you may change: discounting, share, launch, income, tax, risk, captured segments"),
     (VALUE, "what it is worth: mean, quantiles, P(NPV < 0), on every joint draw; beside Python's figures"),
     (PICKER, "one joint draw by its number: its paths by modality and region"),
     (CASH, "year by year: share, costs, discount factors, and the picked draw line by line"),
     (PATHS, "mean and percentiles of each year, by modality and region"),
     (BY_DRAW, "flows and value of every draw and of the percentile paths (formulas)"),
-    (DRAWS, "the joint draws of revenue by year, modality and region"),
+    (DRAWS_SHEET, "the joint draws of revenue by year, modality and region"),
     (_ASSUMPTIONS, "every input, prior, piece of evidence, claim and assumption, with source and reason"),
     (_PROVENANCE, "run, recipe, hashes, versions, seed, gate"),
 )
@@ -77,7 +77,7 @@ PRIOR_COLUMNS = (
 
 def summary_sheet(book: Book, c: Content) -> None:
     """The answer for the last year in one sentence, the headline table, value as it stands, and what is where."""
-    page = book.page(SUMMARY, ACCENT if c.passed else BAD)
+    page = book.page(SUMMARY, SHEET_ACCENT if c.passed else BAD)
     report, totals = c.pset.ledger.report, c.table[c.table["quantity"] == "revenue_total"]
     page.widths(22, *[16] * (len(HEADLINE) - 1))
     last = len(HEADLINE) - 1
@@ -152,13 +152,13 @@ def _worth(page: Page, c: Content, row: int) -> int:
 def _fan(page: Page, c: Content, row: int) -> None:
     made = chart(page, {"type": "line"}, f"Total revenue ({c.money})", ("year", c.money), (900, 370))
     years = yearly(c, PATHS, PATHS_HEADER)
-    looks = {"5 %": ("#b9cde4", 1.25), "10 %": ("#9db8d6", 1.0), "25 %": ("#6f97c2", 1.5), "50 %": (ACCENT, 3.0)}
+    looks = {"5 %": ("#b9cde4", 1.25), "10 %": ("#9db8d6", 1.0), "25 %": ("#6f97c2", 1.5), "50 %": (SHEET_ACCENT, 3.0)}
     looks |= {"75 %": looks["25 %"], "90 %": looks["10 %"], "95 %": looks["5 %"]}
     for name, (colour, width) in reversed({s: looks[s] for s in STATISTICS if s in looks}.items()):
         at = path_stat_row(0, name)
         made.add_series(series([PATHS, at, 2], years, yearly(c, PATHS, at), line={"color": colour, "width": width}))
     at = report_row(c)
-    marker = {"type": "circle", "size": 8, "fill": {"color": CONTRAST}, "border": {"color": CONTRAST}}
+    marker = {"type": "circle", "size": 8, "fill": {"color": SHEET_CONTRAST}, "border": {"color": SHEET_CONTRAST}}
     made.add_series(series([PATHS, at, 2], years, yearly(c, PATHS, at), line={"none": True}, marker=marker))
     page.sheet.insert_chart(row, 0, made)
 
@@ -170,7 +170,7 @@ def report_row(c: Content) -> int:
 
 def paths(book: Book, c: Content) -> None:
     """Mean and percentiles by year."""
-    page = book.page(PATHS, ACCENT)
+    page = book.page(PATHS, SHEET_ACCENT)
     n = len(c.years)
     page.widths(26, 22, 12)
     page.sheet.set_column(YEAR0, YEAR0 + n - 1, 10)
@@ -207,7 +207,7 @@ def _stacked(page: Page, c: Content) -> None:
     for k in range(len(c.pset.ledger.modalities)):
         at = path_stat_row(1 + k, "mean")
         made.add_series(series([PATHS, at, 0], yearly(c, PATHS, PATHS_HEADER), yearly(c, PATHS, at), gap=40,
-                               fill={"color": SEGMENTS[k % len(SEGMENTS)]}))  # fmt: skip
+                               fill={"color": SEGMENT_COLOURS[k % len(SEGMENT_COLOURS)]}))  # fmt: skip
     page.sheet.insert_chart(PATHS_HEADER, YEAR0 + len(c.years) + 1, made)
 
 

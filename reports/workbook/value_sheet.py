@@ -8,9 +8,9 @@ from xlsxwriter.utility import xl_range
 
 from postcgrp.reports.valuation.cashflow import Array
 from postcgrp.reports.valuation.tables import QUANTILES
-from postcgrp.reports.workbook.cells import ACCENT, SMALL_MONEY, Book, Page, chart, here, series
-from postcgrp.reports.workbook.content import Content, percent
-from postcgrp.reports.workbook.layout import BY_DRAW, INPUTS, PATH_NAMES, PICKER, path_row
+from postcgrp.reports.workbook.cells import SHEET_ACCENT, SMALL_MONEY, Book, Page, chart, here, series
+from postcgrp.reports.workbook.content import Content, level_text
+from postcgrp.reports.workbook.layout import BY_DRAW, INPUTS_SHEET, PATH_NAMES, PICKER, path_row
 
 VALUE = "Value"
 FIRST = 5  # row of the first figure
@@ -29,7 +29,7 @@ def figures(c: Content) -> list[tuple[str, str, str, float, str]]:
     draws_below = 'p_success*COUNTIF(draw_npv,"<0")/COUNT(draw_npv)'
     return [
         ("rnpv", "rNPV, mean", "AVERAGE(draw_rnpv)", float(risked.mean()), c.money),
-        *((f"npv {percent(q)}", f"NPV, {percent(q)} quantile", places[q], float(found[k]), c.money)
+        *((f"npv {level_text(q)}", f"NPV, {level_text(q)} quantile", places[q], float(found[k]), c.money)
           for k, q in enumerate(QUANTILES)),
         ("loss", "P(NPV < 0)", f"{draws_below}+SUMPRODUCT((end_npv<0)*end_probability)",
          float(negative), "fraction"),
@@ -40,9 +40,9 @@ def figures(c: Content) -> list[tuple[str, str, str, float, str]]:
     ]  # fmt: skip
 
 
-def value(book: Book, c: Content) -> None:
+def value_sheet(book: Book, c: Content) -> None:
     """Live figures, paths, the ways to fail, a histogram, and the deal's full valuation by Python."""
-    page = book.page(VALUE, ACCENT)
+    page = book.page(VALUE, SHEET_ACCENT)
     page.widths(48, 15, 17, 18, 24, 3, 40)
     page.title(
         f"Value: {c.deal.name}" if c.full is not None else "Value of what the inputs capture",
@@ -105,7 +105,7 @@ def _candidates(c: Content) -> Array:
 def _ends(book: Book, page: Page, c: Content) -> int:
     row, found = _ends_row(), _candidates(c)
     page.text(row - 1, 0, "The ways to fail, and where each puts the quantiles (the least is taken)", "section")
-    page.heads(row, "If this fails", "NPV", *(percent(q) for q in QUANTILES))
+    page.heads(row, "If this fails", "NPV", *(level_text(q) for q in QUANTILES))
     failed = [-NEVER, *c.numbers.ends.npv]
     names = ["(nothing)", *(name for name, _ in c.model.phases)]
     for k, name in enumerate(names):
@@ -166,7 +166,8 @@ def _histogram(page: Page, c: Content, row: int) -> int:
     page.formula(first + _BINS, 1, f"({highest}-{lowest})/{_BINS}", (high - low) / _BINS, "value")
     made = chart(page, {"type": "column"}, "NPV over all outcomes", (f"NPV, {c.money}", "probability"), (620, 380))
     made.add_series(series([VALUE, row + 1, 2], page.cells(first, 0, first + _BINS - 1, 0),
-                           page.cells(first, 2, first + _BINS - 1, 2), fill={"color": ACCENT}, gap=8))  # fmt: skip
+                           page.cells(first, 2, first + _BINS - 1, 2), fill={"color": SHEET_ACCENT},
+                           gap=8))  # fmt: skip
     made.set_legend({"none": True})
     made.set_x_axis({"name": f"NPV, {c.money}", "num_format": SMALL_MONEY, "label_position": "low",
                      "name_font": {"bold": False, "size": 10}, "interval_unit": 3})  # fmt: skip
@@ -184,7 +185,8 @@ def _full(page: Page, c: Content, row: int) -> None:
     page.text(
         row + 1,
         0,
-        f"All {c.kept.header['thinning']['of']} draws, seed {c.seed}; with what the live model lacks (see “{INPUTS}”).",
+        f"All {c.kept.header['thinning']['of']} draws, seed {c.seed}; with what the live model lacks "
+        f"(see “{INPUTS_SHEET}”).",
         "line",
     )
     page.line(row + 2, 0, ("Figure", "Value", "Monte-Carlo error", "Given", "Unit", "", "Note"), "head")

@@ -12,7 +12,7 @@ import xarray as xr
 from xarray import Dataset, DataTree
 
 from postcgrp.priors import PriorSet
-from postcgrp.reports.export.exporting import FORMATS, Chosen, default_out, export
+from postcgrp.reports.export.exporting import FORMATS, Chosen, default_export, export
 from postcgrp.reports.export.schema import QUANTITIES, Export
 from postcgrp.reports.runs.run import Run
 
@@ -65,7 +65,7 @@ def write(pset: PriorSet, out: Path, to: str, run: DataTree | None = None, **opt
 
 
 def target(folder: Path, to: str) -> Path:
-    return default_out(folder / "run", to)
+    return default_export(folder / "run", to)
 
 
 def write_few(pset: PriorSet, folder: Path) -> dict[str, Path]:

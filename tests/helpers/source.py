@@ -1,7 +1,4 @@
-"""The package as its source has it: modules, which imports which and where, and the public names that each defines.
-
-`python -m postcgrp.tests.helpers.source` prints the names that several modules define, as `KNOWN_NAMES` holds them.
-"""
+"""The package as its source has it: modules, which imports which and where, and the public names that each defines."""
 
 from __future__ import annotations
 
@@ -11,11 +8,10 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-from postcgrp.tests.helpers.paths import DATA, ROOT
+from postcgrp.tests.helpers.paths import ROOT
 
 PACKAGE = "postcgrp"
 FOLDERS = ("priors", "models", "inference", "reports")  # data flows this way
-KNOWN_NAMES = DATA / "names_in_several_modules.txt"
 
 
 class Import(NamedTuple):
@@ -108,12 +104,3 @@ def _defined(module: ast.Module) -> Iterator[str]:
 
 def _target(node: ast.AnnAssign | ast.TypeAlias) -> ast.expr:
     return node.name if isinstance(node, ast.TypeAlias) else node.target
-
-
-def listed(names: dict[str, tuple[str, ...]]) -> str:
-    """Names and their modules, one name on each line."""
-    return "".join(f"{name}: {' '.join(where)}\n" for name, where in names.items())
-
-
-if __name__ == "__main__":
-    print(listed(names_in_several_modules()), end="")  # noqa: T201

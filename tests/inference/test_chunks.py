@@ -37,7 +37,7 @@ def advance(state: int, data: Any, steps: int, begun: int, step_size: float) -> 
 
 def test_chunks_cover_tuning_and_draws_and_follow_the_step_size() -> None:
     asked: list[tuple[int, int, float]] = []
-    made = list(chunks.run(advance, 0, {"asked": asked}, recorder(asked), DRAWS))  # type: ignore[arg-type]
+    made = list(chunks.run_chunks(advance, 0, {"asked": asked}, recorder(asked), DRAWS))  # type: ignore[arg-type]
     assert asked == [
         (0, CHUNK, FIRST_STEP),
         (CHUNK, 30, 1.0 * CHUNK),
@@ -57,14 +57,14 @@ def test_lanes_keep_the_step_size_that_they_are_given() -> None:
         state, x, info = advance(*arguments)
         return state, np.stack([x, -x]), tuple(np.stack([leaf, leaf]) for leaf in info)
 
-    made = list(chunks.run(lanes, 0, {"asked": asked}, recorder(asked), DRAWS, lanes_step=0.7))  # type: ignore[arg-type]
+    made = list(chunks.run_chunks(lanes, 0, {"asked": asked}, recorder(asked), DRAWS, lanes_step=0.7))  # type: ignore[arg-type]
     assert {step_size for *_, step_size in asked} == {0.7}
     assert [chunk.positions.shape for chunk in made] == [(2, steps, 1) for steps in (CHUNK, 30, CHUNK, CHUNK)]
 
 
 def test_a_stopped_run_is_cancelled_before_its_next_chunk() -> None:
     asked: list[tuple[int, int, float]] = []
-    made = chunks.run(advance, 0, {"asked": asked}, recorder(asked), DRAWS, stopped=lambda: len(asked) == 2)  # type: ignore[arg-type]
+    made = chunks.run_chunks(advance, 0, {"asked": asked}, recorder(asked), DRAWS, stopped=lambda: len(asked) == 2)  # type: ignore[arg-type]
     with pytest.raises(CancelledError):
         list(made)
     assert len(asked) == 2

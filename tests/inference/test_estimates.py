@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from postcgrp.inference.diagnostics import mcse_mean
-from postcgrp.inference.estimates import quantile, quantile_error, summary
+from postcgrp.inference.estimates import quantile, quantile_error, weighted_summary
 
 CHAINS = 4
 VALUES = arrays(float, st.integers(2, 60), elements=st.floats(-1e6, 1e6))
@@ -47,16 +47,16 @@ def test_monte_carlo_errors_are_the_spread_over_replications() -> None:
 
 def test_a_summary_under_equal_weights_is_numpy_s() -> None:
     values = np.random.default_rng(0).gamma(2.0, size=(CHAINS, 25))
-    found = summary(values, np.full(values.shape, 1 / values.size))
+    found = weighted_summary(values, np.full(values.shape, 1 / values.size))
     assert list(found) == ["mean", "sd", "q05", "q50", "q95"]
     expected = [values.mean(), values.std(), *np.quantile(values, [0.05, 0.5, 0.95])]
     assert list(found.values()) == pytest.approx(expected)
 
 
 def test_a_summary_leaves_out_draws_of_no_weight() -> None:
-    found = summary(np.array([1.0, 3.0, 100.0]), np.array([0.5, 0.5, 0.0]))
+    found = weighted_summary(np.array([1.0, 3.0, 100.0]), np.array([0.5, 0.5, 0.0]))
     assert (found["mean"], found["sd"]) == pytest.approx((2.0, 1.0))
 
 
 def test_weights_that_were_refused_have_no_summary() -> None:
-    assert np.isnan(list(summary(np.arange(4.0), np.full(4, np.nan)).values())).all()
+    assert np.isnan(list(weighted_summary(np.arange(4.0), np.full(4, np.nan)).values())).all()

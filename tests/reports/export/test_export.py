@@ -33,7 +33,7 @@ from xarray import DataTree
 from postcgrp.priors import InputError, PriorSet, effective, load_ledger
 from postcgrp.reports.export import schema
 from postcgrp.reports.export.arrow import csv_text
-from postcgrp.reports.export.exporting import FORMATS, Chosen, export, lines, select
+from postcgrp.reports.export.exporting import FORMATS, Chosen, export, export_lines, select
 from postcgrp.reports.export.read import read_export, read_header
 from postcgrp.reports.export.schema import QUANTITIES
 from postcgrp.reports.export.xlsx import pieces, sheet_names
@@ -130,14 +130,16 @@ def test_another_market_has_its_own_names_and_currency(tmp_path: Path) -> None:
     assert not {"moh", "acute_use", "payer_block"} & {*done.header["tables"]}
     assert done.header["tables"]["revenue"]["unit"] == "EUR million"
     assert done.header["coords"]["modality"] == list(ledger.segments["modality"])
-    assert "EUR million" in " ".join(lines(write(pset, tmp_path / "x.nc", "netcdf", run, thin=5), tmp_path, "EUR"))
+    assert "EUR million" in " ".join(
+        export_lines(write(pset, tmp_path / "x.nc", "netcdf", run, thin=5), tmp_path, "EUR")
+    )
 
 
 def test_a_run_that_missed_its_gate_is_said_to(pset: PriorSet, tmp_path: Path) -> None:
     done = export(
         Run.in_memory(market(pset), brief(pset), {**RECORD, "status": "failed"}), tmp_path / "x.nc", to="netcdf"
     )
-    assert "missed its convergence gate" in lines(done, tmp_path, "USD")[0]
+    assert "missed its convergence gate" in export_lines(done, tmp_path, "USD")[0]
 
 
 # The documentation is the code
@@ -150,7 +152,7 @@ def test_documentation_is_the_schema() -> None:
         block = text[text.index(head) :].split("\n\n")[0].splitlines()[2:]
         return [[cell.strip().strip("`") for cell in line.strip("|").split("|")] for line in block]
 
-    columns = [[c.name, c.array, c.dtype, c.about] for c in (*schema.DRAWS, *schema.DIMS)]
+    columns = [[c.name, c.array, c.dtype, c.about] for c in (*schema.DRAW_COLUMNS, *schema.DIMS)]
     assert rows("| column | array |") == columns
     stated = [
         [q.name, ", ".join(q.dims), q.unit, q.dtype, ", ".join(q.over), q.uptake or "", q.about] for q in QUANTITIES

@@ -22,7 +22,7 @@ from postcgrp.priors import InputError, PriorSet
 from postcgrp.reports.cli.main import main
 from postcgrp.reports.cli.terminal import hushed
 from postcgrp.reports.export import schema, thinning
-from postcgrp.reports.export.exporting import FORMATS, Chosen, default_out, lines, select
+from postcgrp.reports.export.exporting import FORMATS, Chosen, default_export, export_lines, select
 from postcgrp.reports.export.read import read_export
 from postcgrp.reports.export.xlsx import MOST_ROWS
 from postcgrp.reports.runs.groups import group
@@ -144,7 +144,7 @@ def test_the_error_of_thinning_is_stated_as_it_is(pset: PriorSet, many: DataTree
         # these draws are independent
         assert row["mcse_mean"] == pytest.approx(every[:, k].std() / np.sqrt(1000), rel=0.15)
     row = max(said["error"], key=lambda row: abs(row["q05"]))
-    assert f"5 % point {row['q05']:+.2g} ({row['year']}" in lines(done, Path("x"), "USD")[0]
+    assert f"5 % point {row['q05']:+.2g} ({row['year']}" in export_lines(done, Path("x"), "USD")[0]
 
 
 @pytest.mark.fit
@@ -390,10 +390,10 @@ def test_an_export_of_the_folder_one_is_in_lies_beside_it(
     frozen_run: Path, given: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(frozen_run)
-    assert default_out(Path(given), "csv") == frozen_run.with_name("run-csv")
-    assert book.default_out(Path(given)) == frozen_run.with_name("run-workbook.xlsx")
+    assert default_export(Path(given), "csv") == frozen_run.with_name("run-csv")
+    assert book.default_workbook(Path(given)) == frozen_run.with_name("run-workbook.xlsx")
     monkeypatch.chdir(frozen_run.parent)
-    assert default_out(Path("run"), "csv") == Path("run-csv")
+    assert default_export(Path("run"), "csv") == Path("run-csv")
 
 
 def test_a_file_that_cannot_be_closed_is_not_heard_beside_the_one_line(monkeypatch: pytest.MonkeyPatch) -> None:

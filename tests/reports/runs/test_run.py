@@ -17,7 +17,7 @@ from postcgrp.priors.files import sha256
 from postcgrp.reports.cli.main import main
 from postcgrp.reports.runs.run import Run, open_run
 from postcgrp.reports.sensitivity.comparison import compare
-from postcgrp.reports.sensitivity.updating import Update, save, update
+from postcgrp.reports.sensitivity.updating import Update, save_update, update
 from postcgrp.reports.valuation.deal import load_deal
 from postcgrp.reports.valuation.valuation import price
 from postcgrp.tests.helpers.paths import EXAMPLES
@@ -38,7 +38,7 @@ def fitted(pset: PriorSet, tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 def updated(run: Run, rows: list[Evidence], out: Path) -> tuple[Update, Run]:
     result = update(run, rows)
-    save(result, run, [], out)
+    save_update(result, run, [], out)
     return result, open_run(out)
 
 
@@ -171,4 +171,4 @@ def test_an_update_is_not_written_over_its_run(fitted: Run, tmp_path: Path) -> N
     _, run = updated(fitted, [survey(2027, 0.18)], tmp_path / "updated")
     result = update(run, [survey(2028, 0.2)])
     with pytest.raises(InputError, match="is the run that is updated"):
-        save(result, run, [], run.folder)
+        save_update(result, run, [], run.folder)

@@ -33,7 +33,7 @@ from postcgrp.reports.sensitivity.comparison import (
     least_ess,
     path_weights,
 )
-from postcgrp.reports.sensitivity.comparison_files import save
+from postcgrp.reports.sensitivity.comparison_files import save_comparison
 from postcgrp.reports.sensitivity.waterfall import waterfall
 from postcgrp.tests.helpers.markets import CHANGES, other_market, prior_set_of, row
 from postcgrp.tests.helpers.stored import prior_run, restated, write
@@ -315,14 +315,14 @@ def test_any_market_is_compared(name: str, tmp_path: Path) -> None:
 
 def test_files_name_both_runs(bare: Run, tmp_path: Path) -> None:
     found, out = compare(bare, bare), tmp_path / "out"
-    save(found, bare, bare, out)
-    save(found, bare, bare, out)
+    save_comparison(found, bare, bare, out)
+    save_comparison(found, bare, bare, out)
     names = {"compare.csv", "moved.csv", "waterfall.png", "waterfall.svg", "manifest.json"}
     assert {path.name for path in out.iterdir()} == names
     record = json.loads((out / "manifest.json").read_text())
     assert [run["recipe_sha256"] for run in record["runs"]] == [bare.priors.fingerprint()] * 2
     with pytest.raises(InputError, match="which are not replaced"):
-        save(found, bare, bare, bare.folder)
+        save_comparison(found, bare, bare, bare.folder)
 
 
 def test_small_parts_are_one_bar(bare: Run, ledger: Ledger, tmp_path: Path) -> None:

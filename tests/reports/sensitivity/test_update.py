@@ -23,7 +23,15 @@ from postcgrp.priors import Evidence, InputError, PriorSet
 from postcgrp.reports.runs.evidence import known_years, residuals
 from postcgrp.reports.runs.run import Run, open_run
 from postcgrp.reports.sensitivity import updating
-from postcgrp.reports.sensitivity.updating import brief, moved, quantities, refit, save, surprise, update
+from postcgrp.reports.sensitivity.updating import (
+    brief,
+    forecast_quantities,
+    moved,
+    refit,
+    save_update,
+    surprise,
+    update,
+)
 from postcgrp.tests.helpers.markets import other_market, row
 from postcgrp.tests.helpers.stored import prior_run, write
 
@@ -184,7 +192,7 @@ def test_what_cannot_be_reweighted_is_refused_and_not_written(lognormal: Run, tm
     assert "Pareto k" in result.weights.refused
     assert result.rows["p"].iloc[0] < 1e-3
     with pytest.raises(InputError, match="there are no weights to write: refit"):
-        save(result, lognormal, [], tmp_path / "out")
+        save_update(result, lognormal, [], tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
@@ -198,8 +206,8 @@ def test_files_say_where_they_come_from(lognormal: Run, tmp_path: Path) -> None:
     csv = tmp_path / "new.csv"
     csv.write_text("source,quantity,year,value,unit\nactuals,revenue,2026,520,USD million\n", encoding="utf-8")
     result, out = update(lognormal, [row(lognormal.priors, "actuals", 520, year=2026)]), tmp_path / "out"
-    save(result, lognormal, [csv], out)
-    save(result, lognormal, [csv], out)  # an earlier update may be replaced
+    save_update(result, lognormal, [csv], out)
+    save_update(result, lognormal, [csv], out)  # an earlier update may be replaced
     assert {path.name for path in out.iterdir()} == {
         *("update.csv", "evidence.csv", "weights.csv", "inputs.json", "manifest.json")
     }
@@ -225,9 +233,9 @@ def test_runs_and_other_files_are_left_alone(lognormal: Run, tmp_path: Path) -> 
     (tmp_path / "mine" / "thesis.txt").write_text("x")
     for out in (lognormal.folder, other.folder, tmp_path / "mine"):
         with pytest.raises(InputError, match="holds other files"):
-            save(result, lognormal, [], out)
+            save_update(result, lognormal, [], out)
     with pytest.raises(InputError, match="is a file: name a folder"):
-        save(result, lognormal, [], tmp_path / "mine" / "thesis.txt")
+        save_update(result, lognormal, [], tmp_path / "mine" / "thesis.txt")
     assert [path.name for path in (tmp_path / "mine").iterdir()] == ["thesis.txt"]
     with pytest.raises(InputError, match="is the run that is updated"):
         refit(result, lognormal, [], lognormal.folder)
@@ -299,7 +307,7 @@ def test_reweighting_agrees_with_a_refit(pset: PriorSet, run: DataTree, tmp_path
     assert not result.weights.refused
     fitted = sample(build_model(result.priors), Sampling(seed=2))["posterior"].to_dataset()
     assert result.moved is not None
-    now = quantities(fitted, pset.ledger)
+    now = forecast_quantities(fitted, pset.ledger)
     refitted = moved(now, now, "USD million")
     for (_, one), (_, other) in zip(result.moved.iterrows(), refitted.iterrows(), strict=True):
         if one["state"] == "after":

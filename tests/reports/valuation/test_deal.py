@@ -18,7 +18,7 @@ from scipy import stats
 from postcgrp.priors import InputError, Ledger
 from postcgrp.reports.valuation.deal import UNSTATED, Deal, load_deal, read_deal
 from postcgrp.reports.valuation.deal_fit import check_deals
-from postcgrp.reports.valuation.distributions import FORMS, FRACTION, GROWTH, MONEY, Uncertain, read
+from postcgrp.reports.valuation.distributions import FORMS, GROWTH, MONEY, SHARE, Uncertain, read
 from postcgrp.tests.helpers.paths import EXAMPLES
 
 DEALS = sorted(EXAMPLES.glob("*.toml"))
@@ -289,7 +289,7 @@ def test_distributions_are_those_of_their_names() -> None:
 @given(st.floats(0.01, 0.5), st.floats(0.01, 0.4), st.floats(0.5, 0.95))
 def test_a_range_holds_its_coverage(low: float, width: float, coverage: float) -> None:
     table = {"low": low, "high": low + width, "coverage": coverage}
-    for kind in (FRACTION, MONEY, GROWTH):
+    for kind in (SHARE, MONEY, GROWTH):
         try:
             made = read(dict(table), kind)
         except ValueError as error:  # a wide range on a family without bounds may leave the kind's limits

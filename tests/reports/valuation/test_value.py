@@ -24,7 +24,7 @@ from postcgrp.reports.valuation import cashflow
 from postcgrp.reports.valuation.answer import value
 from postcgrp.reports.valuation.deal import Deal, load_deal, read_deal
 from postcgrp.reports.valuation.figures import save_valuation
-from postcgrp.reports.valuation.tables import mean, quantile, shortfall, shown, table, tornado
+from postcgrp.reports.valuation.tables import shortfall, shown, tornado, value_table, weighted_mean, weighted_quantile
 from postcgrp.reports.valuation.valuation import Valuation, price, price_all
 from postcgrp.tests.helpers.paths import EXAMPLES
 
@@ -92,7 +92,7 @@ def only(one: Valuation) -> float:
 
 
 def figure(one: Valuation, quantity: str, given_: str = "all draws") -> pd.Series[Any]:
-    rows = table(one)
+    rows = value_table(one)
     return rows[(rows["quantity"] == quantity) & (rows["given"] == given_)].iloc[0]
 
 
@@ -112,7 +112,7 @@ def test_without_uncertainty_there_is_no_risk(flat: DataTree, pset: PriorSet) ->
     one = price(Run.in_memory(flat, pset), plain(economics={"upfront": 7.0}))
     worth = (1 - 1.1**-10) / 0.1 - 7
     assert worth < 0
-    found = table(one).set_index("quantity")
+    found = value_table(one).set_index("quantity")
     for quantity in ("rNPV, mean", "NPV, 5 % quantile", "NPV, 95 % quantile"):
         assert found.loc[quantity, "value"] == pytest.approx(worth, rel=1e-12)
     assert found.loc["VaR 5 %", "value"] == pytest.approx(-worth, rel=1e-12)
@@ -122,7 +122,7 @@ def test_without_uncertainty_there_is_no_risk(flat: DataTree, pset: PriorSet) ->
     assert found.loc["pay-back year of the expected flows", "value"] == 2032
     assert (found["mc_error"].dropna() == 0).all()
     assert one.inputs == {}
-    said = shown(table(one)).set_index("quantity")["value"]
+    said = shown(value_table(one)).set_index("quantity")["value"]
     assert said["rNPV, mean"] == "-0.86"
     assert said["pay-back year of the expected flows"] == "2032"
 
@@ -172,7 +172,7 @@ def test_terminal_is_apart_and_labelled(flat: DataTree, pset: PriorSet) -> None:
     assert "explicit terminal assumption: my view" in apart["note"]
     without = figure(one, "rNPV without it")["value"]
     assert without == pytest.approx(only(price(Run.in_memory(flat, pset), plain())))
-    assert not table(price(Run.in_memory(flat, pset), plain()))["note"].str.contains("terminal").any()
+    assert not value_table(price(Run.in_memory(flat, pset), plain()))["note"].str.contains("terminal").any()
 
 
 def test_a_year_cut_by_the_valuation_counts_in_part(flat: DataTree, pset: PriorSet) -> None:
@@ -403,7 +403,7 @@ def test_break_evens_break_even(uneven: DataTree, pset: PriorSet) -> None:
     sold = one.market.since(2026)
     average = (sold.revenue * one.ends.share).sum() * 1e6 / (sold.treated * one.ends.share).sum()
     assert figure(one, "break-even price")["value"] == pytest.approx(average * factor)
-    worthless = table(price(Run.in_memory(uneven, pset), plain(economics={"margin": 0, "upfront": 1})))
+    worthless = value_table(price(Run.in_memory(uneven, pset), plain(economics={"margin": 0, "upfront": 1})))
     note = worthless.set_index("quantity").loc["break-even price, as a factor"]
     assert np.isnan(note["value"])
     assert note["note"].startswith("none")
@@ -414,10 +414,10 @@ def test_weighted_figures_are_those_of_repeated_draws() -> None:
     values, counts = rng.standard_normal((200, 3)), rng.integers(0, 4, (200, 3))
     repeated = np.repeat(values.ravel(), counts.ravel())
     weights, sample = counts.astype(float), (4, 50)
-    assert mean(values, weights, sample).value == pytest.approx(repeated.mean())
+    assert weighted_mean(values, weights, sample).value == pytest.approx(repeated.mean())
     for p in (0.05, 0.5, 0.95):
         expected = np.quantile(repeated, p, method="inverted_cdf")
-        assert quantile(values, weights, p, sample).value == expected
+        assert weighted_quantile(values, weights, p, sample).value == expected
     worst = np.sort(repeated)[: len(repeated) // 20 * 1]
     level = np.quantile(repeated, 0.05, method="inverted_cdf")
     expected = (worst.sum() + (0.05 * len(repeated) - len(worst)) * level) / (0.05 * len(repeated))
@@ -435,7 +435,10 @@ def test_monte_carlo_errors_are_what_repetition_shows(what: str) -> None:
         probability = 1 / (1 + np.exp(-0.5 * z.ravel()))
         values = np.stack([-1 - 0.1 * z.ravel() ** 2, 2 * z.ravel()], axis=1)
         weights = np.stack([1 - probability, probability], axis=1)
-        figures = {"mean": lambda v, w: mean(v, w, sample), "quantile": lambda v, w: quantile(v, w, 0.25, sample)}
+        figures = {
+            "mean": lambda v, w: weighted_mean(v, w, sample),
+            "quantile": lambda v, w: weighted_quantile(v, w, 0.25, sample),
+        }
         figures["shortfall"] = lambda v, w: shortfall(v, w, 0.1, sample)
         found.append(figures[what](values, weights))
     values = np.array([f.value for f in found])
@@ -599,7 +602,7 @@ def test_the_answer_as_files(uneven: DataTree, pset: PriorSet, tmp_path: Path) -
 
 def test_a_deals_name_is_text_in_its_figure_however_it_reads(flat: DataTree, pset: PriorSet, tmp_path: Path) -> None:
     one = price(Run.in_memory(flat, pset), plain(name=r"From $\frac$" + ", and so on" * 12))
-    made = save_valuation(one, table(one), tornado(one), tmp_path / "figure", "r" * 64)
+    made = save_valuation(one, value_table(one), tornado(one), tmp_path / "figure", "r" * 64)
     assert made.stat().st_size > 10_000
 
 

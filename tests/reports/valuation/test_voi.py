@@ -20,11 +20,11 @@ from postcgrp.priors import InputError, PriorSet, effective, load_ledger
 from postcgrp.reports.runs.run import Run
 from postcgrp.reports.valuation import information, information_figures, regression
 from postcgrp.reports.valuation.information_inputs import (
-    draws_of,
     grouped,
     market_inputs,
     measurement,
     parse_study,
+    read_decision,
     read_draws,
     readout,
     survey,
@@ -412,22 +412,22 @@ def test_draws_travel_by_csv(tmp_path: Path) -> None:
     np.testing.assert_allclose(inputs["price"], frame.to_numpy()[:, :2])
     gains = pd.DataFrame({"pass": 0.0, "invest": frame["pool"]})
     gains.to_csv(tmp_path / "nb.csv", index=False)
-    drawn, known, _, _ = draws_of(tmp_path / "nb.csv", tmp_path / "x.csv")
+    drawn, known, _, _ = read_decision(tmp_path / "nb.csv", tmp_path / "x.csv")
     assert drawn.chains == 2
     assert information.evppi(drawn, known, "pool") == information.evppi(gains, inputs, "pool", chains=2)
     mixed = pd.concat([index, frame], axis=1).sample(frac=1, random_state=1)
     mixed.to_csv(tmp_path / "mixed.csv", index=False)
     pd.concat([index, gains], axis=1).to_csv(tmp_path / "named.csv", index=False)
-    again, shuffled, _, _ = draws_of(tmp_path / "named.csv", tmp_path / "mixed.csv")  # joined by their ids
+    again, shuffled, _, _ = read_decision(tmp_path / "named.csv", tmp_path / "mixed.csv")  # joined by their ids
     np.testing.assert_array_equal(again.values, drawn.values)
     np.testing.assert_array_equal(shuffled["pool"], inputs["pool"])
     gains.loc[mixed.index].to_csv(tmp_path / "alike.csv", index=False)
-    again, shuffled, _, _ = draws_of(tmp_path / "alike.csv", tmp_path / "mixed.csv")  # no ids: by their rows
+    again, shuffled, _, _ = read_decision(tmp_path / "alike.csv", tmp_path / "mixed.csv")  # no ids: by their rows
     np.testing.assert_array_equal(again.values, drawn.values)
     np.testing.assert_array_equal(shuffled["pool"], inputs["pool"])
     mixed.iloc[1:].to_csv(tmp_path / "fewer.csv", index=False)
     with pytest.raises(InputError, match=r"are not those of .*named.csv: give the same draws"):
-        draws_of(tmp_path / "named.csv", tmp_path / "fewer.csv")
+        read_decision(tmp_path / "named.csv", tmp_path / "fewer.csv")
     pd.concat([mixed, mixed.tail(1)]).to_csv(tmp_path / "twice.csv", index=False)
     with pytest.raises(InputError, match="the draw in line 62 stands twice"):
         read_draws(tmp_path / "twice.csv")

@@ -28,12 +28,12 @@ from postcgrp.reports.runs.run import Run
 from postcgrp.reports.valuation.deal import Deal, load_deal, read_deal
 from postcgrp.reports.valuation.pricing import market as captured
 from postcgrp.reports.valuation.pricing import outcomes
-from postcgrp.reports.valuation.tables import QUANTILES, quantile
+from postcgrp.reports.valuation.tables import QUANTILES, weighted_quantile
 from postcgrp.reports.valuation.valuation import price
-from postcgrp.reports.workbook.book import check_target, workbook
-from postcgrp.reports.workbook.content import MOST_NUMBERS, Content, percent
-from postcgrp.reports.workbook.layout import BY_DRAW, CASH, DRAWS, FIRST_COST, INPUTS, PATHS, PICKER, YEAR0
-from postcgrp.reports.workbook.live_model import evaluate, live, neutral, segments, typical
+from postcgrp.reports.workbook.book import check_workbook_target, workbook
+from postcgrp.reports.workbook.content import MOST_NUMBERS, Content, level_text
+from postcgrp.reports.workbook.layout import BY_DRAW, CASH, DRAWS_SHEET, FIRST_COST, INPUTS_SHEET, PATHS, PICKER, YEAR0
+from postcgrp.reports.workbook.live_model import live, live_values, neutral, segments, typical
 from postcgrp.reports.workbook.text_sheets import _ASSUMPTIONS, _PROVENANCE, SUMMARY
 from postcgrp.reports.workbook.value_sheet import FIRST, VALUE, figures
 from postcgrp.tests.helpers.exported import RECORD, brief, market, values
@@ -188,7 +188,7 @@ def modelled(run: DataTree, pset: PriorSet, deal: Deal) -> Any:
     np.testing.assert_allclose(stacked.sum(axis=-1), values(run, "revenue_total").reshape(len(stacked), -1), rtol=1e-12)
     numbers = typical(deal, {path: said.draws(9, 1) for path, said in deal.inputs.items()})
     model = live(deal, captured(group(run), deal, pset.ledger), numbers)
-    found = evaluate(model, stacked, np.array([s.weight for s in cut]))
+    found = live_values(model, stacked, np.array([s.weight for s in cut]))
     return found.risked(model, found.draws), found.draws.npv
 
 
@@ -261,14 +261,14 @@ TYPED = {
 def typed(pset: PriorSet, content: Content, path: Path) -> dict[tuple[str, str], Any]:
     """The cells of another deal, `TYPED`, over those of `BASE`."""
     edits: dict[tuple[str, str], Any] = {cell_of(path, name): number for name, number in NUMBERS.items()}
-    labels = {str(row[0].value): row[0].row for row in openpyxl.load_workbook(path)[INPUTS].iter_rows(max_col=1)}
+    labels = {str(row[0].value): row[0].row for row in openpyxl.load_workbook(path)[INPUTS_SHEET].iter_rows(max_col=1)}
     spare = [label for label in labels if label.startswith("Tier ")]
     for label, (above, rate) in zip(spare, [*MARGINS, *[(1e9, 0.5)] * len(spare)], strict=False):
-        edits |= {(INPUTS, f"B{labels[label]}"): above, (INPUTS, f"C{labels[label]}"): rate}
-    edits |= {(INPUTS, f"B{labels['pivotal trial']}"): 0.4, (INPUTS, f"B{labels['review']}"): 0.8}
+        edits |= {(INPUTS_SHEET, f"B{labels[label]}"): above, (INPUTS_SHEET, f"C{labels[label]}"): rate}
+    edits |= {(INPUTS_SHEET, f"B{labels['pivotal trial']}"): 0.4, (INPUTS_SHEET, f"B{labels['review']}"): 0.8}
     for segment in content.cut:
         row = labels[content.named(segment)]
-        edits[INPUTS, f"B{row}"] = float((segment.modality, segment.region) == ("pharmacologic", "Japan"))
+        edits[INPUTS_SHEET, f"B{row}"] = float((segment.modality, segment.region) == ("pharmacologic", "Japan"))
     spent = [{2028: 2.0, 2029: 1.0}, {}] * 2 + [{2028: 2.0, 2029: 1.0, 2030: 0.7}, {}]
     for k, by_year in enumerate(spent):
         for j, year in enumerate(pset.ledger.years):
@@ -291,8 +291,8 @@ def test_what_the_user_types_moves_every_value_as_in_python(pset: PriorSet, case
     assert shown["rNPV, mean"] == pytest.approx(risked.mean(), rel=1e-9)
     assert shown["P(NPV < 0)"] == pytest.approx((weights * (ends.npv < 0)).sum(axis=1).mean(), rel=1e-9)
     for level in QUANTILES:
-        at = quantile(ends.npv, weights, level, (1, len(risked))).value
-        assert shown[f"NPV, {percent(level)} quantile"] == pytest.approx(at, rel=1e-9), level
+        at = weighted_quantile(ends.npv, weights, level, (1, len(risked))).value
+        assert shown[f"NPV, {level_text(level)} quantile"] == pytest.approx(at, rel=1e-9), level
 
 
 def test_the_picker_shows_the_draw_that_is_typed(pset: PriorSet, cases: dict[str, Case]) -> None:
@@ -319,7 +319,7 @@ def test_paths_and_draws_are_the_runs(pset: PriorSet, tmp_path: Path) -> None:
     run, out = market(pset, draws=10), tmp_path / "a.xlsx"
     content = make(pset, out, run)
     book = openpyxl.load_workbook(out, data_only=True)
-    rows = list(book[DRAWS].iter_rows(min_row=10, values_only=True))
+    rows = list(book[DRAWS_SHEET].iter_rows(min_row=10, values_only=True))
     np.testing.assert_allclose([row[3:] for row in rows], content.revenue.reshape(20, -1), rtol=0)
     assert [row[:3] for row in rows][10:12] == [(11, 2, 1), (12, 2, 2)]
     total = values(run, "revenue_total").reshape(20, -1)
@@ -376,7 +376,7 @@ def test_the_deal_in_full_and_what_the_live_model_leaves_out(pset: PriorSet, tmp
     run, deal = market(pset, draws=10), load_deal(EXAMPLES / "noninvasive_us.toml")
     content = make(pset, tmp_path / "a.xlsx", run, deal=deal, seed=5)
     book = openpyxl.load_workbook(tmp_path / "a.xlsx", data_only=True)
-    said = book[INPUTS]["A3"].value
+    said = book[INPUTS_SHEET]["A3"].value
     assert "milestones on net sales: earn-out to the sellers" in said
     assert "captured.peak_share" in said
     found = [row for row in book[VALUE].iter_rows(values_only=True) if row[0] == "rNPV, mean"]
@@ -466,7 +466,7 @@ def test_as_many_draws_as_there_are_not_are_refused(pset: PriorSet, tmp_path: Pa
 
 def test_targets_that_hold_something_else_are_refused(pset: PriorSet, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"is for a workbook: end it in \.xlsx"):
-        check_target(tmp_path / "a.xls")
+        check_workbook_target(tmp_path / "a.xls")
     foreign = tmp_path / "foreign.xlsx"
     openpyxl.Workbook().save(foreign)
     (tmp_path / "text.xlsx").write_text("mine")
@@ -506,7 +506,7 @@ def test_names_freeze_and_print(pset: PriorSet, tmp_path: Path) -> None:
     make(pset, tmp_path / "a.xlsx", deal=changed())
     book = openpyxl.load_workbook(tmp_path / "a.xlsx")
     assert {"discount_rate", "draw_id", "draw_npv", "tier_above"} <= set(book.defined_names)
-    for name in (INPUTS, CASH, PATHS, BY_DRAW, DRAWS, _ASSUMPTIONS):
+    for name in (INPUTS_SHEET, CASH, PATHS, BY_DRAW, DRAWS_SHEET, _ASSUMPTIONS):
         assert book[name].freeze_panes, name
     assert all(sheet.page_setup.orientation == "landscape" for sheet in book)
     used = {name for text in formulas(tmp_path / "a.xlsx").values() for name in re.findall(r"\b[A-Z.]{2,}(?=\()", text)}
