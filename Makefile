@@ -13,6 +13,7 @@ help:
 	@echo "make test       the quick tests and those that fit a model"
 	@echo "make test-all   the slow tests too"
 	@echo "make lint       ruff and mypy"
+	@echo "make figures-in-docs   renew the figures in README and docs from runs (some minutes); CHECK=--check compares"
 	@echo "make clean      remove the environment and what tools left behind"
 	@echo "Each sets up $(VENV) when it has to, with PYTHON=$(PYTHON)."
 

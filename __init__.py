@@ -32,23 +32,24 @@ __all__ = [
     "voi",
 ]
 
-__getattr__ = lazy.attributes(
-    __name__,
-    {
-        "Run": "reports.runs.run",
-        "build_model": "models.market",
-        "export": "reports.export.exporting",
-        "forecast": "reports.forecast.pipeline",
-        "load_ledger": "priors.ledger",
-        "open_run": "reports.runs.run",
-        "prior_set": "priors.sets",
-        "sample": "inference.sampling",
-        "sensitivity": "reports.sensitivity.study",
-        "update": "reports.sensitivity.updating",
-        "value": "reports.valuation.answer",
-        "voi": "reports.valuation.information_inputs",
-    },
-)
+if not TYPE_CHECKING:  # or the type checker would take any name for a public one
+    __getattr__ = lazy.attributes(
+        __name__,
+        {
+            "Run": "reports.runs.run",
+            "build_model": "models.market",
+            "export": "reports.export.exporting",
+            "forecast": "reports.forecast.pipeline",
+            "load_ledger": "priors.ledger",
+            "open_run": "reports.runs.run",
+            "prior_set": "priors.sets",
+            "sample": "inference.sampling",
+            "sensitivity": "reports.sensitivity.study",
+            "update": "reports.sensitivity.updating",
+            "value": "reports.valuation.answer",
+            "voi": "reports.valuation.information_inputs",
+        },
+    )
 
 
 def __dir__() -> list[str]:

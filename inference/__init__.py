@@ -32,23 +32,24 @@ __all__ = [
     "shifts",
 ]
 
-__getattr__ = lazy.attributes(
-    __name__,
-    {
-        "Batch": "batch",
-        "Check": "convergence",
-        "Clock": "progress",
-        "Fit": "batch",
-        "Sampling": "settings",
-        "Weights": "psis",
-        "enable_cache": "cache",
-        "fit_many": "batch",
-        "gate": "convergence",
-        "passed": "convergence",
-        "power_scaling": "powerscale",
-        "prepare": "batch",
-        "reweight": "psis",
-        "sample": "sampling",
-        "shifts": "powerscale",
-    },
-)
+if not TYPE_CHECKING:  # or the type checker would take any name for a public one
+    __getattr__ = lazy.attributes(
+        __name__,
+        {
+            "Batch": "batch",
+            "Check": "convergence",
+            "Clock": "progress",
+            "Fit": "batch",
+            "Sampling": "settings",
+            "Weights": "psis",
+            "enable_cache": "cache",
+            "fit_many": "batch",
+            "gate": "convergence",
+            "passed": "convergence",
+            "power_scaling": "powerscale",
+            "prepare": "batch",
+            "reweight": "psis",
+            "sample": "sampling",
+            "shifts": "powerscale",
+        },
+    )

@@ -12,10 +12,11 @@ __all__ = [
     "calibrate",
 ]
 
-__getattr__ = lazy.attributes(
-    __name__,
-    {
-        "Calibration": "check",
-        "calibrate": "check",
-    },
-)
+if not TYPE_CHECKING:  # or the type checker would take any name for a public one
+    __getattr__ = lazy.attributes(
+        __name__,
+        {
+            "Calibration": "check",
+            "calibrate": "check",
+        },
+    )

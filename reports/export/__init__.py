@@ -16,12 +16,13 @@ __all__ = [
     "read_export",
 ]
 
-__getattr__ = lazy.attributes(
-    __name__,
-    {
-        "Chosen": "exporting",
-        "Export": "schema",
-        "export": "exporting",
-        "read_export": "read",
-    },
-)
+if not TYPE_CHECKING:  # or the type checker would take any name for a public one
+    __getattr__ = lazy.attributes(
+        __name__,
+        {
+            "Chosen": "exporting",
+            "Export": "schema",
+            "export": "exporting",
+            "read_export": "read",
+        },
+    )

@@ -12,10 +12,11 @@ __all__ = [
     "forecast",
 ]
 
-__getattr__ = lazy.attributes(
-    __name__,
-    {
-        "Forecast": "pipeline",
-        "forecast": "pipeline",
-    },
-)
+if not TYPE_CHECKING:  # or the type checker would take any name for a public one
+    __getattr__ = lazy.attributes(
+        __name__,
+        {
+            "Forecast": "pipeline",
+            "forecast": "pipeline",
+        },
+    )

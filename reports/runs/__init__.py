@@ -12,10 +12,11 @@ __all__ = [
     "open_run",
 ]
 
-__getattr__ = lazy.attributes(
-    __name__,
-    {
-        "Run": "run",
-        "open_run": "run",
-    },
-)
+if not TYPE_CHECKING:  # or the type checker would take any name for a public one
+    __getattr__ = lazy.attributes(
+        __name__,
+        {
+            "Run": "run",
+            "open_run": "run",
+        },
+    )

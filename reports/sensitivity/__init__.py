@@ -19,15 +19,16 @@ __all__ = [
     "update",
 ]
 
-__getattr__ = lazy.attributes(
-    __name__,
-    {
-        "Comparison": "comparison",
-        "Sensitivity": "study",
-        "Update": "updating",
-        "compare": "comparison",
-        "refit": "updating",
-        "sensitivity": "study",
-        "update": "updating",
-    },
-)
+if not TYPE_CHECKING:  # or the type checker would take any name for a public one
+    __getattr__ = lazy.attributes(
+        __name__,
+        {
+            "Comparison": "comparison",
+            "Sensitivity": "study",
+            "Update": "updating",
+            "compare": "comparison",
+            "refit": "updating",
+            "sensitivity": "study",
+            "update": "updating",
+        },
+    )

@@ -22,17 +22,18 @@ __all__ = [
     "voi",
 ]
 
-__getattr__ = lazy.attributes(
-    __name__,
-    {
-        "Answer": "answer",
-        "Deal": "deal",
-        "Valuation": "valuation",
-        "load_deal": "deal",
-        "price": "valuation",
-        "price_all": "valuation",
-        "read_deal": "deal",
-        "value": "answer",
-        "voi": "information_inputs",
-    },
-)
+if not TYPE_CHECKING:  # or the type checker would take any name for a public one
+    __getattr__ = lazy.attributes(
+        __name__,
+        {
+            "Answer": "answer",
+            "Deal": "deal",
+            "Valuation": "valuation",
+            "load_deal": "deal",
+            "price": "valuation",
+            "price_all": "valuation",
+            "read_deal": "deal",
+            "value": "answer",
+            "voi": "information_inputs",
+        },
+    )

@@ -11,9 +11,10 @@ __all__ = [
     "workbook",
 ]
 
-__getattr__ = lazy.attributes(
-    __name__,
-    {
-        "workbook": "book",
-    },
-)
+if not TYPE_CHECKING:  # or the type checker would take any name for a public one
+    __getattr__ = lazy.attributes(
+        __name__,
+        {
+            "workbook": "book",
+        },
+    )

@@ -16,7 +16,6 @@ from pathlib import Path
 
 import pytest
 
-import postcgrp
 from postcgrp.priors import PriorSet, load_ledger
 from postcgrp.priors.sets import load_overlay, prior_set
 from postcgrp.reports.cli.main import _parser, main
@@ -38,10 +37,8 @@ def commands(block: Block) -> list[list[str]]:
 
 
 def runnable(page: Path) -> list[Block]:
-    def awaited(block: Block) -> bool:
-        return "from postcgrp import" in block.text and not hasattr(postcgrp, "__all__")  # until that is merged
-
-    return [block for block in blocks(page) if block.language in RUN and not block.reason and not awaited(block)]
+    """The blocks of a page that are run."""
+    return [block for block in blocks(page) if block.language in RUN and not block.reason]
 
 
 def fits(block: Block) -> bool:
