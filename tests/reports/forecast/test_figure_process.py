@@ -92,7 +92,7 @@ def test_xarray_and_scipy_work_without_the_dask_that_a_process_is_spared() -> No
         "with_dask()\n"
         "import dask.base\n"
     )
-    # Where it is not spared xarray imports it: once it no longer does, this and `spare` can go.
+    # Once xarray no longer imports Dask by itself, this test and `without_dask` can go.
     with_it, spared = (int(subprocess.check_output([sys.executable, "-c", program, *a])) for a in ([], ["spared"]))
     assert spared == 0 < with_it
 
