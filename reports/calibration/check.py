@@ -1,4 +1,4 @@
-"""The release check: is the sampler right on this model, over its prior or around one run's posterior."""
+"""The release check: whether the sampler is right on this model, over its prior or around one run's posterior."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ from postcgrp.reports.runs.place import save_csv, save_text, working_folder
 from postcgrp.reports.runs.run import Run
 
 SCHEMA = "postcgrp.calibration/1"
-_KEEP = (v.REVENUE_TOTAL, v.ADOPTION_MEAN)
-KEEP_OF_MARKETS = (*_KEEP, v.ACUTE_USE, v.MOH, v.DEPTH_SHARE, v.PRICE)
+KEPT = (v.REVENUE_TOTAL, v.ADOPTION_MEAN)
+KEPT_OF_MARKETS = (*KEPT, v.ACUTE_USE, v.MOH, v.DEPTH_SHARE, v.PRICE)
 PRIOR = "prior"
 MARKETS = ("stated", *MISSPECIFICATIONS)
-_MOST = 100_000  # refits of one folder: a hundred GB of draws
-_LEVELS = 500  # draws a truth is ranked among: few enough to be nearly independent
-_SETTINGS = Sampling(tune=300, prior_draws=2000)
+MOST_REFITS = 100_000  # in one folder: a hundred GB of draws
+RANKED_DRAWS = 500  # among which a truth is ranked: few enough to be nearly independent
+SETTINGS = Sampling(tune=300, prior_draws=2000)
 Fault = Callable[[NDArray[np.float64]], NDArray[np.float64]]
-# What a wrong sampler would do to draws [draw, quantity]; each must make the verdict fail.
-PLANTS: dict[str, Fault | None] = {
+# What a wrong sampler might do to draws [draw, quantity]; the verdict must fail with each.
+FAULTS: dict[str, Fault | None] = {
     "narrow": lambda draws: draws.mean(axis=0) + 0.8 * (draws - draws.mean(axis=0)),
     "biased": lambda draws: draws + 0.25 * draws.std(axis=0),
     "dropped": None,  # the first row of the evidence does not reach the sampler
@@ -49,7 +49,7 @@ PLANTS: dict[str, Fault | None] = {
 
 @dataclass(frozen=True)
 class Calibration:
-    """The verdict in words and as a table, how often intervals held truths, the PITs, and refits that missed a gate."""
+    """The verdict in words and as a table, coverage of intervals, PITs, and the refits that missed the gate."""
 
     outcome: str
     checks: pd.DataFrame
@@ -72,18 +72,18 @@ def calibrate(
     """Simulate, refit and rank (Talts et al. 2018), and write the verdict, its figure and the PITs to `out`.
 
     Parameters: `refits`, how many; `truths`, where they come from: the prior; a run folder, for its posterior, with
-    evidence joined to its own (Saeilynoja et al. 2025); or one of `MARKETS`, for the simulator that knows docs/model.md
-    and not the model, or departs from it; `plant`, a fault of `PLANTS`, to see the check fail; `scheduler`, see
-    :func:`postcgrp.inference.batch.fit_many`. Finished refits stay in `out`, and a later call with the same inputs goes
-    on from there. Raises :class:`InputError` for bad input.
+    simulated evidence joined to the run's (Saeilynoja et al. 2025); or one of `MARKETS`, for the simulator that was
+    written from docs/model.md alone, or a departure from it; `plant`, one of `FAULTS`, to see the check fail;
+    `scheduler`, see :func:`postcgrp.inference.batch.fit_many`. Finished refits stay in `out`, and a later call with the
+    same inputs continues from them. Raises :class:`InputError` for bad input.
     """
     if refits < 2:  # noqa: PLR2004
         raise InputError(f"--refits {refits}: a rank needs company: use 200 for a verdict")
-    if refits > _MOST:
-        raise InputError(f"--refits {refits}: is more than {_MOST}: 1000 see nearly every fault there is")
-    settings = replace(_SETTINGS, seed=seed)
-    if plant is not None and plant not in PLANTS:
-        raise InputError(f"--plant {plant}: is not known: use one of {', '.join(PLANTS)}")
+    if refits > MOST_REFITS:
+        raise InputError(f"--refits {refits}: is more than {MOST_REFITS}: 1000 see nearly every fault there is")
+    settings = replace(SETTINGS, seed=seed)
+    if plant is not None and plant not in FAULTS:
+        raise InputError(f"--plant {plant}: is not known: use one of {', '.join(FAULTS)}")
     run = None
     if truths not in (PRIOR, *MARKETS):
         run = Run.open(Path(truths))
@@ -91,28 +91,27 @@ def calibrate(
     if not pset.evidence:
         raise InputError("there is no evidence to simulate: a posterior without any is its prior")
     if scheduler is not None:
-        with cluster(scheduler):  # there is none at a wrong address: better said before compiling than after
+        with cluster(scheduler):  # a wrong address is found here, before anything compiles
             pass
     folder, clock = working_folder(out, SCHEMA), Clock()
     enable_cache()
     model = build_model(pset)
-    keep = [name for name in (KEEP_OF_MARKETS if truths in MARKETS else _KEEP) if name in model.named_vars]
+    keep = [name for name in (KEPT_OF_MARKETS if truths in MARKETS else KEPT) if name in model.named_vars]
     with clock("prepare"):
-        batch = prepare(
-            model, settings, keep=keep, thin=settings.chains * settings.draws // _LEVELS, key=structure_key(pset)
-        )
+        thin = settings.chains * settings.draws // RANKED_DRAWS
+        batch = prepare(model, settings, keep=keep, thin=thin, key=structure_key(pset))
     with clock("simulate"):
         if truths in MARKETS:
             data, truth = _of_markets(pset, batch, truths, refits, seed)
         else:
             data, truth = _of_model(model, batch, run, refits, seed)
-    given = [_dropped(batch.data, one) for one in data] if plant == "dropped" else data
+    given = [_dropped(batch.data, simulated) for simulated in data] if plant == "dropped" else data
     with clock("fit"):
         fits = fit_many(batch, given, folder=folder / "fits", scheduler=scheduler, progress=progress)
         names, pits, missed = rank_fits(
-            fits, partial(truth, given), partial(labels, model), seed, fault=PLANTS.get(plant or "")
+            fits, partial(truth, given), partial(labels, model), seed, fault=FAULTS.get(plant or "")
         )
-    anchors = [f"{name}[{year}]" for name in _KEEP for year in pset.ledger.report.anchors if f"{name}[{year}]" in names]
+    anchors = [f"{name}[{year}]" for name in KEPT for year in pset.ledger.report.anchors if f"{name}[{year}]" in names]
     primary = [*anchors, *(name for name in names if name.startswith("log_likelihood"))]
     whole = np.delete(pits, missed, axis=0)
     checks = verdict(whole, names, primary, seed)
@@ -142,11 +141,11 @@ def calibrate(
     return result
 
 
-Truth = Callable[[Sequence[Arrays], int], Arrays]  # of the data given to the refits, and a place
+Truth = Callable[[Sequence[Arrays], int], Arrays]  # from the data given to all refits and the number of one
 
 
 def _of_markets(pset: PriorSet, batch: Batch, truths: str, number: int, seed: int) -> tuple[list[Arrays], Truth]:
-    """The data of each refit, and the truth's quantities, from the independent simulator."""
+    """The data of each refit, and its true quantities, from the independent simulator."""
     market = simulate(pset, number, seed, misspecified=None if truths == MARKETS[0] else truths)
     log_sd = batch.data[v.EVIDENCE_LOG_SD]
     error = (market[v.EVIDENCE] - market[v.EVIDENCE_MEAN]) / log_sd
@@ -159,7 +158,7 @@ def _of_markets(pset: PriorSet, batch: Batch, truths: str, number: int, seed: in
 
 
 def _of_model(model: pm.Model, batch: Batch, run: Run | None, number: int, seed: int) -> tuple[list[Arrays], Truth]:
-    """The same from the model's prior, or from the posterior of a run, whose evidence then counts too."""
+    """The same from the model's prior, or from the posterior of a run, whose own evidence then counts too."""
     if run is None:
         truths = prior_truths(model, batch, number, seed)
         data = [truths.data(place) for place in range(number)]

@@ -1,4 +1,4 @@
-"""Simulation-based calibration on a page: a figure whose title is the verdict, and a table."""
+"""The verdict of simulation-based calibration as a figure and as a table."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ MOST_NAMED = 3  # of the quantities that fail in the last panel
 def ecdf_panels(pits: ArrayLike, names: Sequence[str], checks: Sequence[Check], title: str = "") -> Figure:
     """ECDF minus uniform of every quantity, with simultaneous bands (Saeilynoja, Buerkner & Vehtari 2022).
 
-    Every primary quantity has a panel, and every other one that fails, while there is room; the last panel holds the
-    rest. Parameters: `pits` [refit, quantity]; `names` [quantity]; `checks`, the verdict on them; `title`, of what.
+    Primary quantities, and others that fail, have a panel each while there is room; the last panel holds the rest.
+    Parameters: `pits` [refit, quantity]; `names` [quantity]; `checks`, the verdict; `title`, what was checked.
     """
     u = dict(zip(names, np.asarray(pits, dtype=float).T, strict=True))
     judged = {check.where: check for check in checks if check.check in ("primary", "other")}
@@ -77,16 +77,16 @@ def _message(checks: Sequence[Check], judged: dict[str, Check]) -> str:
     refits, lost = int(by_name["refits"].figure), int(by_name["finite"].figure)
     failing = sum(not check.passed for check in judged.values())
     count = f"{failing or 'none'} of {len(judged)} quantities {'fail' if failing > 1 else 'fails'}"
-    says = outcome(checks)
-    if says == TOO_FEW:
-        return f"{says.capitalize()}: {refits} of at least {MIN_REFITS}; {count} so far"
+    verdict = outcome(checks)
+    if verdict == TOO_FEW:
+        return f"{verdict.capitalize()}: {refits} of at least {MIN_REFITS}; {count} so far"
     words = [by_name[joint].advice.split(" together")[0] for joint in JOINT if not by_name[joint].passed]
     more = f"; PITs that are not finite: {lost}" if lost else f"; all together: {' and '.join(words)}" if words else ""
-    return f"{says[0].upper()}{says[1:]}: {count}{more} ({refits} refits)"
+    return f"{verdict[0].upper()}{verdict[1:]}: {count}{more} ({refits} refits)"
 
 
 def _panel(axes: Axes, u: dict[str, Array], checks: list[Check], judged: dict[str, Check], limit: float) -> None:
-    family = min(check.check for check in checks)  # a panel of both has the band of the others
+    family = min(check.check for check in checks)  # a panel of both kinds has the band of the others
     size = sum(check.check == family for check in judged.values())
     x, low, high = band(len(u[checks[0].where]), ERROR * ERROR_SHARES[family] / KINDS / size)
     axes.fill_between(x, low - x, high - x, color=BAND, lw=0)
@@ -100,9 +100,9 @@ def _panel(axes: Axes, u: dict[str, Array], checks: list[Check], judged: dict[st
     if failing:
         reading = failing[0].advice.split(":")[0]
         worst = ", ".join(check.where for check in failing[:MOST_NAMED])
-        says = reading if len(checks) == 1 else f"{len(failing)} of them fail, most of all {worst}"
+        note = reading if len(checks) == 1 else f"{len(failing)} of them fail, most of all {worst}"
         axes.text(
-            0.97, 0.93, says, transform=axes.transAxes, ha="right", va="top", color=FAILING, weight="bold", size=8.5
+            0.97, 0.93, note, transform=axes.transAxes, ha="right", va="top", color=FAILING, weight="bold", size=8.5
         )
     axes.set_xlim(0, 1)
     axes.set_ylim(-limit, limit)

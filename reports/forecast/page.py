@@ -24,15 +24,15 @@ CAPTIONS = {
     "fan_total": "Total revenue by year: median, 50 % and 90 % intervals, and the report's points.",
     "fan_modality": "The same by modality. Each panel has its own scale.",
     "exceedance": "The chance that revenue is above any level, at the report's years.",
-    "composition_region": "Where the revenue comes from. Dots are medians, bars the 50 % and 90 % intervals.",
-    "composition_depth": "Revenue by number of failed preventives.",
+    "composition_region": "Revenue by region. Dots are medians, bars the 50 % and 90 % intervals.",
+    "composition_depth": "Revenue by number of failed preventive treatments.",
     "adoption": "Patient-weighted adoption against the ranges the report gives.",
-    "spend_per_adopter": "Spend per treated patient and year that revenue, patients and adoption imply together.",
+    "spend_per_adopter": "Spend per treated patient and year, as revenue, patients and adoption together imply.",
     "variance_budget": "Where the width of the last year's interval comes from.",
     "growth_bridge": "Where the growth comes from: patients, their mix, adoption, and spend per treated patient.",
     "prior_predictive": "Left: patients, adoption and prices alone. Right: with the report's revenue as evidence.",
     "prior_posterior": "What the evidence changed (blue) of what was assumed (grey).",
-    "priors": "Each prior drawn from a range, over that range (shaded).",
+    "priors": "Each prior elicited from a range, over that range (shaded).",
 }
 
 

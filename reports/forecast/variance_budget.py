@@ -34,22 +34,17 @@ INTERVAL_WIDTH = 90  # per cent
 RELATIVE_RIDGE = 1e-10
 DRAWS_PER_INPUT = 15  # at least
 UNATTRIBUTED = "interactions, not attributed"
-MEANING = {
-    "share": "its part of the interval, the parts adding up to the whole",
-    "first_order": "how much of the variance would go if this alone became known",
-    "total": "how much would stay if everything else became known",
-    "half_width_if_known": "half of the 90 % interval that would then be left, on average",
-}
 
 
 def variance_budget(run: DataTree, pset: PriorSet, year: int | None = None) -> pd.DataFrame:
     """How much of the 90 % interval around a year's total revenue each group of unknowns accounts for.
 
     Parameters: `year`, by default the last. Returns one row per group, the largest first, and last what no sum of
-    effects of single inputs explains: `share` and its standard error `se`, `first_order` and `first_order_se`, `total`
-    and `total_se` (fractions of the variance of log revenue, see `MEANING`), `half_width`, half of the interval's width
-    shared out in proportion to `share`, and `half_width_if_known`, both in `unit`. Raises :class:`InputError` for a
-    year outside the window.
+    effects of single inputs explains. As fractions of the variance of log revenue, with standard errors `se`,
+    `first_order_se` and `total_se`: `share`, the group's part, all of which add up to one; `first_order`, what would go
+    if the group alone became known; `total`, what would stay if everything else became known. In `unit`: `half_width`,
+    half of the interval's width times `share`; `half_width_if_known`, what would be left of it on average if the group
+    alone became known. Raises :class:`InputError` for a year that the run does not have.
     """
     year = pset.ledger.years[-1] if year is None else year
     revenue = group(run)["revenue_total"]

@@ -26,7 +26,7 @@ GRID_STEP = 0.25  # prior sds between shifts tried on stored draws
 ROUNDS = 5  # of refits
 SETTLED = 2.0  # standard errors within which a refit meets the level
 LEAST_PROBABILITY = 1e-4  # smaller ones count as this one, so that they have a probit
-_NEGLIGIBLE = 1e-4  # imaginary part of a root, or slope of a curve
+ALMOST_ZERO = 1e-4  # imaginary part of a root, or slope of a curve
 HOW_TO_WRITE = "write revenue and a probability, such as 1000:0.5"
 
 
@@ -177,13 +177,13 @@ def solve(points: Iterable[Point], level: float) -> tuple[float, float] | None:
     covariance = np.linalg.inv(design.T @ (design / error[:, None] ** 2))
     curve = covariance @ (design.T @ (gap / error**2))
     roots = np.roots(curve)
-    real = roots.real[(np.abs(roots.imag) < _NEGLIGIBLE) & (np.abs(roots.real) <= FARTHEST)]
+    real = roots.real[(np.abs(roots.imag) < ALMOST_ZERO) & (np.abs(roots.real) <= FARTHEST)]
     if not len(real):
         return None
     root = float(min(real, key=abs))
     row = np.vander([root], len(curve))[0]
     slope = float(np.polyval(np.polyder(curve), root))
-    return root, float(np.sqrt(row @ covariance @ row) / max(abs(slope), _NEGLIGIBLE))
+    return root, float(np.sqrt(row @ covariance @ row) / max(abs(slope), ALMOST_ZERO))
 
 
 def next_try(points: tuple[Point, ...], level: float) -> float | None:

@@ -102,7 +102,7 @@ def shift_prior(pset: PriorSet, number: ElicitedNumber, by_sds: float) -> PriorS
 # ---- on stored draws -----------------------------------------------------------------------------------------------
 
 
-def draws_of(run: DataTree, pset: PriorSet, number: ElicitedNumber) -> Array | None:
+def draws_of_number(run: DataTree, pset: PriorSet, number: ElicitedNumber) -> Array | None:
     """A run's draws of one number [chain, draw] in its unit; None if the run did not store them."""
     posterior = group(run)
     if number.kind != "prior":
@@ -158,7 +158,7 @@ def log_ratio(run: DataTree, pset: PriorSet, number: ElicitedNumber, shifted: Pr
         other = np.linalg.solve(new.cholesky, score.reshape(-1, score.shape[-1]).T).T.reshape(score.shape)
         logs = np.log(np.diag(block.cholesky)).sum() - np.log(np.diag(new.cholesky)).sum()
         return np.asarray(((z**2).sum(axis=-1) - (other**2).sum(axis=-1)) / 2 + logs)
-    draws = draws_of(run, pset, number)
+    draws = draws_of_number(run, pset, number)
     if draws is None:
         return None
     forward, _ = LINK[number.prior.family]
@@ -191,7 +191,7 @@ def conditional_means(run: DataTree, pset: PriorSet, number: ElicitedNumber, out
     standard errors `_se`, and `learned_value_low` and `learned_value_high`, the number's own mean there; nothing if the
     run has no draws of it or it does not vary.
     """
-    draws = draws_of(run, pset, number)
+    draws = draws_of_number(run, pset, number)
     if draws is None or np.ptp(draws) == 0:
         return {}
     worth = ess_mean(outcome) / outcome.size  # of a draw, in independent ones

@@ -113,18 +113,6 @@ def present_value(flows: Array, rate: ArrayLike, times: Array) -> Array:
     return np.asarray((flows * (1 + np.asarray(rate, dtype=float)[..., None]) ** -times).sum(axis=-1))
 
 
-def npv(rate: float, flows: ArrayLike) -> float:
-    """Excel's NPV: the first flow is due one period from now (Microsoft's formula: sum of v_i / (1 + r)^i, from 1)."""
-    values = np.asarray(flows, dtype=float)
-    return float(present_value(values, rate, np.arange(1.0, len(values) + 1)))
-
-
-def xnpv(rate: float, flows: ArrayLike, days: Sequence[date]) -> float:
-    """Excel's XNPV: the first flow is due now (Microsoft's formula: sum of v_i / (1 + r)^((d_i - d_1) / 365))."""
-    times = np.array([(day - days[0]).days / DAYS_PER_YEAR for day in days])
-    return float(present_value(np.asarray(flows, dtype=float), rate, times))
-
-
 def perpetuity(flow: Array, rate: Array, growth: Array, years: Array | None = None) -> Array:
     """The value, once `flow` [draw] has been paid, of all that follows it growing at `growth`, for `years` or for ever.
 

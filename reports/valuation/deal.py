@@ -220,8 +220,8 @@ class Deal(Part):
         if self.schema_ != SCHEMA:
             raise ValueError(f"schema = {self.schema_}: this version reads {SCHEMA} only: write `schema = {SCHEMA}`")
         economics = self.economics
-        for what, rows in (("cost", economics.cost), ("milestone", economics.milestone), ("phase", self.phases)):
-            unique([row.name for row in rows], what)
+        for kind, rows in (("cost", economics.cost), ("milestone", economics.milestone), ("phase", self.phases)):
+            unique([row.name for row in rows], kind)
         _check_phases(self.phases)
         _check_economics(economics, [phase.name for phase in self.phases])
         _check_terminal(self.terminal)
@@ -295,10 +295,12 @@ def _check_economics(economics: Economics, phases: list[str]) -> None:
         raise ValueError("economics: give either `margin` or `royalty`, the holder's income on net sales: keep one")
     if economics.losses != "carried forward" and "loss_limit" in economics.model_fields_set:
         raise ValueError(f"economics.loss_limit: has no meaning where losses = {economics.losses!r}: remove it")
-    for what in ("royalty", "royalty_paid"):
-        levels = [float(tier.above.quantile(0.5)) for tier in getattr(economics, what)]
+    for field in ("royalty", "royalty_paid"):
+        levels = [float(tier.above.quantile(0.5)) for tier in getattr(economics, field)]
         if levels and (levels[0] != 0 or any(b <= a for a, b in pairwise(levels))):
-            raise ValueError(f"economics.{what}: tiers begin at {levels}: the first must be above 0 = 0, and then rise")
+            raise ValueError(
+                f"economics.{field}: tiers begin at {levels}: let the first begin at `above = 0` and the others rise"
+            )
     for cost in economics.cost:
         _check_cost(cost, phases)
     for milestone in economics.milestone:
@@ -351,10 +353,10 @@ def _inputs(part: Part, path: str) -> Iterator[tuple[str, Uncertain]]:
                     yield from _inputs(item, f"{place}.{item.name}" if hasattr(item, "name") else f"{place}[{k + 1}]")
 
 
-def unique(names: list[str], what: str) -> None:
+def unique(names: list[str], kind: str) -> None:
     """Refuse names that occur more than once. Raises :class:`ValueError`."""
     for name in names:
         if names.count(name) > 1:
             raise ValueError(
-                f"{what} {name!r} stands {names.count(name)} times: names must differ: rename or remove one"
+                f"{kind} {name!r} stands {names.count(name)} times: names must differ: rename or remove one"
             )

@@ -70,7 +70,7 @@ def _distribution(axes: Axes, valuation: Valuation, figures: pd.Series[float]) -
     top = axes.get_ylim()[1]
     axes.set_ylim(0, 1.4 * top)
     for name, quantity in marks.items():
-        level = 1.04 if name == "median" else 1.2  # or the labels of two near quantiles would overlap
+        level = 1.04 if name == "median" else 1.2  # so that labels of close quantiles do not overlap
         axes.axvline(figures[quantity], color=LOSS, lw=1, ls="--", ymax=(level - 0.01) / 1.4)
         axes.annotate(
             f"{name}\n{figures[quantity]:,.1f}",
@@ -103,9 +103,8 @@ def _flows(axes: Axes, valuation: Valuation) -> None:
     whole_numbers(axes.yaxis)
     panel_title(axes, "Expected cash after tax, undiscounted")
     axes.set_ylabel(f"{valuation.currency} million")
-    axes.legend(
-        loc="upper center", bbox_to_anchor=(0.5, -0.1), ncols=2, fontsize=8.5
-    )  # below: no corner is surely free
+    # Below the axes, because no corner is certain to be free.
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.1), ncols=2, fontsize=8.5)
 
 
 def _tornado(axes: Axes, valuation: Valuation, rows: pd.DataFrame, centre: float) -> None:
@@ -117,15 +116,12 @@ def _tornado(axes: Axes, valuation: Valuation, rows: pd.DataFrame, centre: float
         axes.barh(place, ends - centre, left=centre, color=colours, alpha=0.55 if side == "low" else 1, height=0.72)
     axes.axvline(centre, color="#444444", lw=1)
     axes.set_yticks(place, [_label(row) for _, row in shown.iterrows()], fontsize=8.5)
-    axes.set_title(
-        "What moves the mean: rNPV at a low (pale) and a high (full) value of each input, 5 % and 95 %",
-        fontsize=10.5,
-        weight="normal",
-    )
+    panel_title(axes, "What moves the mean: rNPV at a low (pale) and a high (full) value of each input, 5 % and 95 %")
     axes.set_xlabel(f"rNPV, {valuation.currency} million", loc="left")
     axes.plot([], [], color=DEAL, lw=6, label="the deal's own")
     axes.plot([], [], color=MARKET, lw=6, label="the market's (revenue = patients x use x price)")
-    axes.legend(loc="upper right", bbox_to_anchor=(1, -0.08), ncols=2, fontsize=8.5)  # below: bars differ by deal
+    # Below the axes, because the bars of another deal fill another corner.
+    axes.legend(loc="upper right", bbox_to_anchor=(1, -0.08), ncols=2, fontsize=8.5)
 
 
 def _label(row: pd.Series[Any]) -> str:

@@ -169,17 +169,17 @@ def residual_trend(
     return pd.DataFrame(rows, columns=["alternative", "fitted", "residual", "se"])
 
 
-def readable(found: pd.DataFrame, unit: str) -> pd.DataFrame:
+def readable(table: pd.DataFrame, unit: str) -> pd.DataFrame:
     """The columns of :func:`information_table` that a reader needs, in plain words; `unit` such as "USD million"."""
     return pd.DataFrame(
         {
-            "learn": found["name"],
-            "measure": found["kind"],
-            f"worth, {unit}": found["value"],
-            "se": found["se"],
-            "share of EVPI": [f"{share:.0%}" for share in found["share"]],
-            "method": found["method"],
-            "check": [text or "fine" for text in found["advice"]],
+            "learn": table["name"],
+            "measure": table["kind"],
+            f"worth, {unit}": table["value"],
+            "se": table["se"],
+            "share of EVPI": [f"{share:.0%}" for share in table["share"]],
+            "method": table["method"],
+            "check": [text or "fine" for text in table["advice"]],
         }
     )
 
@@ -231,10 +231,9 @@ class _Problem:
     def below(self, names: frozenset[str], asked: Sequence[frozenset[str]] = ()) -> set[frozenset[str]]:
         """The subsets that bound a set from below: all of a small one, else its single inputs, and those asked for."""
         limit = len(names) if len(names) <= CLOSED[self.method] else 1
-        found = {frozenset(part) for size in range(1, limit + 1) for part in combinations(sorted(names), size)} | {
-            names
-        }
-        return found.union(*(self.below(part) for part in asked if part < names))
+        sizes = range(1, limit + 1)
+        subsets = {frozenset(part) for size in sizes for part in combinations(sorted(names), size)} | {names}
+        return subsets.union(*(self.below(part) for part in asked if part < names))
 
 
 def _problem(net_benefit: NetBenefit, inputs: InputDraws, method: str, chains: int) -> _Problem:

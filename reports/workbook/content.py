@@ -1,4 +1,4 @@
-"""What the workbook shows, gathered before a cell is written."""
+"""What a workbook shows, gathered before any cell is written."""
 
 from __future__ import annotations
 
@@ -24,31 +24,32 @@ from postcgrp.reports.valuation.pricing import outcomes
 from postcgrp.reports.valuation.tables import QUANTILES, assumptions, value_table, weighted_quantile
 from postcgrp.reports.valuation.valuation import Valuation, price
 from postcgrp.reports.workbook.live_model import (
-    LEVELS,
-    Live,
-    LiveSegment,
-    Numbers,
+    PATH_LEVELS,
+    CapturedSegment,
+    LiveModel,
+    LiveNumbers,
+    build_live_model,
+    evaluate_live,
     left_out,
-    live,
-    live_values,
     neutral,
+    plain_numbers,
     segments,
-    typical,
 )
 
-MOST_NUMBERS = 1_000_000  # of draws on a sheet: some 12 MB, which spreadsheets still open in seconds
-HEADER_ROWS = 10  # at most, above the draws of a sheet
+MOST_NUMBERS = 1_000_000  # in the draws of a sheet: some 12 MB, which spreadsheets open in seconds
+HEADER_ROWS = 10  # at most, above a sheet's draws
 MEAN = "mean"
-ALL = "all"
+EVERY_SEGMENT = "all"
 
 
 @dataclass(frozen=True)
 class Content:
     """The numbers and texts of one workbook.
 
-    `kept`, the joint draws with their ids and provenance; `cut`, the segments; `revenue` [draw, year, segment] in
-    millions; `model` and `numbers`, the live sheets; `check`, the product's own figures on the model's inputs and the
-    kept draws; `full`, those of the deal as its author wrote it, on all draws, None without a deal.
+    Attributes: `kept`, the joint draws with their ids and provenance; `cut`, the segments; `revenue` [draw, year,
+    segment] in millions; `model` and `numbers`, the live sheets; `check`, the figures of `postcgrp value` for the
+    model's inputs and the kept draws; `full`, those for the deal as its author wrote it, on all draws, None without a
+    deal.
     """
 
     pset: PriorSet
@@ -56,10 +57,10 @@ class Content:
     deal: Deal
     seed: int
     kept: Export
-    cut: tuple[LiveSegment, ...]
+    cut: tuple[CapturedSegment, ...]
     revenue: Array
-    model: Live
-    numbers: Numbers
+    model: LiveModel
+    numbers: LiveNumbers
     check: dict[str, float]
     table: pd.DataFrame
     paths: pd.DataFrame
@@ -74,7 +75,7 @@ class Content:
 
     @property
     def money(self) -> str:
-        """The unit of yearly money."""
+        """The unit of money."""
         return f"{self.currency} million"
 
     @property
@@ -94,27 +95,27 @@ class Content:
 
     @cached_property
     def labels(self) -> dict[tuple[str, str], str]:
-        """How a modality, region or depth is shown, by dim and name."""
+        """How a modality, region or depth is shown, by dimension and name."""
         ledger = self.pset.ledger
         parts = {"modality": ledger.modalities, "region": ledger.regions, "depth": ledger.depths}
         return {(dim, s.name): s.label or s.name for dim, some in parts.items() for s in some}
 
-    def named(self, segment: LiveSegment) -> str:
-        """A segment as one text."""
+    def named(self, segment: CapturedSegment) -> str:
+        """A segment's name in words."""
         whole = segment.depths == self.pset.ledger.segments["depth"]
         depths = "" if whole else f", depth {' and '.join(segment.depths)}"
         return f"{self.labels['modality', segment.modality]}, {self.labels['region', segment.region]}{depths}"
 
 
 def gather(run: Run, deal: Deal | None, seed: int, thin: int | None) -> Content:
-    """Everything that :func:`postcgrp.reports.workbook.book.workbook` writes; the arguments are its own."""
+    """Everything that :func:`postcgrp.reports.workbook.book.workbook` writes, from its arguments."""
     pset = run.priors
     given, deal = deal, deal or neutral(pset.ledger)
     priced = price(run, deal, seed)
     cut = segments(pset.ledger, deal)
     kept = select(run, Chosen(("revenue",)), _number(run, len(pset.ledger.years) * len(cut), thin))
     revenue = _revenue(kept, cut)
-    model = live(deal, priced.market, typical(deal, priced.x))
+    model = build_live_model(deal, priced.market, plain_numbers(deal, priced.x))
     weights = np.array([s.weight for s in cut])
     return Content(
         pset,
@@ -125,8 +126,8 @@ def gather(run: Run, deal: Deal | None, seed: int, thin: int | None) -> Content:
         cut,
         revenue,
         model,
-        live_values(model, revenue, weights),
-        _check(priced, kept, typical(deal, priced.x)),
+        evaluate_live(model, revenue, weights),
+        _check(priced, kept, plain_numbers(deal, priced.x)),
         summary(run.tree, pset.ledger),
         percentile_paths(run),
         None if given is None else value_table(priced),
@@ -136,9 +137,9 @@ def gather(run: Run, deal: Deal | None, seed: int, thin: int | None) -> Content:
 
 
 def percentile_paths(run: Run) -> pd.DataFrame:
-    """Mean and percentiles of yearly revenue: in total, by modality, by region, and by both; one row a statistic.
+    """Mean and percentiles of yearly revenue: in total, by modality, by region, and by both; one row per statistic.
 
-    Columns `modality`, `region` ("all" for a total), `statistic`, and one for each year; all of the run's draws.
+    Columns `modality`, `region` ("all" for a total), `statistic`, and one per year, over all of the run's draws.
     """
     ledger = run.priors.ledger
     revenue = run.read(["revenue"])["revenue"].sum("depth")
@@ -150,20 +151,20 @@ def percentile_paths(run: Run) -> pd.DataFrame:
     def rows() -> Iterator[list[Any]]:
         for modality, region in parts:
             where = {d: label for d, label in (("modality", modality), ("region", region)) if label is not None}
-            of = revenue.sel(where)
-            of = of.sum([d for d in ("modality", "region") if d in of.dims])
-            draws = of.stack(s=("chain", "draw")).transpose("s", "year").values
+            part = revenue.sel(where)
+            part = part.sum([d for d in ("modality", "region") if d in part.dims])
+            draws = part.stack(s=("chain", "draw")).transpose("s", "year").values
             for name, path in (
                 (MEAN, draws.mean(axis=0)),
-                *zip(map(level_text, LEVELS), np.quantile(draws, LEVELS, axis=0), strict=True),
+                *zip(map(percent, PATH_LEVELS), np.quantile(draws, PATH_LEVELS, axis=0), strict=True),
             ):
-                yield [modality or ALL, region or ALL, name, *path]
+                yield [modality or EVERY_SEGMENT, region or EVERY_SEGMENT, name, *path]
 
     return pd.DataFrame(rows(), columns=["modality", "region", "statistic", *ledger.years])
 
 
-def level_text(level: float) -> str:
-    """A level as text."""
+def percent(level: float) -> str:
+    """A fraction as text in per cent."""
     return f"{100 * level:.0f} %"
 
 
@@ -185,7 +186,7 @@ def _number(run: Run, columns: int, thin: int | None) -> int | None:
     return max(MOST_NUMBERS // columns, 1)
 
 
-def _revenue(kept: Export, cut: tuple[LiveSegment, ...]) -> Array:
+def _revenue(kept: Export, cut: tuple[CapturedSegment, ...]) -> Array:
     revenue = kept.data["revenue"]
     parts = [
         revenue.sel(modality=s.modality, region=s.region, depth=list(s.depths)).sum("depth").transpose("draw", "year")
@@ -195,7 +196,7 @@ def _revenue(kept: Export, cut: tuple[LiveSegment, ...]) -> Array:
 
 
 def _check(priced: Valuation, kept: Export, numbers: Mapping[str, float]) -> dict[str, float]:
-    """The product's figures for a deal whose inputs are these numbers, without milestones on net sales or a price."""
+    """What `postcgrp value` finds for these inputs and draws, without milestones on net sales and without a price."""
     rows = kept.data["draw"].values - 1
     part = {name: getattr(priced.market, name)[rows] for name in ("revenue", "patients", "treated")}
     seen = type(priced.market)(priced.market.years, **part, sample=(1, len(rows)))
@@ -207,7 +208,7 @@ def _check(priced: Valuation, kept: Export, numbers: Mapping[str, float]) -> dic
     levels = {level: weighted_quantile(value, weights, level, seen.sample).value for level in QUANTILES}
     return {
         "rnpv": float((weights * value).sum(axis=1).mean()),
-        **{f"npv {level_text(level)}": at for level, at in levels.items()},
+        **{f"npv {percent(level)}": at for level, at in levels.items()},
         "loss": float((weights * (value < 0)).sum(axis=1).mean()),
         "approval": float(weights[0, -1]),
         "approved": float(value[:, -1].mean()),

@@ -1,16 +1,17 @@
-"""The workbook's draws: the joint draws, value by draw, and the picker of one."""
+"""The sheets of draws: the joint draws, the value of each, and a picker of one."""
 
 from __future__ import annotations
 
 import numpy as np
 from xlsxwriter.utility import xl_col_to_name, xl_range
 
+from postcgrp.reports.forecast.colours import ACCENT, CONTRAST
 from postcgrp.reports.valuation.cashflow import Array
-from postcgrp.reports.workbook.cells import SHEET_ACCENT, SHEET_CONTRAST, SOFT, Book, Page, chart, here, series
+from postcgrp.reports.workbook.cells import SOFT, Book, Page, chart, here, series
 from postcgrp.reports.workbook.content import Content
 from postcgrp.reports.workbook.input_sheets import weight_row
 from postcgrp.reports.workbook.layout import (
-    BY_DRAW,
+    BY_DRAW_SHEET,
     DRAWS_SHEET,
     FIRST_DRAW,
     FIRST_END,
@@ -19,9 +20,9 @@ from postcgrp.reports.workbook.layout import (
     INPUTS_SHEET,
     MONEY0,
     PATH_NAMES,
-    PATHS,
     PATHS_HEADER,
-    PICKER,
+    PATHS_SHEET,
+    PICKER_SHEET,
     PRINTED,
     WEIGHT_ROW,
     YEAR0,
@@ -33,14 +34,14 @@ from postcgrp.reports.workbook.layout import (
     spent,
     yearly,
 )
-from postcgrp.reports.workbook.live_model import LEVELS, Rows
+from postcgrp.reports.workbook.live_model import PATH_LEVELS, CashRows
 
-_WIDTH = 16  # of a column of draws
+DRAW_WIDTH = 16  # of a column of draws, in characters
 
 
-def by_draw(book: Book, c: Content) -> None:
-    """Every draw's flows and value, and those of the ways to fail and of the paths, in the same columns."""
-    page = book.page(BY_DRAW, SOFT)
+def by_draw_sheet(book: Book, c: Content) -> None:
+    """Flows and value of every draw, of every way to fail and of the paths, in the same columns."""
+    page = book.page(BY_DRAW_SHEET, SOFT)
     n, count, m = len(c.years), len(c.revenue), c.numbers
     page.widths(28, 14, 14, 14)
     page.sheet.set_column(MONEY0, MONEY0 + 4 * n - 1, 10)
@@ -68,18 +69,18 @@ def by_draw(book: Book, c: Content) -> None:
         for j in range(n):
             column = xl_range(first, MONEY0 + j, first + count - 1, MONEY0 + j)
             formula = (
-                f"INDEX({column},draw_row)", f"AVERAGE({column})", *(f"PERCENTILE({column},{q})" for q in LEVELS)
+                f"INDEX({column},draw_row)", f"AVERAGE({column})", *(f"PERCENTILE({column},{q})" for q in PATH_LEVELS)
             )[k]  # fmt: skip
             page.formula(top + k, MONEY0 + j, formula, m.paths.sales[k, j], "value")
         _money(page, c, top + k, m.paths, k, end=-1, risked=risked)
     page.text(first - 1, 0, "Every draw", "section")
     risked = m.risked(c.model, m.draws)
-    blocks = [block(c, j, WEIGHT_ROW, row_abs=True) for j in range(n)]
+    weights = [block(c, j, WEIGHT_ROW, row_abs=True) for j in range(n)]
     for k, number in enumerate(c.kept.data["draw"].values):
         page.number(first + k, 0, number, "year")
         for j in range(n):
-            summed = f"SUMPRODUCT('{DRAWS_SHEET}'!{block(c, j, FIRST_DRAW + k)},'{DRAWS_SHEET}'!{blocks[j]})"
-            formula = f"{summed}*{cash('share', j)}"
+            segments = f"'{DRAWS_SHEET}'!{block(c, j, FIRST_DRAW + k)}"
+            formula = f"SUMPRODUCT({segments},'{DRAWS_SHEET}'!{weights[j]})*{cash('share', j)}"
             page.formula(first + k, MONEY0 + j, formula, m.draws.sales[k, j], "value")
         _money(page, c, first + k, m.draws, k, end=-1, risked=risked)
     for name, column in (("draw_npv", 1), ("draw_rnpv", 2)):
@@ -87,8 +88,8 @@ def by_draw(book: Book, c: Content) -> None:
     book.define("end_npv", page.span(FIRST_END, 1, FIRST_END + len(c.model.phases) - 1, 1))
 
 
-def _money(page: Page, c: Content, row: int, rows: Rows, k: int, *, end: int, risked: Array | None = None) -> None:
-    """Profit, losses, flow and value of one row from its net sales; `end` says which costs it bears."""
+def _money(page: Page, c: Content, row: int, rows: CashRows, k: int, *, end: int, risked: Array | None = None) -> None:
+    """Write profit, losses, flow and value of one row from its net sales, with the costs of one way to `end`."""
     n = len(c.years)
     sales, profit, losses, flow = ([here(row, MONEY0 + b * n + j) for j in range(n)] for b in range(4))
     for j in range(n):
@@ -137,16 +138,16 @@ def _money(page: Page, c: Content, row: int, rows: Rows, k: int, *, end: int, ri
     )
 
 
-def draws(book: Book, c: Content) -> None:
-    """The joint draws: a row a draw, a column for each year and segment."""
+def draws_sheet(book: Book, c: Content) -> None:
+    """The joint draws: one row per draw, one column per year and segment."""
     page = book.page(DRAWS_SHEET, SOFT)
     page.sheet.set_column(0, IDS - 1, 10)
-    page.sheet.set_column(IDS, IDS + len(c.years) * len(c.cut) - 1, _WIDTH)
-    said = c.kept.header["thinning"]
+    page.sheet.set_column(IDS, IDS + len(c.years) * len(c.cut) - 1, DRAW_WIDTH)
+    thinning = c.kept.header["thinning"]
     page.title(
         "The joint draws of revenue",
-        f"{c.money} a year. A row is one possible world: never mix draws. {said['kept']} of the run's {said['of']} "
-        f"draws ({said['method']}).",
+        f"{c.money} a year. A row is one possible world: never mix draws. {thinning['kept']} of the run's "
+        f"{thinning['of']} draws ({thinning['method']}).",
         "Draw numbers are those of postcgrp export. Captured weights come from the inputs.",
     )
     labels = {WEIGHT_ROW: "captured", 5: "modality", 6: "region", 7: "depth"}
@@ -164,7 +165,7 @@ def draws(book: Book, c: Content) -> None:
             where = ",".join([str(year), s.modality, s.region, *([] if s.depths == every else s.depths)])
             page.text(HEADER_ROW, at, name := f"revenue[{where}]", "head right")
             longest = max(longest, name, key=len)
-    page.height(HEADER_ROW, (longest, _WIDTH - 2))  # bold is wider, and lines break at blanks
+    page.height(HEADER_ROW, (longest, DRAW_WIDTH - 2))  # less two: bold is wider, and lines break only at blanks
     page.sheet.freeze_panes(FIRST_DRAW, IDS)
     page.sheet.print_area(0, 0, FIRST_DRAW + PRINTED, IDS + len(c.cut) - 1)
     page.sheet.repeat_rows(HEADER_ROW)
@@ -176,9 +177,9 @@ def draws(book: Book, c: Content) -> None:
     book.define("draw_ids", page.span(FIRST_DRAW, 0, FIRST_DRAW + len(ids) - 1, 0))
 
 
-def picker(book: Book, c: Content) -> None:
-    """A cell to type a draw's number in, and that draw's paths by modality, region and segment."""
-    page = book.page(PICKER, SHEET_CONTRAST)
+def picker_sheet(book: Book, c: Content) -> None:
+    """A cell for a draw's number, and that draw's paths by modality, region and segment."""
+    page = book.page(PICKER_SHEET, CONTRAST)
     n, count, picked = len(c.years), len(c.revenue), c.numbers.picked
     page.widths(4, 4, 56)
     page.sheet.set_column(YEAR0, YEAR0 + n - 1, 11)
@@ -196,13 +197,13 @@ def picker(book: Book, c: Content) -> None:
     book.define("draw_row", page.at(3, YEAR0))
     page.text(4, 2, "its rNPV; its NPV if all succeeds", "line")
     row = path_row(c) + 1
-    page.formula(4, YEAR0, f"'{BY_DRAW}'!C{row}", c.numbers.risked(c.model, c.numbers.paths)[0], "value")
-    page.formula(4, YEAR0 + 1, f"'{BY_DRAW}'!B{row}", c.numbers.paths.npv[0], "value")
+    page.formula(4, YEAR0, f"'{BY_DRAW_SHEET}'!C{row}", c.numbers.risked(c.model, c.numbers.paths)[0], "value")
+    page.formula(4, YEAR0 + 1, f"'{BY_DRAW_SHEET}'!B{row}", c.numbers.paths.npv[0], "value")
     page.formula(5, 2, '"draw "&draw_id', f"draw {ids[picked]}", "line")
     page.line(6, 2, (f"Revenue, {c.money} a year",), "head")
     page.line(6, YEAR0, c.years, "head year")
-    of = {dim: c.pset.ledger.segments[dim] for dim in ("modality", "region")}
-    first = 8 + sum(len(names) for names in of.values()) + 2
+    labels = {dim: c.pset.ledger.segments[dim] for dim in ("modality", "region")}
+    first = 8 + sum(len(names) for names in labels.values()) + 2
     last = first + len(c.cut) - 1
     revenue = c.revenue[picked]
     page.text(7, 2, "Total", "bold")
@@ -211,20 +212,20 @@ def picker(book: Book, c: Content) -> None:
             7, YEAR0 + j, f"SUM({xl_range(first, YEAR0 + j, last, YEAR0 + j)})", revenue[j].sum(), "bold money"
         )
     at = 8
-    for column, (dim, names) in enumerate(of.items()):
+    for column, (dim, names) in enumerate(labels.items()):
         for k, name in enumerate(names):
             page.number(at, column, k + 1, "grey")
             page.text(at, 2, c.labels[dim, name])
-            mine = np.array([getattr(s, dim) == name for s in c.cut])
+            members = np.array([getattr(s, dim) == name for s in c.cut])
             for j in range(n):
                 numbers, parts = (xl_range(first, at_column, last, at_column) for at_column in (column, YEAR0 + j))
                 formula = f"SUMPRODUCT(({numbers}={here(at, column)})*{parts})"
-                page.formula(at, YEAR0 + j, formula, revenue[j] @ mine, "money")
+                page.formula(at, YEAR0 + j, formula, revenue[j] @ members, "money")
             at += 1
     page.text(first - 1, 2, "Segments", "section")
     for k, s in enumerate(c.cut):
-        page.number(first + k, 0, of["modality"].index(s.modality) + 1, "grey")
-        page.number(first + k, 1, of["region"].index(s.region) + 1, "grey")
+        page.number(first + k, 0, labels["modality"].index(s.modality) + 1, "grey")
+        page.number(first + k, 1, labels["region"].index(s.region) + 1, "grey")
         page.text(first + k, 2, c.named(s))
         for j in range(n):
             column = xl_col_to_name(IDS + j * len(c.cut) + k)
@@ -236,12 +237,14 @@ def picker(book: Book, c: Content) -> None:
 
 def _overlay(page: Page, c: Content, row: int) -> None:
     """The picked draw over the percentiles of all draws."""
-    made = chart(page, {"type": "line"}, f"Total revenue: the picked draw among all ({c.money})",
+    overlay = chart(page, {"type": "line"}, f"Total revenue: the picked draw among all ({c.money})",
                  ("year", c.money), (900, 340))  # fmt: skip
-    for name, colour, width in (("5 %", "#9db8d6", 1.25), ("50 %", SHEET_ACCENT, 1.75), ("95 %", "#9db8d6", 1.25)):
+    for name, colour, width in (("5 %", "#9db8d6", 1.25), ("50 %", ACCENT, 1.75), ("95 %", "#9db8d6", 1.25)):
         at = path_stat_row(0, name)
         look = {"color": colour, "width": width}
-        made.add_series(series([PATHS, at, 2], yearly(c, PATHS, PATHS_HEADER), yearly(c, PATHS, at), line=look))
-    look = {"color": SHEET_CONTRAST, "width": 2.5}
-    made.add_series(series([PICKER, 5, 2], yearly(c, PICKER, 6), yearly(c, PICKER, 7), line=look))
-    page.sheet.insert_chart(row, 2, made)
+        overlay.add_series(
+            series([PATHS_SHEET, at, 2], yearly(c, PATHS_SHEET, PATHS_HEADER), yearly(c, PATHS_SHEET, at), line=look)
+        )
+    look = {"color": CONTRAST, "width": 2.5}
+    overlay.add_series(series([PICKER_SHEET, 5, 2], yearly(c, PICKER_SHEET, 6), yearly(c, PICKER_SHEET, 7), line=look))
+    page.sheet.insert_chart(row, 2, overlay)

@@ -33,7 +33,7 @@ from postcgrp.inference.jaxify import Arrays
 from postcgrp.inference.ranks import CALIBRATED, NOT_CALIBRATED, TOO_FEW, outcome, verdict
 from postcgrp.models.evidence import measured_twice
 from postcgrp.priors import InputError, PriorSet
-from postcgrp.reports.calibration.check import PLANTS, calibrate
+from postcgrp.reports.calibration.check import FAULTS, calibrate
 from postcgrp.reports.cli.main import main
 
 pytestmark = pytest.mark.fit
@@ -98,9 +98,9 @@ def test_a_right_sampler_is_calibrated(model: pm.Model, batch: Batch, refits: Re
     assert judged(model, batch, enough(refits), None) == CALIBRATED
 
 
-@pytest.mark.parametrize("plant", [name for name, fault in PLANTS.items() if fault])
+@pytest.mark.parametrize("plant", [name for name, fault in FAULTS.items() if fault])
 def test_a_wrong_sampler_is_not(plant: str, model: pm.Model, batch: Batch, refits: Refits) -> None:
-    assert judged(model, batch, refits, PLANTS[plant]) == NOT_CALIBRATED
+    assert judged(model, batch, refits, FAULTS[plant]) == NOT_CALIBRATED
 
 
 def test_evidence_that_does_not_reach_the_sampler_is_seen(model: pm.Model, batch: Batch, refits: Refits) -> None:
@@ -261,7 +261,7 @@ def test_what_was_finished_survives(blow: signal.Signals, tmp_path: Path) -> Non
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("plant", [None, *PLANTS])
+@pytest.mark.parametrize("plant", [None, *FAULTS])
 def test_the_real_model(plant: str | None, pset: PriorSet, tmp_path_factory: pytest.TempPathFactory) -> None:
     out = tmp_path_factory.getbasetemp() / "real"  # one folder: all but `dropped` share their refits
     found = calibrate(pset, out=out, refits=REFITS, seed=5, plant=plant).outcome

@@ -83,23 +83,6 @@ def test_the_layout_is_the_one_that_matplotlib_would_make(draws: DataTree, pset:
     assert np.array_equal(plain, ours)
 
 
-def test_xarray_and_scipy_work_without_the_dask_that_a_process_is_spared() -> None:
-    program = (
-        "import sys, numpy, xarray\n"
-        "from scipy.special import logsumexp\n"
-        "from postcgrp.reports.process import with_dask, without_dask\n"
-        "if sys.argv[1:]: without_dask()\n"
-        "assert float(xarray.Dataset({'a': ('x', numpy.arange(3))})['a'].sum()) == 3\n"
-        "logsumexp(numpy.array([1.0, 2.0]))\n"
-        "print(sum(name.startswith('dask.') for name in sys.modules))\n"
-        "with_dask()\n"
-        "import dask.base\n"
-    )
-    # Where it is not spared xarray imports it: once it no longer does, this and `spare` can go.
-    with_it, spared = (int(subprocess.check_output([sys.executable, "-c", program, *a])) for a in ([], ["spared"]))
-    assert spared == 0 < with_it
-
-
 def test_what_fails_there_is_raised_here(draws: DataTree, pset: PriorSet, tmp_path: Path) -> None:
     with drawing(pset, tmp_path / "no-such-folder", "0" * 8) as figures:
         figures.begin(draws)

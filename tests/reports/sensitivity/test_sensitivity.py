@@ -41,7 +41,7 @@ from postcgrp.reports.sensitivity.tornado import (
     END_SDS,
     ElicitedNumber,
     conditional_means,
-    draws_of,
+    draws_of_number,
     elicited_numbers,
     log_ratio,
     shift_prior,
@@ -180,7 +180,7 @@ def test_weights_move_one_level_of_a_coupled_block(
 def test_weights_move_the_reports_error(pset: PriorSet, prior_run: tuple[DataTree, Any, Any]) -> None:
     run, _, _ = prior_run
     for number in elicited_numbers(pset)[-2:]:
-        ratio, error = log_ratio(run, pset, number, shift_prior(pset, number, 0.5)), draws_of(run, pset, number)
+        ratio, error = log_ratio(run, pset, number, shift_prior(pset, number, 0.5)), draws_of_number(run, pset, number)
         assert ratio is not None
         assert error is not None
         shift = (np.exp(ratio) * np.log(error)).mean() - np.log(error).mean()
@@ -190,7 +190,7 @@ def test_weights_move_the_reports_error(pset: PriorSet, prior_run: tuple[DataTre
 
 def test_drawn_inputs_have_their_priors(pset: PriorSet, prior_run: tuple[DataTree, Any, Any]) -> None:
     run, _, _ = prior_run
-    found = {number.name: draws_of(run, pset, number) for number in elicited_numbers(pset)}
+    found = {number.name: draws_of_number(run, pset, number) for number in elicited_numbers(pset)}
     checked = 0
     for number in elicited_numbers(pset):
         draws = found[number.name]
@@ -206,7 +206,7 @@ def test_drawn_inputs_have_their_priors(pset: PriorSet, prior_run: tuple[DataTre
 def test_what_learning_an_input_does_to_dependent_draws(pset: PriorSet, prior_run: tuple[DataTree, Any, Any]) -> None:
     run, _, _ = prior_run
     number = by_name(pset)["pool_error"]
-    values = draws_of(run, pset, number)
+    values = draws_of_number(run, pset, number)
     assert values is not None
     outcome = 100 + 10 * (values - values.mean()) / values.std()
     found = conditional_means(run, pset, number, outcome)
