@@ -31,13 +31,13 @@ from postcgrp.reports.runs.place import save_csv, save_text, working_folder
 from postcgrp.reports.runs.run import Run
 
 SCHEMA = "postcgrp.calibration/1"
-KEPT = (v.REVENUE_TOTAL, v.ADOPTION_MEAN)
-KEPT_OF_MARKETS = (*KEPT, v.ACUTE_USE, v.MOH, v.DEPTH_SHARE, v.PRICE)
+_KEPT = (v.REVENUE_TOTAL, v.ADOPTION_MEAN)
+KEPT_OF_MARKETS = (*_KEPT, v.ACUTE_USE, v.MOH, v.DEPTH_SHARE, v.PRICE)
 PRIOR = "prior"
 MARKETS = ("stated", *MISSPECIFICATIONS)
 MOST_REFITS = 100_000  # in one folder: a hundred GB of draws
 RANKED_DRAWS = 500  # among which a truth is ranked: few enough to be nearly independent
-SETTINGS = Sampling(tune=300, prior_draws=2000)
+_SETTINGS = Sampling(tune=300, prior_draws=2000)
 Fault = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 # What a wrong sampler might do to draws [draw, quantity]; the verdict must fail with each.
 FAULTS: dict[str, Fault | None] = {
@@ -81,7 +81,7 @@ def calibrate(
         raise InputError(f"--refits {refits}: a rank needs company: use 200 for a verdict")
     if refits > MOST_REFITS:
         raise InputError(f"--refits {refits}: is more than {MOST_REFITS}: 1000 see nearly every fault there is")
-    settings = replace(SETTINGS, seed=seed)
+    settings = replace(_SETTINGS, seed=seed)
     if plant is not None and plant not in FAULTS:
         raise InputError(f"--plant {plant}: is not known: use one of {', '.join(FAULTS)}")
     run = None
@@ -96,7 +96,7 @@ def calibrate(
     folder, clock = working_folder(out, SCHEMA), Clock()
     enable_cache()
     model = build_model(pset)
-    keep = [name for name in (KEPT_OF_MARKETS if truths in MARKETS else KEPT) if name in model.named_vars]
+    keep = [name for name in (KEPT_OF_MARKETS if truths in MARKETS else _KEPT) if name in model.named_vars]
     with clock("prepare"):
         thin = settings.chains * settings.draws // RANKED_DRAWS
         batch = prepare(model, settings, keep=keep, thin=thin, key=structure_key(pset))
@@ -111,7 +111,7 @@ def calibrate(
         names, pits, missed = rank_fits(
             fits, partial(truth, given), partial(labels, model), seed, fault=FAULTS.get(plant or "")
         )
-    anchors = [f"{name}[{year}]" for name in KEPT for year in pset.ledger.report.anchors if f"{name}[{year}]" in names]
+    anchors = [f"{name}[{year}]" for name in _KEPT for year in pset.ledger.report.anchors if f"{name}[{year}]" in names]
     primary = [*anchors, *(name for name in names if name.startswith("log_likelihood"))]
     whole = np.delete(pits, missed, axis=0)
     checks = verdict(whole, names, primary, seed)

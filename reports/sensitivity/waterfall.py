@@ -16,7 +16,7 @@ from postcgrp.reports.sensitivity.comparison import leading
 
 MOST_FACTORS = 9  # with a bar of their own, clear of Monte-Carlo error; the others share one
 UP, DOWN, REMAINDER = ACCENT, CONTRAST, NEUTRAL
-NAME_WIDTH = 46  # characters
+_NAME_WIDTH = 46  # characters
 SIDE_MARGIN = 0.12  # of the range, on either side
 
 
@@ -50,7 +50,7 @@ def waterfall(why: pd.DataFrame, means: tuple[float, float], names: tuple[str, s
         edge = max(left, end + error)
         note = f"{row.moves:+,.1f}" if abs(row.moves) < 10 else f"{row.moves:+,.0f}"  # noqa: PLR2004
         axes.annotate(note, (edge, y), xytext=(6, 0), textcoords="offset points", va="center", fontsize=9)
-    labels = [f"{shorten(row.factor, NAME_WIDTH, placeholder=' …')}\n{_short(row.change)}" for row in rows]
+    labels = [f"{shorten(row.factor, _NAME_WIDTH, placeholder=' …')}\n{_short(row.change)}" for row in rows]
     axes.set_yticks(range(len(rows) + 2), [names[0], *labels, names[1]], fontsize=8)
     axes.invert_yaxis()
     axes.set_xlim(ends.min() - margin, ends.max() + 2 * margin)
@@ -68,4 +68,4 @@ def save_waterfall(
 
 
 def _short(change: str) -> str:
-    return shorten(change, NAME_WIDTH, placeholder=" …")
+    return shorten(change, _NAME_WIDTH, placeholder=" …")

@@ -18,7 +18,7 @@ from postcgrp.reports.valuation.tables import EVERY
 from postcgrp.reports.valuation.valuation import Valuation
 
 _MOST_BARS = 12
-HISTOGRAM_BINS = 60
+_HISTOGRAM_BINS = 60
 QUANTILES_SHOWN = (0.002, 0.998)  # quantiles between which draws are shown
 DEAL, MARKET = ACCENT, SEGMENT_COLOURS[1]
 LOSS, GAIN = CONTRAST, SEGMENT_COLOURS[2]
@@ -53,7 +53,7 @@ def _distribution(axes: Axes, valuation: Valuation, figures: pd.Series[float]) -
     ends = valuation.ends
     low, high = np.quantile(ends.npv, QUANTILES_SHOWN)
     margin = 0.02 * (high - low) or 1.0
-    bins = np.linspace(low - margin, high + margin, HISTOGRAM_BINS)
+    bins = np.linspace(low - margin, high + margin, _HISTOGRAM_BINS)
     colours = [*SEGMENT_COLOURS[5:2:-1], "#b0b0b0"] if valuation.deal.phases else []
     colours = [*colours[: len(valuation.deal.phases)], DEAL]
     shares = ends.probability / len(ends.npv)

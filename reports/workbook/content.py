@@ -156,14 +156,14 @@ def percentile_paths(run: Run) -> pd.DataFrame:
             draws = part.stack(s=("chain", "draw")).transpose("s", "year").values
             for name, path in (
                 (MEAN, draws.mean(axis=0)),
-                *zip(map(percent, PATH_LEVELS), np.quantile(draws, PATH_LEVELS, axis=0), strict=True),
+                *zip(map(level_text, PATH_LEVELS), np.quantile(draws, PATH_LEVELS, axis=0), strict=True),
             ):
                 yield [modality or EVERY_SEGMENT, region or EVERY_SEGMENT, name, *path]
 
     return pd.DataFrame(rows(), columns=["modality", "region", "statistic", *ledger.years])
 
 
-def percent(level: float) -> str:
+def level_text(level: float) -> str:
     """A fraction as text in per cent."""
     return f"{100 * level:.0f} %"
 
@@ -208,7 +208,7 @@ def _check(priced: Valuation, kept: Export, numbers: Mapping[str, float]) -> dic
     levels = {level: weighted_quantile(value, weights, level, seen.sample).value for level in QUANTILES}
     return {
         "rnpv": float((weights * value).sum(axis=1).mean()),
-        **{f"npv {percent(level)}": at for level, at in levels.items()},
+        **{f"npv {level_text(level)}": at for level, at in levels.items()},
         "loss": float((weights * (value < 0)).sum(axis=1).mean()),
         "approval": float(weights[0, -1]),
         "approved": float(value[:, -1].mean()),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from xlsxwriter.utility import xl_col_to_name
 
-from postcgrp.reports.workbook.content import Content, percent
+from postcgrp.reports.workbook.content import Content, level_text
 from postcgrp.reports.workbook.live_model import PATH_LEVELS
 
 INPUTS_SHEET, PICKER_SHEET, CASH_SHEET, BY_DRAW_SHEET, DRAWS_SHEET, PATHS_SHEET = (
@@ -15,7 +15,7 @@ INPUTS_SHEET, PICKER_SHEET, CASH_SHEET, BY_DRAW_SHEET, DRAWS_SHEET, PATHS_SHEET 
     "Draws",
     "Paths",
 )
-PATH_NAMES = ("picked draw", "mean of each year", *(f"{percent(level)} of each year" for level in PATH_LEVELS))
+PATH_NAMES = ("picked draw", "mean of each year", *(f"{level_text(level)} of each year" for level in PATH_LEVELS))
 FIRST_INPUT = 6
 YEAR0 = 3  # column of the first year, on every sheet that has a column per year
 TIMES = ("lower", "upper", "part", "begun", "grown", "lost", "share", "times", "discount", "kept")
@@ -26,7 +26,7 @@ WEIGHT_ROW, HEADER_ROW, FIRST_DRAW = 4, 8, 9
 MONEY0 = 4  # column of the first year on the sheet of values by draw
 FIRST_END = 5
 PATHS_HEADER = 4
-STATISTICS = ("mean", *(percent(level) for level in PATH_LEVELS))
+STATISTICS = ("mean", *(level_text(level) for level in PATH_LEVELS))
 
 
 def cash(row: str, j: int) -> str:

@@ -10,7 +10,7 @@ from postcgrp.reports.forecast.colours import ACCENT, GRID_LINES
 from postcgrp.reports.valuation.cashflow import Array
 from postcgrp.reports.valuation.tables import QUANTILES
 from postcgrp.reports.workbook.cells import SMALL_MONEY_FORMAT, Book, Page, chart, here, series
-from postcgrp.reports.workbook.content import Content, percent
+from postcgrp.reports.workbook.content import Content, level_text
 from postcgrp.reports.workbook.layout import BY_DRAW_SHEET, INPUTS_SHEET, PATH_NAMES, PICKER_SHEET, path_row
 
 VALUE_SHEET = "Value"
@@ -30,7 +30,7 @@ def live_figures(c: Content) -> list[tuple[str, str, str, float, str]]:
     draws_below = 'p_success*COUNTIF(draw_npv,"<0")/COUNT(draw_npv)'
     return [
         ("rnpv", "rNPV, mean", "AVERAGE(draw_rnpv)", float(risked.mean()), c.money),
-        *((f"npv {percent(q)}", f"NPV, {percent(q)} quantile", places[q], float(quantiles[k]), c.money)
+        *((f"npv {level_text(q)}", f"NPV, {level_text(q)} quantile", places[q], float(quantiles[k]), c.money)
           for k, q in enumerate(QUANTILES)),
         ("loss", "P(NPV < 0)", f"{draws_below}+SUMPRODUCT((end_npv<0)*end_probability)",
          float(negative), "fraction"),
@@ -112,7 +112,7 @@ def _candidates(c: Content) -> Array:
 def _ends(book: Book, page: Page, c: Content) -> int:
     row, candidates = _ends_row(), _candidates(c)
     page.text(row - 1, 0, "The ways to fail, and where each puts the quantiles (the least is taken)", "section")
-    page.heads(row, "If this fails", "NPV", *(percent(q) for q in QUANTILES))
+    page.heads(row, "If this fails", "NPV", *(level_text(q) for q in QUANTILES))
     failed = [-NEVER, *c.numbers.ends.npv]
     names = ["(nothing)", *(name for name, _ in c.model.phases)]
     for k, name in enumerate(names):

@@ -31,7 +31,7 @@ from postcgrp.reports.valuation.pricing import outcomes
 from postcgrp.reports.valuation.tables import QUANTILES, weighted_quantile
 from postcgrp.reports.valuation.valuation import price
 from postcgrp.reports.workbook.book import check_workbook_target, workbook
-from postcgrp.reports.workbook.content import MOST_NUMBERS, Content, percent
+from postcgrp.reports.workbook.content import MOST_NUMBERS, Content, level_text
 from postcgrp.reports.workbook.layout import (
     BY_DRAW_SHEET,
     CASH_SHEET,
@@ -302,7 +302,7 @@ def test_what_the_user_types_moves_every_value_as_in_python(pset: PriorSet, case
     assert shown["P(NPV < 0)"] == pytest.approx((weights * (ends.npv < 0)).sum(axis=1).mean(), rel=1e-9)
     for level in QUANTILES:
         at = weighted_quantile(ends.npv, weights, level, (1, len(risked))).value
-        assert shown[f"NPV, {percent(level)} quantile"] == pytest.approx(at, rel=1e-9), level
+        assert shown[f"NPV, {level_text(level)} quantile"] == pytest.approx(at, rel=1e-9), level
 
 
 def test_the_picker_shows_the_draw_that_is_typed(pset: PriorSet, cases: dict[str, Case]) -> None:
