@@ -28,7 +28,7 @@ def add(verb: Verb) -> None:
     for name, kind in CHOICES.items():
         taken.add_argument(f"--{name}", type=kind, nargs="+", metavar=name.upper(), help=f"only these {name}")
     taken.add_argument("--thin", type=int, metavar="N", help="keep N draws, chosen so that means and tails stay")
-    taken.add_argument("--layout", choices=["long", "wide"], help="of tables: one row a number, or one a draw")
+    taken.add_argument("--layout", choices=["long", "wide"], help="of tables: one row per number, or one per draw")
     taken.add_argument("--out", type=Path, help="the file or folder (default: beside the run)")
 
 

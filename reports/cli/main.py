@@ -113,7 +113,7 @@ def _parser() -> argparse.ArgumentParser:
         fitted.add_argument(f"--{name.replace('_', '-')}", type=kind, default=argparse.SUPPRESS, help=text)
     judged = verb("diagnose", _diagnose, "judge a finished run again, in full", ledger=False)
     judged.add_argument("run", type=Path, metavar="RUN", help="a run folder")
-    judged.add_argument("--out", type=Path, help="also write one row a parameter to this CSV file")
+    judged.add_argument("--out", type=Path, help="also write one row per parameter to this CSV file")
     checked = verb("calibrate", _calibrate, "check the sampler by simulated truths: does it find what it should")
     checked.set_defaults(interrupted="finished refits are kept: the same command goes on from there")
     _settings(checked)

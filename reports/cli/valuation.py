@@ -23,8 +23,8 @@ def add(verb: Verb) -> None:
     informed.add_argument("run", type=Path, nargs="?", metavar="RUN", help="a run folder")
     informed.add_argument("--deal", default=[], help="a deal; again for several", **deal)
     a_file: dict[str, Any] = {"type": Path, "metavar": "CSV"}
-    informed.add_argument("--net-benefit", help="instead of RUN: a row a draw, a column an alternative", **a_file)
-    informed.add_argument("--inputs", help="with it: a row a draw, a column an input", **a_file)
+    informed.add_argument("--net-benefit", help="instead of RUN: a row per draw, a column per alternative", **a_file)
+    informed.add_argument("--inputs", help="with it: one row per draw, one column per input", **a_file)
     kinds = "[NAME=]measure:INPUT:LOG_SD, survey:INPUT:SIZE or readout:INPUT; again for several"
     informed.add_argument("--study", action="append", default=[], metavar="STUDY", help=kinds)
     another = "a run of another prior set: does the choice survive it"

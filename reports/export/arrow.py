@@ -1,4 +1,4 @@
-"""Exported arrays as Arrow tables and back: long (a row a number) or wide (a row a draw)."""
+"""Exported arrays as Arrow tables and back: long (one row per number) or wide (one row per draw)."""
 
 from __future__ import annotations
 

@@ -57,7 +57,7 @@ def features(draws: Dataset) -> Array:
 
 
 def error(draws: Dataset, kept: NDArray[np.intp]) -> list[dict[str, float]]:
-    """What thinning changes in total revenue, a row a year: mean and tail quantiles, kept minus all, and their MCSE.
+    """What thinning changes in total revenue, one row per year: mean and tails, kept minus all, and their MCSE.
 
     Parameters: `draws`, the posterior [chain, draw, ...]; `kept`, indices of draws, chain after chain. `mcse_*` is the
     Monte-Carlo standard error that all draws have anyway (Vehtari et al. 2021).

@@ -19,6 +19,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from xarray import DataArray, Dataset, DataTree, concat
 
+from postcgrp.inference.diagnostics import diagnostics
 from postcgrp.priors import InputError, PriorSet
 from postcgrp.reports.forecast.summary import interval
 from postcgrp.reports.runs.groups import SAMPLE, group
@@ -119,10 +120,6 @@ def claim(bridged: Dataset) -> pd.DataFrame:
     grows, the second means that patients are less than half of growth. Returns `reading`, `meaning`,
     `probability`, its Monte-Carlo error `mcse`, and the 90 % interval of the difference in millions.
     """
-    from postcgrp.inference.diagnostics import (
-        diagnostics,  # starts JAX, which the process that draws the bridge must not
-    )
-
     rows = []
     for reading, more in _ahead(bridged).items():
         agrees, (low, high) = more > 0, interval(more, 90)

@@ -5,18 +5,16 @@ from __future__ import annotations
 import base64
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from xarray import DataTree
 
+from postcgrp.inference.convergence import Check
 from postcgrp.priors import PriorSet
 from postcgrp.priors.audit import Finding
 from postcgrp.reports.forecast.summary import exceedance, growth
-
-if TYPE_CHECKING:  # importing inference starts JAX
-    from postcgrp.inference import Check
 
 _WHOLE_FROM = 1000  # larger numbers are shown without decimals
 NEARLY_CERTAIN = 0.995  # probabilities above it would round to 100 %

@@ -12,17 +12,17 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from os.path import normpath
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import xarray as xr
 from xarray import DataTree, Variable
 from xarray.conventions import cf_encoder, encode_dataset_coordinates
 
+from postcgrp.inference.convergence import Check
+from postcgrp.inference.progress import Clock
+from postcgrp.inference.settings import Sampling
 from postcgrp.priors import InputError, PriorSet, from_json
 from postcgrp.priors.files import replacing, sha256
-
-if TYPE_CHECKING:  # importing inference starts JAX, which refusing a bad output folder must not wait for
-    from postcgrp.inference import Check, Clock, Sampling
 
 _MAJOR = 1
 RUN, UPDATE = "postcgrp.run", "postcgrp.update"

@@ -36,7 +36,7 @@ _CLEAR = 2.0  # Monte-Carlo errors from zero
 class Comparison:
     """How a forecast moved, and why.
 
-    `moved`: the forecast of both runs, see :func:`moved`. `why`: one row a quantity and factor,
+    `moved`: the forecast of both runs, see :func:`moved`. `why`: one row per quantity and factor,
     see :func:`compare`. `structure`: changes that no ratio of densities expresses. `ess`: how many equal weights the
     draws are worth where on the path that is least. `refused`: why nothing is attributed, else empty.
     """

@@ -55,7 +55,7 @@ Say = Callable[[str], None]
 class Sensitivity:
     """What :func:`sensitivity` came to.
 
-    `table`: one row a posterior; the others by name, as they lie in the folder. `notes`: what a reader must know, a
+    `table`: one row per posterior; the others by name, as they lie in the folder. `notes`: what a reader must know, a
     line each. `missed`: posteriors that missed the gate, which are in no average.
     """
 
@@ -281,7 +281,7 @@ def _ends(of: Sequence[ElicitedNumber], ended: Mapping[str, Refit]) -> list[Name
 
 
 def posteriors(pset: PriorSet, base: Refit, others: Sequence[NamedPosterior], above: float) -> pd.DataFrame:
-    """The main table: one row a posterior, the run first; claims and assumptions by the size of their shift.
+    """The main table: one row per posterior, the run first; claims and assumptions by the size of their shift.
 
     Returns `kind`, `name`, and of a moved assumption the `value` of its centre and `unit`; the last year's `mean`,
     `median`, `sd` and 90 % interval in millions; `p_above`, P(revenue > `above`); `shift` of the mean in sds of the

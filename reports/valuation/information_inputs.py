@@ -137,7 +137,7 @@ def parse_study(text: str) -> Study:
 
 
 def read_draws(path: Path) -> tuple[pd.DataFrame, int]:
-    """A CSV file with a header and one row a draw, and how many chains it holds (column .chain, if it has one).
+    """A CSV file with a header and one row per draw, and how many chains it holds (column .chain, if it has one).
 
     Raises :class:`InputError` for a file that cannot be read, or holds a draw twice or what is no finite number.
     """
