@@ -39,6 +39,7 @@ from postcgrp.inference.progress import Progress
 from postcgrp.inference.settings import Sampling
 from postcgrp.inference.starting import CANDIDATES, spread, starts
 from postcgrp.priors import InputError
+from postcgrp.priors.files import replacing
 
 LANES = 8  # posteriors that advance together: with more a gradient gets no cheaper, with fewer dearer
 LIKELIHOOD = "log_likelihood/"  # before the name of an observed variable: its log likelihood among a fit's draws
@@ -283,14 +284,9 @@ def save_fit(fit: Fit, folder: Path) -> None:
     """Write a fit to `folder`, whole or not at all."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{fit.key}.npz"
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
     about = json.dumps({"key": fit.key, "effort": fit.effort, "checks": [asdict(check) for check in fit.checks]})
-    try:
-        with beside.open("wb") as file:
-            np.savez(file, about=np.array(about), **fit.draws)
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
+    with replacing(path) as beside:
+        np.savez(beside, about=np.array(about), **fit.draws)
 
 
 def load_fit(path: Path) -> Fit | None:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import jax
 from jax import export
+
+from postcgrp.priors.files import replacing
 
 PACKAGE = Path(__file__).parents[1]
 FOLDERS = ("priors", "models", "inference", "reports")
@@ -89,13 +91,10 @@ class Programs:
         if self.folder is None:
             return
         content = bytes(program.serialize())
-        beside = self.folder / f".{name}.{os.getpid()}"
-        try:
+        with suppress(OSError):  # without a place for it, the next process traces again
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            beside.write_bytes(hashlib.sha256(content).digest() + content)
-            beside.replace(self.folder / name)
-        except OSError:
-            beside.unlink(missing_ok=True)  # without a place for it, the next process traces again
+            with replacing(self.folder / name) as beside:
+                beside.write_bytes(hashlib.sha256(content).digest() + content)
 
 
 def _digest(key: str) -> str:

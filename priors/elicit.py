@@ -91,6 +91,17 @@ class Prior:
         score = (forward(value) - self.mu) / self.sd
         return np.asarray(_standard_cdf(self.family, score), dtype=np.float64)
 
+    def log_density(self, value: ArrayLike) -> NDArray[np.float64]:
+        """Returns the log density at `value` (in `unit`), up to a constant of the family."""
+        x, (forward, _) = np.asarray(value, dtype=np.float64), LINK[self.family]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            squared = ((forward(x) - self.mu) / self.sd) ** 2
+            standard = -(STUDENT_DF + 1) / 2 * np.log1p(squared / STUDENT_DF) if is_heavy(self.family) else -squared / 2
+            slope = -np.log(x) if self.family.startswith("log") else np.zeros_like(x)  # of the link, log
+            if self.family.startswith("logit"):
+                slope = slope - np.log1p(-x)
+            return np.asarray(standard + slope - np.log(self.sd), dtype=np.float64)
+
 
 def from_range(low: float, high: float, coverage: float, family: Family) -> tuple[float, float]:
     """Returns the mean and sd on the link scale that put `coverage` between `low` and `high`, equal-tailed.

@@ -15,7 +15,6 @@ from xarray import Dataset
 
 from postcgrp.models import variables as v
 from postcgrp.priors import Block, Evidence, Prior, PriorSet
-from postcgrp.priors.elicit import LINK, STUDENT_DF, is_heavy
 from postcgrp.reports.runs.evidence import Array, flat, known_years, needed, residuals
 from postcgrp.reports.runs.run import Run
 
@@ -134,7 +133,7 @@ def _priors(found: Found, sides: Sides) -> set[str]:
             continue
         values = [_natural(side, name) for side in sides] if changed else []
         for k, a, b in changed:
-            ratio = (_density(b, x[:, k]) - _density(a, x[:, k]) for x in values)
+            ratio = (b.log_density(x[:, k]) - a.log_density(x[:, k]) for x in values)
             found.add(b.name, _kind([(k, a, b)]), _says(a, b), ratio)
     return covered
 
@@ -168,18 +167,6 @@ def _natural(side: Side, name: str) -> Array:
         first = {m.name: side.pset.anchors(m)[0] for m in side.pset.ledger.modalities}
         return np.column_stack([flat(side.draws[v.PRICE].sel(modality=m, year=year)) for m, year in first.items()])
     return side.table(name)
-
-
-def _density(prior: Prior, x: Array) -> Array:
-    """Log density of a prior at values [draw] on its natural scale, up to a constant."""
-    forward, _ = LINK[prior.family]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        z = (forward(x) - prior.mu) / prior.sd
-        slope = -np.log(x) if prior.family.startswith("log") else 0.0
-        if prior.family.startswith("logit"):
-            slope = slope - np.log1p(-x)
-        heavy = is_heavy(prior.family)
-        return np.asarray((-(STUDENT_DF + 1) / 2 * np.log1p(z**2 / STUDENT_DF) if heavy else -(z**2) / 2) + slope)
 
 
 def _levels(side: Side, name: str) -> Array:

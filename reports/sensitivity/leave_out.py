@@ -24,13 +24,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.special import ndtr, stdtr
+from scipy.special import ndtr
 from xarray import DataArray, Dataset
 
 from postcgrp.inference.diagnostics import mcse_mean
 from postcgrp.models import variables as v
 from postcgrp.priors import Evidence, InputError, Prior, PriorSet, effective
-from postcgrp.priors.elicit import LINK, STUDENT_DF, is_heavy
 from postcgrp.priors.ledger import Claim
 from postcgrp.reports.runs.groups import SAMPLE
 from postcgrp.reports.sensitivity.refits import Refit
@@ -203,12 +202,13 @@ def _row_conflict(row: Evidence, left: LeftOut, draws: Dataset) -> dict[str, obj
 
 def _prior_conflict(prior: Prior, values: Array) -> dict[str, object]:
     """What all the rest says of a quantity [chain, draw], against the distribution elicited from its claim."""
-    forward, _ = LINK[prior.family]
-    score = (forward(values) - prior.mu) / prior.sd
-    above = stdtr(STUDENT_DF, score) if is_heavy(prior.family) else ndtr(score)
+    above = values > prior.quantile(0.5)
     stated = {"value": float(prior.quantile(0.5)), "low": prior.low, "high": prior.high, "unit": prior.unit}
     return (
-        stated | _expected(values) | _tails(above, (score > 0).astype(float)) | _inside(values, prior.low, prior.high)
+        stated
+        | _expected(values)
+        | _tails(prior.cdf(values), above.astype(float))
+        | _inside(values, prior.low, prior.high)
     )
 
 

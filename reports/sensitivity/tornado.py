@@ -16,13 +16,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import ndtri
-from scipy.stats import t as student
 from xarray import DataTree
 
 from postcgrp.inference.diagnostics import ess_mean, mcse_mean
 from postcgrp.models import variables as v
 from postcgrp.priors import InputError, Prior, PriorSet
-from postcgrp.priors.elicit import LINK, STUDENT_DF, is_heavy
 from postcgrp.reports.runs.groups import SAMPLE, group
 from postcgrp.reports.sensitivity.refits import Refit
 
@@ -161,11 +159,7 @@ def log_ratio(run: DataTree, pset: PriorSet, number: ElicitedNumber, shifted: Pr
     draws = draws_of_number(run, pset, number)
     if draws is None:
         return None
-    forward, _ = LINK[number.prior.family]
-    score = (forward(draws) - number.prior.mu) / number.prior.sd
-    if is_heavy(number.prior.family):
-        return np.asarray(student.logpdf(score - sds, STUDENT_DF) - student.logpdf(score, STUDENT_DF))
-    return np.asarray((score**2 - (score - sds) ** 2) / 2)
+    return new.priors[number.index].log_density(draws) - number.prior.log_density(draws)
 
 
 def _error_ratio(run: DataTree, pset: PriorSet, shifted: PriorSet) -> Array | None:

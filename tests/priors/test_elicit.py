@@ -13,7 +13,7 @@ from scipy.stats import multivariate_normal, norm
 
 from postcgrp.priors import InputError, Prior, coupling, from_range
 from postcgrp.priors.catalogue import Family
-from postcgrp.priors.elicit import REVERSAL
+from postcgrp.priors.elicit import LINK, REVERSAL
 
 FAMILIES: tuple[Family, ...] = ("normal", "lognormal", "logitnormal")
 ENDS = {"normal": (-1e3, 1e3), "lognormal": (1e-6, 1e9), "logitnormal": (1e-6, 1 - 1e-6)}
@@ -117,3 +117,13 @@ def test_coupled_draws_fall_as_seldom_as_promised() -> None:
         assert level[:, k].mean() == pytest.approx(p.mu, abs=0.01)
     fallen = (np.diff(level, axis=1) < 0).mean(axis=0)
     assert fallen == pytest.approx([REVERSAL, REVERSAL], abs=4 * math.sqrt(REVERSAL / 200_000))
+
+
+@pytest.mark.parametrize("family", LINK)
+def test_the_density_is_the_slope_of_the_distribution_function(family: Family) -> None:
+    prior = Prior("x", family, -0.3, 0.4, "count", "", "")
+    at = prior.quantile([0.02, 0.3, 0.6, 0.97])
+    step = 1e-5
+    slope = np.log((prior.cdf(at + step) - prior.cdf(at - step)) / (2 * step))
+    off = prior.log_density(at) - slope
+    assert off == pytest.approx(np.full(4, off[0]), abs=1e-6)  # up to a constant
