@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from postcgrp.inference.batch import Batch, Fit, fit_many, prepare
     from postcgrp.inference.cache import enable_cache
     from postcgrp.inference.convergence import Check, gate, passed
-    from postcgrp.inference.powerscale import power_scaling, shifts
+    from postcgrp.inference.powerscale import power_scaling, scaled, shifts
     from postcgrp.inference.progress import Clock
     from postcgrp.inference.psis import Weights, reweight
     from postcgrp.inference.sampling import sample
@@ -29,6 +29,7 @@ __all__ = [
     "prepare",
     "reweight",
     "sample",
+    "scaled",
     "shifts",
 ]
 
@@ -51,5 +52,6 @@ if not TYPE_CHECKING:  # or the type checker would take any name for a public on
             "reweight": "psis",
             "sample": "sampling",
             "shifts": "powerscale",
+            "scaled": "powerscale",
         },
     )

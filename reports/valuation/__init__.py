@@ -7,6 +7,7 @@ from postcgrp.priors import lazy
 if TYPE_CHECKING:
     from postcgrp.reports.valuation.answer import Answer, value
     from postcgrp.reports.valuation.deal import Deal, load_deal, read_deal
+    from postcgrp.reports.valuation.information import evppi, evsi
     from postcgrp.reports.valuation.information_inputs import voi
     from postcgrp.reports.valuation.valuation import Valuation, price, price_all
 
@@ -14,6 +15,8 @@ __all__ = [
     "Answer",
     "Deal",
     "Valuation",
+    "evppi",
+    "evsi",
     "load_deal",
     "price",
     "price_all",
@@ -35,5 +38,7 @@ if not TYPE_CHECKING:  # or the type checker would take any name for a public on
             "read_deal": "deal",
             "value": "answer",
             "voi": "information_inputs",
+            "evppi": "information",
+            "evsi": "information",
         },
     )
