@@ -196,8 +196,8 @@ def _refit(fit: Fit, model: pm.Model, pset: PriorSet) -> Refit:
         .reindex(modality=list(pset.ledger.segments["modality"]), fill_value=0.0)
         for a in pset.ledger.report.anchors
     ]
-    by_modality = xr.concat(parts, "anchor").assign_coords(anchor=list(pset.ledger.report.anchors))
-    return Refit(Dataset({**named, "revenue_modality": by_modality}))
+    revenue = xr.concat(parts, "anchor").assign_coords(anchor=list(pset.ledger.report.anchors))
+    return Refit(Dataset({**named, "revenue_modality": revenue}))
 
 
 def missed(checks: tuple[Check, ...]) -> str:
@@ -208,8 +208,8 @@ def missed(checks: tuple[Check, ...]) -> str:
 def as_refit(run: DataTree, pset: PriorSet) -> Refit:
     """A run's own posterior in the form of a variant's."""
     posterior, anchors = group(run), list(pset.ledger.report.anchors)
-    by_modality = posterior[v.REVENUE].sel(year=anchors).sum(["region", "depth"]).rename(year="anchor")
-    return Refit(Dataset({v.REVENUE_TOTAL: posterior[v.REVENUE_TOTAL], "revenue_modality": by_modality}))
+    revenue = posterior[v.REVENUE].sel(year=anchors).sum(["region", "depth"]).rename(year="anchor")
+    return Refit(Dataset({v.REVENUE_TOTAL: posterior[v.REVENUE_TOTAL], "revenue_modality": revenue}))
 
 
 def powerscale_by_refit(

@@ -83,7 +83,7 @@ def test_a_killed_worker_costs_nothing_but_time(batch: Batch, cluster: LocalClus
 
 
 def test_no_scheduler_is_one_message(batch: Batch, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("postcgrp.inference.cluster.SECONDS", 1)
+    monkeypatch.setattr("postcgrp.inference.cluster.CONNECTION_SECONDS", 1)
     with pytest.raises(InputError, match=r"--scheduler tcp://127\.0\.0\.1:9: no scheduler answers"):
         list(fit_many(batch, [{}], scheduler="tcp://127.0.0.1:9"))
 

@@ -216,7 +216,7 @@ def test_bad_input_is_one_line(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("postcgrp.inference.cluster.SECONDS", 1)
+    monkeypatch.setattr("postcgrp.inference.cluster.CONNECTION_SECONDS", 1)
     assert main(["calibrate", "--out", str(tmp_path / "out"), *options]) == 2
     error = capsys.readouterr().err
     assert message in error

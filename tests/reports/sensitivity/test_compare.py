@@ -321,7 +321,7 @@ def test_files_name_both_runs(bare: Run, tmp_path: Path) -> None:
     assert {path.name for path in out.iterdir()} == names
     record = json.loads((out / "manifest.json").read_text())
     assert [run["recipe_sha256"] for run in record["runs"]] == [bare.priors.fingerprint()] * 2
-    with pytest.raises(InputError, match="which are not replaced"):
+    with pytest.raises(InputError, match="holds other files"):
         save_comparison(found, bare, bare, bare.folder)
 
 

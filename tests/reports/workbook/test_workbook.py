@@ -501,7 +501,7 @@ def test_a_full_disk_leaves_the_earlier_workbook(pset: PriorSet, tmp_path: Path)
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, hard))
     try:
-        with pytest.raises(InputError, match=r"writing failed \(File too large\): nothing was changed there"):
+        with pytest.raises(InputError, match=r"cannot be written \(File too large\): nothing was changed there"):
             make(pset, out, run)
     finally:
         gc.collect()
