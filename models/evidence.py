@@ -78,8 +78,10 @@ def error_walk(pset: PriorSet, source: str) -> TensorVariable | None:
         return None
     name = v.source_error(pset, source)
     variance = pset.source_log_sd(source, years) ** 2
-    step_sd = hyper(v.sd(f"{name}_step"), np.sqrt(np.maximum(np.diff(variance, prepend=0.0), 0.0)), (dim,))
-    bias = hyper(f"{name}_bias", pset.source_log_bias(source, years), (dim,))
+    step_sd = hyper(
+        v.source_error_step_sd(pset, source), np.sqrt(np.maximum(np.diff(variance, prepend=0.0), 0.0)), (dim,)
+    )
+    bias = hyper(v.source_error_bias(pset, source), pset.source_log_bias(source, years), (dim,))
     return pm.Deterministic(name, bias + pt.cumsum(step_sd * deviation(v.standard(name), dim)), dims=dim)
 
 

@@ -1,4 +1,4 @@
-"""What changes the model's graph: prior sets with one key differ in the values of the model's data alone."""
+"""What of a prior set changes the model's graph; everything else enters the graph as data."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from postcgrp.priors import PriorSet
 def structure_key(pset: PriorSet) -> str:
     """A name of the model's graph, equal for prior sets whose models differ in the values of their `pm.Data` alone.
 
-    That is all that a ledger says in numbers, but for the years that cut time.
+    It covers all that the model branches on or builds in as a constant: years and anchors, segments, each modality's
+    uptake and launch, which priors there are and of which family, and what each row of evidence observes. All other
+    numbers of a ledger, a setting or a row of evidence are data.
     """
     ledger, settings = pset.ledger, pset.settings
     structure = (
@@ -18,13 +20,13 @@ def structure_key(pset: PriorSet) -> str:
         [(m.name, m.uptake, pset.uptake_years(m) if m.uptake == "launch" else None) for m in ledger.modalities],
         stated_years(pset),
         settings.adoption_scope,
-        [(b.name, b.dims, [p.name for p in b.priors], {p.family for p in b.priors}) for b in pset.blocks.values()],
+        [(b.name, b.dims, [(p.name, p.family) for p in b.priors]) for b in pset.blocks.values()],
         [(row.source, *row.cell) for row in pset.evidence],
     )
     return hashlib.sha256(repr(structure).encode()).hexdigest()
 
 
 def stated_years(pset: PriorSet) -> list[int]:
-    """The year of each region's count, which is the first year unless the report names another."""
-    said = {c.region: c.year for c in pset.ledger.claims if (c.role, c.quantity) == ("prior", "patients")}
-    return [said[str(region)] or pset.ledger.report.first_year for region in pset.coords["region"]]
+    """The year of each region's patient count [region]: the first year unless the report names another."""
+    year_of = {c.region: c.year for c in pset.ledger.claims if (c.role, c.quantity) == ("prior", "patients")}
+    return [year_of[str(region)] or pset.ledger.report.first_year for region in pset.coords["region"]]

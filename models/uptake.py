@@ -131,8 +131,8 @@ def rising_path(pset: PriorSet, modality: Modality, levels: Sequence[TensorVaria
     Between two of them the shares are Dirichlet, their means :meth:`postcgrp.priors.PriorSet.rise`.
     """
     kind, anchors = modality.uptake, pset.uptake_years(modality)
-    number = f"{kind}_path_concentration"
-    concentration = hyper(v.path_concentration(pset, modality), pset.number(number, modality=modality.name))
+    total = pset.number(v.path_assumption(modality), modality=modality.name)
+    concentration = hyper(v.path_concentration(pset, modality), total)
     path = [levels[0][None]]
     for k, (start, end) in enumerate(pairwise(anchors)):
         rise = levels[k + 1] - levels[k]

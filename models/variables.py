@@ -182,12 +182,27 @@ def path(pset: PriorSet, modality: Modality, end: int) -> str:
 
 def path_concentration(pset: PriorSet, modality: Modality) -> str:
     """How evenly they are shared."""
-    return pset.own(f"{modality.uptake}_path_concentration", modality)
+    return pset.own(path_assumption(modality), modality)
+
+
+def path_assumption(modality: Modality) -> str:
+    """The assumption whose number :func:`path_concentration` is."""
+    return f"{modality.uptake}_path_concentration"
 
 
 def source_error(pset: PriorSet, source: str) -> str:
     """The log error that all sizes of one source share; plain for the report, else with the source's name behind."""
     return _of_source(SOURCE_ERROR, pset, source)
+
+
+def source_error_step_sd(pset: PriorSet, source: str) -> str:
+    """The sds of the steps of :func:`source_error`."""
+    return sd(f"{source_error(pset, source)}_step")
+
+
+def source_error_bias(pset: PriorSet, source: str) -> str:
+    """The mean of :func:`source_error`: the source's optimism."""
+    return f"{source_error(pset, source)}_bias"
 
 
 def source_year(pset: PriorSet, source: str) -> str:

@@ -246,24 +246,24 @@ def _paths(found: Found, sides: Sides) -> set[str]:
     covered, pset = set(), sides[0].pset
     for m in pset.ledger.modalities:
         number = v.path_concentration(pset, m)
-        means = {y: v.path_mean(v.path(pset, m, y)) for y in pset.ledger.years}
-        shared = {y: name for y, name in means.items() if _both(sides, name, number)}
-        fits = {y: name for y, name in shared.items() if len({side.number(name).shape for side in sides}) == 1}
-        changed = [name for name in fits.values() if not (_same(sides, name) and _same(sides, number))]
+        paths = [v.path(pset, m, year) for year in pset.ledger.years]
+        shared = [path for path in paths if _both(sides, v.path_mean(path), number)]
+        fits = [path for path in shared if len({side.number(v.path_mean(path)).shape for side in sides}) == 1]
+        changed = [path for path in fits if not (_same(sides, v.path_mean(path)) and _same(sides, number))]
         if len(fits) < len(shared) or not changed:
             continue
         label, ratio = f"uptake between anchors[{m.name}]", partial(_path_ratio, sides, number, changed)
         found.add(label, "assumption", "shares of the years", map(ratio, sides))
-        covered |= {number, *changed}
+        covered |= {number, *map(v.path_mean, changed)}
     return covered
 
 
-def _path_ratio(sides: Sides, number: str, means: Sequence[str], judged: Side) -> Array:
+def _path_ratio(sides: Sides, number: str, paths: Sequence[str], judged: Side) -> Array:
     """Log ratio [draw] of the Dirichlet densities of a path's stretches, up to a constant."""
-    ratio = np.zeros(len(judged.table(means[0].removesuffix("_mean"))))
-    for name in means:
-        first, second = (side.number(number) * side.number(name) for side in sides)
-        ratio += np.log(judged.table(name.removesuffix("_mean"))) @ (second - first)
+    ratio = np.zeros(len(judged.table(paths[0])))
+    for path in paths:
+        first, second = (side.number(number) * side.number(v.path_mean(path)) for side in sides)
+        ratio += np.log(judged.table(path)) @ (second - first)
     return ratio
 
 

@@ -84,10 +84,10 @@ def variables_for_conflicts(pset: PriorSet) -> tuple[str, ...]:
         name for name, block in pset.blocks.items() if any(p.origin.startswith("report: ") for p in block.priors)
     }
     effects = {
-        f"{pset.own(name, m)}"
+        name(pset, m)
         for m in pset.ledger.modalities
         if m.uptake != "everyone"
-        for name in (f"{m.uptake}_region", f"{m.uptake}_region_sd")
+        for name in (v.uptake_region, v.uptake_region_sd)
     }
     return (v.EVIDENCE_MEAN, *sorted(claimed), *sorted(effects))
 
@@ -219,8 +219,7 @@ def _sign_conflict(left: LeftOut, draws: Dataset) -> dict[str, object]:
         return {}
     named = [m for m in pset.ledger.modalities if m.uptake != "everyone" and claim.modality in (None, m.name)]
     for m in named:
-        name = pset.own(f"{m.uptake}_region", m)
-        spread = pset.own(f"{m.uptake}_region_sd", m)
+        name, spread = v.uptake_region(pset, m), v.uptake_region_sd(pset, m)
         if name not in draws or spread not in draws:
             continue
         size = pset.number("uptake_region_size", modality=m.name)

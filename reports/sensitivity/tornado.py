@@ -150,7 +150,7 @@ def log_ratio(run: DataTree, pset: PriorSet, number: ElicitedNumber, shifted: Pr
     block, new = pset.blocks[number.block], shifted.blocks[number.block]
     sds = (new.priors[number.index].mu - number.prior.mu) / number.prior.sd
     if block.correlation is not None:
-        z = group(run)[f"{number.block}_z"].transpose(*SAMPLE, ...).values
+        z = group(run)[v.standard(number.block)].transpose(*SAMPLE, ...).values
         score = z @ block.cholesky.T  # on the link scale, in prior sds
         score[..., number.index] -= sds
         other = np.linalg.solve(new.cholesky, score.reshape(-1, score.shape[-1]).T).T.reshape(score.shape)
