@@ -15,10 +15,11 @@ CERTAIN = 1 - 1e-6
 
 
 def burden(pset: PriorSet, base: TensorVariable) -> dict[str, TensorVariable]:
-    """Acute use and MOH [region, depth], fractions of patients; MOH never above acute use, both rising with depth.
+    """Acute use and MOH [region, depth], fractions of patients, by name; each is there if the report claims it.
 
-    Their patient-weighted means in the base year carry the report's ranges exactly; MOH is acute use times
-    P(MOH | acute use). Each is there if the report has it.
+    MOH is never above acute use, and both rise with depth. Their patient-weighted means in the base year carry the
+    report's ranges exactly; MOH is acute use times P(MOH | acute use). Parameters: `base` [region, depth], patients of
+    the base year.
     """
     names = [prior.name for prior in pset.blocks[v.BURDEN_LEVEL].priors]
     level = ordered(pset, v.BURDEN_LEVEL)
@@ -29,15 +30,15 @@ def burden(pset: PriorSet, base: TensorVariable) -> dict[str, TensorVariable]:
         region = spread * deviation(v.by_region(name), "region")
         return region[:, None] + gradient(variable(pset, v.step(name)), len(pset.ledger.depths))
 
-    out = {}
-    among, of = base, pt.ones(())
+    cells = {}
+    among, mean_among = base, pt.ones(())
     if v.ACUTE_USE in mean:
-        out[v.ACUTE_USE] = redistribute(mean[v.ACUTE_USE], among, offset(v.ACUTE_USE))
-        among, of = among * out[v.ACUTE_USE], mean[v.ACUTE_USE]
+        cells[v.ACUTE_USE] = redistribute(mean[v.ACUTE_USE], among, offset(v.ACUTE_USE))
+        among, mean_among = among * cells[v.ACUTE_USE], mean[v.ACUTE_USE]
     if v.MOH in mean:
-        given = redistribute(pt.minimum(mean[v.MOH] / of, CERTAIN), among, offset(v.MOH))
-        out[v.MOH] = out[v.ACUTE_USE] * given if v.ACUTE_USE in out else given
-    return {name: pm.Deterministic(name, share, dims=("region", "depth")) for name, share in out.items()}
+        given = redistribute(pt.minimum(mean[v.MOH] / mean_among, CERTAIN), among, offset(v.MOH))
+        cells[v.MOH] = cells[v.ACUTE_USE] * given if v.ACUTE_USE in cells else given
+    return {name: pm.Deterministic(name, share, dims=("region", "depth")) for name, share in cells.items()}
 
 
 def payer_block(pset: PriorSet) -> TensorVariable:

@@ -37,7 +37,7 @@ class Observed:
     shares: Mapping[str, TensorVariable]
 
     def log_aggregate(self, pset: PriorSet, row: Evidence) -> TensorVariable:
-        """The log of what a row observes, before any error."""
+        """The log of what a row observes [], before any error."""
         year, by = row.year, OBSERVED[row.quantity].by
         whole = row.region is None and row.depth is None
         if row.quantity == "adoption":
@@ -86,9 +86,9 @@ def error_walk(pset: PriorSet, source: str) -> TensorVariable | None:
 
 
 def evidence(pset: PriorSet, errors: Mapping[str, TensorVariable | None], observed: Observed) -> TensorVariable:
-    """Observe each row's logarithm around the model's aggregate plus, for sizes, its source's error.
+    """Observes each row's logarithm [evidence_row] around the model's aggregate plus, for sizes, its source's error.
 
-    Parameters: `errors`, by source, see :func:`source_error`.
+    Parameters: `errors` [source_year], by source, see :func:`error_walk`.
     """
 
     def expected(row: Evidence) -> TensorVariable:

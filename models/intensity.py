@@ -37,7 +37,8 @@ def region_premium(pset: PriorSet, patients: TensorVariable, deviations: TensorV
 
     Where a region's share of revenue is in evidence, the free variable is not its premium but, to first order, the log
     of its value over that of all others. As with revenue this leaves the joint prior as it is, for the mean moves
-    along; and it is what the evidence knows. Parameters: `patients` [region, depth]; `deviations` [region, modality].
+    along; and the evidence is about this variable nearly alone. Parameters: `patients` [region, depth]; `deviations`
+    [region, modality].
     """
     lead = v.lead_region(pset)
     if lead is None:
@@ -57,7 +58,7 @@ def region_premium(pset: PriorSet, patients: TensorVariable, deviations: TensorV
 
 
 def _value_share(pset: PriorSet) -> NDArray[np.float64]:
-    """Rough share of each modality in base-year revenue, from prior medians."""
+    """Rough share of each modality in base-year revenue [modality], from prior medians."""
     value = []
     for modality, price in zip(pset.ledger.modalities, pset.blocks[v.PRICE].priors, strict=True):
         levels = pset.blocks.get(pset.own(v.ADOPTION_LEVEL, modality))
@@ -69,12 +70,12 @@ def _value_share(pset: PriorSet) -> NDArray[np.float64]:
 def log_prices(
     pset: PriorSet, treated: Mapping[int, TensorVariable], error: Sequence[TensorVariable] | None
 ) -> list[TensorVariable]:
-    """Log of spend per treated patient-year (USD) at the anchors of each modality: a random walk over the anchors.
+    """Log of spend per treated patient-year (USD) at its anchors [anchor], by modality: a random walk over the anchors.
 
     The prior is `price` at a modality's first anchor and `price_growth` from there. For modalities already sold, the
     free variable at each anchor is the log of *revenue* (log treated + log price), as the report's vendor would state
-    it (its shared error included). That changes nothing in the joint prior; but stated revenue is what the evidence
-    knows sharply, so the posterior is nearly uncorrelated. A launch is known less sharply by its evidence than by its
+    it (its shared error included). That changes nothing in the joint prior; but the evidence is sharp about stated
+    revenue, so the posterior is nearly uncorrelated. About a launch the evidence is less sharp than the prior of its
     price, so there the price itself is free. Parameters: `treated`, patients [modality] by anchor; `error` [anchor],
     log, None without evidence.
     """
@@ -99,10 +100,9 @@ def log_prices(
             walks[k].append((stated - shift)[i])
     for k, modality in enumerate(modalities):
         if modality.uptake == "launch":
-            own = pset.anchors(modality)
             walks[k].append(draw_on_link(pset, v.PRICE, v.log_price(modality), log_price_mu[k], log_price_sd[k]))
             rates = variable(pset, v.price_growth(modality))
-            for i, (start, end) in enumerate(pairwise(own)):
+            for i, (start, end) in enumerate(pairwise(pset.anchors(modality))):
                 walks[k].append(walks[k][-1] + rates[i] * (end - start))
     return [pt.stack(walk) for walk in walks.values()]
 
@@ -115,24 +115,24 @@ def price_path(pset: PriorSet, log_price: Sequence[TensorVariable]) -> TensorVar
     """
     years, paths = pset.ledger.years, []
     for modality, walk in zip(pset.ledger.modalities, log_price, strict=True):
-        own = pset.anchors(modality)
+        on_market = pset.anchors(modality)
         noise = hyper(v.price_noise(modality), pset.number("price_noise", modality=modality.name))
         z = deviation(v.standard(v.price_noise(modality)), f"free_year_{modality.key}")
-        paths.append(interpolation(years, own) @ walk + noise * (pinned_walk(years, own) @ z))
+        paths.append(interpolation(years, on_market) @ walk + noise * (pinned_walk(years, on_market) @ z))
     return pm.Deterministic(v.PRICE, pt.exp(pt.stack(paths, axis=1)), dims=("year", "modality"))
 
 
 def price_in(
     pset: PriorSet, year: int, uptakes: Sequence[Uptake], log_price: Sequence[TensorVariable], price: TensorVariable
 ) -> TensorVariable:
-    """:func:`price` in one year [modality], for the density: without the noise of other years wherever it can be.
+    """:func:`price_path` in one year [modality], for the density: it keeps clear of the yearly noise where it can.
 
-    At an anchor the price has none, and before a launch nobody pays it.
+    At an anchor the price has no noise, and before a launch nobody pays it.
     """
     at, prices = year - pset.ledger.years[0], []
     for k, (modality, uptake, walk) in enumerate(zip(pset.ledger.modalities, uptakes, log_price, strict=True)):
-        if year in (own := pset.anchors(modality)):
-            prices.append(pt.exp(walk[own.index(year)]))
+        if year in (on_market := pset.anchors(modality)):
+            prices.append(pt.exp(walk[on_market.index(year)]))
         else:
             prices.append(pt.ones(()) if at < uptake.first else price[at, k])
     return pt.stack(prices)

@@ -16,12 +16,12 @@ from postcgrp.priors.elicit import STUDENT_DF, is_heavy
 
 
 def hyper(name: str, value: ArrayLike, dims: tuple[str, ...] = ()) -> TensorVariable:
-    """A hyperparameter as `pm.Data`, so that another value needs no other graph."""
+    """A hyperparameter [dims] as `pm.Data`, so that another value needs no other graph."""
     return pm.Data(name, np.asarray(value, dtype=float), dims=dims)
 
 
 def variable(pset: PriorSet, name: str) -> TensorVariable:
-    """The variable of one prior block, on its natural scale.
+    """The variable of one prior block [the block's dims], on its natural scale.
 
     A logit-normal is a normal `{name}_logit` and its sigmoid: PyMC 6.4's `LogitNormal` has no default transform. A
     log-Student-t is likewise a `{name}_log` and its exponential.
@@ -42,7 +42,10 @@ def variable(pset: PriorSet, name: str) -> TensorVariable:
 def draw_on_link(
     pset: PriorSet, block: str, name: str, mu: Any, sd: Any, dims: str | tuple[str, ...] | None = None
 ) -> TensorVariable:
-    """A variable on the link scale of a prior block: normal, or Student-t where the block's family is."""
+    """A variable [dims] on the link scale of a prior block: normal, or Student-t where the block's family is.
+
+    Parameters: `name`, the variable's; `mu` and `sd`, its location and scale, which broadcast to `dims`.
+    """
     if is_heavy(pset.blocks[block].priors[0].family):
         # PyTensor 3.3 batches a variable by its first parameter alone, so that one must follow the mean.
         return pm.StudentT(name, nu=STUDENT_DF + pt.zeros_like(mu), mu=mu, sigma=sd, dims=dims)
@@ -50,7 +53,7 @@ def draw_on_link(
 
 
 def hyperparameters(pset: PriorSet, name: str) -> tuple[TensorVariable, TensorVariable]:
-    """Mean and sd of a prior block on its link scale."""
+    """Mean and sd [the block's dims] of a prior block on its link scale."""
     block = pset.blocks[name]
     shape = [len(pset.coords.get(dim, block.priors)) for dim in block.dims]
     mu = np.reshape([prior.mu for prior in block.priors], shape)
@@ -59,10 +62,10 @@ def hyperparameters(pset: PriorSet, name: str) -> tuple[TensorVariable, TensorVa
 
 
 def ordered(pset: PriorSet, name: str) -> TensorVariable:
-    """Correlated logit-normals of one block, non-decreasing along it in every draw, each marginal as elicited.
+    """Correlated logit-normals of one block [its dim], non-decreasing in every draw, each marginal as elicited.
 
-    The running maximum acts in at most 0.1 % of draws a pair (see :func:`postcgrp.priors.coupling`). Levels of which
-    nothing is claimed give way instead: they are moved between their neighbours.
+    Between two neighbours the running maximum acts in at most 0.1 % of draws (see :func:`postcgrp.priors.coupling`).
+    Levels of which nothing is claimed give way instead: they are moved between their neighbours.
     """
     block = pset.blocks[name]
     mu, sd = hyperparameters(pset, name)
@@ -83,6 +86,9 @@ def ordered(pset: PriorSet, name: str) -> TensorVariable:
 
 
 def deviation(name: str, *dims: str) -> TensorVariable:
-    """Standard-normal deviations, to be scaled by a spread (non-centred partial pooling)."""
+    """Standard-normal deviations [dims], to be scaled by a spread (non-centred partial pooling).
+
+    Zeros, and no random variable, if a dim has no labels.
+    """
     sizes = [len(pm.modelcontext(None).coords[dim] or ()) for dim in dims]
     return pm.Normal(name, dims=dims) if all(sizes) else pt.zeros(sizes)

@@ -58,6 +58,7 @@ def build_model(pset: PriorSet) -> pm.Model:
         def cells(
             pool: TensorVariable, spend: TensorVariable, at: list[int]
         ) -> tuple[TensorVariable, TensorVariable, TensorVariable]:
+            """Use, spend per user and revenue [len(at), region, depth, modality] in the years of these indices."""
             use = pt.stack([u.use(pool, at) for u in uptakes], axis=-1)
             spend_per_user = intensity(uptakes, pool, use, spend, relative)
             return use, spend_per_user, pool[..., None] * use * spend_per_user / v.MILLION
@@ -71,17 +72,17 @@ def build_model(pset: PriorSet) -> pm.Model:
 
         every = list(range(len(years)))
         use, spend_per_user, revenue = cells(pool, spend, every)
-        of_all = pt.stack([u.treated(pool, every) for u in uptakes], axis=1)
+        treated_ever = pt.stack([u.treated(pool, every) for u in uptakes], axis=1)
         for k, modality in enumerate(pset.ledger.modalities):
             if modality.uptake == "adoption":
                 pm.Deterministic(pset.own(v.ADOPTION, modality), use[..., k], dims=_CELLS[:3])
-                mean = of_all[:, k] / pool.sum(axis=(1, 2))
+                mean = treated_ever[:, k] / pool.sum(axis=(1, 2))
                 pm.Deterministic(pset.own(v.ADOPTION_MEAN, modality), mean, dims="year")
         pm.Deterministic(v.USE, use, dims=_CELLS)
         pm.Deterministic(v.INTENSITY, spend_per_user, dims=_CELLS)
         pm.Deterministic(v.REVENUE, revenue, dims=_CELLS)
-        # The sum of all cells (tested), which many posteriors of one program need not compute.
-        pm.Deterministic(v.REVENUE_TOTAL, (of_all * spend).sum(axis=1) / v.MILLION, dims="year")
+        # The sum of all cells (tested), without them: posteriors that keep the total alone need not compute the cells.
+        pm.Deterministic(v.REVENUE_TOTAL, (treated_ever * spend).sum(axis=1) / v.MILLION, dims="year")
         if pset.evidence:
             observed = Observed(
                 revenue=lambda year: cells_in(year)[2][0],
@@ -103,7 +104,7 @@ def _launched(pset: PriorSet, pool: TensorVariable, launches: Mapping[str, Uptak
 
 
 def coords(pset: PriorSet) -> dict[str, Any]:
-    """Every coordinate of the model, those of single variables included."""
+    """The labels of every dimension of the model, those of single variables included."""
     years, anchors = pset.ledger.years, pset.ledger.report.anchors
     out: dict[str, Any] = dict(pset.coords)
     if v.BURDEN_LEVEL in pset.blocks:
@@ -111,16 +112,16 @@ def coords(pset: PriorSet) -> dict[str, Any]:
     sold = [m.name for m in pset.ledger.modalities if m.uptake != "launch"]
     out |= {v.sold(anchor): sold for anchor in anchors if sold}
     for modality in pset.ledger.modalities:
-        m, own = modality.key, pset.anchors(modality)
-        out[f"period_{m}"] = own[1:]
-        out[f"free_year_{m}"] = [year for year in years if year not in own]
+        m, on_market = modality.key, pset.anchors(modality)
+        out[f"period_{m}"] = on_market[1:]
+        out[f"free_year_{m}"] = [year for year in years if year not in on_market]
         if modality.uptake == "launch":
-            out[f"anchor_{m}"] = own
+            out[f"anchor_{m}"] = on_market
         if modality.uptake != "everyone":
             for low, high in pairwise(pset.uptake_years(modality)):
                 out[f"{v.path(pset, modality, high)}_year"] = list(range(low + 1, high + 1))
     if (lead := v.lead_region(pset)) is not None:
-        out["region_rest"] = [r for i, r in enumerate(pset.coords["region"]) if i != lead]
+        out["region_rest"] = [region for i, region in enumerate(pset.coords["region"]) if i != lead]
     if pset.evidence:
         out[v.EVIDENCE_ROW] = [row.id for row in pset.evidence]
         out |= {v.source_year(pset, source): v.source_years(pset, source) for source in pset.sources}

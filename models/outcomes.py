@@ -26,10 +26,10 @@ def outcome_model(pset: PriorSet) -> pm.Model:
 
 
 def by_modality(anchor: int) -> str:
-    """The variable that holds one anchor's revenue by modality."""
+    """The name of the variable that holds one anchor's revenue by modality."""
     return f"revenue_modality_{anchor}"
 
 
 def on_market(anchor: int) -> str:
-    """Its dimension: the modalities on the market by then."""
+    """The name of the dimension of :func:`by_modality`: the modalities on the market by then."""
     return f"modality_{anchor}"

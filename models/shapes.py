@@ -39,8 +39,8 @@ fixed = Elemwise(Fixed(same_out, name="fixed"))
 class Sticks(Transform):  # type: ignore[misc]  # PyMC's has no types
     """Shares that sum to one as log-odds of what each takes of what the ones before it left: [..., n] and [..., n - 1].
 
-    A Dirichlet's are independent of each other (Connor & Mosimann 1969), which suits a diagonal metric; those of PyMC's
-    own transform are not.
+    Of a Dirichlet these log-odds are independent of each other (Connor & Mosimann 1969), which suits a diagonal metric;
+    the values of PyMC's own transform are not.
     """
 
     name = "sticks"
@@ -81,8 +81,8 @@ def redistribute(mean: TensorVariable, weights: TensorVariable, offset: TensorVa
     Parameters: `mean` [...] in (0, 1); `weights` [..., region, depth], not negative, any scale; `offset`
     [region, depth], logit. Returns [..., region, depth]. The intercept c starts from the normal approximation to a
     logistic mixture and takes Newton steps on the logit of the mean, where the equation is nearly linear. Relative
-    error of the mean in the worst of 20 000 random cases: 2e-15 for offsets of sd 1, 6e-10 for sd 2. Where a step
-    begins is taken as fixed: at the solution, the last step's gradient is that of the implicit function.
+    error of the mean in the worst of 20 000 random cases: 2e-15 for offsets of sd 1, 6e-10 for sd 2. The start of each
+    step is taken as fixed: at the solution, the last step's gradient is that of the implicit function.
     """
     axes = (-2, -1)
     weights = weights / weights.sum(axis=axes, keepdims=True)

@@ -36,7 +36,7 @@ _MILLION = 1e6
 
 
 def simulate(pset: PriorSet, draws: int, seed: int, *, misspecified: str | None = None) -> Arrays:
-    """Draw markets and what their report would say, as the model has it or with one departure from it.
+    """Markets and what their report would say, drawn from the model or with one departure from it.
 
     Parameters: `pset`, the priors and the evidence rows; `draws`; `seed`, the same market but for the departure at the
     same seed; `misspecified`, one of `MISSPECIFICATIONS`. Returns arrays named like the model's variables, with a
@@ -179,8 +179,8 @@ def _region_patients(dice: Dice) -> Array:
         if claim.quantity == "patients" and claim.role == "prior"
     }
     since = np.array(ledger.years)[:, None] - np.array([counted[name] for name in ledger.segments["region"]])
-    own = dice.pset.number("patient_growth_region_sd") * dice.z(len(ledger.regions))
-    growth = dice.prior("patient_growth")[:, None] + own
+    deviation = dice.pset.number("patient_growth_region_sd") * dice.z(len(ledger.regions))
+    growth = dice.prior("patient_growth")[:, None] + deviation
     count = dice.prior("region_patients") * np.exp(dice.prior("pool_error"))[:, None]
     return np.asarray(count[:, None] * np.exp(growth[:, None] * since))
 
@@ -265,7 +265,7 @@ def _adoption_offset(dice: Dice, modality: Modality, market: Arrays) -> Array:
 
 
 def _launched_use(dice: Dice, modality: Modality, patients: Array) -> Array:
-    """Procedures a patient and year [draw, year, region, depth]: exactly zero before the launch."""
+    """Procedures per patient and year [draw, year, region, depth]: exactly zero before the launch."""
     eligible = _eligible(dice.pset, modality)
     mean, offset = _path(dice, modality), _region_offset(dice, modality)[:, None]
     sold = np.array(dice.pset.ledger.years) >= dice.pset.number("launch_year", modality=modality.name)
@@ -287,7 +287,7 @@ def _price(dice: Dice, modality: Modality, index: int) -> Array:
     growth = dice.prior(f"price_growth_{modality.key}") * np.diff(anchors)
     at_anchor = np.log(dice.prior("price")[:, [index]]) + np.pad(growth.cumsum(axis=1), ((0, 0), (1, 0)))
     # Weights [anchor, year] that interpolate, and before the first anchor hold its value.
-    between = np.array([np.interp(years, anchors, one) for one in np.eye(len(anchors))])
+    between = np.array([np.interp(years, anchors, unit) for unit in np.eye(len(anchors))])
     walk = dice.z(len(years)).cumsum(axis=1)
     pinned = walk - walk[:, np.searchsorted(years, anchors)] @ between
     log_price = at_anchor @ between + pset.number("price_noise", modality=modality.name) * pinned
@@ -297,8 +297,8 @@ def _price(dice: Dice, modality: Modality, index: int) -> Array:
 def _relative_spend(dice: Dice, patients: Array, use: Array) -> Array:
     """Spend of a segment over the average of the treated [draw, year, region, depth, modality]."""
     pset, modalities = dice.pset, dice.pset.ledger.modalities
-    own = pset.number("region_premium_modality_sd") * dice.z(len(pset.ledger.regions), len(modalities))
-    premium = dice.prior("region_premium")[..., None] + own
+    deviation = pset.number("region_premium_modality_sd") * dice.z(len(pset.ledger.regions), len(modalities))
+    premium = dice.prior("region_premium")[..., None] + deviation
     stepped = np.array([modality.uptake != "launch" for modality in modalities])
     rel = np.exp(premium[:, :, None] + dice.rise("intensity_step")[:, None, :, None] * stepped)[:, None]
     treated = patients[..., None] * use
@@ -338,17 +338,17 @@ def _evidence(dice: Dice, market: Arrays, vendor_factor: float) -> Arrays:
         return {}
     errors, mean = {}, np.stack([_log_aggregate(pset, market, row) for row in rows], axis=1)
     for source in dict.fromkeys(row.source for row in rows):
-        of = [k for k, row in enumerate(rows) if row.source == source and row.quantity in SIZES]
-        if not of:
+        sizes = [k for k, row in enumerate(rows) if row.source == source and row.quantity in SIZES]
+        if not sizes:
             continue
         is_report = source == pset.ledger.report.id
-        years = sorted({rows[k].year for k in of} | set(pset.ledger.report.anchors if is_report else ()))
+        years = sorted({rows[k].year for k in sizes} | set(pset.ledger.report.anchors if is_report else ()))
         variance = np.diff(pset.source_log_sd(source, years) ** 2, prepend=0.0)
         walk = (np.sqrt(np.maximum(variance, 0.0)) * dice.z(len(years))).cumsum(axis=1)
         error = pset.source_log_bias(source, years) + walk
         name = "source_error" if is_report else f"source_error_{re.sub(r'[^0-9A-Za-z]+', '_', source).strip('_')}"
         errors[name] = error
-        for k in of:
+        for k in sizes:
             mean[:, k] += error[:, years.index(rows[k].year)]
             if is_report and rows[k].quantity == "revenue":
                 mean[:, k] += np.log(vendor_factor)

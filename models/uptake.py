@@ -26,8 +26,8 @@ class Uptake:
 
     `mean` [year] is the patient-weighted mean use of the eligible; None where everyone is treated. `offset`
     [region, depth] is the log-odds of each segment around it. `eligible` [depth] is the share of patients who may
-    get the modality. `first` is the index of the first year with any use. `levels`: the mean in years, by index, that
-    need no path between them, which spares the density the path.
+    get the modality. `first` is the index of the first year with any use. `levels` is the mean in the years, by index,
+    at which it does not depend on the path between anchors; the density takes it from there, and so needs no path.
     """
 
     mean: TensorVariable | None
@@ -84,8 +84,9 @@ def adoption(
 ) -> Uptake:
     """An adoption curve whose patient-weighted mean carries the report's ranges exactly at the anchors.
 
-    Region, depth, MOH (drug-sparing) and payer blocking (a brake) only redistribute around that mean. What is
-    `launched` [anchor] counts towards the range, so that the mean is the rest, which does not fall either.
+    Region, depth, MOH (drug-sparing) and payer blocking (a brake) only redistribute around that mean. Launched
+    procedures, if `launched` [anchor] is given, count towards the range: the mean is what they leave, and does not fall
+    either.
     """
     own = pset.own
     level = ordered(pset, v.level(pset, modality))

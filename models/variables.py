@@ -98,7 +98,7 @@ def cholesky(block: str) -> str:
 
 
 def is_open(block: str) -> str:
-    """Which cells of an ordered prior block nothing is claimed of."""
+    """The cells of an ordered prior block about which nothing is claimed: 1, else 0."""
     return f"{block}_open"
 
 
@@ -161,12 +161,12 @@ def uptake_region(pset: PriorSet, modality: Modality) -> str:
 
 
 def uptake_region_sd(pset: PriorSet, modality: Modality) -> str:
-    """Their spread."""
+    """The spread of :func:`uptake_region`."""
     return pset.own(f"{modality.uptake}_region_sd", modality)
 
 
 def uptake_region_centre(pset: PriorSet, modality: Modality) -> str:
-    """What they deviate from: the report's directions."""
+    """The report's directions, around which :func:`uptake_region` deviates."""
     return pset.own(f"{modality.uptake}_region_centre", modality)
 
 
@@ -176,12 +176,12 @@ def adoption_step_region_sd(pset: PriorSet, modality: Modality) -> str:
 
 
 def path(pset: PriorSet, modality: Modality, end: int) -> str:
-    """Shares of the rise in uptake that each year takes, up to the year `end`."""
+    """The share of each year in the rise of a modality's uptake to the anchor `end`."""
     return pset.own(f"{modality.uptake}_path_{end}", modality)
 
 
 def path_concentration(pset: PriorSet, modality: Modality) -> str:
-    """How evenly they are shared."""
+    """How close the shares of :func:`path` keep to their means: the total concentration of the Dirichlet."""
     return pset.own(path_assumption(modality), modality)
 
 
@@ -191,7 +191,7 @@ def path_assumption(modality: Modality) -> str:
 
 
 def source_error(pset: PriorSet, source: str) -> str:
-    """The log error that all sizes of one source share; plain for the report, else with the source's name behind."""
+    """The log error that all sizes of one source share; plain for the report, else followed by the source's name."""
     return _of_source(SOURCE_ERROR, pset, source)
 
 
@@ -211,9 +211,9 @@ def source_year(pset: PriorSet, source: str) -> str:
 
 
 def source_years(pset: PriorSet, source: str | None = None) -> list[int]:
-    """The years at which a source's error is a variable: those of its evidence on sizes, and the report's anchors.
+    """The years in which a source's error is a variable: those of its sizes and, for the report, the anchors too.
 
-    Without `source`, those of the report.
+    Parameters: `source`, by default the report. Empty for a source that states no sizes, which has no error.
     """
     report = pset.ledger.report
     source = source or report.id
