@@ -30,7 +30,7 @@ TEST := $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 check: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy & checked=$$!; $(BIN)/pytest -q -m "not fit and not slow"; tested=$$?; wait $$checked && exit $$tested
+	$(BIN)/mypy & checked=$$!; $(TEST) -q -m "not fit and not slow"; tested=$$?; wait $$checked && exit $$tested
 
 test: $(INSTALLED)
 	$(TEST)

@@ -112,6 +112,7 @@ def test_every_command_is_one_that_the_command_line_takes(page: Path) -> None:
                 _parser().parse_args(words[1:])
 
 
+@pytest.mark.fit
 @pytest.mark.usefixtures("_reader")
 @pytest.mark.parametrize("page", [page for page in PAGES if runnable(page)], ids=name)
 def test_pages_run(page: Path) -> None:
