@@ -61,7 +61,8 @@ def ess_mean(draws: ArrayLike) -> float:
     if not np.isfinite(values).all():
         return np.nan
     halves = _halves(values[None])
-    return float(_ess(halves)[0]) if np.ptp(halves) > 0 else float(halves.size)
+    with np.errstate(invalid="ignore", divide="ignore"):  # of so nearly a constant that its variance underflows
+        return float(_ess(halves)[0]) if np.ptp(halves) > 0 else float(halves.size)
 
 
 def mcse_mean(draws: ArrayLike) -> float:

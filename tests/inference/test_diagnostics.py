@@ -142,3 +142,10 @@ def test_the_draws_are_left_alone() -> None:
     draws = normal(4, 100, 3)
     draws.flags.writeable = False
     diagnostics(draws)
+
+
+def test_a_variance_that_underflows_is_that_of_a_constant() -> None:
+    draws = np.zeros((1, 40))
+    draws[0, 0] = 8.3e-307
+    assert ess_mean(draws) == draws.size
+    assert mcse_mean(draws) == 0.0
