@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from numbers import Number
 from typing import TYPE_CHECKING, Any
 
+from postcgrp.reports.forecast.numbers import short
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -63,7 +65,7 @@ def _cell(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "NO"
     if isinstance(value, float):
-        return "" if math.isnan(value) else f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"  # noqa: PLR2004
+        return "" if math.isnan(value) else short(value, 4)
     return "" if value is None else escape(str(value))  # a name's [2030] is no markup
 
 

@@ -17,6 +17,7 @@ from xarray import DataArray, Dataset, DataTree
 from postcgrp.models import variables as v
 from postcgrp.priors import Prior, PriorSet
 from postcgrp.reports.forecast.colours import ACCENT, CONTRAST, NEUTRAL, SEGMENT_COLOURS
+from postcgrp.reports.forecast.numbers import short
 from postcgrp.reports.forecast.style import (
     MESSAGE,
     new_figure,
@@ -30,7 +31,6 @@ from postcgrp.reports.forecast.style import (
 from postcgrp.reports.forecast.summary import interval, report_point, spend_per_user_draws
 from postcgrp.reports.runs.groups import SAMPLE, group
 
-_WHOLE_FROM = 100  # larger ticks are shown without decimals
 BANDS = (0.05, 0.25, 0.5, 0.75, 0.95)  # the quantiles of a fan: 90 % and 50 % intervals around the median
 type Drawer[T] = Callable[[T, PriorSet], Figure | None]
 
@@ -245,7 +245,7 @@ def prior_posterior(run: DataTree, pset: PriorSet) -> Figure:
         axes.set_yticks([])
         axes.spines["left"].set_visible(False)
         axes.xaxis.set_major_locator(MaxNLocator(4))
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,.0f}" if abs(x) >= _WHOLE_FROM else f"{x:.3g}"))
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: short(x)))
         axes.tick_params(labelsize=8)
     return figure
 

@@ -14,9 +14,9 @@ from xarray import DataTree
 from postcgrp.inference.convergence import Check
 from postcgrp.priors import PriorSet
 from postcgrp.priors.audit import Finding
+from postcgrp.reports.forecast.numbers import short
 from postcgrp.reports.forecast.summary import exceedance, growth
 
-_WHOLE_FROM = 1000  # larger numbers are shown without decimals
 NEARLY_CERTAIN = 0.995  # probabilities above it would round to 100 %
 CAPTIONS = {
     "fan_total": "Total revenue by year: median, 50 % and 90 % intervals, and the report's points.",
@@ -42,7 +42,7 @@ def environment() -> Environment:
     env.filters["chance"] = lambda p: (
         "more than 99 %" if p > NEARLY_CERTAIN else "less than 1 %" if p < 1 - NEARLY_CERTAIN else f"{100 * p:.0f} %"
     )
-    env.filters["short"] = lambda x: "–" if pd.isna(x) else f"{x:,.0f}" if abs(x) >= _WHOLE_FROM else f"{x:.3g}"
+    env.filters["short"] = lambda x: "–" if pd.isna(x) else short(x)
     return env
 
 

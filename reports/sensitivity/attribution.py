@@ -15,11 +15,11 @@ from xarray import Dataset
 
 from postcgrp.models import variables as v
 from postcgrp.priors import Block, Evidence, Prior, PriorSet
+from postcgrp.reports.forecast.numbers import short
 from postcgrp.reports.runs.evidence import Array, flat, known_years, needed, residuals
 from postcgrp.reports.runs.run import Run
 
 _NEGLIGIBLE = 1e-9  # a log ratio that nowhere departs from its mean by more is no change
-_LARGE = 999.5  # below, three digits say it
 CONSTANTS = "constant_data"
 NONE = np.zeros(1)  # the log density of a row that a run does not have
 REPARAMETERISED = (v.REGION_VALUE_WEIGHT, v.MODALITY_VALUE_SHARE)  # no part of the joint prior
@@ -154,7 +154,7 @@ def _says(first: Prior, second: Prior) -> str:
 
 
 def _short(number: float) -> str:
-    return f"{number:,.0f}" if abs(number) >= _LARGE else f"{round(number, 9) + 0.0:.3g}"
+    return short(round(number, 9))
 
 
 def _natural(side: Side, name: str) -> Array:

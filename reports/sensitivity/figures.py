@@ -14,6 +14,7 @@ from matplotlib.ticker import MaxNLocator
 
 from postcgrp.priors import PriorSet
 from postcgrp.reports.forecast.colours import ACCENT, CONTRAST, NEUTRAL
+from postcgrp.reports.forecast.numbers import short
 from postcgrp.reports.forecast.style import panel_title, panels, save_figure, styled, whole_numbers
 
 _MOST_BARS = 12  # of the tornado
@@ -89,7 +90,7 @@ def in_unit(value: float, unit: str) -> str:
         return f"{100 * value:.2g} %"
     if unit == "stated / true":
         return f"{100 * (value - 1):+.0f} %"
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"  # noqa: PLR2004
+    return short(value)
 
 
 def _tornado(axes: Axes, bars: pd.DataFrame, centre: float, pset: PriorSet) -> None:

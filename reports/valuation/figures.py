@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from postcgrp.reports.forecast.colours import ACCENT, CONTRAST, SEGMENT_COLOURS
+from postcgrp.reports.forecast.numbers import short
 from postcgrp.reports.forecast.style import new_figure, panel_title, percentages, save_figure, styled, whole_numbers
 from postcgrp.reports.valuation.tables import EVERY
 from postcgrp.reports.valuation.valuation import Valuation
@@ -22,7 +23,6 @@ _HISTOGRAM_BINS = 60
 QUANTILES_SHOWN = (0.002, 0.998)  # quantiles between which draws are shown
 DEAL, MARKET = ACCENT, SEGMENT_COLOURS[1]
 LOSS, GAIN = CONTRAST, SEGMENT_COLOURS[2]
-_WHOLE_FROM = 1000  # larger numbers are shown without decimals
 _MESSAGE_WIDTH = 104  # characters
 OVER_LINES = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1}  # behind labels that lines may cross
 INPUT_TABLES = ("captured.", "economics.", "risk.phase.", "discounting.")
@@ -141,6 +141,6 @@ def input_in_words(path: str) -> str:
 
 def _number(value: object) -> str:
     number = float(str(value))
-    if _WHOLE_FROM < number < 10 * _WHOLE_FROM and number % 1 and 2000 < number < 2100:  # noqa: PLR2004  a year with its fraction
+    if 2000 < number < 2100 and number % 1:  # noqa: PLR2004  a year with its fraction
         return f"{number:.1f}"
-    return f"{number:,.0f}" if abs(number) >= _WHOLE_FROM else f"{number:.3g}"
+    return short(number)

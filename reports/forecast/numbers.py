@@ -1,0 +1,9 @@
+"""Numbers as readers see them."""
+
+from __future__ import annotations
+
+
+def short(number: float, digits: int = 3) -> str:
+    """A number to so many digits; from a thousand on whole, its thousands set apart."""
+    rounded = float(f"{number:.{digits}g}") + 0.0  # no -0
+    return f"{number:,.0f}" if abs(rounded) >= 1000 else f"{rounded:.{digits}g}"  # noqa: PLR2004
