@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from xarray import DataTree
 
-from postcgrp.inference.diagnostics import Diagnostics, diagnostics
+from postcgrp.inference.diagnostics import SAMPLE, Diagnostics, diagnostics
 
 MAX_RHAT = 1.01
 MIN_ESS = 400.0
@@ -49,7 +49,7 @@ def gate(run: DataTree, free: Sequence[str], also: Sequence[str] = ()) -> tuple[
         if group in run.children
         for name, values in run[group].to_dataset().items()
     }
-    diverging = run["sample_stats"]["diverging"].transpose("chain", "draw").values
+    diverging = run["sample_stats"]["diverging"].transpose(*SAMPLE).values
     return gate_arrays({**_posterior(run), **densities}, diverging, free, also)
 
 
@@ -105,7 +105,7 @@ def parameters(run: DataTree) -> pd.DataFrame:
 
 
 def _posterior(run: DataTree) -> dict[str, NDArray[Any]]:
-    values = run["posterior"].to_dataset().transpose("chain", "draw", ...)
+    values = run["posterior"].to_dataset().transpose(*SAMPLE, ...)
     return {str(name): array.values for name, array in values.items()}
 
 

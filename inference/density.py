@@ -13,6 +13,7 @@ import pymc as pm
 from numpy.typing import NDArray
 from pytensor.graph.replace import graph_replace
 
+from postcgrp.inference.diagnostics import SAMPLE
 from postcgrp.inference.jaxify import Arrays, jaxify, model_data
 from postcgrp.priors import InputError
 
@@ -76,7 +77,7 @@ def layout(model: pm.Model, example: Arrays) -> Flat:
             f"{', '.join(discrete)}: a discrete free variable has no gradient; sum it out, as pm.Mixture does"
         )
     used = {*model.named_vars, *(dim for dims in model.named_vars_to_dims.values() for dim in dims)}
-    if taken := sorted(name for name in used if name in ("chain", "draw") or "/" in name):
+    if taken := sorted(name for name in used if name in SAMPLE or "/" in name):
         raise InputError(f"{taken[0]!r} cannot name a variable or a dimension of stored draws: choose another name")
     return Flat({v.name: np.shape(example[v.name]) for v in model.value_vars})
 

@@ -18,6 +18,7 @@ from scipy.special import ndtri
 
 Array = NDArray[np.float64]
 
+SAMPLE = ("chain", "draw")  # the dims that index draws
 TAIL_PROBABILITIES = (0.05, 0.95)  # section 4.3, and the ends of our intervals; `arviz_stats` defaults to 0.11 and 0.89
 SHORTEST_CHAIN = 4  # draws: a half chain needs a variance
 DRAWS_AT_A_TIME = 64_000  # more would not fit into the processor's cache, fewer leave Python most of the work

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from scipy.special import rel_entr
 from xarray import DataArray, DataTree
 
-from postcgrp.inference.diagnostics import mcse_mean
+from postcgrp.inference.diagnostics import SAMPLE, mcse_mean
 from postcgrp.inference.estimates import weighted_summary
 from postcgrp.inference.psis import reweight
 from postcgrp.models import variables as v
@@ -33,7 +33,6 @@ DERIVATIVE_ALPHAS = (0.99, 1.01)  # between which the derivative at alpha = 1 is
 SHIFT_ALPHAS = (0.8, 1.25)  # at which shifts are reported: a fifth less and a quarter more
 ROTATIONS = 20
 SIGN_ERRORS = 2.0  # standard errors from zero at which a slope has a sign
-_SAMPLE = ("chain", "draw")
 
 
 # ---- groups --------------------------------------------------------------------------------------------------------
@@ -87,7 +86,7 @@ def components(run: DataTree, pset: PriorSet) -> dict[str, DataArray]:
 
 
 def _total(density: DataArray) -> DataArray:
-    return density.sum([dim for dim in density.dims if dim not in _SAMPLE]).reset_coords(drop=True)
+    return density.sum([dim for dim in density.dims if dim not in SAMPLE]).reset_coords(drop=True)
 
 
 def scaled(pset: PriorSet, group: str, alpha: float) -> PriorSet:
@@ -253,7 +252,7 @@ def _same_draws(by_name: Mapping[str, DataArray]) -> dict[str, Array]:
     """Arrays [chain, draw] of at most `PSI_DRAWS` draws, the same ones of each."""
     out = {}
     for name, draws in by_name.items():
-        values = np.asarray(draws.transpose(*_SAMPLE).values, dtype=float)
+        values = np.asarray(draws.transpose(*SAMPLE).values, dtype=float)
         chains, length = values.shape
         keep = max(1, PSI_DRAWS // chains)
         out[name] = values if length <= keep else values[:, np.arange(keep) * length // keep]

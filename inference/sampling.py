@@ -20,6 +20,7 @@ from xarray import Dataset, DataTree
 
 from postcgrp.inference import chunks
 from postcgrp.inference.density import Flat, density, derived, layout
+from postcgrp.inference.diagnostics import SAMPLE
 from postcgrp.inference.evaluate import POINTS, evaluate
 from postcgrp.inference.forward import draw_prior, observed_sampler, unconstrain
 from postcgrp.inference.hmc import jittered_hmc
@@ -108,7 +109,7 @@ def sample(
         "log_likelihood": after["log_likelihood"],
         "sample_stats": stats,
     }
-    tree = {name: _dataset(model, arrays, ("chain", "draw")) for name, arrays in groups.items()}
+    tree = {name: _dataset(model, arrays, SAMPLE) for name, arrays in groups.items()}
     tree["observed_data"] = _dataset(model, find_observations(model), ())
     tree["constant_data"] = _dataset(model, find_constants(model), ())
     return DataTree.from_dict(tree)

@@ -16,6 +16,7 @@ from postcgrp.models.latent import deviation, draw_on_link, hyper, hyperparamete
 from postcgrp.models.shapes import gradient, interpolation, pinned_walk
 from postcgrp.models.uptake import Uptake
 from postcgrp.priors import PriorSet
+from postcgrp.priors.catalogue import MILLION
 
 
 def relative_intensity(pset: PriorSet, patients: TensorVariable) -> TensorVariable:
@@ -93,7 +94,7 @@ def log_prices(
             mu = pt.stack([walks[k][-1] + growth[k][0][a - 1] * span for k in sold])
             sd = pt.stack([growth[k][1][a - 1] * span for k in sold])
         of_sold = pt.stack([treated[anchor][k] for k in sold])
-        shift = pt.log(of_sold / v.MILLION) + (0.0 if error is None else error[a])
+        shift = pt.log(of_sold / MILLION) + (0.0 if error is None else error[a])
         block = v.PRICE if a == 0 else v.price_growth(modalities[sold[0]])
         stated = draw_on_link(pset, block, v.stated_revenue(anchor), shift + mu, sd, v.sold(anchor))
         for i, k in enumerate(sold):

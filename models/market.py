@@ -18,8 +18,8 @@ from postcgrp.models.intensity import intensity, log_prices, price_in, price_pat
 from postcgrp.models.patients import patients
 from postcgrp.models.uptake import Uptake, uptake
 from postcgrp.priors import PriorSet
-
-_CELLS = ("year", "region", "depth", "modality")
+from postcgrp.priors.catalogue import MILLION
+from postcgrp.priors.checks import SEGMENTS
 
 
 def build_model(pset: PriorSet) -> pm.Model:
@@ -34,7 +34,7 @@ def build_model(pset: PriorSet) -> pm.Model:
     # Recording where each node was created costs more than creating it.
     with pytensor.config.change_flags(traceback__limit=0), pm.Model(coords=coords(pset)) as model:
         within = patients(pset)
-        pool = pm.Deterministic(v.PATIENTS, within(years), dims=_CELLS[:3])
+        pool = pm.Deterministic(v.PATIENTS, within(years), dims=SEGMENTS[:3])
         pool_near = within(near)
         base = pool_near[near.index(years[0])]
         drivers: dict[str, TensorVariable] = {}
@@ -61,7 +61,7 @@ def build_model(pset: PriorSet) -> pm.Model:
             """Use, spend per user and revenue [len(at), region, depth, modality] in the years of these indices."""
             use = pt.stack([u.use(pool, at) for u in uptakes], axis=-1)
             spend_per_user = intensity(uptakes, pool, use, spend, relative)
-            return use, spend_per_user, pool[..., None] * use * spend_per_user / v.MILLION
+            return use, spend_per_user, pool[..., None] * use * spend_per_user / MILLION
 
         def spend_in(year: int) -> TensorVariable:
             return price_in(pset, year, uptakes, log_price, spend)
@@ -75,18 +75,18 @@ def build_model(pset: PriorSet) -> pm.Model:
         treated_ever = pt.stack([u.treated(pool, every) for u in uptakes], axis=1)
         for k, modality in enumerate(pset.ledger.modalities):
             if modality.uptake == "adoption":
-                pm.Deterministic(pset.own(v.ADOPTION, modality), use[..., k], dims=_CELLS[:3])
+                pm.Deterministic(pset.own(v.ADOPTION, modality), use[..., k], dims=SEGMENTS[:3])
                 mean = treated_ever[:, k] / pool.sum(axis=(1, 2))
                 pm.Deterministic(pset.own(v.ADOPTION_MEAN, modality), mean, dims="year")
-        pm.Deterministic(v.USE, use, dims=_CELLS)
-        pm.Deterministic(v.INTENSITY, spend_per_user, dims=_CELLS)
-        pm.Deterministic(v.REVENUE, revenue, dims=_CELLS)
+        pm.Deterministic(v.USE, use, dims=SEGMENTS)
+        pm.Deterministic(v.INTENSITY, spend_per_user, dims=SEGMENTS)
+        pm.Deterministic(v.REVENUE, revenue, dims=SEGMENTS)
         # The sum of all cells (tested), without them: posteriors that keep the total alone need not compute the cells.
-        pm.Deterministic(v.REVENUE_TOTAL, (treated_ever * spend).sum(axis=1) / v.MILLION, dims="year")
+        pm.Deterministic(v.REVENUE_TOTAL, (treated_ever * spend).sum(axis=1) / MILLION, dims="year")
         if pset.evidence:
             observed = Observed(
                 revenue=lambda year: cells_in(year)[2][0],
-                totals=lambda year: treated[year] * spend_in(year) / v.MILLION,
+                totals=lambda year: treated[year] * spend_in(year) / MILLION,
                 patients=lambda year: pool_near[near.index(year)],
                 use=lambda year: cells_in(year)[0][0],
                 mean_use=lambda year: treated[year] / pool_near[near.index(year)].sum(),

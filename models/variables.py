@@ -14,8 +14,6 @@ from postcgrp.priors import PriorSet
 from postcgrp.priors.catalogue import SIZES
 from postcgrp.priors.ledger import Modality, slug
 
-MILLION = 1e6  # revenue is in millions, a price in units of the currency
-
 # What a forecast is read for: docs/model.md describes each.
 PATIENTS = "patients"
 DEPTH_SHARE = "depth_share"

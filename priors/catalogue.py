@@ -7,6 +7,7 @@ from typing import Literal
 
 Family = Literal["normal", "lognormal", "logitnormal", "student", "logstudent", "logitstudent"]
 HEAVY: dict[Family, Family] = {"normal": "student", "lognormal": "logstudent", "logitnormal": "logitstudent"}
+MILLION = 1e6  # revenue is in millions, a price in units of the currency
 MONEY_UNIT = "{currency} million"
 SPEND_UNIT = "{currency} per patient-year"
 

@@ -7,11 +7,10 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from postcgrp.priors.audit.reading import Place, claims_by_place, claims_by_year, ends_of
+from postcgrp.priors.catalogue import MILLION
 from postcgrp.priors.errors import InputError
 from postcgrp.priors.ledger import Claim, Ledger, Modality, middle
 from postcgrp.priors.lookup import anchors, assumption, eligible
-
-_MILLION = 1e6
 
 
 class YearlyFigure(NamedTuple):
@@ -59,7 +58,7 @@ def spend_per_user(ledger: Ledger, modality: Modality) -> Series:
             continue
         if patients is None or not (patients.value > 0 and ends[0] > 0 and revenue.value > 0):
             continue
-        scale = _MILLION / patients.value
+        scale = MILLION / patients.value
         figures = (revenue.value / share * scale, revenue.low / ends[1] * scale, revenue.high / ends[0] * scale)
         series.append(YearlyFigure(revenue.year, *figures, (*revenue.ids, *ids, *patients.ids)))
     return series

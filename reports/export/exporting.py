@@ -13,6 +13,7 @@ import pyarrow.csv
 import pyarrow.parquet
 from xarray import Dataset
 
+from postcgrp.inference.diagnostics import SAMPLE
 from postcgrp.priors import InputError
 from postcgrp.reports.export.arrow import LAYOUTS, SIDECAR, column_names, csv_text, shape, to_arrow
 from postcgrp.reports.export.read import read_header
@@ -109,7 +110,7 @@ def select(run: Run, chosen: Chosen, thin: int | None = None) -> Export:
         }
     )
     for name, quantity in held.items():
-        of = draws[name].transpose("chain", "draw", *quantity.dims)
+        of = draws[name].transpose(*SAMPLE, *quantity.dims)
         of = of.sel({dim: labels for dim, labels in where.items() if dim in of.dims})
         values = of.values.reshape(count, *of.shape[2:])[kept]
         if not np.isfinite(values).all():

@@ -9,12 +9,13 @@ from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
 from xarray import Dataset
 
+from postcgrp.inference.diagnostics import SAMPLE, TAIL_PROBABILITIES
+
 Array = NDArray[np.float64]
 METHOD = (
     "kernel herding with the energy distance, on yearly revenue in total and by region, depth and modality, and on "
     "whether the total is in its tails"
 )
-_QUANTILES = (0.05, 0.95)
 TAILS = (0.025, 0.05, 0.1)  # shares of draws whose count, below and above, is to stay
 VARIANCE = 1e-4  # a principal component with less of it is left out of the distance
 _BLOCK = 500  # points whose distances to all others are held at once
@@ -46,7 +47,7 @@ def features(draws: Dataset) -> Array:
     Parameters: `draws`, the posterior [chain, draw, ...]. A tail is an indicator, whose mean is the share of draws in
     it: sums alone would keep the means ten times better than the 5 and 95 % points.
     """
-    revenue = draws["revenue"].transpose("chain", "draw", "year", ...)
+    revenue = draws["revenue"].transpose(*SAMPLE, "year", ...)
     dims = revenue.dims[3:]
     count = revenue.sizes["chain"] * revenue.sizes["draw"]
     total, *parts = (
@@ -64,7 +65,7 @@ def error(draws: Dataset, kept: NDArray[np.intp]) -> list[dict[str, float]]:
     """
     from arviz_stats import mcse  # a second, which only a thinned export needs
 
-    total = draws["revenue_total"].transpose("chain", "draw", "year")
+    total = draws["revenue_total"].transpose(*SAMPLE, "year")
     every = total.values.reshape(-1, total.sizes["year"])
     part = every[kept]
     out: dict[str, Array] = {
@@ -72,7 +73,7 @@ def error(draws: Dataset, kept: NDArray[np.intp]) -> list[dict[str, float]]:
         "mean": part.mean(axis=0) - every.mean(axis=0),
         "mcse_mean": mcse(total, method="mean").values,
     }
-    for q in _QUANTILES:
+    for q in TAIL_PROBABILITIES:
         name = f"q{100 * q:02.0f}"
         out[name] = np.quantile(part, q, axis=0) - np.quantile(every, q, axis=0)
         out[f"mcse_{name}"] = mcse(total, method="quantile", prob=q).values

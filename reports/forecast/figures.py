@@ -14,6 +14,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from numpy.typing import NDArray
 from xarray import DataArray, Dataset, DataTree
 
+from postcgrp.inference.diagnostics import SAMPLE
 from postcgrp.models import variables as v
 from postcgrp.priors import Prior, PriorSet
 from postcgrp.reports.forecast.colours import ACCENT, CONTRAST, NEUTRAL, SEGMENT_COLOURS
@@ -29,7 +30,7 @@ from postcgrp.reports.forecast.style import (
     whole_numbers,
 )
 from postcgrp.reports.forecast.summary import interval, report_point, spend_per_user_draws
-from postcgrp.reports.runs.groups import SAMPLE, group
+from postcgrp.reports.runs.groups import group
 
 BANDS = (0.05, 0.25, 0.5, 0.75, 0.95)  # the quantiles of a fan: 90 % and 50 % intervals around the median
 type Drawer[T] = Callable[[T, PriorSet], Figure | None]

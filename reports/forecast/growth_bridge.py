@@ -19,15 +19,15 @@ import pandas as pd
 from numpy.typing import NDArray
 from xarray import DataArray, Dataset, DataTree, concat
 
-from postcgrp.inference.diagnostics import diagnostics
+from postcgrp.inference.diagnostics import SAMPLE, diagnostics
 from postcgrp.priors import InputError, PriorSet
+from postcgrp.priors.catalogue import MILLION
 from postcgrp.reports.forecast.summary import interval
-from postcgrp.reports.runs.groups import SAMPLE, group
+from postcgrp.reports.runs.groups import group
 
 Array = NDArray[np.float64]
 
 EFFECTS = ("patients", "mix", "adoption", "intensity")
-_MILLION = 1e6
 READINGS = {
     "intensity alone": "spend per treated patient added more than patients did",
     "per patient": "spend per patient (adoption, intensity and mix) added more than patients did",
@@ -70,7 +70,7 @@ def bridge(run: DataTree, pset: PriorSet, first: int | None = None, last: int | 
     def factors(year: int) -> list[DataArray]:
         at = posterior.sel(year=year, drop=True)
         pool = at["patients"].sum(("region", "depth"))
-        return [pool, at["patients"] / pool, at["use"], at["intensity"] / _MILLION]
+        return [pool, at["patients"] / pool, at["use"], at["intensity"] / MILLION]
 
     dims = (*SAMPLE, "region", "depth", "modality")
     shape = posterior["revenue"].sel(year=first, drop=True).transpose(*dims)

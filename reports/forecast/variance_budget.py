@@ -21,10 +21,11 @@ from numpy.typing import NDArray
 from scipy.special import logit
 from xarray import DataArray, DataTree
 
+from postcgrp.inference.diagnostics import SAMPLE
 from postcgrp.models import variables as v
 from postcgrp.priors import InputError, PriorSet
 from postcgrp.reports.forecast.summary import interval
-from postcgrp.reports.runs.groups import SAMPLE, group
+from postcgrp.reports.runs.groups import group
 
 Array = NDArray[np.float64]
 

@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 from xarray import DataArray, Dataset
 
+from postcgrp.inference.diagnostics import SAMPLE
 from postcgrp.models import variables as v
 from postcgrp.priors import Evidence, PriorSet
 from postcgrp.priors.catalogue import SIZES
 from postcgrp.priors.evidence import SEGMENT_DIMS
-from postcgrp.reports.runs.groups import SAMPLE
 
 Array = NDArray[np.float64]
 

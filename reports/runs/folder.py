@@ -23,11 +23,11 @@ from postcgrp.inference.progress import Clock
 from postcgrp.inference.settings import Sampling
 from postcgrp.priors import InputError, PriorSet, from_json
 from postcgrp.priors.files import replacing, sha256
+from postcgrp.reports.runs.place import MANIFEST
 
 _MAJOR = 1
 RUN, UPDATE = "postcgrp.run", "postcgrp.update"
 SCHEMA, UPDATE_SCHEMA = f"{RUN}/{_MAJOR}", f"{UPDATE}/{_MAJOR}"
-_MANIFEST = "manifest.json"
 WEIGHTS = "weights.csv"
 DRAWS = "posterior.nc"
 INPUTS = "inputs.json"  # of the prior set; the files it was read from lie beside it
@@ -111,13 +111,13 @@ def write_manifest(record: Mapping[str, Any], folder: Path, known: Mapping[str, 
     Parameters: `record`, with its `schema`; `known`, sha256 by name where it was computed before. Folders within the
     folder hold work in progress and are left out.
     """
-    paths = [path for path in sorted(folder.iterdir()) if path.is_file() and path.name != _MANIFEST]
+    paths = [path for path in sorted(folder.iterdir()) if path.is_file() and path.name != MANIFEST]
     content = {
         **record,
         "versions": versions(),
         "files": {path.name: (known or {}).get(path.name) or sha256(path) for path in paths},
     }
-    with replacing(folder / _MANIFEST) as beside:
+    with replacing(folder / MANIFEST) as beside:
         beside.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 
@@ -127,7 +127,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     Raises :class:`InputError` for a folder that is no run, or a run of a newer major version.
     """
     try:
-        record = json.loads((folder / _MANIFEST).read_text(encoding="utf-8"))
+        record = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
         name, version = record["schema"].split("/")
         major = int(version.split(".")[0])
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
@@ -140,7 +140,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     if name not in (RUN, UPDATE) or not isinstance(record.get("files"), dict):
         raise InputError(f"{folder}: is not a run folder of postcgrp: give the folder of a finished forecast")
     if lacking := [key for key in WRITTEN if not isinstance(record.get(key), str)]:
-        raise InputError(f"{folder / _MANIFEST}: has no {lacking[0]!r} as a run writes it: run the forecast again")
+        raise InputError(f"{folder / MANIFEST}: has no {lacking[0]!r} as a run writes it: run the forecast again")
     return dict(record)
 
 
@@ -168,7 +168,7 @@ def updated_run(folder: Path, record: Mapping[str, Any]) -> Path:
         else [Path(named["folder"])]
     )
     for place in places:
-        if (place / _MANIFEST).is_file():
+        if (place / MANIFEST).is_file():
             return place
     raise InputError(f"{folder}: updates the run {named['folder']}, which is not there: put it back, or update again")
 
@@ -187,7 +187,7 @@ def check_embedded_manifest(folder: Path, record: Mapping[str, Any]) -> None:
     for name, value in written.items():
         # As text, for a gate's figure may be NaN; the clock went on after the draws were written.
         if name != "seconds" and json.dumps(record.get(name)) != json.dumps(value):
-            raise InputError(f"{folder / _MANIFEST}: {name!r} was changed after the run: run the forecast again")
+            raise InputError(f"{folder / MANIFEST}: {name!r} was changed after the run: run the forecast again")
 
 
 def read_inputs(folder: Path, record: Mapping[str, Any]) -> PriorSet:

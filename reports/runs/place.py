@@ -19,14 +19,14 @@ from postcgrp.priors.files import replacing
 if TYPE_CHECKING:
     import pandas as pd
 
-_MANIFEST = "manifest.json"
+MANIFEST = "manifest.json"
 UNFINISHED = "unfinished"
 
 
 def schema_of(folder: Path) -> str | None:
     """The schema of the results in a folder; None where it holds none."""
     try:
-        return str(json.loads((folder / _MANIFEST).read_text(encoding="utf-8"))["schema"])
+        return str(json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["schema"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
@@ -67,7 +67,7 @@ def working_folder(out: Path, schema: str) -> Path:
     try:
         out.mkdir(parents=True, exist_ok=True)
         if schema_of(out) != schema:
-            (out / _MANIFEST).write_text(json.dumps({"schema": schema, "status": UNFINISHED}), encoding="utf-8")
+            (out / MANIFEST).write_text(json.dumps({"schema": schema, "status": UNFINISHED}), encoding="utf-8")
         elif not os.access(out, os.W_OK):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
     except OSError as error:

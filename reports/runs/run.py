@@ -14,10 +14,11 @@ import xarray as xr
 from numpy.typing import NDArray
 from xarray import Dataset, DataTree
 
+from postcgrp.inference.diagnostics import SAMPLE
 from postcgrp.priors import Evidence, InputError, PriorSet
 from postcgrp.reports.runs import folder as files
 from postcgrp.reports.runs.evidence import by_source, known_years, needed, residuals
-from postcgrp.reports.runs.groups import OF_POSTERIOR, POSTERIOR, SAMPLE
+from postcgrp.reports.runs.groups import INDEX, OF_POSTERIOR, POSTERIOR
 
 if TYPE_CHECKING:
     pass
@@ -223,4 +224,4 @@ def read_weights(folder: Path, manifest: Mapping[str, Any]) -> NDArray[np.float6
     """The weights [chain, draw] that an update left. Raises :class:`InputError` if they were changed."""
     files.check_files(folder, manifest, files.WEIGHTS)
     table = pd.read_csv(folder / files.WEIGHTS)
-    return table[WEIGHT].to_numpy(float).reshape(table[".chain"].max(), -1)
+    return table[WEIGHT].to_numpy(float).reshape(table[INDEX[0]].max(), -1)

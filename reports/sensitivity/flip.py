@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from scipy.special import ndtri
 from xarray import DataTree
 
-from postcgrp.inference.diagnostics import mcse_mean
+from postcgrp.inference.diagnostics import SAMPLE, mcse_mean
 from postcgrp.inference.psis import reweight
 from postcgrp.priors import InputError, PriorSet
-from postcgrp.reports.runs.groups import SAMPLE, group
+from postcgrp.reports.runs.groups import group
 from postcgrp.reports.sensitivity.refits import Refit
 from postcgrp.reports.sensitivity.tornado import ElicitedNumber, log_ratio, shift_prior, total_revenue
 

@@ -27,11 +27,10 @@ from numpy.typing import NDArray
 from scipy.special import ndtr
 from xarray import DataArray, Dataset
 
-from postcgrp.inference.diagnostics import mcse_mean
+from postcgrp.inference.diagnostics import SAMPLE, mcse_mean
 from postcgrp.models import variables as v
 from postcgrp.priors import Evidence, InputError, Prior, PriorSet, effective
 from postcgrp.priors.ledger import Claim
-from postcgrp.reports.runs.groups import SAMPLE
 from postcgrp.reports.sensitivity.refits import Refit
 from postcgrp.reports.sensitivity.tornado import CLEAR, total_revenue
 

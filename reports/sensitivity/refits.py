@@ -14,6 +14,7 @@ from xarray import DataArray, Dataset, DataTree
 
 from postcgrp.inference import Check, Sampling, passed
 from postcgrp.inference.batch import Batch, Fit, fit_many, load_fit, prepare, save_fit
+from postcgrp.inference.diagnostics import SAMPLE
 from postcgrp.inference.jaxify import Arrays, model_data
 from postcgrp.inference.powerscale import scaled
 from postcgrp.inference.progress import Progress
@@ -22,7 +23,7 @@ from postcgrp.models import variables as v
 from postcgrp.models.outcomes import by_modality, on_market, outcome_model
 from postcgrp.models.structure import structure_key
 from postcgrp.priors import Evidence, InputError, PriorSet
-from postcgrp.reports.runs.groups import SAMPLE, group
+from postcgrp.reports.runs.groups import group
 
 SILENT = 1e3  # log-sd at which a row of evidence says nothing: it moves a log density by less than 1e-4
 SETTINGS = Sampling(prior_draws=2000)

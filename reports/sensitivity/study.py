@@ -14,6 +14,7 @@ import pandas as pd
 from xarray import Dataset
 
 from postcgrp.inference import Clock, enable_cache, powerscale
+from postcgrp.inference.diagnostics import SAMPLE
 from postcgrp.inference.progress import Progress
 from postcgrp.priors import InputError, Ledger, PriorSet, Settings, load_ledger
 from postcgrp.priors.sets import load_overlay, prior_set
@@ -309,7 +310,7 @@ def described(pset: PriorSet, fit: Refit, base: Refit, above: float) -> dict[str
     values = total_revenue(fit, year)
     low, median, high = np.quantile(values, [0.05, 0.5, 0.95])
     moved, error = (0.0, 0.0) if fit is base else shift_in_sds(values, total_revenue(base, year))
-    shares = modality_shares(fit.draws).mean(["chain", "draw"])
+    shares = modality_shares(fit.draws).mean(SAMPLE)
     return {
         "mean": float(values.mean()),
         "median": float(median),

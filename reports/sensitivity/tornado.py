@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 from scipy.special import ndtri
 from xarray import DataTree
 
-from postcgrp.inference.diagnostics import ess_mean, mcse_mean
+from postcgrp.inference.diagnostics import SAMPLE, ess_mean, mcse_mean
 from postcgrp.models import variables as v
 from postcgrp.priors import InputError, Prior, PriorSet
-from postcgrp.reports.runs.groups import SAMPLE, group
+from postcgrp.reports.runs.groups import group
 from postcgrp.reports.sensitivity.refits import Refit
 
 Array = NDArray[np.float64]

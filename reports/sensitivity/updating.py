@@ -20,6 +20,7 @@ from postcgrp.priors import Evidence, InputError, Ledger, PriorSet
 from postcgrp.priors.files import sha256
 from postcgrp.reports.runs.evidence import Residuals, by_source, flat, known_years, needed, residuals
 from postcgrp.reports.runs.folder import INPUTS, SCHEMA, UPDATE_SCHEMA, WEIGHTS, finite, write_manifest
+from postcgrp.reports.runs.groups import draw_numbers
 from postcgrp.reports.runs.place import check_folder, new_folder
 from postcgrp.reports.runs.run import WEIGHT, Run
 
@@ -35,7 +36,6 @@ WITH_ERROR = ("low_90", "median", "high_90")
 TOTAL = "revenue_total"
 READ = ("revenue", TOTAL)  # for :func:`quantities`
 _NODES = 40  # equally probable points of a normal, one after another for each draw
-_INDEX = (".chain", ".iteration", ".draw")  # as exported
 BEFORE, AFTER = "before", "after"
 
 
@@ -181,9 +181,8 @@ def save_update(result: Update, run: Run, files: Sequence[Path], out: Path) -> N
     fitted, values = run.fitted, result.weights.values
     if out.resolve() in (run.folder.resolve(), fitted.folder.resolve()):
         raise InputError(f"--out {out}: is the run that is updated: name a new folder")
-    number = np.arange(values.size)
-    columns = zip(_INDEX, (number // values.shape[1], number % values.shape[1], number), strict=True)
-    weights = pd.DataFrame({name: column + 1 for name, column in columns}).assign(**{WEIGHT: values.ravel()})
+    chains, draws = values.shape
+    weights = pd.DataFrame({**draw_numbers(chains, draws), WEIGHT: values.ravel()})
     about = asdict(result.weights)
     record = {
         **{

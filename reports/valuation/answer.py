@@ -14,6 +14,7 @@ import pandas as pd
 
 from postcgrp.priors import InputError
 from postcgrp.reports.runs.folder import versions, write_manifest
+from postcgrp.reports.runs.groups import draw_numbers
 from postcgrp.reports.runs.place import check_folder, new_folder
 from postcgrp.reports.runs.run import Run
 from postcgrp.reports.valuation.deal import load_deal
@@ -29,9 +30,6 @@ def draws_table(priced: Sequence[Valuation]) -> pd.DataFrame:
     """One row a deal and draw: ids one-based as R's posterior package has them, value by end, and every input."""
     frames = []
     for one in priced:
-        chains, draws = one.market.sample
-        number = np.arange(chains * draws)
-        ids = {".chain": number // draws + 1, ".iteration": number % draws + 1, ".draw": number + 1}
         known = {
             "outcome": np.array(one.outcomes)[one.outcome],
             "npv": one.npv,
@@ -42,7 +40,7 @@ def draws_table(priced: Sequence[Valuation]) -> pd.DataFrame:
             "peak_sales_if_approved": one.peak_sales,
             "launch": one.ends.launch,
         }
-        frames.append(pd.DataFrame({"deal": one.deal.name, **ids, **known, **one.inputs}))
+        frames.append(pd.DataFrame({"deal": one.deal.name, **draw_numbers(*one.market.sample), **known, **one.inputs}))
     return pd.concat(frames, ignore_index=True)
 
 

@@ -17,11 +17,11 @@ from scipy.special import betaincinv, ndtri
 from postcgrp.priors import from_range
 from postcgrp.priors.catalogue import Family
 from postcgrp.priors.elicit import LINK
+from postcgrp.priors.ledger import PERCENT
 
 Array = NDArray[np.float64]
 CUT = 1e-6  # probability beyond which tails are cut, so that a kind's limits hold for every draw
 DEFAULT_COVERAGE = 0.9
-_PERCENT = 100
 
 
 @dataclass(frozen=True)
@@ -139,7 +139,7 @@ def _number(value: Any, name: str) -> float:
     where = f": {name}" if name else ""
     if isinstance(value, str):
         percent = re.fullmatch(r"\s*(-?[\d.]+)\s*%\s*", value)
-        as_fraction = f"write percentages as fractions ({float(percent[1]) / _PERCENT:g})" if percent else None
+        as_fraction = f"write percentages as fractions ({float(percent[1]) / PERCENT:g})" if percent else None
         way_out = as_fraction or "write a number without quotes"
         raise ValueError(f"{where} = {value[:60]!r} is text: {way_out}")  # noqa: TRY004  pydantic collects these only
     if isinstance(value, bool) or not isinstance(value, int | float):
@@ -206,7 +206,7 @@ def _in_limits(uncertain: Uncertain, kind: Kind) -> Uncertain:
     if uncertain.fixed and low == 0 < kind.low:
         raise ValueError(" = 0 is not above 0: give a fraction above 0")
     if way_out == AS_FRACTION and uncertain.fixed:
-        way_out += f" ({low / _PERCENT:g})" if 1 <= low <= _PERCENT else " (0.12 for 12 %)"
+        way_out += f" ({low / PERCENT:g})" if 1 <= low <= PERCENT else " (0.12 for 12 %)"
     limits = f"{kind.low:g}..{kind.high:g}"
     if uncertain.fixed:
         fault = "negative" if low < 0 <= kind.low else f"outside {limits}"

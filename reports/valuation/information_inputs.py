@@ -14,7 +14,8 @@ from xarray import DataArray, ufuncs
 
 from postcgrp.models import variables as v
 from postcgrp.priors import InputError
-from postcgrp.reports.runs.groups import SAMPLE
+from postcgrp.reports.runs.evidence import flat
+from postcgrp.reports.runs.groups import INDEX
 from postcgrp.reports.runs.run import Run
 from postcgrp.reports.valuation.deal import load_deal
 from postcgrp.reports.valuation.decision import Decision, as_decision
@@ -24,7 +25,6 @@ from postcgrp.reports.valuation.valuation import Valuation, price_all
 Array = NDArray[np.float64]
 
 NO_DEAL = "pass"
-INDEX = (".chain", ".iteration", ".draw")  # as exported; the draws of a file are in their order
 MOST_ASKED = 1_000_000_000
 STUDIES = "measure:INPUT:LOG_SD, survey:INPUT:SIZE or readout:INPUT"
 _SEGMENTS = ["region", "depth"]
@@ -70,7 +70,7 @@ def market_inputs(run: Run) -> dict[str, Array]:
     found["value by region"] = (by_region / by_region.sum("region")).isel(region=slice(1, None))
     if error in draws:
         found["vendor error"] = draws[error]
-    arrays = {name: _flat(array) for name, array in found.items()}
+    arrays = {name: flat(array) for name, array in found.items()}
     return {name: array for name, array in arrays.items() if array.size and np.ptp(array, axis=0).any()}
 
 
@@ -238,13 +238,6 @@ def grouped(table: pd.DataFrame) -> dict[str, Array]:
 def _log(array: DataArray) -> DataArray:
     logs: DataArray = ufuncs.log(array)
     return logs
-
-
-def _flat(array: DataArray) -> Array:
-    """Draws [draw] or [draw, k], chain after chain."""
-    rest = [dim for dim in array.dims if dim not in SAMPLE]
-    values = array.transpose(*SAMPLE, *rest).values
-    return np.asarray(values, dtype=float).reshape(-1, *values.shape[2:])
 
 
 def _single(study: str, of: str, given: Array) -> Array:

@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from xarray import Dataset
 
-from postcgrp.models.variables import MILLION
+from postcgrp.inference.diagnostics import SAMPLE
 from postcgrp.priors import InputError, Ledger
-from postcgrp.reports.runs.groups import SAMPLE
+from postcgrp.priors.catalogue import MILLION
 from postcgrp.reports.valuation import cashflow
 from postcgrp.reports.valuation.cashflow import Array
 from postcgrp.reports.valuation.deal import APPROVAL, LAUNCH, Deal, Tier

@@ -10,7 +10,7 @@ import pandas as pd
 from scipy.optimize import brentq
 
 from postcgrp.inference.diagnostics import mcse_mean
-from postcgrp.models.variables import MILLION
+from postcgrp.priors.catalogue import MILLION
 from postcgrp.reports.valuation.cashflow import Array, payback
 from postcgrp.reports.valuation.pricing import outcomes
 from postcgrp.reports.valuation.valuation import Valuation

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from xarray import Dataset
 
-from postcgrp.models.variables import MILLION
 from postcgrp.priors import InputError, Ledger
+from postcgrp.priors.catalogue import MILLION
 from postcgrp.reports.runs.run import Run
 from postcgrp.reports.valuation.cashflow import Array
 from postcgrp.reports.valuation.deal import Deal

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from postcgrp.inference.diagnostics import SAMPLE
 from postcgrp.priors import InputError, PriorSet
 from postcgrp.reports.export.exporting import Chosen, select
 from postcgrp.reports.export.schema import Export
@@ -153,7 +154,7 @@ def percentile_paths(run: Run) -> pd.DataFrame:
             where = {d: label for d, label in (("modality", modality), ("region", region)) if label is not None}
             part = revenue.sel(where)
             part = part.sum([d for d in ("modality", "region") if d in part.dims])
-            draws = part.stack(s=("chain", "draw")).transpose("s", "year").values
+            draws = part.stack(s=SAMPLE).transpose("s", "year").values
             for name, path in (
                 (MEAN, draws.mean(axis=0)),
                 *zip(map(level_text, PATH_LEVELS), np.quantile(draws, PATH_LEVELS, axis=0), strict=True),

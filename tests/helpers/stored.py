@@ -18,7 +18,8 @@ from postcgrp.inference import forward
 from postcgrp.models import build_model
 from postcgrp.priors import PriorSet
 from postcgrp.priors.files import sha256
-from postcgrp.reports.runs.folder import _MANIFEST, DRAWS, INPUTS, SCHEMA
+from postcgrp.reports.runs.folder import DRAWS, INPUTS, SCHEMA
+from postcgrp.reports.runs.place import MANIFEST
 from postcgrp.reports.runs.run import Run, open_run
 
 CHAINS = 2
@@ -79,5 +80,5 @@ def write(pset: PriorSet, folder: Path, posterior: Dataset, constants: Dataset |
     files = {name: sha256(folder / name) for name in (DRAWS, INPUTS)}
     record = {"schema": SCHEMA, "status": "passed", "created": "2025-01-01T00:00:00+00:00", "files": files}
     record |= {"recipe_sha256": pset.fingerprint(), "sampling": {}}
-    (folder / _MANIFEST).write_text(json.dumps(record), encoding="utf-8")
+    (folder / MANIFEST).write_text(json.dumps(record), encoding="utf-8")
     return open_run(folder)

@@ -14,11 +14,11 @@ from postcgrp.inference import Sampling, powerscale, sample
 from postcgrp.inference.batch import Fit, fit_many
 from postcgrp.inference.convergence import Check
 from postcgrp.inference.density import density
+from postcgrp.inference.diagnostics import SAMPLE
 from postcgrp.inference.forward import draw_prior
 from postcgrp.models import build_model
 from postcgrp.models.structure import structure_key
 from postcgrp.priors import Evidence, Ledger, PriorSet, effective, load_ledger
-from postcgrp.reports.runs.groups import SAMPLE
 from postcgrp.reports.sensitivity import refits as module
 from postcgrp.reports.sensitivity.refits import SILENT, Refits, align, as_refit, powerscale_by_refit
 from postcgrp.tests.helpers.paths import OTHER_MARKET
