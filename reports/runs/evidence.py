@@ -101,12 +101,12 @@ def known_years(draws: Dataset, pset: PriorSet, source: str) -> list[int]:
     return [int(year) for year in draws[name][draws[name].dims[-1]].values]
 
 
-def by_source(rows: Iterable[Evidence]) -> dict[str, list[Evidence]]:
-    """Rows by their source."""
-    out: dict[str, list[Evidence]] = {}
+def against(draws: Dataset, pset: PriorSet, rows: Iterable[Evidence]) -> list[Residuals]:
+    """Rows against draws, source by source: where the draws hold a source's error, it is known."""
+    by_source: dict[str, list[Evidence]] = {}
     for row in rows:
-        out.setdefault(row.source, []).append(row)
-    return out
+        by_source.setdefault(row.source, []).append(row)
+    return [residuals(draws, pset, of_one, known_years(draws, pset, source)) for source, of_one in by_source.items()]
 
 
 def flat(draws: DataArray) -> Array:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
@@ -15,13 +15,11 @@ from numpy.typing import NDArray
 from xarray import Dataset, DataTree
 
 from postcgrp.inference.diagnostics import SAMPLE
+from postcgrp.models import variables as v
 from postcgrp.priors import Evidence, InputError, PriorSet
 from postcgrp.reports.runs import folder as files
-from postcgrp.reports.runs.evidence import by_source, known_years, needed, residuals
+from postcgrp.reports.runs.evidence import against, needed
 from postcgrp.reports.runs.groups import INDEX, OF_POSTERIOR, POSTERIOR
-
-if TYPE_CHECKING:
-    pass
 
 WEIGHT = "weight"
 
@@ -90,7 +88,7 @@ class Run:
     @property
     def draws_sha256(self) -> str:
         """sha256 of the file of draws."""
-        return str((self.base or self).manifest["files"][files.DRAWS])
+        return str(self.fitted.manifest["files"][files.DRAWS])
 
     @property
     def money(self) -> str:
@@ -100,7 +98,7 @@ class Run:
     @property
     def sources(self) -> Path:
         """The folder that keeps the files from which the prior set was read."""
-        return (self.base or self).folder
+        return self.fitted.folder
 
     @property
     def provenance(self) -> dict[str, Any]:
@@ -207,12 +205,11 @@ class Run:
         """Log likelihoods with the rows of an update: their parts of the density that the weights were made of."""
         parts = [likelihood] if likelihood.data_vars else []
         draws = self.fitted.read(needed(self.priors, self.added))
-        for source, rows in by_source(self.added).items():
-            against = residuals(draws, self.priors, rows, known_years(draws, self.priors, source))
-            values = against.terms().reshape(*self.sizes, len(rows))
-            coords = {"evidence_row": [row.id for row in rows]}
-            parts.append(Dataset({"evidence": ((*SAMPLE, "evidence_row"), values)}, coords))
-        return xr.concat(parts, "evidence_row")
+        for part in against(draws, self.priors, self.added):
+            values = part.terms().reshape(*self.sizes, len(part.rows))
+            coords = {v.EVIDENCE_ROW: [row.id for row in part.rows]}
+            parts.append(Dataset({v.EVIDENCE: ((*SAMPLE, v.EVIDENCE_ROW), values)}, coords))
+        return xr.concat(parts, v.EVIDENCE_ROW)
 
 
 def open_run(folder: str | Path) -> Run:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -18,7 +19,7 @@ from postcgrp.inference.estimates import quantile, quantile_error
 from postcgrp.inference.psis import Array, Weights, reweight
 from postcgrp.priors import Evidence, InputError, Ledger, PriorSet
 from postcgrp.priors.files import sha256
-from postcgrp.reports.runs.evidence import Residuals, by_source, flat, known_years, needed, residuals
+from postcgrp.reports.runs.evidence import against, flat, needed
 from postcgrp.reports.runs.folder import INPUTS, SCHEMA, UPDATE_SCHEMA, WEIGHTS, finite, write_manifest
 from postcgrp.reports.runs.groups import draw_numbers
 from postcgrp.reports.runs.place import check_folder, new_folder
@@ -34,7 +35,7 @@ KEPT = ("report.toml", "assumptions.toml", "priors.toml")
 _ENDS = {"low_90": 0.05, "low_50": 0.25, "median": 0.5, "high_50": 0.75, "high_90": 0.95}
 WITH_ERROR = ("low_90", "median", "high_90")
 TOTAL = "revenue_total"
-READ = ("revenue", TOTAL)  # for :func:`quantities`
+READ = ("revenue", TOTAL)  # for :func:`forecast_quantities`
 _NODES = 40  # equally probable points of a normal, one after another for each draw
 BEFORE, AFTER = "before", "after"
 
@@ -62,27 +63,20 @@ def update(run: Run, rows: Sequence[Evidence]) -> Update:
     """
     priors = run.priors.with_evidence([*run.priors.evidence, *rows])
     draws = run.fitted.read([*READ, *needed(priors, [*run.added, *rows])])
-    against = _against(draws, priors, [*run.added, *rows])
+    parts = against(draws, priors, [*run.added, *rows])
     shape = (draws.sizes["chain"], draws.sizes["draw"])
-    log_ratio = np.sum([part.terms().sum(axis=1) for part in against], axis=0)
+    log_ratio = np.sum([part.terms().sum(axis=1) for part in parts], axis=0)
     weights = reweight(log_ratio.reshape(shape))
     new = {row.id for row in rows}
     expected = pd.DataFrame(
         surprise(row, part.values[:, i], float(np.sqrt(part.covariance[i, i])), run.weights)
-        for part in against
+        for part in parts
         for i, row in enumerate(part.rows)
         if row.id in new
     )
     now = forecast_quantities(draws, priors.ledger)
     table = None if weights.refused else moved(now, now, run.money, weights.values, run.weights)
     return Update(priors, expected, weights, table)
-
-
-def _against(draws: Dataset, priors: PriorSet, rows: Sequence[Evidence]) -> list[Residuals]:
-    """Rows against draws, source by source."""
-    return [
-        residuals(draws, priors, own, known_years(draws, priors, source)) for source, own in by_source(rows).items()
-    ]
 
 
 def surprise(row: Evidence, residual: Array, sd: float, weights: Array | None = None) -> dict[str, Any]:
@@ -128,9 +122,10 @@ def moved(
 ) -> pd.DataFrame:
     """The forecast before and after.
 
-    Parameters: `before` and `after`, see :func:`quantities`; `weights` [chain, draw], of `after`, and `weights_before`,
-    None where they are equal. Returns two rows for each quantity that both have: `state`, mean, sd, median, the ends of
-    the 50 and 90 % interval, and (`mcse_`) the Monte-Carlo error of the median and of the 90 % interval's ends.
+    Parameters: `before` and `after`, see :func:`forecast_quantities`; `weights` [chain, draw], of `after`, and
+    `weights_before`, None where they are equal. Returns two rows for each quantity that both have: `state`, mean, sd,
+    median, the ends of the 50 and 90 % interval, and (`mcse_`) the Monte-Carlo error of the median and of the 90 %
+    interval's ends.
     """
     rows = []
     for label in (label for label in before if label in after):
@@ -172,8 +167,9 @@ def save_update(result: Update, run: Run, files: Sequence[Path], out: Path) -> N
     """Write the updated run: its prior set, weights, tables, and a manifest that names the run whose draws it weights.
 
     `weights.csv` has one row per draw, numbered from one as in exported files: `.chain`, `.iteration`, `.draw`,
-    `weight`. Raises :class:`InputError` where `out` holds anything but an earlier update or cannot be written, and
-    where the weights were refused.
+    `weight`. The files of evidence, `evidence-1.csv` and on, are those of the run and the new ones. Raises
+    :class:`InputError` where `out` holds anything but an earlier update or cannot be written, and where the weights
+    were refused.
     """
     if result.moved is None:
         raise InputError(f"{run.folder}: {result.weights.refused}: there are no weights to write: refit")
@@ -205,6 +201,8 @@ def save_update(result: Update, run: Run, files: Sequence[Path], out: Path) -> N
         result.moved.to_csv(folder / "update.csv", index=False)
         result.rows.to_csv(folder / "evidence.csv", index=False)
         weights.to_csv(folder / WEIGHTS, index=False)
+        for name, path in _evidence_files(run, files).items():
+            shutil.copyfile(path, folder / name)
         write_manifest(record, folder)
 
 
@@ -222,10 +220,15 @@ def refit(
     from postcgrp.reports.forecast.pipeline import forecast  # starts JAX
 
     kept = {name: run.sources / name for name in KEPT}
-    earlier = sorted(run.sources.glob("evidence-*.csv"), key=lambda path: (len(path.name), path.name))
-    kept |= {f"evidence-{k}.csv": path for k, path in enumerate([*earlier, *files], start=1)}
-    sources = {name: path for name, path in kept.items() if path.is_file()}
+    sources = {name: path for name, path in kept.items() if path.is_file()} | _evidence_files(run, files)
     made = forecast(result.priors, out=out, sources=sources, progress=progress, **run.manifest["sampling"])
     ledger = result.priors.ledger
     before, after = run.read(READ), made.run.posterior
     return made, moved(forecast_quantities(before, ledger), forecast_quantities(after, ledger), run.money)
+
+
+def _evidence_files(run: Run, files: Sequence[Path]) -> dict[str, Path]:
+    """Every file of evidence, the run's and the new ones, by the name under which it is kept."""
+    kept = [] if run.loaded else [sorted(folder.glob("evidence-*.csv")) for folder in (run.folder, run.sources)]
+    earlier = sorted(next(filter(None, kept), []), key=lambda path: (len(path.name), path.name))
+    return {f"evidence-{k}.csv": path for k, path in enumerate([*earlier, *files], start=1)}

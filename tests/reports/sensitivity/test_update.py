@@ -209,8 +209,9 @@ def test_files_say_where_they_come_from(lognormal: Run, tmp_path: Path) -> None:
     save_update(result, lognormal, [csv], out)
     save_update(result, lognormal, [csv], out)  # an earlier update may be replaced
     assert {path.name for path in out.iterdir()} == {
-        *("update.csv", "evidence.csv", "weights.csv", "inputs.json", "manifest.json")
+        *("update.csv", "evidence.csv", "evidence-1.csv", "weights.csv", "inputs.json", "manifest.json")
     }
+    assert (out / "evidence-1.csv").read_bytes() == csv.read_bytes()
     weights = pd.read_csv(out / "weights.csv")
     assert list(weights.columns) == [".chain", ".iteration", ".draw", "weight"]
     assert weights["weight"].sum() == pytest.approx(1)
