@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from postcgrp.priors.catalogue import ASSUMPTIONS, COUPLED, HEAVY, Entry
+from postcgrp.priors.catalogue import ASSUMPTIONS, HEAVY, Entry
 from postcgrp.priors.errors import InputError
 from postcgrp.priors.ledger import MONEY_PATTERN, Assumption, Ledger, check_support
 from postcgrp.priors.messages import nearest_or
 
 SEGMENTS = ("year", "region", "depth", "modality")
+NARROWED = (*SEGMENTS, "line")  # what a row may name to be about a part of the market
 
 
 def check_assumptions(ledger: Ledger) -> None:
@@ -16,7 +17,7 @@ def check_assumptions(ledger: Ledger) -> None:
     Raises :class:`InputError`.
     """
     for row in ledger.assumptions:
-        where = {s: key for s in SEGMENTS if (key := getattr(row, s)) is not None}
+        where = {s: key for s in NARROWED if (key := getattr(row, s)) is not None}
         here = f"assumption {row.id!r} {segment_in_words(where)}"
         entry = ASSUMPTIONS.get(row.id)
         if entry is None:
@@ -24,7 +25,7 @@ def check_assumptions(ledger: Ledger) -> None:
             raise InputError(f"{here} is not one that the model knows: {way_out}")
         if row.unit != (unit := entry.unit.format(currency=ledger.report.currency)):
             raise InputError(f"{here}: unit {row.unit!r}, but it is in {unit!r}: convert it")
-        for dim in SEGMENTS:
+        for dim in NARROWED:
             if (key := getattr(row, dim)) is not None and dim not in entry.by:
                 may = f"may name {' or '.join(entry.by)} only" if entry.by else "is one for the whole market"
                 raise InputError(f"{here}: {dim} {key!r}, but it {may}: remove `{dim}`")
@@ -50,19 +51,22 @@ def segment_in_words(where: dict[str, str | int]) -> str:
 def _check_number(row: Assumption, entry: Entry, here: str) -> None:
     if row.value is None:
         raise InputError(f"{here} is a range {row.low:g}..{row.high:g}: it must be a fixed `value`")
-    if row.value < 0 or (entry.positive and row.value == 0):
-        least = "above zero: write a small one (0.001)" if entry.positive else "at least zero: correct it"
+    positive = entry.positive or entry.family == "lognormal"
+    signed = entry.family == "normal"
+    if (row.value < 0 and not signed) or (positive and row.value == 0):
+        least = "above zero: write a small one (0.001)" if positive else "at least zero: correct it"
         raise InputError(f"{here}: value = {row.value:g} must be {least}")
-    if row.unit == "year" and row.value != int(row.value):
-        raise InputError(f"{here}: value = {row.value:g} is no year: write a whole one ({row.value:.0f})")
 
 
 def _check_range(row: Assumption, entry: Entry, here: str) -> None:
+    if row.value is not None and entry.fixable:
+        _check_number(row, entry, here)
+        return
     if row.value is not None:
         raise InputError(f"{here} is the number {row.value:g}: this one needs `low` and `high`")
     usual = entry.family or "normal"
-    if row.family not in (None, usual, HEAVY[usual]) or (row.family == HEAVY[usual] and row.id in COUPLED):
-        may = f"must be {usual}" if row.id in COUPLED else f"may be {usual} or {HEAVY[usual]}"
+    if row.family not in (None, usual, HEAVY[usual]):
+        may = f"may be {usual} or {HEAVY[usual]}"
         raise InputError(f"{here}: family {row.family!r}, but its prior {may}: remove `family` or correct it")
     try:
         check_support(row, entry.family or "normal")

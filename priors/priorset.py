@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from postcgrp.priors.elicit import Prior, coupling
+from postcgrp.priors.elicit import Prior, coupling, markov
 from postcgrp.priors.evidence import (
     Evidence,
     check_evidence,
@@ -19,7 +19,8 @@ from postcgrp.priors.evidence import (
     log_bias,
     log_variance,
 )
-from postcgrp.priors.ledger import Ledger, Modality, Trust
+from postcgrp.priors.ledger import Claim, Ledger, Modality, Trust
+from postcgrp.priors.lines import line_labels
 from postcgrp.priors.lookup import Key, anchors, number, prior_claims, variable_name
 from postcgrp.priors.settings import Settings
 
@@ -31,17 +32,25 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Block:
-    """The priors of one model variable: one per cell of its dims, in row-major order."""
+    """The priors of one model variable: one per cell of its dims, in row-major order.
+
+    `correlation`: of each cell with the one before it, None for none; `ordered`: whether the cells must not fall.
+    """
 
     name: str
     dims: tuple[str, ...]
     priors: tuple[Prior, ...]
     correlation: float | None = None
+    ordered: bool = True
 
     @property
     def cholesky(self) -> Array:
         """Lower Cholesky factor [k, k] of the correlation between cells."""
-        return np.eye(len(self.priors)) if self.correlation is None else coupling(self.priors, self.correlation)
+        if self.correlation is None:
+            return np.eye(len(self.priors))
+        return (
+            coupling(self.priors, self.correlation) if self.ordered else markov([self.correlation] * len(self.priors))
+        )
 
     @property
     def open(self) -> Array:
@@ -75,6 +84,8 @@ class PriorSet:
             "anchor": list(self.ledger.report.anchors),
             **segments,
             "step": segments["depth"][1:],
+            "period": list(self.ledger.report.anchors[1:]),
+            **{dim: list(labels) for dim, labels in line_labels(self.ledger).items()},
         }
 
     def has(self, quantity: str) -> bool:
@@ -103,7 +114,7 @@ class PriorSet:
         If it says nothing about that modality: what it says about all modalities, else the mean of what it says about
         others, else 0.
         """
-        claims = [claim for claim in prior_claims(self.ledger, quantity) if claim.id not in self.settings.leave_out]
+        claims = self._directions(quantity)
 
         def direction(key: Key) -> float:
             here = [c for c in claims if getattr(c, dim) == key]
@@ -116,25 +127,27 @@ class PriorSet:
 
         return np.array([direction(key) for key in self.coords[dim]])
 
+    def line_signs(self, dim: str, line: str) -> Array:
+        """Returns the direction [label], -1 to 1, that the report gives the use of a line; 0 where it gives none."""
+        claims = [c for c in self._directions("line_use_direction") if c.line in (None, line)]
+        stated = {getattr(c, dim): c.value or 0.0 for c in claims}
+        return np.array([stated.get(key, 0.0) for key in self.coords[dim]])
+
+    def _directions(self, quantity: str) -> list[Claim]:
+        return [claim for claim in prior_claims(self.ledger, quantity) if claim.id not in self.settings.leave_out]
+
     def anchors(self, modality: Modality) -> list[int]:
         """Returns the anchors at which a modality is on the market."""
         return anchors(self.ledger, modality)
 
     def uptake_years(self, modality: Modality) -> list[int]:
-        """Returns the years between which uptake rises: the anchors, and for a launch first the year before it."""
-        sold = self.anchors(modality)
-        if modality.uptake != "launch":
-            return sold
-        launch = int(self.number("launch_year", modality=modality.name))
-        return [max(launch, self.ledger.report.first_year) - 1, *sold]
+        """Returns the years between which an adoption curve rises: the anchors."""
+        return self.anchors(modality)
 
-    def rise(self, steps: int, *, foot: bool = False) -> Array:
-        """Returns the expected share [step] of a rise that each of its years takes.
-
-        The setting `uptake_shape` decides, except at the `foot` of a launch's curve, which rises late.
-        """
+    def rise(self, steps: int) -> Array:
+        """Returns the expected share [step] of a rise that each of its years takes: the setting `uptake_shape`."""
         growing = np.arange(1.0, steps + 1)
-        late, early = foot or self.settings.uptake_shape == "late", self.settings.uptake_shape == "early"
+        late, early = self.settings.uptake_shape == "late", self.settings.uptake_shape == "early"
         weight = growing if late else growing[::-1] if early else np.ones(steps)
         return np.asarray(weight / weight.sum())
 

@@ -12,6 +12,7 @@ from postcgrp.priors.ledger.rows import (
     RANGE_ENDS,
     Assumption,
     Claim,
+    Line,
     Modality,
     ReportHeader,
     Row,
@@ -27,7 +28,7 @@ SHARES_ROUNDING = 0.0051  # half a percent, and a little for floating point
 class Ledger(Row):
     """The report's claims and the assumptions beside them, checked against each other.
 
-    Attributes: `report` (header), `regions`, `depths`, `modalities` (coordinates, in file order),
+    Attributes: `report` (header), `regions`, `depths`, `modalities`, `lines` (coordinates, in file order),
     `claims`, `assumptions`, `trust` (levels), `sources` (kinds of other sources). Built by :func:`load_ledger`.
     """
 
@@ -39,6 +40,7 @@ class Ledger(Row):
     assumptions: tuple[Assumption, ...] = Field(min_length=1)
     trust: tuple[Trust, ...] = Field(min_length=1)
     sources: tuple[Source, ...] = ()
+    lines: tuple[Line, ...] = ()
 
     @property
     def years(self) -> tuple[int, ...]:
@@ -63,12 +65,16 @@ class Ledger(Row):
         _unique([t.level for t in self.trust], "trust level")
         _unique([s.kind.casefold() for s in self.sources] + [self.report.id.casefold()], "kind of source")
         _unique(
-            [" ".join(str(v) for v in (a.id, a.year, a.region, a.depth, a.modality)) for a in self.assumptions],
-            "assumption (id year region depth modality)",
+            [" ".join(str(v) for v in (a.id, a.year, a.region, a.depth, a.modality, a.line)) for a in self.assumptions],
+            "assumption (id year region depth modality line)",
         )
+        _unique([line.key.casefold() for line in self.lines], "line name as a variable's name")
+        for line in self.lines:
+            _known(line.name, "modality", line.modality, self.modalities)
         for row in (*self.claims, *self.assumptions):
             for dim, segments in zip(self.segments, (self.regions, self.depths, self.modalities), strict=True):
                 _known(row.id, dim, getattr(row, dim), segments)
+            _known(row.id, "line", row.line, self.lines)
             modelled = not isinstance(row, Claim) or row.role in ("prior", "evidence")
             if modelled and row.year is not None and row.year not in self.years:
                 raise ValueError(
@@ -93,6 +99,7 @@ class Ledger(Row):
         claims_on = {quantity: [c for c in priors if c.quantity == quantity] for quantity in PRIOR_CLAIMS}
         _one_each([c.region for c in claims_on["patients"]], regions, "patients", "region")
         _one_each([c.depth for c in claims_on["depth_share"]], depths, "depth_share", "depth")
+        self._check_lines(claims_on["line_use"])
         for name in adopted:
             years = [c.year for c in claims_on["adoption"] if c.modality == name]
             _one_each(years, self.report.anchors, f"adoption of {name}", "anchor year")
@@ -110,6 +117,31 @@ class Ledger(Row):
             total = f"{low:g}" if low == high else f"{low:g}..{high:g}"
             raise ValueError(f"the depth_share claims sum to {total}, not 1: correct the shares")
 
+    def lines_of(self, modality: str) -> tuple[Line, ...]:
+        """The lines of one modality; none where it is priced as a whole."""
+        return tuple(line for line in self.lines if line.modality == modality)
+
+    def _check_lines(self, claims: list[Claim]) -> None:
+        """Refuse lines of whose use nothing is known: a modality's only line is all of it, others need a claim."""
+        for claim in claims:
+            if claim.year not in (None, self.report.first_year):
+                raise ValueError(
+                    f"{claim.id!r}: year {claim.year}: the use of lines is a prior in {self.report.first_year} only: "
+                    "make the claim a check"
+                )
+        for line in self.lines:
+            alone = len(self.lines_of(line.modality)) == 1
+            needs = 0 if alone or line.stage == "pipeline" else 1
+            if (count := sum(claim.line == line.name for claim in claims)) != needs:
+                why = "it is all of its modality" if alone else "a pipeline line is not used yet"
+                rule = "exactly one is needed: add one with role 'prior'" if needs else f"{why}: make the claim context"
+                raise ValueError(f"line_use: {count} prior claims for line {line.name!r}, but {rule}")
+            if alone and line.stage == "pipeline":
+                raise ValueError(
+                    f"line {line.name!r} is a modality's only one and in the pipeline: give the modality "
+                    "uptake = 'launch' instead"
+                )
+
 
 def _check_prior(claim: Claim) -> None:
     """Refuse a prior claim that the model would not use, or not in full."""
@@ -123,19 +155,26 @@ def _check_prior(claim: Claim) -> None:
         raise ValueError(
             f"{claim.id!r}: unit {claim.unit!r}: a prior on {claim.quantity} is in {entry.unit!r}: convert it"
         )
-    for dim in ("region", "depth", "modality"):
+    for dim in ("region", "depth", "modality", "line"):
         if (name := getattr(claim, dim)) is not None and dim not in entry.by:
             raise ValueError(
                 f"{claim.id!r}: {dim} {name!r}: a prior on {claim.quantity} is not by {dim}: remove it or make it "
                 "a check"
             )
     if entry.family is None:
-        if claim.region is None or claim.value is None:
-            raise ValueError(f"{claim.id!r}: a direction needs `region` and `value` (1, 0 or -1): add them")
+        _check_direction(claim)
         return
     if claim.value is None and None in (claim.low, claim.high):
         raise ValueError(f"{claim.id!r} is a prior with an open range: give both ends or make it context")
     check_support(claim, entry.family)
+
+
+def _check_direction(claim: Claim) -> None:
+    """Refuse a direction that names no segment or has no sign."""
+    needed = ("region",) if claim.quantity == "adoption_direction" else ("region", "depth")
+    if claim.value is None or not any(getattr(claim, dim) for dim in needed):
+        segment = " or ".join(f"`{dim}`" for dim in needed)
+        raise ValueError(f"{claim.id!r}: a direction needs {segment} and `value` (1, 0 or -1): add them")
 
 
 def _unique(keys: list[str], kind: str) -> None:

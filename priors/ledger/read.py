@@ -15,7 +15,14 @@ from postcgrp.priors.messages import first_error, in_words, nearest_or
 from postcgrp.priors.shipped import ASSUMPTIONS_FILE, REPORT_FILE
 
 LEDGER_SCHEMA = 1
-CLAIM_TABLES = {"report": "report", "region": "regions", "depth": "depths", "modality": "modalities", "claim": "claims"}
+CLAIM_TABLES = {
+    "report": "report",
+    "region": "regions",
+    "depth": "depths",
+    "modality": "modalities",
+    "line": "lines",
+    "claim": "claims",
+}
 ASSUMPTION_TABLES = {"assumption": "assumptions", "trust": "trust", "source": "sources"}
 
 
