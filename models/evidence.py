@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pymc as pm
@@ -21,28 +21,28 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Observed:
-    """What evidence is about, as graphs by year.
+    """What one source's evidence is about, as graphs by year, as that source sees launches.
 
-    `revenue` [region, depth, modality] and its `totals` [modality], USD million; `patients` [region, depth]; `use`
-    [region, depth, modality] and its mean over patients, `mean_use` [modality], fractions; `shares` [region, depth] or
-    [region] of patients, by quantity, the same in every year. Rows on whole modalities use totals and means, which
-    their cells add up to.
+    `revenue` [region, depth, modality], USD million; `factor` [modality], what stated revenue is multiplied by because
+    the source's patients and adoption err; `patients` [region, depth]; `use` [region, depth, modality], a fraction;
+    `shares` [region, depth] or [region] of patients, by quantity, the same in every year. A row without a year is about
+    the mean over `window`.
     """
 
     revenue: Callable[[int], TensorVariable]
-    totals: Callable[[int], TensorVariable]
+    factor: Callable[[int], TensorVariable]
     patients: Callable[[int], TensorVariable]
     use: Callable[[int], TensorVariable]
-    mean_use: Callable[[int], TensorVariable]
     shares: Mapping[str, TensorVariable]
+    window: Sequence[int]
 
     def log_aggregate(self, pset: PriorSet, row: Evidence) -> TensorVariable:
         """The log of what a row observes [], before any error."""
+        if row.year is None:
+            each = [pt.exp(self.log_aggregate(pset, replace(row, year=year))) for year in self.window]
+            return pt.log(pt.stack(each).mean())
         year, by = row.year, OBSERVED[row.quantity].by
-        whole = row.region is None and row.depth is None
         if row.quantity == "adoption":
-            if whole:
-                return pt.log(_part(pset, row, self.mean_use(year), ("modality",)).sum())
             treated = _part(pset, row, self.patients(year)[..., None] * self.use(year), by).sum()
             return pt.log(treated) - pt.log(_part(pset, row, self.patients(year), by[:2]).sum())
         if row.quantity in self.shares:
@@ -50,10 +50,9 @@ class Observed:
             having = patients * (share if share.ndim == patients.ndim else share[:, None])
             part, among = (_part(pset, row, cells, OBSERVED["patients"].by).sum() for cells in (having, patients))
             return pt.log(part) - pt.log(among)
-        if row.quantity in ("patients", "patients_share"):
-            cells = self.patients(year)
-        else:
-            cells, by = (self.totals(year), ("modality",)) if whole else (self.revenue(year), by)
+        if row.quantity == "revenue":
+            return pt.log(_part(pset, row, self.revenue(year) * self.factor(year), by).sum())
+        cells = self.patients(year) if row.quantity in ("patients", "patients_share") else self.revenue(year)
         log = pt.log(_part(pset, row, cells, by).sum())
         return log - pt.log(cells.sum()) if row.quantity.endswith("_share") else log
 
@@ -85,14 +84,16 @@ def error_walk(pset: PriorSet, source: str) -> TensorVariable | None:
     return pm.Deterministic(name, bias + pt.cumsum(step_sd * deviation(v.standard(name), dim)), dims=dim)
 
 
-def evidence(pset: PriorSet, errors: Mapping[str, TensorVariable | None], observed: Observed) -> TensorVariable:
+def evidence(
+    pset: PriorSet, errors: Mapping[str, TensorVariable | None], observed: Callable[[Evidence], Observed]
+) -> TensorVariable:
     """Observes each row's logarithm [evidence_row] around the model's aggregate plus, for sizes, its source's error.
 
-    Parameters: `errors` [source_year], by source, see :func:`error_walk`.
+    Parameters: `errors` [source_year], by source, see :func:`error_walk`; `observed`, what a row is about.
     """
 
     def expected(row: Evidence) -> TensorVariable:
-        log, error = observed.log_aggregate(pset, row), errors[row.source]
+        log, error = observed(row).log_aggregate(pset, row), errors[row.source]
         if row.quantity not in SIZES or error is None:
             return log
         return log + error[v.source_years(pset, row.source).index(row.year)]

@@ -196,7 +196,7 @@ def _launch_blocks(ledger: Ledger, settings: Settings) -> list[Block]:
 def _line_blocks(ledger: Ledger, settings: Settings) -> list[Block]:
     """Returns the priors of lines: use, prices, and what takes use from them."""
     labels = line_labels(ledger)
-    blocks = [_labelled(ledger, "displacement", "displacement", ("displacement",))]
+    blocks = [_labelled(ledger, "displacement", "displacement", ("displacing",))]
     if labels["line"]:
         use = tuple(
             _claimed(ledger, settings, "line_use", "line_use_logit_sd", {"line": x}) for x in labels["line_claimed"]

@@ -34,7 +34,7 @@ def line_labels(ledger: Ledger) -> dict[str, list[str]]:
 
     `line`, all of them; `line_claimed`, those on whose use the report has a claim; `line_exclusive`, those that may
     lose exclusivity; `launched`, modalities that are to be launched; `launch`, these and the pipeline lines;
-    `displacement`, what takes use from others, see :func:`displacements`; `priced`, modalities without lines.
+    `displacing`, what takes use from others, see :func:`displacements`; `priced`, modalities without lines.
     """
     exclusive = {a.line for a in ledger.assumptions if a.id == "line_exclusivity_year"}
     launched = [m.name for m in ledger.modalities if m.uptake == "launch"]
@@ -45,7 +45,7 @@ def line_labels(ledger: Ledger) -> dict[str, list[str]]:
         "line_exclusive": [line.name for line in ledger.lines if exclusive & {line.name, None}],
         "launched": launched,
         "launch": [*launched, *(line.name for line in ledger.lines if line.stage == "pipeline")],
-        "displacement": list(displacements(ledger)),
+        "displacing": list(displacements(ledger)),
         "priced": [m.name for m in ledger.modalities if not ledger.lines_of(m.name)],
     }
 
@@ -68,7 +68,7 @@ def cells(ledger: Ledger, dims: tuple[str, ...], labels: dict[str, list[Key]]) -
     modalities = {m.name for m in ledger.modalities}
 
     def named(dim: str, key: Key) -> dict[str, Key]:
-        if dim == "displacement":
+        if dim == "displacing":
             modality, line = displacements(ledger)[str(key)]
             return {"line": line} if modality is None else {"modality": modality, "line": line}
         if dim == "period":

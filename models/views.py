@@ -1,0 +1,45 @@
+"""Ways to look at launches: what happens, what the report's figures assume, and what a measurement would see.
+
+Evidence is about its source's path and cells are about ours: a later launch must not raise its ceiling until
+the report's figures are met all the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from pytensor.tensor import TensorVariable
+
+from postcgrp.models.launch import Launches
+from postcgrp.priors import PriorSet
+
+View = Callable[[str, Sequence[int]], TensorVariable]  # of a launch and years: the share of its ceiling [year, region]
+
+
+def happening(launches: Launches) -> View:
+    """What happens: nothing, where a launch fails."""
+
+    def view(name: str, years: Sequence[int]) -> TensorVariable:
+        return launches.succeeds[launches.names.index(name)] * launches.risen(name, years)
+
+    return view
+
+
+def stated(pset: PriorSet, launches: Launches) -> View:
+    """What the report's figures are about: its own launch years, given success or as an expectation over it."""
+    rows = (*pset.ledger.modalities, *pset.ledger.lines)
+    given = {row.name for row in rows if row.vendor_assumes == "success"}
+    return _weighed(launches, given, by_vendor=True)
+
+
+def measured(launches: Launches, modality: str | None) -> View:
+    """What figures on a `modality` from other sources are about: they imply its launch, and weigh that of others."""
+    return _weighed(launches, {modality}, by_vendor=False)
+
+
+def _weighed(launches: Launches, given: set[str | None], *, by_vendor: bool) -> View:
+    def view(name: str, years: Sequence[int]) -> TensorVariable:
+        risen = launches.risen_by_rows(name, years, by_vendor=by_vendor)
+        return risen if name in given else launches.probability[launches.names.index(name)] * risen
+
+    return view
