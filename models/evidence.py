@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import pymc as pm
@@ -21,45 +21,53 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Observed:
-    """What one source's evidence is about, as graphs by year, as that source sees launches.
+    """What one source's evidence is about, as graphs over `years`, as that source sees launches.
 
-    `revenue` [region, depth, modality], USD million; `factor` [modality], what stated revenue is multiplied by because
-    the source's patients and adoption err; `patients` [region, depth]; `use` [region, depth, modality], a fraction;
-    `shares` [region, depth] or [region] of patients, by quantity, the same in every year. A row without a year is about
-    the mean over `window`.
+    `revenue` [year, region, depth, modality], USD million; `factor` [modality] by year, the log of what stated revenue
+    is multiplied by because the source's patients and adoption err, None for 0; `patients` [year, region, depth];
+    `users` [year, region, depth, modality]; `shares` [region, depth] or [region] of patients, by quantity, the same in
+    every year. A row without a year is about the mean over `window`.
     """
 
-    revenue: Callable[[int], TensorVariable]
-    factor: Callable[[int], TensorVariable]
-    patients: Callable[[int], TensorVariable]
-    use: Callable[[int], TensorVariable]
+    years: Sequence[int]
+    revenue: TensorVariable
+    factor: Callable[[int], TensorVariable] | None
+    patients: TensorVariable
+    users: TensorVariable
     shares: Mapping[str, TensorVariable]
     window: Sequence[int]
 
     def log_aggregate(self, pset: PriorSet, row: Evidence) -> TensorVariable:
         """The log of what a row observes [], before any error."""
-        if row.year is None:
-            each = [pt.exp(self.log_aggregate(pset, replace(row, year=year))) for year in self.window]
-            return pt.log(pt.stack(each).mean())
-        year, by = row.year, OBSERVED[row.quantity].by
+        by, segments = OBSERVED[row.quantity].by, OBSERVED["patients"].by
+        at = [self.years.index(year) for year in (self.window if row.year is None else [row.year])]
+        patients = self.patients[at]
+
+        def total(cells: TensorVariable, dims: Sequence[str]) -> TensorVariable:
+            return _part(pset, row, cells, dims).sum(axis=tuple(range(1, cells.ndim)))
+
         if row.quantity == "adoption":
-            treated = _part(pset, row, self.patients(year)[..., None] * self.use(year), by).sum()
-            return pt.log(treated) - pt.log(_part(pset, row, self.patients(year), by[:2]).sum())
-        if row.quantity in self.shares:
-            patients, share = self.patients(year), self.shares[row.quantity]
-            having = patients * (share if share.ndim == patients.ndim else share[:, None])
-            part, among = (_part(pset, row, cells, OBSERVED["patients"].by).sum() for cells in (having, patients))
-            return pt.log(part) - pt.log(among)
-        if row.quantity == "revenue":
-            return pt.log(_part(pset, row, self.revenue(year) * self.factor(year), by).sum())
-        cells = self.patients(year) if row.quantity in ("patients", "patients_share") else self.revenue(year)
-        log = pt.log(_part(pset, row, cells, by).sum())
-        return log - pt.log(cells.sum()) if row.quantity.endswith("_share") else log
+            share = total(self.users[at], by) / total(patients, by[:2])
+        elif row.quantity in self.shares:
+            having = self.shares[row.quantity]
+            having = having[:, None] if row.quantity == "payer_block" else having
+            share = total(patients * having, segments) / total(patients, segments)
+        elif row.quantity == "revenue":
+            revenue = self.revenue[at]
+            if self.factor is not None and row.year is not None:
+                revenue = revenue * pt.exp(self.factor(row.year))
+            share = total(revenue, by)
+        else:
+            cells = patients if row.quantity in ("patients", "patients_share") else self.revenue[at]
+            share = total(cells, by)
+            if row.quantity.endswith("_share"):
+                share = share / cells.sum(axis=tuple(range(1, cells.ndim)))
+        return pt.log(share.mean())
 
 
 def _part(pset: PriorSet, row: Evidence, cells: TensorVariable, dims: Sequence[str]) -> TensorVariable:
-    """The cells of a row's segment."""
-    for axis, dim in enumerate(dims):
+    """The cells of a row's segment [year, ...]."""
+    for axis, dim in enumerate(dims, start=1):
         if (label := getattr(row, dim)) is not None:
             cells = cells.take([pset.coords[dim].index(label)], axis=axis)
     return cells

@@ -12,63 +12,70 @@ from numpy.typing import NDArray
 from pytensor.tensor import TensorVariable
 
 from postcgrp.models import variables as v
+from postcgrp.models.cells import Cells
 from postcgrp.models.latent import deviation, draw_on_link, hyper, hyperparameters, variable
 from postcgrp.models.shapes import gradient, interpolation, pinned_walk
 from postcgrp.priors import PriorSet
+from postcgrp.priors.catalogue import MILLION
 from postcgrp.priors.ledger import Modality
 
 
-def relative_intensity(pset: PriorSet, patients: TensorVariable, built: TensorVariable) -> TensorVariable:
+def relative_intensity(pset: PriorSet, cells: Callable[[Sequence[int]], Cells]) -> TensorVariable:
     """Spend per user relative to what its lines cost, or to a common level [region, depth, modality].
 
     It never falls with depth. A region's premium is common to its modalities up to small deviations. A launched
-    procedure has one price at every depth. Parameters: `patients` [region, depth] and `built`
-    [region, depth, modality], what users spend by their lines (1 without lines), of the first year.
+    procedure has one price at every depth. Parameters: `cells`, the market of some years without it.
     """
     spread = hyper(v.sd(v.REGION_PREMIUM_MODALITY), pset.number("region_premium_modality_sd"))
     deviations = spread * deviation(v.REGION_PREMIUM_MODALITY, "region", "modality")
-    premium = region_premium(pset, patients, built, deviations)[:, None] + deviations
+    premium = region_premium(pset, cells, deviations)[:, None] + deviations
     graded = np.array([m.uptake != "launch" for m in pset.ledger.modalities], dtype=float)
     depth = gradient(variable(pset, v.INTENSITY_STEP), len(pset.ledger.depths))
     return pt.exp(premium[:, None, :] + depth[:, None] * graded)
 
 
 def region_premium(
-    pset: PriorSet, patients: TensorVariable, built: TensorVariable, deviations: TensorVariable
+    pset: PriorSet, cells: Callable[[Sequence[int]], Cells], deviations: TensorVariable
 ) -> TensorVariable:
     """Log premium of a region's spend per user over a common level [region].
 
-    Where a region's share of revenue is in evidence, the free variable is not its premium but, to first order, the log
-    of its value over that of all others. As with revenue this leaves the joint prior as it is, for the mean moves
-    along; and the evidence is about this variable nearly alone. Parameters: `patients` [region, depth]; `built`
-    [region, depth, modality]; `deviations` [region, modality].
+    Where a region's share of revenue is in evidence, the free variable is not its premium but nearly the log of its
+    value over that of all others. As with revenue this leaves the joint prior as it is, for the mean moves along; and
+    the evidence is about this variable nearly alone. Parameters: `cells`, see :func:`relative_intensity`; `deviations`
+    [region, modality].
     """
-    lead = v.lead_region(pset)
-    if lead is None:
+    row = v.lead_row(pset)
+    if row is None or row.region is None:
         return variable(pset, v.REGION_PREMIUM)
+    lead = pset.coords["region"].index(row.region)
     mu, sd = hyperparameters(pset, v.REGION_PREMIUM)
-    priors = pset.blocks[v.REGION_PREMIUM].priors
-    rest = [r for r in range(len(priors)) if r != lead]
-    counts = np.exp([p.mu for p in pset.blocks[v.REGION_PATIENTS].priors])
-    value_rest = (counts * np.exp([p.mu for p in priors]))[rest]
-    weight = hyper(v.REGION_VALUE_WEIGHT, value_rest / value_rest.sum(), ("region_rest",))
+    rest = [r for r in range(len(pset.ledger.regions)) if r != lead]
     others = draw_on_link(pset, v.REGION_PREMIUM, v.REGION_PREMIUM_REST, mu[rest], sd[rest], "region_rest")
-    by_lines = pt.log((patients[..., None] * built).sum(axis=1)) - pt.log(patients.sum(axis=1))[:, None]
+    seen = cells(pset.ledger.report.anchors if row.year is None else [row.year])
+    spent = (seen.weights * seen.spend).sum(axis=2)
+    of_modality = (spent / spent.sum(axis=1, keepdims=True)).mean(axis=0)
     share = hyper(v.MODALITY_VALUE_SHARE, _value_share(pset), ("modality",))
-    value = pt.log(patients.sum(axis=1)) + (deviations + by_lines) @ share
-    shift = value[lead] - pt.dot(weight, value[rest] + others)
+    value = pt.log((of_modality * pt.exp(deviations)) @ share)
+    shift = value[lead] - pt.log(pt.exp(value[rest] + others).sum())
     leading = draw_on_link(pset, v.REGION_PREMIUM, v.REGION_VALUE_LEAD, mu[lead] + shift, sd[lead]) - shift
     premium = pt.concatenate([others[:lead], leading[None], others[lead:]])
     return pm.Deterministic(v.REGION_PREMIUM, premium, dims="region")
 
 
 def _value_share(pset: PriorSet) -> NDArray[np.float64]:
-    """Rough share of each modality in base-year revenue [modality], from prior medians."""
+    """Rough share of each modality in revenue [modality]: by its rows of evidence, else from prior medians.
+
+    It only chooses the variable that the sampler moves, so it changes no distribution.
+    """
+    patients = sum(float(prior.quantile(0.5)) for prior in pset.blocks[v.REGION_PATIENTS].priors)
     value = []
     for modality in pset.ledger.modalities:
+        whole = ("revenue", None, None, modality.name)
+        rows = [e.value for e in pset.evidence if (e.quantity, e.region, e.depth, e.modality) == whole]
         levels = pset.blocks.get(v.level(pset, modality))
-        use = 1.0 if levels is None else float(levels.priors[0].quantile(0.5))
-        value.append(0.0 if modality.uptake == "launch" else use * _rough_price(pset, modality))
+        use = 1.0 if levels is None else float(np.mean([level.quantile(0.5) for level in levels.priors]))
+        prior = 0.0 if modality.uptake == "launch" else use * _rough_price(pset, modality) * patients / MILLION
+        value.append(float(np.mean(rows)) if rows else prior)
     return np.array(value) / max(sum(value), 1e-12)
 
 

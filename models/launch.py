@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pytensor.tensor import TensorVariable
 
 from postcgrp.models import variables as v
-from postcgrp.models.latent import standardised
+from postcgrp.models.latent import hyper, standardised
 from postcgrp.priors import PriorSet
 
 _FOOT = 0.1  # years
@@ -65,21 +65,26 @@ def _middle(years: Sequence[int]) -> NDArray[np.float64]:
 def launches(pset: PriorSet) -> Launches | None:
     """The launches of a prior set, None if it has none.
 
-    Success is u below its probability, with u uniform: it can be intervened on, and no evidence moves it, as the
-    density never asks whether a launch succeeded (:mod:`postcgrp.models.views`).
+    Success is u below its probability, with u uniform, so that it can be intervened on. What the report states does not
+    move it, for that is read as given success or as an expectation over it (:mod:`postcgrp.models.views`); sales that
+    another source has measured make it certain.
     """
     names = pset.coords["launch"]
     if not names:
         return None
     probability = standardised(pset, v.SUCCESS_PROBABILITY, "launch")
     draw = pm.Uniform(v.SUCCESS_DRAW, dims="launch")
+    others = [row.modality for row in pset.evidence if row.source != pset.ledger.report.id]
+    certain = hyper(v.SUCCESS_MEASURED, [float(name in others) for name in names], ("launch",))
     vendor = (
         standardised(pset, v.VENDOR_LAUNCH_YEAR, "launched") if v.VENDOR_LAUNCH_YEAR in pset.blocks else pt.zeros(0)
     )
     return Launches(
         names=tuple(map(str, names)),
         launched=tuple(map(str, pset.coords["launched"])),
-        succeeds=pm.Deterministic(v.SUCCESS, pt.lt(draw, probability).astype("float64"), dims="launch"),
+        succeeds=pm.Deterministic(
+            v.SUCCESS, pt.maximum(pt.lt(draw, probability).astype("float64"), certain), dims="launch"
+        ),
         probability=probability,
         year=standardised(pset, v.LAUNCH_YEAR, "launch"),
         vendor_year=vendor,

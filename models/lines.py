@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytensor.tensor as pt
+from numpy.typing import NDArray
 from pytensor.tensor import TensorVariable
 
 from postcgrp.models import variables as v
@@ -17,6 +18,7 @@ from postcgrp.priors import PriorSet
 from postcgrp.priors.lines import displacements
 
 MIDYEAR = 0.5
+_NEVER = 1e6  # a year
 _LEFT_AT_SPEED = np.log(10)  # a fall is nine tenths done after `line_exclusivity_speed` years
 
 
@@ -26,87 +28,72 @@ class Lines:
 
     `odds` [line_claimed, region, depth], log-odds of use in the first year; `drift` [line_claimed, anchor], what has
     been added to them by each anchor; `base_use` [region, depth, modality], use of the modalities in the first year;
-    `displacement` [displacing]; `log_level` [line, region], log of list price x net of list x persistence;
-    `growth` [line, region]; `price_year`, in whose money that is; of those that may lose exclusivity
-    [line_exclusive, region] the year in which they do, `lost_in`, and its `fall` and `speed`.
+    `ceiling` [line_pipeline], what a pipeline line reaches in the end; `displacement` [displacing]. Of every line
+    [line, region]: `log_level`, log of list price x net of list x persistence; `growth` a year, `since` when, and
+    whether there is any before (`early`); `lost_in`, the year in which exclusivity is lost, its `fall` and its `speed`.
     """
 
     pset: PriorSet
-    launches: Launches | None
     odds: TensorVariable
     drift: TensorVariable
     base_use: TensorVariable
+    ceiling: TensorVariable
     displacement: TensorVariable
     log_level: TensorVariable
     growth: TensorVariable
-    price_year: TensorVariable
+    since: TensorVariable
+    early: NDArray[np.bool_]
     lost_in: TensorVariable
     fall: TensorVariable
     speed: TensorVariable
 
-    def use(self, years: Sequence[int], use: TensorVariable, risen: dict[str, TensorVariable]) -> list[TensorVariable]:
-        """Share of a modality's users on each line, one [len(years), region, depth] for each line.
+    def use(self, years: Sequence[int], use: TensorVariable, risen: TensorVariable) -> TensorVariable:
+        """Share of a modality's users on each line [line, len(years), region, depth].
 
-        Parameters: `use` [len(years), region, depth, modality]; `risen`, for each pipeline line what it has reached of
-        its ceiling [len(years), region], success counted in. Uses may overlap. A pipeline line takes the share
-        `displacement` of the others' use from its users, and so does a modality from the lines that it displaces, for
-        users beyond those of the first year.
+        Parameters: `use` [len(years), region, depth, modality]; `risen` [line_pipeline, len(years), region], what each
+        has reached of its ceiling, success counted in. Uses may overlap. A pipeline line takes the share `displacement`
+        of the others' use from its users, and so does a modality from the lines that it displaces, for users beyond
+        those of the first year.
         """
-        ledger, claimed = self.pset.ledger, self.pset.coords["line_claimed"]
-        at = interpolation(years, ledger.report.anchors)
-        out: dict[str, TensorVariable] = {}
-        for line in ledger.lines:
-            if line.name in claimed:
-                k = claimed.index(line.name)
-                drift = (at @ self.drift[k])[:, None, None]
-                out[line.name] = pt.sigmoid(self.odds[k] + drift)
-            elif line.stage == "pipeline" and self.launches is not None:
-                ceiling = self.launches.ceiling[self.launches.names.index(line.name)]
-                out[line.name] = (ceiling * risen[line.name])[:, :, None] + pt.zeros_like(use[..., 0])
-            else:
-                out[line.name] = pt.ones_like(use[..., 0])
+        ledger, whole = self.pset.ledger, pt.ones_like(use[..., 0])
+        drift = self.drift @ interpolation(years, ledger.report.anchors).T
+        claimed = pt.sigmoid(self.odds[:, None] + drift[:, :, None, None])
+        entering = (self.ceiling[:, None, None] * risen)[..., None] * whole
+        names, pipeline = self.pset.coords["line_claimed"], self.pset.coords["line_pipeline"]
+        shares = {
+            line.name: claimed[names.index(line.name)]
+            if line.name in names
+            else entering[pipeline.index(line.name)]
+            if line.name in pipeline
+            else whole
+            for line in ledger.lines
+        }
+        left = dict.fromkeys(shares, pt.ones(()))
         modality_of = {line.name: line.modality for line in ledger.lines}
-        names = list(ledger.segments["modality"])
-        entering = dict(out)
         for k, (modality, line) in enumerate(displacements(ledger).values()):
             if modality is None:
-                left = 1 - self.displacement[k] * entering[line]
-                beside = {other for other in out if modality_of[other] == modality_of[line]} - {line}
-                out |= {other: out[other] * left for other in out if other in beside}
+                users, beside = shares[line], {x for x in shares if modality_of[x] == modality_of[line]} - {line}
             else:
-                m = names.index(modality)
-                out[line] = out[line] * (1 - self.displacement[k] * (use[..., m] - self.base_use[..., m]))
-        return list(out.values())
+                m = list(ledger.segments["modality"]).index(modality)
+                users, beside = use[..., m] - self.base_use[..., m], {line}
+            left |= {name: left[name] * (1 - self.displacement[k] * users) for name in sorted(beside)}
+        return pt.stack([share * left[name] for name, share in shares.items()])
 
-    def log_cost(self, years: Sequence[int]) -> list[TensorVariable]:
-        """Log of what a user spends on each line in a year, one [len(years), region] for each line, nominal.
+    def built(self, years: Sequence[int], use: TensorVariable) -> TensorVariable:
+        """What a modality's users spend on each line by its rows [line, len(years), region, depth], nominal.
 
-        From the year of the price rows, or from its launch, the price grows until exclusivity is lost; then it falls.
+        Parameters: `use`, see :meth:`use`. Currency per user-year of the modality. From the year of the price rows, or
+        from its launch, the price of a line grows until exclusivity is lost; then it falls.
         """
-        ledger = self.pset.ledger
         middle = np.asarray(years, dtype=float)[:, None] + MIDYEAR
-        exclusive = self.pset.coords["line_exclusive"]
-        out = []
-        for k, line in enumerate(ledger.lines):
-            until, fallen = middle, pt.zeros((1, 1))
-            if line.name in exclusive:
-                e = exclusive.index(line.name)
-                since = pt.maximum(middle - self.lost_in[e], 0.0)
-                until = pt.minimum(middle, self.lost_in[e])
-                fallen = pt.log1p(self.fall[e] * pt.expm1(-_LEFT_AT_SPEED * since / self.speed[e]))
-            if line.stage == "pipeline" and self.launches is not None:
-                grown = pt.maximum(until - self.launches.year[self.launches.names.index(line.name)], 0.0)
-            else:
-                grown = until - self.price_year - MIDYEAR
-            out.append(self.log_level[k] + self.growth[k] * grown + fallen)
-        return out
-
-    def built(self, years: Sequence[int], use: list[TensorVariable]) -> list[TensorVariable]:
-        """What a modality's users spend on each line by its rows, one [len(years), region, depth] for each line.
-
-        Parameters: `use`, see :meth:`use`. Currency per user-year of the modality.
-        """
-        return [share * pt.exp(cost)[:, :, None] for share, cost in zip(use, self.log_cost(years), strict=True)]
+        lost_in, start = self.lost_in[:, None], self.since[:, None]
+        grown = pt.minimum(middle, lost_in) - start
+        grown = pt.switch(self.early[:, None], grown, pt.maximum(grown, 0.0))
+        falling = -_LEFT_AT_SPEED * pt.maximum(middle - lost_in, 0.0) / self.speed[:, None]
+        cost = pt.exp(self.log_level[:, None] + self.growth[:, None] * grown) * (
+            1 + self.fall[:, None] * pt.expm1(falling)
+        )
+        return use * cost[..., None]
 
 
 def lines(pset: PriorSet, launch: Launches | None, patients: TensorVariable, base_use: TensorVariable) -> Lines | None:
@@ -117,30 +104,45 @@ def lines(pset: PriorSet, launch: Launches | None, patients: TensorVariable, bas
     """
     if not pset.ledger.lines:
         return None
-    common = standardised(pset, v.LINE_PRICE_COMMON)
     cholesky = region_cholesky(pset)
-    levels = [
-        pt.log(standardised(pset, name, "line", "region", cholesky=cholesky))
-        for name in (v.LINE_LIST_PRICE, v.LINE_NET_RATIO)
-    ]
+    price, net = (
+        standardised(pset, name, "line", "region", cholesky=cholesky) for name in (v.LINE_LIST_PRICE, v.LINE_NET_RATIO)
+    )
     persistence = standardised(pset, v.PERSISTENCE, "line")
-    exclusive = [
-        standardised(pset, name, "line_exclusive") if pset.coords["line_exclusive"] else pt.zeros((0, 0))
-        for name in (v.LINE_EXCLUSIVITY_YEAR, v.LINE_EXCLUSIVITY_FALL, v.LINE_EXCLUSIVITY_SPEED)
-    ]
-    displaced = v.DISPLACEMENT in pset.blocks
+    common = standardised(pset, v.LINE_PRICE_COMMON)
+    pipeline = [str(name) for name in pset.coords["line_pipeline"]]
+    price_year = hyper(v.LINE_PRICE_YEAR, pset.number("line_price_year")) + MIDYEAR
+    of_launch = [] if launch is None else [launch.names.index(name) for name in pipeline]
+    since = price_year * pt.ones((len(pset.ledger.lines), len(pset.ledger.regions)))
+    at = [pset.coords["line"].index(name) for name in pipeline]
+    if launch is not None and at:
+        since = pt.set_subtensor(since[at], launch.year[of_launch])
     return Lines(
         pset,
-        launch,
-        _odds(pset, patients, base_use),
-        _drift(pset),
-        base_use,
-        standardised(pset, v.DISPLACEMENT, "displacing") if displaced else pt.zeros(0),
-        levels[0] + levels[1] + pt.log(persistence) + common,
-        standardised(pset, v.LINE_PRICE_GROWTH, "line"),
-        hyper(v.LINE_PRICE_YEAR, pset.number("line_price_year")),
-        *exclusive,
+        odds=_odds(pset, patients, base_use),
+        drift=_drift(pset),
+        base_use=base_use,
+        ceiling=pt.zeros(0) if launch is None else launch.ceiling[of_launch],
+        displacement=(
+            standardised(pset, v.DISPLACEMENT, "displacing") if v.DISPLACEMENT in pset.blocks else pt.zeros(0)
+        ),
+        log_level=pt.log(price * net * persistence) + common,
+        growth=standardised(pset, v.LINE_PRICE_GROWTH, "line"),
+        since=since,
+        early=np.array([[name not in pipeline] for name in pset.coords["line"]]),
+        lost_in=_of_exclusive(pset, v.LINE_EXCLUSIVITY_YEAR, _NEVER),
+        fall=_of_exclusive(pset, v.LINE_EXCLUSIVITY_FALL, 0.0),
+        speed=_of_exclusive(pset, v.LINE_EXCLUSIVITY_SPEED, 1.0),
     )
+
+
+def _of_exclusive(pset: PriorSet, name: str, otherwise: float) -> TensorVariable:
+    """A variable of the lines that may lose exclusivity for every line [line, region]."""
+    every = otherwise * pt.ones((len(pset.ledger.lines), len(pset.ledger.regions)))
+    if name not in pset.blocks:
+        return every
+    at = [pset.coords["line"].index(line) for line in pset.coords["line_exclusive"]]
+    return pt.set_subtensor(every[at], standardised(pset, name, "line_exclusive"))
 
 
 def region_cholesky(pset: PriorSet) -> TensorVariable:

@@ -15,6 +15,7 @@ from pytensor.tensor import TensorVariable
 
 from postcgrp.models import variables as v
 from postcgrp.models.burden import burden, payer_block
+from postcgrp.models.cells import Cells
 from postcgrp.models.evidence import Observed, error_walk, evidence
 from postcgrp.models.intensity import log_spend, relative_intensity, spend_in, spend_path
 from postcgrp.models.launch import launches
@@ -23,61 +24,40 @@ from postcgrp.models.patients import Pool, pool
 from postcgrp.models.uptake import Adoption, Launched, adoption, launched
 from postcgrp.models.vendor import log_build_up
 from postcgrp.models.views import View, happening, measured, stated
-from postcgrp.priors import Evidence, PriorSet
+from postcgrp.priors import PriorSet
 from postcgrp.priors.catalogue import MILLION
 from postcgrp.priors.checks import SEGMENTS
 from postcgrp.priors.ledger import Modality
 
 
 @dataclass(frozen=True)
-class Cells:
-    """The market in some years, as one view of launches has it.
-
-    `patients` [year, region, depth]; `use`, a fraction, and `spend`, currency per user-year if nothing but lines and
-    segments mattered (:func:`postcgrp.models.intensity.log_spend` comes on top), [year, region, depth, modality], and
-    `weights`, users or, where there are none, those who might be; `line_use`, the share of its modality's users, and
-    `line_share`, the share of their spend, [year, region, depth] by line.
-    """
-
-    patients: TensorVariable
-    use: TensorVariable
-    spend: TensorVariable
-    weights: TensorVariable
-    line_use: list[TensorVariable]
-    line_share: list[TensorVariable]
-
-    @property
-    def users(self) -> TensorVariable:
-        """Users [year, region, depth, modality]."""
-        return self.patients[..., None] * self.use
-
-
-@dataclass(frozen=True)
 class Market:
     """Patients, use and what lines cost, as graphs, before any spend is known.
 
-    `uptakes` of the modalities that not everyone uses, by name; `relative` [region, depth, modality], see
-    :func:`postcgrp.models.intensity.relative_intensity`.
+    `uptakes` of the modalities that not everyone uses, by name.
     """
 
     pset: PriorSet
     pool: Pool
     uptakes: Mapping[str, Adoption | Launched]
     lines: Lines | None
-    relative: TensorVariable
 
-    def cells(self, years: Sequence[int], view: View | None) -> Cells:
-        """The market in calendar years; `view` may be None where nothing is launched."""
+    def cells(self, years: Sequence[int], view: View | None, relative: TensorVariable | None = None) -> Cells:
+        """The market in calendar years; `view` may be None where nothing is launched.
+
+        Parameters: `relative` [region, depth, modality], see :func:`postcgrp.models.intensity.relative_intensity`; None
+        for what lines cost alone.
+        """
         patients = self.pool.patients(years)
         use = _use(self.pset, self.uptakes, patients, years, view)
         line_use, by_line = _by_line(self.pset, self.lines, years, use, view)
         built = _by_modality(self.pset, by_line, use)
         weights = patients[..., None] * pt.switch(pt.gt(use, 0), use, _eligible(self.pset, self.uptakes))
-        average = (weights * self.relative).sum(axis=(1, 2), keepdims=True) / weights.sum(axis=(1, 2), keepdims=True)
-        names = list(self.pset.ledger.segments["modality"])
-        of = [names.index(line.modality) for line in self.pset.ledger.lines]
-        shares = [line / built[..., k] for line, k in zip(by_line, of, strict=True)]
-        return Cells(patients, use, built * self.relative / average, weights, line_use, shares)
+        line_share = None if by_line is None else by_line / _of_line(self.pset, built)
+        if relative is not None:
+            average = (weights * relative).sum(axis=(1, 2), keepdims=True) / weights.sum(axis=(1, 2), keepdims=True)
+            built = built * relative / average
+        return Cells(patients, use, built, weights, line_use, line_share)
 
 
 def build_model(pset: PriorSet) -> pm.Model:
@@ -93,51 +73,46 @@ def build_model(pset: PriorSet) -> pm.Model:
         market, views, drivers = _market(pset)
         # Only these years enter the density, so its graph covers no others; all at once, which takes fewer operations.
         near = sorted({*report.anchors, *(row.year for row in pset.evidence if row.year is not None)})
-        cells_seen = cache(lambda seen: market.cells(near, views[seen]))
+        relative = relative_intensity(pset, lambda years: market.cells(years, views[STATED]))
+        cells_seen = cache(lambda seen: market.cells(near, views[seen], relative))
         errors = {source: error_walk(pset, source) for source in pset.sources}
         by_report = log_build_up(pset, market.pool) if v.states_revenue(pset) else None
         walk = errors.get(report.id)
 
         as_stated = cells_seen(STATED)
-        built_near = (as_stated.users * as_stated.spend).sum(axis=(1, 2)) / MILLION
-
-        def built(anchor: int) -> TensorVariable:
-            return built_near[near.index(anchor)]
+        built = (as_stated.users * as_stated.spend).sum(axis=(1, 2)) / MILLION
 
         def error(anchor: int) -> TensorVariable:
             funnel = pt.zeros(len(pset.ledger.modalities)) if by_report is None else by_report(anchor)
             return funnel if walk is None else funnel + walk[v.source_years(pset).index(anchor)]
 
-        at_anchors = log_spend(pset, built, error if pset.evidence else None)
+        at_anchors = log_spend(pset, lambda anchor: built[near.index(anchor)], error if pset.evidence else None)
         path = spend_path(pset, at_anchors)
-        _forecast(pset, market.cells(years, views[HAPPENING]), path)
+        _forecast(pset, market.cells(years, views[HAPPENING], relative), path)
         if pset.evidence:
+            spend_near = pt.exp(pt.stack([spend_in(pset, year, at_anchors, path) for year in near]))[:, None, None]
 
-            def observed(row: Evidence) -> Observed:
-                seen = STATED if row.source == report.id else row.modality
-                tied = by_report if row.source == report.id else None
-
-                def revenue(year: int) -> TensorVariable:
-                    cells, i = cells_seen(seen), near.index(year)
-                    return cells.users[i] * cells.spend[i] * pt.exp(spend_in(pset, year, at_anchors, path)) / MILLION
-
+            @cache
+            def seen_by(source: str) -> Observed:
+                cells = cells_seen(STATED if source == report.id else MEASURED)
                 return Observed(
-                    revenue=revenue,
-                    factor=lambda year: pt.ones(()) if tied is None else pt.exp(tied(year)),
-                    patients=lambda year: cells_seen(seen).patients[near.index(year)],
-                    use=lambda year: cells_seen(seen).use[near.index(year)],
+                    years=near,
+                    revenue=cells.users * cells.spend * spend_near / MILLION,
+                    factor=by_report if source == report.id else None,
+                    patients=cells.patients,
+                    users=cells.users,
                     shares=drivers,
                     window=report.anchors,
                 )
 
-            evidence(pset, errors, observed)
+            evidence(pset, errors, lambda row: seen_by(row.source))
     return model
 
 
-HAPPENING, STATED = "happening", "stated"
+HAPPENING, STATED, MEASURED = "happening", "stated", "measured"
 
 
-def _market(pset: PriorSet) -> tuple[Market, dict[str | None, View | None], dict[str, TensorVariable]]:
+def _market(pset: PriorSet) -> tuple[Market, dict[str, View | None], dict[str, TensorVariable]]:
     """The market, the views of its launches by name, and what moves adoption: burden and payer blocking."""
     first = pset.ledger.report.first_year
     patients = pool(pset)
@@ -148,21 +123,19 @@ def _market(pset: PriorSet) -> tuple[Market, dict[str | None, View | None], dict
     if pset.has("payer_block"):
         drivers[v.PAYER_BLOCK] = payer_block(pset)
     launch = launches(pset)
-    views: dict[str | None, View | None] = dict.fromkeys((HAPPENING, STATED, None, *pset.ledger.segments["modality"]))
+    views: dict[str, View | None] = dict.fromkeys((HAPPENING, STATED, MEASURED))
     uptakes: dict[str, Adoption | Launched] = {}
     if launch is not None:
-        views = {name: measured(launch, name) for name in views} | {
+        views = {
             HAPPENING: happening(launch),
             STATED: stated(pset, launch),
+            MEASURED: measured(launch),
         }
         uptakes |= launched(pset, launch)
     had = _had_launched(pset, patients, uptakes, views[STATED])
     uptakes |= {m.name: adoption(pset, m, drivers, had) for m in pset.modalities("adoption")}
     base_use = _use(pset, {n: u for n, u in uptakes.items() if isinstance(u, Adoption)}, base[None], [first], None)[0]
-    of_lines = lines(pset, launch, base, base_use)
-    _, by_line = _by_line(pset, of_lines, [first], base_use[None], views[HAPPENING])
-    built = _by_modality(pset, by_line, base_use[None])[0]
-    return Market(pset, patients, uptakes, of_lines, relative_intensity(pset, base, built)), views, drivers
+    return Market(pset, patients, uptakes, lines(pset, launch, base, base_use)), views, drivers
 
 
 def _use(
@@ -195,22 +168,29 @@ def _eligible(pset: PriorSet, uptakes: Mapping[str, Adoption | Launched]) -> Ten
 
 def _by_line(
     pset: PriorSet, of: Lines | None, years: Sequence[int], use: TensorVariable, view: View | None
-) -> tuple[list[TensorVariable], list[TensorVariable]]:
-    """Use of each line among its modality's users, and what these spend on it, [year, region, depth] by line."""
+) -> tuple[TensorVariable | None, TensorVariable | None]:
+    """Use of each line among its modality's users, and what these spend on it, [line, year, region, depth]."""
     if of is None:
-        return [], []
-    pipeline = [line.name for line in pset.ledger.lines if line.stage == "pipeline"]
-    line_use = of.use(years, use, {} if view is None else {name: view(name, years) for name in pipeline})
+        return None, None
+    pipeline = [str(name) for name in pset.coords["line_pipeline"]]
+    risen = [pt.zeros((len(years), 1)) if view is None else view(name, years) for name in pipeline]
+    line_use = of.use(years, use, pt.stack(risen) if risen else pt.zeros((0, len(years), 1)))
     return line_use, of.built(years, line_use)
 
 
-def _by_modality(pset: PriorSet, by_line: Sequence[TensorVariable], use: TensorVariable) -> TensorVariable:
+def _by_modality(pset: PriorSet, by_line: TensorVariable | None, use: TensorVariable) -> TensorVariable:
     """What users of a modality spend by its lines [year, region, depth, modality]; 1 without lines."""
-    sums: dict[str, TensorVariable] = {}
-    for line, spent in zip(pset.ledger.lines if by_line else (), by_line, strict=True):
-        sums[line.modality] = sums[line.modality] + spent if line.modality in sums else spent
+    if by_line is None:
+        return pt.ones_like(use)
+    at = {m.name: [k for k, x in enumerate(pset.ledger.lines) if x.modality == m.name] for m in pset.ledger.modalities}
     whole = pt.ones_like(use[..., 0])
-    return pt.stack([sums.get(m.name, whole) for m in pset.ledger.modalities], axis=-1)
+    return pt.stack([by_line[of].sum(axis=0) if of else whole for of in at.values()], axis=-1)
+
+
+def _of_line(pset: PriorSet, cells: TensorVariable) -> TensorVariable:
+    """Cells [..., modality] of each line's modality [line, ...]."""
+    names = list(pset.ledger.segments["modality"])
+    return pt.stack([cells[..., names.index(line.modality)] for line in pset.ledger.lines])
 
 
 def _had_launched(
@@ -250,13 +230,11 @@ def _forecast(pset: PriorSet, cells: Cells, path: TensorVariable) -> None:
     pm.Deterministic(v.INTENSITY, intensity, dims=SEGMENTS)
     pm.Deterministic(v.REVENUE, revenue, dims=SEGMENTS)
     pm.Deterministic(v.REVENUE_TOTAL, revenue.sum(axis=(1, 2, 3)), dims="year")
-    if pset.ledger.lines:
-        names = list(pset.ledger.segments["modality"])
-        of = [names.index(line.modality) for line in pset.ledger.lines]
-        by_line = [revenue[..., k] * share for k, share in zip(of, cells.line_share, strict=True)]
+    if cells.line_use is not None and cells.line_share is not None:
         dims = (*SEGMENTS[:3], "line")
-        pm.Deterministic(v.USE_LINE, pt.stack(cells.line_use, axis=-1), dims=dims)
-        pm.Deterministic(v.REVENUE_LINE, pt.stack(by_line, axis=-1), dims=dims)
+        pm.Deterministic(v.USE_LINE, pt.moveaxis(cells.line_use, 0, -1), dims=dims)
+        of_lines = _of_line(pset, revenue) * cells.line_share
+        pm.Deterministic(v.REVENUE_LINE, pt.moveaxis(of_lines, 0, -1), dims=dims)
 
 
 def coords(pset: PriorSet) -> dict[str, Any]:
@@ -275,8 +253,8 @@ def coords(pset: PriorSet) -> dict[str, Any]:
         if modality.uptake == "adoption":
             for low, high in pairwise(pset.uptake_years(modality)):
                 out[f"{v.path(pset, modality, high)}_year"] = list(range(low + 1, high + 1))
-    if (lead := v.lead_region(pset)) is not None:
-        out["region_rest"] = [region for i, region in enumerate(pset.coords["region"]) if i != lead]
+    if (lead := v.lead_row(pset)) is not None:
+        out["region_rest"] = [region for region in pset.coords["region"] if region != lead.region]
     if pset.evidence:
         out[v.EVIDENCE_ROW] = [row.id for row in pset.evidence]
         out |= {v.source_year(pset, source): v.source_years(pset, source) for source in pset.sources}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 import pymc as pm
@@ -43,12 +42,10 @@ class Pool:
 
     def patients(self, years: Sequence[int]) -> TensorVariable:
         """Patients [len(years), region, depth] in calendar years."""
-        anchors, since = self.pset.ledger.report.anchors, np.subtract(years, self.pset.ledger.report.first_year)
-        log = [
-            np.subtract(_passed(years, anchors), _passed([year], anchors)) @ self.growth[:, r]
-            for r, year in enumerate(stated_years(self.pset))
-        ]
-        by_region = self.stated * pt.exp(pt.stack(log, axis=1))
+        report, regions = self.pset.ledger.report, stated_years(self.pset)
+        since = np.subtract(years, report.first_year)
+        passed = _passed(years, report.anchors)[:, None, :] - _passed(regions, report.anchors)
+        by_region = self.stated * pt.exp((passed * self.growth.T).sum(axis=-1))
         tilt = pt.exp(self.drift * np.multiply.outer(since, np.arange(len(self.pset.ledger.depths))))
         mix = self.shares * tilt[:, None, :]
         return by_region[:, :, None] * mix / mix.sum(axis=-1, keepdims=True)
@@ -56,8 +53,8 @@ class Pool:
 
 def _passed(years: Sequence[int], anchors: Sequence[int]) -> NDArray[np.float64]:
     """Years spent in each period between anchors since the first [year, period]."""
-    spans = [(low, high) for low, high in pairwise(anchors)]
-    return np.array([[min(max(year - low, 0), high - low) for low, high in spans] for year in years], dtype=float)
+    low, high = np.array(anchors[:-1]), np.array(anchors[1:])
+    return np.clip(np.subtract.outer(years, low), 0, high - low).astype(float)
 
 
 def pool(pset: PriorSet) -> Pool:

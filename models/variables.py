@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from postcgrp.priors import PriorSet
+from postcgrp.priors import Evidence, PriorSet
 from postcgrp.priors.catalogue import SIZES
 from postcgrp.priors.ledger import Modality, slug
 
@@ -76,8 +76,8 @@ LINE_EXCLUSIVITY_FALL = "line_exclusivity_fall"
 LINE_EXCLUSIVITY_SPEED = "line_exclusivity_speed"
 
 # Data that are no hyperparameter of a variable above.
-REGION_VALUE_WEIGHT = "region_value_weight"
 MODALITY_VALUE_SHARE = "modality_value_share"
+SUCCESS_MEASURED = "success_measured"
 LINE_USE_REGION_CENTRE = "line_use_region_centre"
 LINE_USE_DEPTH_CENTRE = "line_use_depth_centre"
 LINE_REGION_CHOLESKY = "line_region_cholesky"
@@ -272,11 +272,12 @@ def _of_source(name: str, pset: PriorSet, source: str) -> str:
     return name if source == pset.ledger.report.id else f"{name}_{slug(source)}"
 
 
-def lead_region(pset: PriorSet) -> int | None:
-    """Index of the first region whose share of all revenue is in evidence: its value is a free variable."""
-    shares = [e.region for e in pset.evidence if (e.quantity, e.depth, e.modality) == ("revenue_share", None, None)]
-    named = [region for region in shares if region is not None]
-    return pset.coords["region"].index(named[0]) if named and len(pset.coords["region"]) > 1 else None
+def lead_row(pset: PriorSet) -> Evidence | None:
+    """The first row of evidence on a region's share of all revenue: that region's value is a free variable."""
+    if len(pset.ledger.regions) == 1:
+        return None
+    shares = [e for e in pset.evidence if (e.quantity, e.depth, e.modality) == ("revenue_share", None, None)]
+    return next((row for row in shares if row.region is not None), None)
 
 
 def stretches(pset: PriorSet, modality: Modality) -> list[tuple[int, int]]:
@@ -400,7 +401,7 @@ def _intensity(pset: PriorSet) -> Iterator[Free]:
                 yield Free(stated_revenue(anchor), group, {sold(anchor): modality.name}, block)
         if len(pset.anchors(modality)) < len(years):
             yield Free(standard(price_noise(modality)), NOISE)
-    if lead_region(pset) is None:
+    if lead_row(pset) is None:
         yield from _elicited(pset, OF_REGIONS, REGION_PREMIUM)
     else:
         yield from (Free(name, OF_REGIONS, block=REGION_PREMIUM) for name in (REGION_PREMIUM_REST, REGION_VALUE_LEAD))

@@ -29,17 +29,18 @@ def stated(pset: PriorSet, launches: Launches) -> View:
     """What the report's figures are about: its own launch years, given success or as an expectation over it."""
     rows = (*pset.ledger.modalities, *pset.ledger.lines)
     given = {row.name for row in rows if row.vendor_assumes == "success"}
-    return _weighed(launches, given, by_vendor=True)
 
-
-def measured(launches: Launches, modality: str | None) -> View:
-    """What figures on a `modality` from other sources are about: they imply its launch, and weigh that of others."""
-    return _weighed(launches, {modality}, by_vendor=False)
-
-
-def _weighed(launches: Launches, given: set[str | None], *, by_vendor: bool) -> View:
     def view(name: str, years: Sequence[int]) -> TensorVariable:
-        risen = launches.risen_by_rows(name, years, by_vendor=by_vendor)
+        risen = launches.risen_by_rows(name, years, by_vendor=True)
         return risen if name in given else launches.probability[launches.names.index(name)] * risen
+
+    return view
+
+
+def measured(launches: Launches) -> View:
+    """What figures of other sources are about: what happens."""
+
+    def view(name: str, years: Sequence[int]) -> TensorVariable:
+        return launches.succeeds[launches.names.index(name)] * launches.risen_by_rows(name, years, by_vendor=False)
 
     return view

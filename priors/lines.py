@@ -33,7 +33,7 @@ def line_labels(ledger: Ledger) -> dict[str, list[str]]:
     """Returns the labels of the dimensions of lines and launches.
 
     `line`, all of them; `line_claimed`, those on whose use the report has a claim; `line_exclusive`, those that may
-    lose exclusivity; `launched`, modalities that are to be launched; `launch`, these and the pipeline lines;
+    lose exclusivity; `line_pipeline`, those in the pipeline; `launched`, modalities that are to be launched; `launch`, these and the pipeline lines;
     `displacing`, what takes use from others, see :func:`displacements`; `priced`, modalities without lines.
     """
     exclusive = {a.line for a in ledger.assumptions if a.id == "line_exclusivity_year"}
@@ -43,6 +43,7 @@ def line_labels(ledger: Ledger) -> dict[str, list[str]]:
         "line": [line.name for line in ledger.lines],
         "line_claimed": [line.name for line in ledger.lines if line.name in claimed],
         "line_exclusive": [line.name for line in ledger.lines if exclusive & {line.name, None}],
+        "line_pipeline": [line.name for line in ledger.lines if line.stage == "pipeline"],
         "launched": launched,
         "launch": [*launched, *(line.name for line in ledger.lines if line.stage == "pipeline")],
         "displacing": list(displacements(ledger)),
