@@ -112,7 +112,7 @@ def forecast(
         with clock("gate"):
             checks = judge(run)
         with clock("summary"):
-            table = summary(run, pset.ledger)
+            table = summary(run, pset)
             bench = bench_tables(run, pset)
             figures.add(bench)
             findings = audit(pset.ledger)
