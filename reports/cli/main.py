@@ -245,6 +245,7 @@ def _forecast(options: argparse.Namespace) -> int:
             progress=progress,
             **sampling,
         )
+    say(result.why)
     show(result.headline, f"Total revenue, {pset.ledger.report.currency} million")
     show(result.gate, "The gate")
     say(f"{options.out / 'report.html'}: the page; summary.csv, posterior.nc and manifest.json lie beside it")

@@ -88,7 +88,8 @@ def summary(run: DataTree, pset: PriorSet) -> pd.DataFrame:
     later = total.sel(year=[year for year in ledger.years if year > first])
     rate = (later / total.sel(year=first, drop=True)) ** (1 / (later["year"] - first)) - 1
     parts.append(_rows(ledger, "growth", rate, "fraction per year"))
-    return pd.concat(parts, ignore_index=True).reindex(columns=list(SUMMARY_COLUMNS))
+    table = pd.concat(parts, ignore_index=True).reindex(columns=list(SUMMARY_COLUMNS))
+    return table.astype({"year": "Int64"})  # persistence has no year
 
 
 def _total(cells: DataArray, *by: str) -> DataArray:
@@ -130,7 +131,7 @@ def headline(table: pd.DataFrame, ledger: Ledger) -> pd.DataFrame:
     rows = table[(table["quantity"] == "revenue_total") & table["year"].isin(ledger.report.anchors)]
     return pd.DataFrame(
         {
-            "year": rows["year"],
+            "year": rows["year"].astype(int),
             "report": rows["report"],
             "median": rows["median"].round(),
             "50 % interval": [f"{a:,.0f} - {b:,.0f}" for a, b in zip(rows["low_50"], rows["high_50"], strict=True)],
