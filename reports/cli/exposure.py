@@ -1,0 +1,50 @@
+"""Commands on who is exposed to what: funnel and exposure."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from postcgrp.reports.cli.terminal import DONE, Verb, say, show
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def add(verb: Verb) -> None:
+    """Declare the commands."""
+    counted = verb("funnel", _funnel, "patients from all adults to the pool: a second opinion on the claimed one")
+    counted.add_argument("--funnel", type=Path, metavar="FILE", help="the funnel (default: beside the assumptions)")
+    counted.add_argument("--draws", type=int, default=10_000, help="draws (default %(default)s)")
+    counted.add_argument("--seed", type=int, default=1, help="random seed (default %(default)s)")
+    counted.add_argument("--out", type=Path, help="also write every table and the figure to this folder")
+
+
+def _funnel(options: argparse.Namespace) -> int:
+    from postcgrp.priors import load_ledger
+    from postcgrp.priors.funnel import funnel_beside
+    from postcgrp.reports.exposure.funnel_files import answer_funnel
+
+    ledger = load_ledger(options.report, options.assumptions)
+    path = options.funnel or funnel_beside(options.assumptions)
+    answer = answer_funnel(ledger, path, options.draws, options.seed, options.out)
+    say(answer.verdict)
+    needed = answer.tables["must_be_true"]
+    columns = ["region", "label", "low", "median", "high", "needed", "p_beyond"]
+    show(_readable(needed, columns), "What each step must be for the claimed pool, the others at their medians")
+    path_table = answer.tables["pool_path"]
+    years = path_table["year"].isin([path_table["year"].min(), ledger.report.anchors[1], path_table["year"].max()])
+    shown = path_table.loc[years, ["region", "year", "median", "low_90", "high_90", "claimed", "p_at_least"]]
+    show(shown, "The pool that the funnel implies, and the chance of at least the one claimed")
+    say("The ranges are assumptions of this ledger, not the report's; they were written before they were multiplied.")
+    if options.out is not None:
+        say(f"{options.out}: funnel.csv has every step with its source; the other tables and the figure lie beside it")
+    return DONE
+
+
+def _readable(table: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
+    """The columns of a table, with a dash for a share that no step can have."""
+    shown = table[columns].astype({"needed": object})
+    shown.loc[~table["possible"], "needed"] = "above 1"
+    return shown

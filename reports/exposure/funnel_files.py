@@ -1,0 +1,85 @@
+"""The patient funnel as a folder: its tables, its figure's specification, the ranges, and a manifest."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from postcgrp.priors import InputError, Ledger
+from postcgrp.priors.files import sha256
+from postcgrp.priors.funnel import FUNNEL_FILE, Funnel, load_funnel
+from postcgrp.reports.exposure.figures import funnel as funnel_figure
+from postcgrp.reports.exposure.funnel import (
+    FUNNEL_DRAWS,
+    eligible_patients,
+    exposure_by_botox,
+    funnel_draws,
+    funnel_table,
+    funnel_verdict,
+    must_be_true,
+    pool_path,
+)
+from postcgrp.reports.runs.folder import write_manifest
+from postcgrp.reports.runs.place import check_folder, new_folder
+
+SCHEMA = "postcgrp.funnel/1"
+LEAST_DRAWS, MOST_DRAWS = 1_000, 100_000  # fewer leave the tails to chance, more take gigabytes
+
+
+@dataclass(frozen=True)
+class FunnelAnswer:
+    """What the funnel says: the sentence that answers first, and every table by the name of its file."""
+
+    verdict: str
+    tables: dict[str, pd.DataFrame]
+
+
+def answer_funnel(
+    ledger: Ledger, path: Path, draws: int = FUNNEL_DRAWS, seed: int = 1, out: Path | None = None
+) -> FunnelAnswer:
+    """Read the funnel in `path`, draw it, and write its tables to the folder `out` if one is given.
+
+    Raises :class:`InputError` for a funnel that does not fit the ledger, too few or many draws, a negative seed, and a
+    folder that must not or cannot be written.
+    """
+    if not LEAST_DRAWS <= draws <= MOST_DRAWS:
+        raise InputError(f"--draws {draws}: use {LEAST_DRAWS:,} to {MOST_DRAWS:,}")
+    if seed < 0:
+        raise InputError(f"--seed {seed}: is negative: use 0 or more")
+    funnel = load_funnel(ledger, path)
+    if out is not None:
+        check_folder(out, SCHEMA)
+    answer = _answer(funnel, ledger, draws, seed)
+    if out is not None:
+        record = {
+            "schema": SCHEMA,
+            "report": ledger.report.model_dump(mode="json"),
+            "funnel_sha256": sha256(path),
+            "draws": draws,
+            "seed": seed,
+            "verdict": answer.verdict,
+        }
+        with new_folder(out) as folder:
+            for name, table in answer.tables.items():
+                table.to_csv(folder / f"{name}.csv", index=False)
+            spec = json.dumps(funnel_figure(answer.tables["funnel"]), indent=1) + "\n"
+            (folder / "funnel.vl.json").write_text(spec, encoding="utf-8")
+            shutil.copyfile(path, folder / FUNNEL_FILE)
+            write_manifest(record, folder)
+    return answer
+
+
+def _answer(funnel: Funnel, ledger: Ledger, draws: int, seed: int) -> FunnelAnswer:
+    drawn = funnel_draws(funnel, ledger, draws, seed)
+    tables = {
+        "funnel": funnel_table(drawn, funnel),
+        "must_be_true": must_be_true(drawn, funnel, ledger),
+        "pool_path": pool_path(drawn, funnel, ledger),
+        "eligible": eligible_patients(drawn, funnel),
+        "exposure_by_botox": exposure_by_botox(drawn, funnel),
+    }
+    return FunnelAnswer(funnel_verdict(drawn, funnel, ledger), tables)
