@@ -14,9 +14,8 @@ from postcgrp.priors.errors import InputError
 from postcgrp.priors.ledger import PERCENT, Ledger, Number, Row, Text, Whole, middle, read_versioned
 from postcgrp.priors.messages import first_error, in_words, nearest_or
 from postcgrp.priors.settings import Settings
-from postcgrp.priors.shipped import ASSUMPTIONS_FILE
+from postcgrp.priors.shipped import ASSUMPTIONS_FILE, FUNNEL_FILE
 
-FUNNEL_FILE = "funnel.toml"  # beside a ledger's assumptions
 GUIDE = "docs/funnel.md"
 TABLES = {"funnel": "header", "step": "steps", "branch": "branches", "row": "rows", "drift": "drifts"}
 ASSUMED = "assumption"  # how a source begins that is none

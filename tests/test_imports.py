@@ -26,7 +26,7 @@ ALLOWED: dict[str, dict[str, str]] = {
     "valuation": {},
     "export": {},
     "workbook": {"export": "sheets", "valuation": "rNPV"},
-    "exposure": {},
+    "exposure": {"export": "draws"},
     "cli": dict.fromkeys(("sensitivity", "calibration", "valuation", "export", "workbook", "exposure"), "commands"),
 }
 OPEN = ("runs", "forecast")

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from postcgrp.reports.cli.terminal import DONE, Verb, say, show
+from postcgrp.reports.cli.terminal import DONE, Verb, say, show, status_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -19,6 +19,13 @@ def add(verb: Verb) -> None:
     counted.add_argument("--draws", type=int, default=10_000, help="draws (default %(default)s)")
     counted.add_argument("--seed", type=int, default=1, help="random seed (default %(default)s)")
     counted.add_argument("--out", type=Path, help="also write every table and the figure to this folder")
+
+    divided = verb("exposure", _exposure, "who is exposed to what: revenue by country and company", ledger=False)
+    divided.add_argument("run", type=Path, metavar="RUN", help="a run folder")
+    divided.add_argument("--shares", type=Path, metavar="FILE", help="shares of countries and companies (TOML)")
+    divided.add_argument("--seed", type=int, default=1, help="random seed of the shares (default %(default)s)")
+    divided.add_argument("--draws", choices=["parquet", "csv"], help="also write every draw, into the folder")
+    divided.add_argument("--out", type=Path, help="also write the tables to this folder")
 
 
 def _funnel(options: argparse.Namespace) -> int:
@@ -41,6 +48,29 @@ def _funnel(options: argparse.Namespace) -> int:
     if options.out is not None:
         say(f"{options.out}: funnel.csv has every step with its source; the other tables and the figure lie beside it")
     return DONE
+
+
+def _exposure(options: argparse.Namespace) -> int:
+    from postcgrp.reports.exposure.answer import exposure
+    from postcgrp.reports.exposure.tables import WHOLE
+    from postcgrp.reports.runs.run import Run
+
+    run = Run.open(options.run)
+    answer = exposure(run, shares=options.shares, seed=options.seed, out=options.out, draws=options.draws)
+    say(answer.sentence)
+    anchors = run.priors.ledger.report.anchors
+    for name, dim in (("countries", "country"), ("companies", "company")):
+        table = answer.tables[name]
+        part = "modality" if dim == "country" else "part"
+        shown = table[(table[part] == WHOLE) & table["year"].isin(anchors)]
+        columns = ["year", dim, "median", "low_50", "high_50", "low_80", "high_80", "low_90", "high_90"]
+        show(shown[columns], f"Revenue by {dim}, {run.money}, under assumed shares")
+    last = answer.tables["exposure"]
+    last = last[last["year"] == anchors[-1]].drop(columns="year")
+    show(last, f"Who is exposed to what in {anchors[-1]}: share of each company's revenue, and its share of the part")
+    if options.out is not None:
+        say(f"{options.out}: countries, companies and exposure.csv have every year, shares.toml the reasons")
+    return status_of(run, "exposure")
 
 
 def _readable(table: pd.DataFrame, columns: list[str]) -> pd.DataFrame:

@@ -6,8 +6,15 @@ from postcgrp.priors import lazy
 
 if TYPE_CHECKING:
     from postcgrp.reports.exposure.funnel import funnel_draws, funnel_table, must_be_true, pool_path
+    from postcgrp.reports.exposure.split import Exposure, divide_revenue
+    from postcgrp.reports.exposure.tables import company_table, country_table, exposure_table
 
 __all__ = [
+    "Exposure",
+    "company_table",
+    "country_table",
+    "divide_revenue",
+    "exposure_table",
     "funnel_draws",
     "funnel_table",
     "must_be_true",
@@ -18,6 +25,11 @@ if not TYPE_CHECKING:  # or the type checker would take any name for a public on
     __getattr__ = lazy.attributes(
         __name__,
         {
+            "Exposure": "split",
+            "company_table": "tables",
+            "country_table": "tables",
+            "divide_revenue": "split",
+            "exposure_table": "tables",
             "funnel_draws": "funnel",
             "funnel_table": "funnel",
             "must_be_true": "funnel",

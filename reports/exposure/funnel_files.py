@@ -11,7 +11,8 @@ import pandas as pd
 
 from postcgrp.priors import InputError, Ledger
 from postcgrp.priors.files import sha256
-from postcgrp.priors.funnel import FUNNEL_FILE, Funnel, load_funnel
+from postcgrp.priors.funnel import Funnel, load_funnel
+from postcgrp.priors.shipped import FUNNEL_FILE
 from postcgrp.reports.exposure.figures import funnel as funnel_figure
 from postcgrp.reports.exposure.funnel import (
     FUNNEL_DRAWS,

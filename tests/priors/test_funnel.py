@@ -8,12 +8,11 @@ from pathlib import Path
 import pytest
 
 from postcgrp.priors import InputError, Ledger, load_ledger
-from postcgrp.priors.funnel import FUNNEL_FILE, claimed_pool, funnel_beside, load_funnel, step_prior
-from postcgrp.priors.shipped import ASSUMPTIONS_FILE
-from postcgrp.tests.helpers.paths import ROOT
+from postcgrp.priors.funnel import claimed_pool, funnel_beside, load_funnel, step_prior
+from postcgrp.priors.shipped import ASSUMPTIONS_FILE, FUNNEL_FILE
+from postcgrp.tests.helpers.paths import OTHER_MARKET
 
 TEXT = ASSUMPTIONS_FILE.with_name(FUNNEL_FILE).read_text(encoding="utf-8")
-OTHER = ROOT / "tests" / "data" / "other_market"
 
 
 def edited(tmp_path: Path, old: str, new: str) -> Path:
@@ -125,10 +124,10 @@ def test_a_row_of_a_region_that_the_ledger_lacks(ledger: Ledger, tmp_path: Path)
 
 def test_a_ledger_without_a_funnel_says_so() -> None:
     with pytest.raises(InputError, match="this ledger has no patient funnel: write one"):
-        funnel_beside(OTHER / "assumptions.toml")
+        funnel_beside(OTHER_MARKET / "assumptions.toml")
 
 
 def test_a_funnel_of_another_report_is_refused() -> None:
-    other = load_ledger(OTHER / "report.toml", OTHER / "assumptions.toml")
+    other = load_ledger(OTHER_MARKET / "report.toml", OTHER_MARKET / "assumptions.toml")
     with pytest.raises(InputError, match="take that report's funnel"):
         load_funnel(other)
