@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from postcgrp.priors.shares import SHARES_GUIDE, load_shares, shares_beside
 from postcgrp.priors.shipped import SHARES_FILE
 from postcgrp.reports.export.exporting import FORMATS
 from postcgrp.reports.exposure.draws import exposure_export
+from postcgrp.reports.exposure.figures import company_revenue
 from postcgrp.reports.exposure.split import Exposure, divide_revenue
 from postcgrp.reports.exposure.tables import company_table, country_table, exposure_sentence, exposure_table
 from postcgrp.reports.runs.folder import check_files, write_manifest
@@ -93,6 +95,8 @@ def _write(answer: ExposureAnswer, run: Run, shares: Path, seed: int, out: Path,
     with new_folder(out) as folder:
         for name, table in answer.tables.items():
             table.to_csv(folder / f"{name}.csv", index=False)
+        spec = company_revenue(answer.tables["companies"], run.priors.ledger.report.last_year)
+        (folder / "companies.vl.json").write_text(json.dumps(spec, indent=1) + "\n", encoding="utf-8")
         shutil.copyfile(shares, folder / SHARES_FILE)
         if draws is not None:
             (folder / "draws").mkdir()

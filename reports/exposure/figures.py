@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from postcgrp.reports.exposure.tables import WHOLE
+
 VEGA_LITE = "https://vega.github.io/schema/vega-lite/v6.json"
 Spec = dict[str, Any]
 _SIDES = (("left", -1), ("right", 1))
@@ -30,7 +32,8 @@ def funnel(table: pd.DataFrame) -> Spec:
         }
         for row in shown.to_dict("records")
     ]
-    rows = {"field": "label", "type": "nominal", "sort": list(dict.fromkeys(shown["label"])), "axis": None}
+    label_axis = {"title": None, "ticks": False, "domain": False, "labelLimit": 240}
+    rows = {"field": "label", "type": "nominal", "sort": list(dict.fromkeys(shown["label"])), "axis": label_axis}
     wide = {"type": "quantitative", "axis": None}
 
     def bar(name: str, opacity: float) -> Spec:
@@ -47,8 +50,8 @@ def funnel(table: pd.DataFrame) -> Spec:
         "data": {"values": values},
         "facet": {"column": {"field": "region", "sort": list(dict.fromkeys(shown["region"])), "title": None}},
         "spec": {
-            "width": 260,
-            "height": {"step": 26},
+            "width": 190,
+            "height": {"step": 24},
             "layer": [
                 bar("high_90", 0.2),
                 bar("median", 0.45),
@@ -60,12 +63,54 @@ def funnel(table: pd.DataFrame) -> Spec:
     }
 
 
+def company_revenue(table: pd.DataFrame, year: int) -> Spec:
+    """Revenue by company in a year: stacked means of its parts, and the 90 % interval of the whole as a line.
+
+    Parameters: `table`, of :func:`postcgrp.reports.exposure.tables.company_table`.
+    """
+    rows = table[table["year"] == year]
+    whole = rows["part"] == WHOLE
+    companies = {"field": "company", "type": "nominal", "sort": list(rows.loc[whole, "company"]), "title": None}
+    parts, ends = (rows.loc[which, ["company", "part", "mean", "low_90", "high_90"]] for which in (~whole, whole))
+    money = {"type": "quantitative", "title": f"{rows['unit'].iloc[0]}, {year}"}
+    return {
+        "$schema": VEGA_LITE,
+        "title": {
+            "text": "Who is exposed to what",
+            "subtitle": "Means by part, and the 90 % interval of the whole. Shares are assumptions, not the report's",
+        },
+        "width": 420,
+        "height": {"step": 24},
+        "layer": [
+            {
+                "data": {"values": parts.to_dict("records")},
+                "mark": "bar",
+                "encoding": {
+                    "y": companies,
+                    "x": {"field": "mean", **money},
+                    "color": {
+                        "field": "part",
+                        "type": "nominal",
+                        "sort": list(dict.fromkeys(parts["part"])),
+                        "title": None,
+                    },
+                },
+            },
+            {
+                "data": {"values": ends.to_dict("records")},
+                "mark": {"type": "rule", "strokeWidth": 2},
+                "encoding": {"y": companies, "x": {"field": "low_90", **money}, "x2": {"field": "high_90"}},
+            },
+        ],
+    }
+
+
 def _width(people: float) -> float:
     """Half a bar: the logarithm of people, none for fewer than one."""
     return float(np.log10(max(people, 1.0)))
 
 
 def _said(row: Mapping[Hashable, Any]) -> str:
-    """What a bar says: the step, its people, and their share of the step above."""
-    people = f"{row['label']}: {float(format(row['median'], '.2g')):,.0f}"
+    """What a bar says: the people of a step, and their share of the step above."""
+    people = f"{float(format(row['median'], '.2g')):,.0f}"
     return people if pd.isna(row["share"]) else f"{people} ({100 * row['share']:.2g} %)"

@@ -18,6 +18,7 @@ from postcgrp.priors.shares import Shares, load_shares, shares_beside
 from postcgrp.reports.export.read import read_export
 from postcgrp.reports.exposure.answer import exposure
 from postcgrp.reports.exposure.draws import exposure_export
+from postcgrp.reports.exposure.figures import company_revenue
 from postcgrp.reports.exposure.split import BY_LINE, EXACT, Exposure, divide_revenue
 from postcgrp.reports.exposure.tables import (
     NOT_THE_REPORTS,
@@ -208,6 +209,16 @@ def test_the_sentence_says_whose_the_shares_are(pset: PriorSet, shares: Shares) 
     sentence = exposure_sentence(divide_revenue(run_of(pset, draws=50), shares), "USD million")
     assert sentence.startswith("Largest in 2035, USD million")
     assert sentence.endswith(NOT_THE_REPORTS)
+
+
+def test_the_figure_stacks_the_parts_of_each_company(pset: PriorSet, shares: Shares) -> None:
+    table = company_table(divide_revenue(with_lines(pset, draws=50), shares), "USD million")
+    bars, ends = company_revenue(table, 2030)["layer"]
+    assert {(row["company"], row["part"]) for row in bars["data"]["values"]} >= {
+        ("AbbVie", "toxin"),
+        ("AbbVie", "acute"),
+    }
+    assert {row["part"] for row in ends["data"]["values"]} == {WHOLE}
 
 
 @pytest.mark.parametrize("to", ["parquet", "csv"])
