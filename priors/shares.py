@@ -192,20 +192,14 @@ def in_words_of(whole: Divided) -> str:
     return region or (f"{modality}" if line is None else f"line {line!r} of {modality}")
 
 
-def shares_beside(assumptions: Path = ASSUMPTIONS_FILE) -> Path | None:
-    """Returns the file of the shares that lies beside a ledger's assumptions, or None: a ledger needs none."""
-    path = assumptions.with_name(SHARES_FILE)
-    return path if path.is_file() else None
-
-
-def load_shares(ledger: Ledger, path: str | Path) -> Shares:
+def load_shares(ledger: Ledger, path: str | Path | None = None) -> Shares:
     """Returns the checked shares of a ledger.
 
-    Parameters: `path`, the TOML file (format: docs/exposure.md). Raises :class:`InputError` with one line naming the
-    value, the rule and the way out, also where the shares are of another report, name a region or modality that the
-    ledger does not have, or leave one undivided.
+    Parameters: `path`, the TOML file (format: docs/exposure.md), by default the shipped one. Raises
+    :class:`InputError` with one line naming the value, the rule and the way out, also where the shares are of another
+    report, name a region or modality that the ledger does not have, or leave one undivided.
     """
-    path = Path(path)
+    path = ASSUMPTIONS_FILE.with_name(SHARES_FILE) if path is None else Path(path)
     content = read_versioned(path)
     if unknown := [name for name in content if name not in SHARES_TABLES]:
         raise InputError(f"{path.name}: table {unknown[0]!r} is not known: use one of {', '.join(SHARES_TABLES)}")

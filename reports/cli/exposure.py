@@ -16,7 +16,7 @@ def add(verb: Verb) -> None:
     """Declare the commands."""
     counted = verb("funnel", _funnel, "patients from all adults to the pool: a second opinion on the claimed one")
     counted.add_argument("--funnel", type=Path, metavar="FILE", help="the funnel (default: beside the assumptions)")
-    counted.add_argument("--draws", type=int, default=10_000, help="draws (default %(default)s)")
+    counted.add_argument("--draws", type=int, default=argparse.SUPPRESS, help="draws, 1,000 to 100,000")
     counted.add_argument("--seed", type=int, default=1, help="random seed (default %(default)s)")
     counted.add_argument("--out", type=Path, help="also write every table and the figure to this folder")
 
@@ -35,10 +35,11 @@ def _funnel(options: argparse.Namespace) -> int:
 
     ledger = load_ledger(options.report, options.assumptions)
     path = options.funnel or funnel_beside(options.assumptions)
-    answer = answer_funnel(ledger, path, options.draws, options.seed, options.out)
+    drawn = {"draws": options.draws} if "draws" in options else {}  # its default stands where it is drawn
+    answer = answer_funnel(ledger, path, seed=options.seed, out=options.out, **drawn)
     say(answer.verdict)
     needed = answer.tables["must_be_true"]
-    columns = ["region", "label", "low", "median", "high", "needed", "p_beyond"]
+    columns = ["region", "label", "low", "median", "high", "needed", "p_beyond", "of_variance"]
     show(_readable(needed, columns), "What each step must be for the claimed pool, the others at their medians")
     path_table = answer.tables["pool_path"]
     years = path_table["year"].isin([path_table["year"].min(), ledger.report.anchors[1], path_table["year"].max()])

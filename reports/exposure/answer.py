@@ -12,8 +12,8 @@ import pandas as pd
 from postcgrp.priors import InputError
 from postcgrp.priors.files import sha256
 from postcgrp.priors.ledger import load_ledger
-from postcgrp.priors.shares import SHARES_GUIDE, load_shares, shares_beside
-from postcgrp.priors.shipped import SHARES_FILE
+from postcgrp.priors.shares import SHARES_GUIDE, load_shares
+from postcgrp.priors.shipped import ASSUMPTIONS_FILE, SHARES_FILE
 from postcgrp.reports.export.exporting import FORMATS
 from postcgrp.reports.exposure.draws import exposure_export
 from postcgrp.reports.exposure.figures import company_revenue
@@ -74,13 +74,12 @@ def shares_file(run: Run) -> Path:
     if SHARES_FILE in run.fitted.manifest.get("files", {}):
         check_files(run.sources, run.fitted.manifest, SHARES_FILE)
         return run.sources / SHARES_FILE
-    shipped = shares_beside()
-    if shipped is None or run.priors.ledger.report.id != load_ledger().report.id:
+    if run.priors.ledger.report.id != load_ledger().report.id:
         raise InputError(
             f"{run.folder}: its ledger has no shares of countries and companies: write a {SHARES_FILE} beside its "
             f"assumptions ({SHARES_GUIDE}) and name it with --shares"
         )
-    return shipped
+    return ASSUMPTIONS_FILE.with_name(SHARES_FILE)
 
 
 def _write(answer: ExposureAnswer, run: Run, shares: Path, seed: int, out: Path, draws: str | None) -> None:

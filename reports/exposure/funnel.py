@@ -198,13 +198,15 @@ def must_be_true(drawn: Dataset, funnel: Funnel, ledger: Ledger) -> pd.DataFrame
     For the sum of the regions a step is the share in all of them together. Columns: region, step, label; `low`,
     `median`, `high`, the step's 90 % interval; `needed`, the value that makes the product of the medians the claimed
     pool; `possible` (no share is above 1); `p_beyond`, the chance, under its own range, of a value as far from the
-    median as the needed one, on that side; `claimed`; `product`, of the medians.
+    median as the needed one, on that side; `of_variance`, the step's part of the variance of the log of the pool;
+    `claimed`; `product`, of the medians.
     """
     medians = {region: _medians(funnel, ledger, region) for region in funnel.regions}
     medians[ALL] = {step.name: sum(medians[region][step.name] for region in funnel.regions) for step in funnel.steps}
     now = drawn["people"].sel(year=funnel.header.year)
     rows = []
     for region, people in _by_region(now, funnel):
+        log_pool = np.log(people.sel(node=funnel.steps[-1].name).values)
         claimed = opinion(drawn, funnel, ledger, region).claimed
         above: float = 1.0
         above_draws: DataArray | float = 1.0
@@ -229,6 +231,7 @@ def must_be_true(drawn: Dataset, funnel: Funnel, ledger: Ledger) -> pd.DataFrame
                     "needed": needed,
                     "possible": possible,
                     "p_beyond": 1 - below if needed > median else below,
+                    "of_variance": float(np.cov(np.log(draws.values), log_pool)[0, 1] / log_pool.var(ddof=1)),
                     "claimed": claimed,
                     "product": medians[region][funnel.steps[-1].name],
                 }

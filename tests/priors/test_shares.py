@@ -8,12 +8,11 @@ from pathlib import Path
 import pytest
 
 from postcgrp.priors import InputError, Ledger, load_ledger
-from postcgrp.priors.shares import load_shares, shares_beside
+from postcgrp.priors.shares import load_shares
 from postcgrp.priors.shipped import ASSUMPTIONS_FILE, SHARES_FILE
 from postcgrp.tests.helpers.paths import OTHER_MARKET
 
-SHIPPED = ASSUMPTIONS_FILE.with_name(SHARES_FILE)
-TEXT = SHIPPED.read_text(encoding="utf-8")
+TEXT = ASSUMPTIONS_FILE.with_name(SHARES_FILE).read_text(encoding="utf-8")
 
 
 def edited(tmp_path: Path, old: str, new: str) -> Path:
@@ -25,14 +24,14 @@ def edited(tmp_path: Path, old: str, new: str) -> Path:
 
 
 def test_countries_are_those_of_the_report(ledger: Ledger) -> None:
-    shares = load_shares(ledger, SHIPPED)
+    shares = load_shares(ledger)
     (claim,) = (claim for claim in ledger.claims if claim.id == "country_list")
     countries = list(dict.fromkeys(country.name for country in shares.countries))
     assert claim.quote.endswith(", ".join(countries))
 
 
 def test_companies_are_those_of_the_report_and_the_others(ledger: Ledger) -> None:
-    shares = load_shares(ledger, SHIPPED)
+    shares = load_shares(ledger)
     (claim,) = (claim for claim in ledger.claims if claim.id == "company_count")
     named = [company.name for company in shares.companies if company.quote is not None]
     assert len(named) == claim.value
@@ -124,11 +123,7 @@ def test_a_split_of_what_nobody_has(ledger: Ledger, tmp_path: Path) -> None:
         load_shares(ledger, path)
 
 
-def test_a_ledger_without_shares_has_none() -> None:
-    assert shares_beside(OTHER_MARKET / "assumptions.toml") is None
-
-
 def test_shares_of_another_report_are_refused() -> None:
     other = load_ledger(OTHER_MARKET / "report.toml", OTHER_MARKET / "assumptions.toml")
     with pytest.raises(InputError, match="take that report's shares"):
-        load_shares(other, SHIPPED)
+        load_shares(other)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from xarray import DataTree
 
 from postcgrp.priors import InputError, PriorSet
-from postcgrp.priors.shares import Shares, load_shares, shares_beside
+from postcgrp.priors.shares import Shares, load_shares
 from postcgrp.reports.export.read import read_export
 from postcgrp.reports.exposure.answer import exposure
 from postcgrp.reports.exposure.draws import exposure_export
@@ -39,9 +39,7 @@ LINES = {"toxin": 0, "cgrp_antibody": 0, "gepant": 0, "acute": 0, "pacap": 0, "d
 
 @pytest.fixture(scope="module")
 def shares(pset: PriorSet) -> Shares:
-    path = shares_beside()
-    assert path is not None
-    return load_shares(pset.ledger, path)
+    return load_shares(pset.ledger)
 
 
 def run_of(pset: PriorSet, chains: int = 2, draws: int = 20, seed: int = 1) -> Run:

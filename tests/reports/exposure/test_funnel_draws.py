@@ -103,6 +103,7 @@ def test_the_needed_value_makes_the_product_the_claimed_pool(ledger: Ledger, fun
             with_needed = np.prod([*(medians | {step.name: rows.loc[step.name, "needed"]}).values()])
             assert with_needed == pytest.approx(opinion(drawn, funnel, ledger, region).claimed)
     assert table["p_beyond"].between(0, 1).all()
+    assert table.groupby("region")["of_variance"].sum().tolist() == pytest.approx([1] * table["region"].nunique())
     assert (table.loc[~table["possible"], "p_beyond"] == 0).all()
 
 
