@@ -47,6 +47,18 @@ def funnel_needs() -> str:
 
 
 @block
+def funnel_width() -> str:
+    """docs/funnel.md: which steps make the pool uncertain."""
+    rows = csv("funnel", "must_be_true")
+    said = []
+    for region in rows["region"].unique()[:2]:
+        own = rows[rows["region"] == region].sort_values("of_variance", ascending=False).head(2).to_dict("records")
+        steps = " and ".join(f"*{row['label']}* ({percent(row['of_variance'])})" for row in own)
+        said.append(f"{steps} in {region}")
+    return paragraph(f"What widens the pool most, as parts of the variance of its logarithm: {'; '.join(said)}.")
+
+
+@block
 def funnel_path() -> str:
     """docs/funnel.md: the pool by year."""
     rows = csv("funnel", "pool_path")

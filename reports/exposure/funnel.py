@@ -16,11 +16,14 @@ from xarray import DataArray, Dataset
 
 from postcgrp.priors import Ledger, from_range
 from postcgrp.priors.elicit import LINK
+from postcgrp.priors.evidence_file import EVIDENCE_COLUMNS
 from postcgrp.priors.funnel import Branch, Funnel, FunnelStep, claimed_pool, step_prior
 from postcgrp.priors.settings import Settings
+from postcgrp.priors.shipped import FUNNEL_FILE
 from postcgrp.reports.forecast.summary import INTERVALS, interval
 
 Array = NDArray[np.float64]
+EVIDENCE_SOURCE = "study: patient funnel"  # a kind of the shipped ledger; another needs a [[source]] row
 ALL = "funnel regions"  # the label of their sum
 FUNNEL_DRAWS = 10_000  # a centile of the pool is then known to some 1 % of itself
 
@@ -265,6 +268,20 @@ def pool_path(drawn: Dataset, funnel: Funnel, ledger: Ledger) -> pd.DataFrame:
                 row |= _described(growth, "growth", widths=(90,))
             rows.append(row)
     return pd.DataFrame(rows)
+
+
+def pool_evidence(drawn: Dataset, funnel: Funnel) -> pd.DataFrame:
+    """The pool of each region as rows of an evidence file, for whoever wants a forecast to weigh the funnel.
+
+    A row's `log_sd` is the sd of the log of the funnel's pool. That regions share their errors is lost.
+    """
+    rows = []
+    for region in funnel.regions:
+        log_pool = np.log(pool(drawn, funnel, region).sel(year=funnel.header.year).values)
+        row = {"source": EVIDENCE_SOURCE, "quantity": "patients", "year": funnel.header.year, "region": region}
+        row |= {"value": round(float(np.exp(log_pool.mean()))), "unit": "patients", "log_sd": round(log_pool.std(), 3)}
+        rows.append(row | {"note": f"product of {len(funnel.steps)} steps, {FUNNEL_FILE}"})
+    return pd.DataFrame(rows).reindex(columns=list(EVIDENCE_COLUMNS))
 
 
 def exposure_by_botox(drawn: Dataset, funnel: Funnel) -> pd.DataFrame:

@@ -22,6 +22,7 @@ from postcgrp.reports.exposure.funnel import (
     funnel_table,
     funnel_verdict,
     must_be_true,
+    pool_evidence,
     pool_path,
 )
 from postcgrp.reports.runs.folder import write_manifest
@@ -82,5 +83,6 @@ def _answer(funnel: Funnel, ledger: Ledger, draws: int, seed: int) -> FunnelAnsw
         "pool_path": pool_path(drawn, funnel, ledger),
         "eligible": eligible_patients(drawn, funnel),
         "exposure_by_botox": exposure_by_botox(drawn, funnel),
+        "evidence": pool_evidence(drawn, funnel),
     }
     return FunnelAnswer(funnel_verdict(drawn, funnel, ledger), tables)

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from scipy.special import expit, logit
 from xarray import Dataset
 
-from postcgrp.priors import InputError, Ledger
+from postcgrp.priors import InputError, Ledger, PriorSet
+from postcgrp.priors.evidence_file import read_evidence
 from postcgrp.priors.funnel import Funnel, funnel_beside, load_funnel, step_prior
 from postcgrp.reports.exposure.figures import funnel as funnel_figure
 from postcgrp.reports.exposure.funnel import (
@@ -24,6 +25,7 @@ from postcgrp.reports.exposure.funnel import (
     must_be_true,
     opinion,
     pool,
+    pool_evidence,
     pool_path,
 )
 from postcgrp.reports.exposure.funnel_files import answer_funnel
@@ -206,6 +208,19 @@ def test_eligible_patients_are_fewer_than_the_pool(drawn: Dataset, shipped: Funn
         assert definitions == sorted(definitions)
         assert whole["median"].max() < people
         assert len(whole) == 4
+
+
+def test_the_pool_is_evidence_that_a_forecast_can_read(
+    drawn: Dataset, shipped: Funnel, pset: PriorSet, tmp_path: Path
+) -> None:
+    path = tmp_path / "evidence.csv"
+    pool_evidence(drawn, shipped).to_csv(path, index=False)
+    rows = read_evidence([path], pset.ledger, pset.trust, pset.evidence)
+    assert [row.region for row in rows] == [*shipped.regions]
+    for row in rows:
+        draws = np.log(pool(drawn, shipped, str(row.region)).sel(year=2025).values)
+        assert row.value == pytest.approx(np.exp(draws.mean()), rel=0.001)
+        assert row.log_sd == pytest.approx(draws.std(), abs=0.001)
 
 
 def test_the_figure_narrows_step_by_step(drawn: Dataset, shipped: Funnel) -> None:
