@@ -8,13 +8,23 @@ from pathlib import Path
 
 import pytest
 
+from postcgrp.priors import PriorSet
 from postcgrp.priors.shipped import ASSUMPTIONS_FILE, FUNNEL_FILE, REPORT_FILE, SHARES_FILE
 from postcgrp.reports.cli.main import _files, main
 from postcgrp.reports.cli.terminal import BAD_INPUT, DONE
 from postcgrp.reports.exposure.tables import NOT_THE_REPORTS
-from postcgrp.tests.helpers.paths import DATA, OTHER_MARKET
+from postcgrp.tests.helpers.exported import market
+from postcgrp.tests.helpers.paths import OTHER_MARKET
+from postcgrp.tests.helpers.stored import write
 
 OTHER = ["--report", str(OTHER_MARKET / "report.toml"), "--assumptions", str(OTHER_MARKET / "assumptions.toml")]
+
+
+@pytest.fixture(scope="module")
+def run(pset: PriorSet, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The folder of a run of the shipped report."""
+    folder = tmp_path_factory.mktemp("exposure") / "run"
+    return str(write(pset, folder, market(pset)["posterior"].to_dataset()).folder)
 
 
 def test_funnel_says_the_answer_first_and_whose_the_ranges_are(capsys: pytest.CaptureFixture[str]) -> None:
@@ -26,10 +36,10 @@ def test_funnel_says_the_answer_first_and_whose_the_ranges_are(capsys: pytest.Ca
 
 
 def test_exposure_says_the_answer_first_and_whose_the_shares_are(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, run: str
 ) -> None:
     out = tmp_path / "out"
-    assert main(["exposure", str(DATA / "run-1"), "--out", str(out), "--draws", "csv"]) == DONE
+    assert main(["exposure", run, "--out", str(out), "--draws", "csv"]) == DONE
     said = capsys.readouterr().out
     assert said.startswith("Largest in 2035, USD million")
     assert NOT_THE_REPORTS in " ".join(said.split())
@@ -45,12 +55,12 @@ def test_exposure_says_the_answer_first_and_whose_the_shares_are(
         (["funnel", "--funnel", "nowhere.toml"], "nowhere.toml: cannot be read"),
         (["funnel", "--draws", "7"], "--draws 7: use 1,000 to 100,000"),
         (["exposure", "nowhere"], "nowhere: is not a run folder"),
-        (["exposure", str(DATA / "run-1"), "--draws", "csv"], "goes into the folder --out"),
-        (["exposure", str(DATA / "run-1"), "--shares", "nowhere.toml"], "nowhere.toml: cannot be read"),
+        (["exposure", "{run}", "--draws", "csv"], "goes into the folder --out"),
+        (["exposure", "{run}", "--shares", "nowhere.toml"], "nowhere.toml: cannot be read"),
     ],
 )
-def test_bad_input_is_one_line(capsys: pytest.CaptureFixture[str], words: list[str], wanted: str) -> None:
-    assert main(words) == BAD_INPUT
+def test_bad_input_is_one_line(capsys: pytest.CaptureFixture[str], run: str, words: list[str], wanted: str) -> None:
+    assert main([word.format(run=run) for word in words]) == BAD_INPUT
     said = capsys.readouterr()
     assert said.err.startswith(f"postcgrp {words[0]}: ")
     assert wanted in said.err

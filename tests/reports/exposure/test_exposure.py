@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,11 @@ from hypothesis import strategies as st
 from xarray import DataTree
 
 from postcgrp.priors import InputError, PriorSet
+from postcgrp.priors.files import sha256
 from postcgrp.priors.shares import Shares, load_shares
+from postcgrp.priors.shipped import ASSUMPTIONS_FILE, SHARES_FILE
 from postcgrp.reports.export.read import read_export
-from postcgrp.reports.exposure.answer import exposure
+from postcgrp.reports.exposure.answer import exposure, shares_file
 from postcgrp.reports.exposure.draws import exposure_export
 from postcgrp.reports.exposure.figures import company_revenue
 from postcgrp.reports.exposure.split import BY_LINE, EXACT, Exposure, divide_revenue
@@ -30,7 +33,8 @@ from postcgrp.reports.exposure.tables import (
 )
 from postcgrp.reports.runs.run import Run
 from postcgrp.tests.helpers.exported import RECORD, brief, market
-from postcgrp.tests.helpers.paths import DATA, OTHER_MARKET
+from postcgrp.tests.helpers.paths import OTHER_MARKET
+from postcgrp.tests.helpers.stored import write
 
 MADE = RECORD | {"recipe_sha256": "0", "created": "2026-01-01", "files": {"posterior.nc": "0"}}
 CORNERS = settings(max_examples=40, deadline=None)
@@ -253,9 +257,16 @@ def test_a_ledger_without_shares_says_so(tmp_path: Path) -> None:
         exposure(Run.in_memory(market(other), brief(other), MADE))
 
 
-def test_an_older_run_of_the_report_takes_the_shipped_shares() -> None:
-    answer = exposure(Run.open(DATA / "run-1"))
-    assert answer.sentence.endswith(NOT_THE_REPORTS)
+def test_a_run_keeps_to_the_shares_that_it_was_made_with(pset: PriorSet, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    run = write(pset, folder, market(pset)["posterior"].to_dataset())
+    assert shares_file(run) == ASSUMPTIONS_FILE.with_name(SHARES_FILE)  # an older run of the report has none of its own
+    own = shutil.copy(ASSUMPTIONS_FILE.with_name(SHARES_FILE), folder)
+    kept = Run(folder, run.priors, {**run.manifest, "files": {**run.manifest["files"], SHARES_FILE: sha256(own)}})
+    assert shares_file(kept) == folder / SHARES_FILE
+    (folder / SHARES_FILE).write_text("changed")
+    with pytest.raises(InputError, match="is missing or was changed after the run"):
+        shares_file(kept)
 
 
 @pytest.mark.parametrize(
