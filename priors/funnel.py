@@ -339,12 +339,12 @@ def claimed_pool(ledger: Ledger, region: str) -> float | None:
     return None
 
 
-def step_prior(funnel: Funnel, ledger: Ledger, name: str, region: str) -> Prior:
+def step_prior(funnel: Funnel, ledger: Ledger, name: str, region: str, coverage: float = Settings.coverage) -> Prior:
     """Returns the prior of a ranged step or branch in a region: log-normal for people, logit-normal for a share.
 
-    Its range holds 90 % of the mass, as every other range does by default.
+    Parameters: `coverage`, the mass that its range holds, equal-tailed.
     """
-    row, node, coverage = funnel.row(name, region), funnel.node(name), Settings.coverage
+    row, node = funnel.row(name, region), funnel.node(name)
     if row.claim is None:
         low, high, origin, because = row.low, row.high, row.source, row.reason
     else:

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from postcgrp.priors.settings import Settings
 from postcgrp.reports.cli.terminal import DONE, Verb, say, show, status_of
 
 if TYPE_CHECKING:
@@ -17,6 +18,9 @@ def add(verb: Verb) -> None:
     counted = verb("funnel", _funnel, "patients from all adults to the pool: a second opinion on the claimed one")
     counted.add_argument("--funnel", type=Path, metavar="FILE", help="the funnel (default: beside the assumptions)")
     counted.add_argument("--draws", type=int, default=argparse.SUPPRESS, help="draws, 1,000 to 100,000")
+    counted.add_argument(
+        "--coverage", type=float, default=Settings.coverage, help="mass in a range (default %(default)s)"
+    )
     counted.add_argument("--seed", type=int, default=1, help="random seed (default %(default)s)")
     counted.add_argument("--out", type=Path, help="also write every table and the figure to this folder")
 
@@ -36,7 +40,7 @@ def _funnel(options: argparse.Namespace) -> int:
     ledger = load_ledger(options.report, options.assumptions)
     path = options.funnel or funnel_beside(options.assumptions)
     drawn = {"draws": options.draws} if "draws" in options else {}  # its default stands where it is drawn
-    answer = answer_funnel(ledger, path, seed=options.seed, out=options.out, **drawn)
+    answer = answer_funnel(ledger, path, seed=options.seed, coverage=options.coverage, out=options.out, **drawn)
     say(answer.verdict)
     needed = answer.tables["must_be_true"]
     columns = ["region", "label", "low", "median", "high", "needed", "p_beyond", "of_variance"]

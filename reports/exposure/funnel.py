@@ -46,12 +46,16 @@ class Opinion:
     p_at_least: float
 
 
-def funnel_draws(funnel: Funnel, ledger: Ledger, draws: int = FUNNEL_DRAWS, seed: int = 1) -> Dataset:
+def funnel_draws(
+    funnel: Funnel, ledger: Ledger, draws: int = FUNNEL_DRAWS, seed: int = 1, coverage: float = Settings.coverage
+) -> Dataset:
     """Draws of the funnel: `share` and `people` [draw, year, region, node].
 
     `share` is of the node's parent (of the first step: its people); `people` is the product down to the node. Steps are
     independent of each other; the same step in two regions has the correlation that the file gives it. Drifts add up
     on the link scale from the funnel's year on. The same seed gives the same draws.
+
+    Parameters: `coverage`, the mass inside every range; the result keeps it as an attribute.
     """
     rng = np.random.default_rng(seed)
     years, regions = np.array(funnel.years), funnel.regions
@@ -63,10 +67,10 @@ def funnel_draws(funnel: Funnel, ledger: Ledger, draws: int = FUNNEL_DRAWS, seed
             share[node.name] = 1 - share[node.without]
         else:
             score = _scores(rng, float(node.correlation or 0), draws, len(regions))
-            drift = _drift(rng, funnel, node.name, draws)
+            drift = _drift(rng, funnel, node.name, draws, coverage)
             levels = []
             for at, region in enumerate(regions):
-                prior = step_prior(funnel, ledger, node.name, region)
+                prior = step_prior(funnel, ledger, node.name, region, coverage)
                 _, inverse = LINK[prior.family]
                 levels.append(inverse(prior.mu + prior.sd * score[:, None, at] + drift[:, :, at]))
             share[node.name] = np.stack(levels, axis=-1)
@@ -78,6 +82,7 @@ def funnel_draws(funnel: Funnel, ledger: Ledger, draws: int = FUNNEL_DRAWS, seed
             "people": (dims, np.stack(list(people.values()), axis=-1), {"units": "patients"}),
         },
         coords,
+        {"coverage": coverage},
     )
 
 
@@ -87,7 +92,7 @@ def _scores(rng: np.random.Generator, correlation: float, draws: int, regions: i
     return np.asarray(np.sqrt(correlation) * common + np.sqrt(1 - correlation) * own, dtype=np.float64)
 
 
-def _drift(rng: np.random.Generator, funnel: Funnel, name: str, draws: int) -> Array:
+def _drift(rng: np.random.Generator, funnel: Funnel, name: str, draws: int, coverage: float) -> Array:
     """What a node has drifted on its link scale by each year [draw, year, region].
 
     A drift that names no region is one unknown, the same everywhere.
@@ -96,7 +101,7 @@ def _drift(rng: np.random.Generator, funnel: Funnel, name: str, draws: int) -> A
     total = np.zeros((draws, years.size, len(funnel.regions)))
     for drift in funnel.drifts:
         if drift.step == name:
-            mu, sd = from_range(drift.low, drift.high, Settings.coverage, "normal")
+            mu, sd = from_range(drift.low, drift.high, coverage, "normal")
             rate = mu + sd * rng.standard_normal(draws)
             elapsed = np.clip(years, drift.first_year, drift.last_year) - drift.first_year
             here = [drift.region in (None, region) for region in funnel.regions]
@@ -220,7 +225,7 @@ def must_be_true(drawn: Dataset, funnel: Funnel, ledger: Ledger) -> pd.DataFrame
             possible = step.unit == "people" or needed < 1
             below, low, high = float((draws <= needed).mean()), *interval(draws, 90)
             if region != ALL:  # then the prior says it without the draws' noise
-                prior = step_prior(funnel, ledger, step.name, region)
+                prior = step_prior(funnel, ledger, step.name, region, drawn.attrs["coverage"])
                 below = float(prior.cdf(needed)) if possible else 1.0
                 low, high = (float(end) for end in prior.quantile([0.05, 0.95]))
             rows.append(

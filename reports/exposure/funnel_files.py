@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
+from xarray import Dataset
 
 from postcgrp.priors import InputError, Ledger
 from postcgrp.priors.files import sha256
 from postcgrp.priors.funnel import Funnel, load_funnel
+from postcgrp.priors.settings import Settings
 from postcgrp.priors.shipped import FUNNEL_FILE
 from postcgrp.reports.exposure.figures import funnel as funnel_figure
 from postcgrp.reports.exposure.funnel import (
@@ -41,21 +43,31 @@ class FunnelAnswer:
 
 
 def answer_funnel(
-    ledger: Ledger, path: Path, draws: int = FUNNEL_DRAWS, seed: int = 1, out: Path | None = None
+    ledger: Ledger,
+    path: Path,
+    *,
+    draws: int = FUNNEL_DRAWS,
+    seed: int = 1,
+    coverage: float = Settings.coverage,
+    out: Path | None = None,
 ) -> FunnelAnswer:
     """Read the funnel in `path`, draw it, and write its tables to the folder `out` if one is given.
 
-    Raises :class:`InputError` for a funnel that does not fit the ledger, too few or many draws, a negative seed, and a
-    folder that must not or cannot be written.
+    Parameters: `coverage`, the mass inside every range. Raises :class:`InputError` for a funnel that does not fit the
+    ledger, too few or many draws, a negative seed, a coverage that is none, and a folder that must not or cannot be
+    written.
     """
     if not LEAST_DRAWS <= draws <= MOST_DRAWS:
         raise InputError(f"--draws {draws}: use {LEAST_DRAWS:,} to {MOST_DRAWS:,}")
     if seed < 0:
         raise InputError(f"--seed {seed}: is negative: use 0 or more")
+    if not 0 < coverage < 1:
+        raise InputError(f"--coverage {coverage:g}: is not inside 0..1: use one such as {Settings.coverage}")
     funnel = load_funnel(ledger, path)
     if out is not None:
         check_folder(out, SCHEMA)
-    answer = _answer(funnel, ledger, draws, seed)
+    drawn = funnel_draws(funnel, ledger, draws, seed, coverage)
+    answer = FunnelAnswer(funnel_verdict(drawn, funnel, ledger), _tables(drawn, funnel, ledger))
     if out is not None:
         record = {
             "schema": SCHEMA,
@@ -63,6 +75,7 @@ def answer_funnel(
             "funnel_sha256": sha256(path),
             "draws": draws,
             "seed": seed,
+            "coverage": coverage,
             "verdict": answer.verdict,
         }
         with new_folder(out) as folder:
@@ -75,9 +88,8 @@ def answer_funnel(
     return answer
 
 
-def _answer(funnel: Funnel, ledger: Ledger, draws: int, seed: int) -> FunnelAnswer:
-    drawn = funnel_draws(funnel, ledger, draws, seed)
-    tables = {
+def _tables(drawn: Dataset, funnel: Funnel, ledger: Ledger) -> dict[str, pd.DataFrame]:
+    return {
         "funnel": funnel_table(drawn, funnel),
         "must_be_true": must_be_true(drawn, funnel, ledger),
         "pool_path": pool_path(drawn, funnel, ledger),
@@ -85,4 +97,3 @@ def _answer(funnel: Funnel, ledger: Ledger, draws: int, seed: int) -> FunnelAnsw
         "exposure_by_botox": exposure_by_botox(drawn, funnel),
         "evidence": pool_evidence(drawn, funnel),
     }
-    return FunnelAnswer(funnel_verdict(drawn, funnel, ledger), tables)

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
-
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from xarray import DataArray
+from xarray import DataArray, concat
 
+from postcgrp.inference.diagnostics import SAMPLE
 from postcgrp.reports.exposure.split import Exposure
-from postcgrp.reports.forecast.summary import describe, interval
+from postcgrp.reports.forecast.summary import INTERVALS, interval
 
 Array = NDArray[np.float64]
 NOT_THE_REPORTS = "The shares of countries and companies are assumptions of this ledger, not the report's."
@@ -22,9 +20,9 @@ WHOLE = "all"  # the label of a sum over modalities or parts
 def country_table(exposure: Exposure, unit: str) -> pd.DataFrame:
     """Revenue by year and country, in all and by modality.
 
-    Columns: year, country, modality, unit, mean, median, sd, and the ends of the 50, 80 and 90 % intervals.
+    Columns: year, country, modality, mean, median, sd, the ends of the 50, 80 and 90 % intervals, unit.
     """
-    return pd.DataFrame(_rows(exposure.countries, "country", "modality", unit))
+    return _described(exposure.countries, "country", "modality", unit)
 
 
 def company_table(exposure: Exposure, unit: str) -> pd.DataFrame:
@@ -32,7 +30,7 @@ def company_table(exposure: Exposure, unit: str) -> pd.DataFrame:
 
     Columns: as of the countries, with part for modality, and `p_any`, the probability that there is any revenue.
     """
-    table = pd.DataFrame(_rows(exposure.companies, "company", "part", unit))
+    table = _described(exposure.companies, "company", "part", unit)
     held = pd.MultiIndex.from_frame(table[["company", "part"]]).isin(_stakes(exposure))
     return table[held | (table["part"] == WHOLE)].reset_index(drop=True)
 
@@ -105,13 +103,17 @@ def _stakes(exposure: Exposure) -> list[tuple[str, str]]:
     ]
 
 
-def _rows(revenue: DataArray, dim: str, part: str, unit: str) -> Iterator[dict[str, Any]]:
-    """One row for each year, label and part of a divided revenue, and for the sum of the parts."""
-    for year in revenue["year"].values:
-        for label in revenue[dim].values:
-            here = revenue.sel({"year": year, dim: label})
-            parts = {WHOLE: here.sum(part)} | {str(each): here.sel({part: each}) for each in revenue[part].values}
-            for name, draws in parts.items():
-                row = {"year": int(year), dim: str(label), part: name, "unit": unit, **describe(draws, np.nan)}
-                del row["report"], row["p_above_report"]  # the report states no such figure
-                yield row | ({"p_any": float((draws > 0).mean())} if dim == "company" else {})
+def _described(revenue: DataArray, dim: str, part: str, unit: str) -> pd.DataFrame:
+    """A divided revenue in numbers, one row for each year, label and part, and before the parts their sum."""
+    whole = revenue.sum(part).expand_dims({part: [WHOLE]})
+    both = concat([whole, revenue], part).transpose(*SAMPLE, "year", dim, part)
+    draws = both.values.reshape(-1, *both.shape[2:])
+    columns = {"mean": draws.mean(axis=0), "median": np.median(draws, axis=0), "sd": draws.std(axis=0, ddof=1)}
+    for width in INTERVALS:
+        tail = (1 - width / 100) / 2
+        columns[f"low_{width}"], columns[f"high_{width}"] = np.quantile(draws, [tail, 1 - tail], axis=0)
+    if dim == "company":
+        columns["p_any"] = (draws > 0).mean(axis=0)
+    index = pd.MultiIndex.from_product([both[name].values.tolist() for name in ("year", dim, part)])
+    table = pd.DataFrame({name: values.ravel() for name, values in columns.items()}, index)
+    return table.rename_axis(["year", dim, part]).reset_index().assign(unit=unit)

@@ -37,7 +37,7 @@ from postcgrp.tests.helpers.paths import OTHER_MARKET
 from postcgrp.tests.helpers.stored import write
 
 MADE = RECORD | {"recipe_sha256": "0", "created": "2026-01-01", "files": {"posterior.nc": "0"}}
-CORNERS = settings(max_examples=40, deadline=None)
+CORNERS = settings(max_examples=25, deadline=None)
 LINES = {"toxin": 0, "cgrp_antibody": 0, "gepant": 0, "acute": 0, "pacap": 0, "device": 1, "implant_case": 2}
 
 

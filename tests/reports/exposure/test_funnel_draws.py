@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -31,7 +32,7 @@ from postcgrp.reports.exposure.funnel import (
 from postcgrp.reports.exposure.funnel_files import answer_funnel
 
 DRAWS = 20_000
-CORNERS = settings(max_examples=40, deadline=None)
+CORNERS = settings(max_examples=25, deadline=None)
 
 
 @pytest.fixture(scope="module")
@@ -235,17 +236,34 @@ def test_the_figure_narrows_step_by_step(drawn: Dataset, shipped: Funnel) -> Non
 
 def test_a_folder_is_written_whole(ledger: Ledger, tmp_path: Path) -> None:
     path, out = funnel_beside(), tmp_path / "funnel"
-    answer = answer_funnel(ledger, path, 1000, 1, out)
+    answer = answer_funnel(ledger, path, draws=1000, out=out)
     assert {f"{name}.csv" for name in answer.tables} < {file.name for file in out.iterdir()}
     assert (out / "funnel.toml").read_bytes() == path.read_bytes()
-    answer_funnel(ledger, path, 1000, 1, out)  # an earlier one is replaced
+    answer_funnel(ledger, path, draws=1000, out=out)  # an earlier one is replaced
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "notes").write_text("mine")
     with pytest.raises(InputError, match="holds other files"):
-        answer_funnel(ledger, path, 1000, 1, tmp_path / "other")
+        answer_funnel(ledger, path, draws=1000, out=tmp_path / "other")
 
 
-@pytest.mark.parametrize(("draws", "seed", "wanted"), [(10, 1, "--draws 10: use 1,000"), (1000, -1, "--seed -1")])
-def test_settings_out_of_range(ledger: Ledger, draws: int, seed: int, wanted: str) -> None:
+@pytest.mark.parametrize(
+    ("wrong", "wanted"),
+    [
+        ({"draws": 10}, "--draws 10: use 1,000"),
+        ({"seed": -1}, "--seed -1: is negative"),
+        ({"coverage": 90}, "--coverage 90: is not inside 0..1"),
+    ],
+)
+def test_settings_out_of_range(ledger: Ledger, wrong: dict[str, Any], wanted: str) -> None:
     with pytest.raises(InputError, match=wanted):
-        answer_funnel(ledger, funnel_beside(), draws, seed)
+        answer_funnel(ledger, funnel_beside(), **wrong)
+
+
+def test_a_smaller_coverage_widens_the_pool_and_keeps_its_middle(shipped: Funnel, ledger: Ledger) -> None:
+    usual, wide = (funnel_draws(shipped, ledger, 5000, 1, coverage) for coverage in (0.9, 0.5))
+    now = [opinion(drawn, shipped, ledger, "EU5") for drawn in (usual, wide)]
+    assert now[1].high / now[1].low > (now[0].high / now[0].low) ** 1.5
+    tables = [must_be_true(drawn, shipped, ledger) for drawn in (usual, wide)]
+    rows = [table[(table["region"] == "EU5") & (table["step"] == "exposed")] for table in tables]
+    assert rows[1]["needed"].item() == rows[0]["needed"].item()
+    assert rows[1]["p_beyond"].item() > rows[0]["p_beyond"].item()
