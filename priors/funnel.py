@@ -11,7 +11,8 @@ from pydantic import Field, ValidationError, model_validator
 
 from postcgrp.priors.elicit import Prior, from_range
 from postcgrp.priors.errors import InputError
-from postcgrp.priors.ledger import PERCENT, Ledger, Number, Row, Text, Whole, middle, read_versioned
+from postcgrp.priors.ledger import PERCENT, Claim, Ledger, Number, Row, Text, Whole, middle, read_versioned
+from postcgrp.priors.lookup import prior_claims
 from postcgrp.priors.messages import first_error, in_words, nearest_or
 from postcgrp.priors.settings import Settings
 from postcgrp.priors.shipped import ASSUMPTIONS_FILE, FUNNEL_FILE
@@ -327,16 +328,22 @@ def _misfits(funnel: Funnel, ledger: Ledger) -> Iterator[str]:
         if row.claim is not None and (claim is None or None in (claim.low, claim.high) or claim.unit != "fraction"):
             yield f"{row.name}: {row.claim!r} is no claim of a range of a fraction: name one, or give the range"
     for region in funnel.regions:
-        if claimed_pool(ledger, region) is None:
+        claim = _pool_claim(ledger, region)
+        if claim is None:
             yield f"the ledger claims no patients of {region}: leave its rows out"
+        elif (year := claim.year or ledger.report.first_year) != funnel.header.year:
+            yield f"year = {funnel.header.year}, but {claim.id!r} counts patients of {year}: give ranges of that year"
 
 
 def claimed_pool(ledger: Ledger, region: str) -> float | None:
     """Returns the patients that the report claims for a region; None if it claims none."""
-    for claim in ledger.claims:
-        if claim.role == "prior" and claim.quantity == "patients" and claim.region == region:
-            return middle(claim)
-    return None
+    claim = _pool_claim(ledger, region)
+    return None if claim is None else middle(claim)
+
+
+def _pool_claim(ledger: Ledger, region: str) -> Claim | None:
+    claims = prior_claims(ledger, "patients")
+    return next((claim for claim in claims if claim.region == region), None)
 
 
 def step_prior(funnel: Funnel, ledger: Ledger, name: str, region: str, coverage: float = Settings.coverage) -> Prior:

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 from postcgrp.priors import lazy
 
 if TYPE_CHECKING:
-    from postcgrp.reports.exposure.funnel import funnel_draws, funnel_table, must_be_true, pool_path
+    from postcgrp.reports.exposure.funnel import funnel_draws
+    from postcgrp.reports.exposure.funnel_tables import funnel_table, must_be_true, pool_path
     from postcgrp.reports.exposure.split import Exposure, divide_revenue
     from postcgrp.reports.exposure.tables import company_table, country_table, exposure_table
 
@@ -31,8 +32,8 @@ if not TYPE_CHECKING:  # or the type checker would take any name for a public on
             "divide_revenue": "split",
             "exposure_table": "tables",
             "funnel_draws": "funnel",
-            "funnel_table": "funnel",
-            "must_be_true": "funnel",
-            "pool_path": "funnel",
+            "funnel_table": "funnel_tables",
+            "must_be_true": "funnel_tables",
+            "pool_path": "funnel_tables",
         },
     )

@@ -18,8 +18,8 @@ _SIDES = (("left", -1), ("right", 1))
 def funnel(table: pd.DataFrame) -> Spec:
     """The funnel by region: for each step a bar as wide as the logarithm of its people, the 90 % interval behind it.
 
-    Parameters: `table`, of :func:`postcgrp.reports.exposure.funnel.funnel_table`. Shows the trunk, and below it those
-    who may get an implant by each definition.
+    Shows the trunk, and below it those who may get an implant by each definition. Parameters: `table`, of
+    :func:`postcgrp.reports.exposure.funnel_tables.funnel_table`.
     """
     shown = table[(table["kind"] == "step") | table["stringency"].notna()]
     values = [

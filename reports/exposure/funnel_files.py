@@ -16,13 +16,11 @@ from postcgrp.priors.funnel import Funnel, load_funnel
 from postcgrp.priors.settings import Settings
 from postcgrp.priors.shipped import FUNNEL_FILE
 from postcgrp.reports.exposure.figures import funnel as funnel_figure
-from postcgrp.reports.exposure.funnel import (
-    FUNNEL_DRAWS,
+from postcgrp.reports.exposure.funnel import FUNNEL_DRAWS, funnel_draws, funnel_verdict
+from postcgrp.reports.exposure.funnel_tables import (
     eligible_patients,
     exposure_by_botox,
-    funnel_draws,
     funnel_table,
-    funnel_verdict,
     must_be_true,
     pool_evidence,
     pool_path,

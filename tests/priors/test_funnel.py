@@ -70,6 +70,7 @@ def test_the_claimed_pool_is_the_ledger_claim(ledger: Ledger) -> None:
         ("schema = 1", "schema = 2", "funnel.toml: schema = 2, but this version reads 1 only"),
         ("[funnel]\n", "[funel]\n", "table 'funel' is not known"),
         ("last_year = 2035\n\n", "last_year = 2025\n\n", "year = 2025 is not before last_year = 2025"),
+        ("year = 2025\n", "year = 2024\n", "year = 2024, but 'patients_united_states_2025' counts patients of 2025"),
         ('report = "smr"', 'report = "mrs"', "report = 'mrs', but the ledger's is 'smr'"),
         ('unit = "fraction"', 'unit = "people"', "step 'chronic_migraine': unit = 'people'"),
         ('name = "preventive"', 'name = "diagnosed"', "step or branch 'diagnosed' appears 2 times"),

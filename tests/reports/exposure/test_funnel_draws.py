@@ -16,20 +16,16 @@ from postcgrp.priors import InputError, Ledger, PriorSet
 from postcgrp.priors.evidence_file import read_evidence
 from postcgrp.priors.funnel import Funnel, funnel_beside, load_funnel, step_prior
 from postcgrp.reports.exposure.figures import funnel as funnel_figure
-from postcgrp.reports.exposure.funnel import (
-    ALL,
+from postcgrp.reports.exposure.funnel import ALL, funnel_draws, funnel_verdict, opinion, pool
+from postcgrp.reports.exposure.funnel_files import answer_funnel
+from postcgrp.reports.exposure.funnel_tables import (
     eligible_patients,
     exposure_by_botox,
-    funnel_draws,
     funnel_table,
-    funnel_verdict,
     must_be_true,
-    opinion,
-    pool,
     pool_evidence,
     pool_path,
 )
-from postcgrp.reports.exposure.funnel_files import answer_funnel
 
 DRAWS = 20_000
 CORNERS = settings(max_examples=25, deadline=None)
