@@ -7,13 +7,14 @@ from postcgrp.priors import lazy
 if TYPE_CHECKING:
     from postcgrp.reports.exposure.funnel import funnel_draws
     from postcgrp.reports.exposure.funnel_tables import funnel_table, must_be_true, pool_path
-    from postcgrp.reports.exposure.split import Exposure, divide_revenue
+    from postcgrp.reports.exposure.split import Exposure, divide_draws, divide_revenue
     from postcgrp.reports.exposure.tables import company_table, country_table, exposure_table
 
 __all__ = [
     "Exposure",
     "company_table",
     "country_table",
+    "divide_draws",
     "divide_revenue",
     "exposure_table",
     "funnel_draws",
@@ -29,6 +30,7 @@ if not TYPE_CHECKING:  # or the type checker would take any name for a public on
             "Exposure": "split",
             "company_table": "tables",
             "country_table": "tables",
+            "divide_draws": "split",
             "divide_revenue": "split",
             "exposure_table": "tables",
             "funnel_draws": "funnel",

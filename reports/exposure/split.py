@@ -40,13 +40,24 @@ class Exposure:
 
 
 def divide_revenue(run: Run, shares: Shares, seed: int = 1) -> Exposure:
-    """Divide a run's revenue by shares drawn once for each draw.
+    """Divide a run's revenue by shares drawn once for each draw, see :func:`divide_draws`.
 
-    Countries and companies have streams of random numbers of their own, so the shares of one do not change with the
-    other's. After an update by weights the draws are those that :meth:`Run.read` gives, each with shares of its own.
-    Raises :class:`InputError` for a region, modality or line of the run that the shares do not divide.
+    After an update by weights the draws are those that :meth:`Run.read` gives, each with shares of its own.
     """
-    data = run.read([v.REVENUE, BY_LINE])
+    return divide_draws(run.read([v.REVENUE, BY_LINE]), shares, seed)
+
+
+def divide_draws(data: Dataset, shares: Shares, seed: int = 1) -> Exposure:
+    """Divide any draws of revenue by shares drawn once for each of them.
+
+    The same seed gives the same shares, so two sets of draws that belong together, such as a run's and those of a
+    counterfactual, are divided alike. Countries and companies have streams of random numbers of their own: the shares
+    of one do not change with the other's.
+
+    Parameters: `data`, `revenue` [chain, draw, year, region, depth, modality] and, where there are lines,
+    `revenue_line` [chain, draw, year, region, depth, line]. Raises :class:`InputError` for a region, modality or line
+    that the shares do not divide.
+    """
     of_countries, of_companies = (np.random.default_rng(each) for each in np.random.SeedSequence(seed).spawn(2))
     by_region = data[v.REVENUE].sum("depth")
     regions = {str(region): (str(region), None, None) for region in by_region["region"].values}

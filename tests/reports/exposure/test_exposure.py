@@ -22,7 +22,7 @@ from postcgrp.reports.export.read import read_export
 from postcgrp.reports.exposure.answer import exposure, shares_file
 from postcgrp.reports.exposure.draws import exposure_export
 from postcgrp.reports.exposure.figures import company_revenue
-from postcgrp.reports.exposure.split import BY_LINE, EXACT, Exposure, divide_revenue
+from postcgrp.reports.exposure.split import BY_LINE, EXACT, Exposure, divide_draws, divide_revenue
 from postcgrp.reports.exposure.tables import (
     NOT_THE_REPORTS,
     WHOLE,
@@ -166,6 +166,16 @@ def test_the_same_seed_gives_the_same_shares_and_one_side_does_not_change_the_ot
     alone = [c.model_copy(update={"share": 1.0}) if c.name == "Germany" else c for c in countries]
     fewer = shares.model_copy(update={"countries": tuple(alone), "splits": tuple(splits)})
     assert divide_revenue(run, fewer).companies.identical(first.companies)
+
+
+def test_a_counterfactual_is_divided_by_the_same_shares(pset: PriorSet, shares: Shares) -> None:
+    run = run_of(pset)
+    data = run.read(["revenue"])
+    more = data.assign(revenue=data["revenue"] * (1 + 0.5 * (data["modality"] == "non_invasive")))
+    paired = divide_draws(more, shares).companies - divide_revenue(run, shares).companies
+    assert (paired.sel(part=["pharmacologic", "implantable"]) == 0).all()
+    base = divide_revenue(run, shares).companies.sel(part="non_invasive")
+    np.testing.assert_allclose(paired.sel(part="non_invasive"), base / 2, rtol=EXACT)
 
 
 def test_an_updated_run_is_divided_by_its_weights(pset: PriorSet, shares: Shares) -> None:
