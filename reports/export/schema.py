@@ -47,7 +47,8 @@ DIMS = (
     Column("company", "company", "string", "company, as the ledger's shares name it"),
     Column("part", "part", "string", "what a company sells: a line where the run has lines, else a modality"),
 )
-CELLS = ("year", "region", "depth", "modality")  # dims of the model's cells; the others are of postcgrp exposure
+LABELS = tuple(column.name for column in DIMS)
+CELLS = LABELS[:4]
 TYPES = {column.name: column.dtype.replace("string", "str") for column in DIMS}  # as numpy calls them
 
 
@@ -118,7 +119,7 @@ def make_header(
         "schema": f"{NAME}/{_MAJOR}.{MINOR}",
         "draws": {"count": data.sizes["draw"], "sha256": draws_sha256(data)},
         "thinning": dict(thinning),
-        "coords": {column.name: data[column.name].values.tolist() for column in DIMS if column.name in data.dims},
+        "coords": {dim: data[dim].values.tolist() for dim in LABELS if dim in data.dims},
         "tables": {
             name: {
                 "dims": list(quantity.dims),
