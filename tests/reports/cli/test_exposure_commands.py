@@ -13,6 +13,7 @@ from postcgrp.priors.shipped import ASSUMPTIONS_FILE, FUNNEL_FILE, REPORT_FILE, 
 from postcgrp.reports.cli.main import _files, main
 from postcgrp.reports.cli.terminal import BAD_INPUT, DONE
 from postcgrp.reports.exposure.tables import NOT_THE_REPORTS
+from postcgrp.reports.sensitivity.updating import KEPT
 from postcgrp.tests.helpers.exported import market
 from postcgrp.tests.helpers.paths import OTHER_MARKET
 from postcgrp.tests.helpers.stored import write
@@ -73,6 +74,7 @@ def test_a_forecast_keeps_both_files_where_they_lie_beside_its_ledger(tmp_path: 
         return _files(argparse.Namespace(report=REPORT_FILE, assumptions=assumptions, priors=None, evidence=[]))
 
     assert {FUNNEL_FILE, SHARES_FILE} <= set(kept(ASSUMPTIONS_FILE))
+    assert {FUNNEL_FILE, SHARES_FILE} <= {*KEPT}  # by a refit
     alone = Path(shutil.copy(ASSUMPTIONS_FILE, tmp_path / "mine.toml"))
     assert not {FUNNEL_FILE, SHARES_FILE} & set(kept(alone))
     shutil.copy(ASSUMPTIONS_FILE.with_name(SHARES_FILE), tmp_path)
