@@ -35,12 +35,12 @@ def add(verb: Verb) -> None:
 def _funnel(options: argparse.Namespace) -> int:
     from postcgrp.priors import load_ledger
     from postcgrp.priors.funnel import funnel_beside
-    from postcgrp.reports.exposure.funnel_files import answer_funnel
+    from postcgrp.reports.exposure.funnel_files import patient_funnel
 
     ledger = load_ledger(options.report, options.assumptions)
     path = options.funnel or funnel_beside(options.assumptions)
     drawn = {"draws": options.draws} if "draws" in options else {}  # its default stands where it is drawn
-    answer = answer_funnel(ledger, path, seed=options.seed, coverage=options.coverage, out=options.out, **drawn)
+    answer = patient_funnel(ledger, path, seed=options.seed, coverage=options.coverage, out=options.out, **drawn)
     say(answer.verdict)
     needed = answer.tables["must_be_true"]
     columns = ["region", "label", "low", "median", "high", "needed", "p_beyond", "of_variance"]

@@ -12,7 +12,7 @@ from xarray import Dataset
 
 from postcgrp.priors import InputError, Ledger
 from postcgrp.priors.files import sha256
-from postcgrp.priors.funnel import Funnel, load_funnel
+from postcgrp.priors.funnel import Funnel, funnel_beside, load_funnel
 from postcgrp.priors.settings import Settings
 from postcgrp.priors.shipped import FUNNEL_FILE
 from postcgrp.reports.exposure.figures import funnel as funnel_figure
@@ -40,20 +40,20 @@ class FunnelAnswer:
     tables: dict[str, pd.DataFrame]
 
 
-def answer_funnel(
+def patient_funnel(
     ledger: Ledger,
-    path: Path,
+    path: Path | None = None,
     *,
     draws: int = FUNNEL_DRAWS,
     seed: int = 1,
     coverage: float = Settings.coverage,
     out: Path | None = None,
 ) -> FunnelAnswer:
-    """Read the funnel in `path`, draw it, and write its tables to the folder `out` if one is given.
+    """Draw a ledger's funnel, compare its pool with the claimed one, and write the tables to `out` if it is given.
 
-    Parameters: `coverage`, the mass inside every range. Raises :class:`InputError` for a funnel that does not fit the
-    ledger, too few or many draws, a negative seed, a coverage that is none, and a folder that must not or cannot be
-    written.
+    Parameters: `path`, the file of the funnel, by default the shipped one; `coverage`, the mass inside every range.
+    Raises :class:`InputError` for a funnel that does not fit the ledger, too few or many draws, a negative seed, a
+    coverage that is none, and a folder that must not or cannot be written.
     """
     if not LEAST_DRAWS <= draws <= MOST_DRAWS:
         raise InputError(f"--draws {draws}: use {LEAST_DRAWS:,} to {MOST_DRAWS:,}")
@@ -61,6 +61,7 @@ def answer_funnel(
         raise InputError(f"--seed {seed}: is negative: use 0 or more")
     if not 0 < coverage < 1:
         raise InputError(f"--coverage {coverage:g}: is not inside 0..1: use one such as {Settings.coverage}")
+    path = funnel_beside() if path is None else path
     funnel = load_funnel(ledger, path)
     if out is not None:
         check_folder(out, SCHEMA)

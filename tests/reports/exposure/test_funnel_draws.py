@@ -17,7 +17,7 @@ from postcgrp.priors.evidence_file import read_evidence
 from postcgrp.priors.funnel import Funnel, funnel_beside, load_funnel, step_prior
 from postcgrp.reports.exposure.figures import funnel as funnel_figure
 from postcgrp.reports.exposure.funnel import ALL, funnel_draws, funnel_verdict, opinion, pool
-from postcgrp.reports.exposure.funnel_files import answer_funnel
+from postcgrp.reports.exposure.funnel_files import patient_funnel
 from postcgrp.reports.exposure.funnel_tables import (
     eligible_patients,
     exposure_by_botox,
@@ -232,14 +232,14 @@ def test_the_figure_narrows_step_by_step(drawn: Dataset, shipped: Funnel) -> Non
 
 def test_a_folder_is_written_whole(ledger: Ledger, tmp_path: Path) -> None:
     path, out = funnel_beside(), tmp_path / "funnel"
-    answer = answer_funnel(ledger, path, draws=1000, out=out)
+    answer = patient_funnel(ledger, path, draws=1000, out=out)
     assert {f"{name}.csv" for name in answer.tables} < {file.name for file in out.iterdir()}
     assert (out / "funnel.toml").read_bytes() == path.read_bytes()
-    answer_funnel(ledger, path, draws=1000, out=out)  # an earlier one is replaced
+    patient_funnel(ledger, path, draws=1000, out=out)  # an earlier one is replaced
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "notes").write_text("mine")
     with pytest.raises(InputError, match="holds other files"):
-        answer_funnel(ledger, path, draws=1000, out=tmp_path / "other")
+        patient_funnel(ledger, path, draws=1000, out=tmp_path / "other")
 
 
 @pytest.mark.parametrize(
@@ -252,7 +252,7 @@ def test_a_folder_is_written_whole(ledger: Ledger, tmp_path: Path) -> None:
 )
 def test_settings_out_of_range(ledger: Ledger, wrong: dict[str, Any], wanted: str) -> None:
     with pytest.raises(InputError, match=wanted):
-        answer_funnel(ledger, funnel_beside(), **wrong)
+        patient_funnel(ledger, funnel_beside(), **wrong)
 
 
 def test_a_smaller_coverage_widens_the_pool_and_keeps_its_middle(shipped: Funnel, ledger: Ledger) -> None:
