@@ -26,7 +26,8 @@ ALLOWED: dict[str, dict[str, str]] = {
     "valuation": {},
     "export": {},
     "workbook": {"export": "sheets", "valuation": "rNPV"},
-    "cli": dict.fromkeys(("sensitivity", "calibration", "valuation", "export", "workbook"), "commands"),
+    "exposure": {"export": "draws"},
+    "cli": dict.fromkeys(("sensitivity", "calibration", "valuation", "export", "workbook", "exposure"), "commands"),
 }
 OPEN = ("runs", "forecast")
 # One idea that several modules state for themselves: a type, or what each file or command has.

@@ -52,6 +52,8 @@ COMMANDS: dict[str, list[str]] = {
         for name in ("vendor_refit", "actuals_refit", "both_refit", "trust_low", "three_changes", "bottom_up")
     },
     "sensitivity": ["sensitivity", "{report}", "--seed", "1"],
+    "funnel": ["funnel", "--seed", "1"],
+    "exposure": ["exposure", "{report}", "--seed", "1"],
     "value": ["value", "{report}", *(word for deal in DEALS for word in ("--deal", f"docs/examples/{deal}.toml"))],
 }
 

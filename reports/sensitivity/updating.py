@@ -19,6 +19,7 @@ from postcgrp.inference.estimates import quantile, quantile_error
 from postcgrp.inference.psis import Array, Weights, reweight
 from postcgrp.priors import Evidence, InputError, Ledger, PriorSet
 from postcgrp.priors.files import sha256
+from postcgrp.priors.shipped import FUNNEL_FILE, SHARES_FILE
 from postcgrp.reports.runs.evidence import against, flat, needed
 from postcgrp.reports.runs.folder import INPUTS, SCHEMA, UPDATE_SCHEMA, WEIGHTS, finite, write_manifest
 from postcgrp.reports.runs.groups import draw_numbers
@@ -31,7 +32,7 @@ if TYPE_CHECKING:  # fitting starts JAX, which reweighting must not wait for
 
 Label = tuple[str, int, str | None]
 
-KEPT = ("report.toml", "assumptions.toml", "priors.toml")
+KEPT = ("report.toml", "assumptions.toml", "priors.toml", FUNNEL_FILE, SHARES_FILE)
 _ENDS = {"low_90": 0.05, "low_50": 0.25, "median": 0.5, "high_50": 0.75, "high_90": 0.95}
 WITH_ERROR = ("low_90", "median", "high_90")
 TOTAL = "revenue_total"
