@@ -59,13 +59,11 @@ def compare(first: Run, second: Run) -> Comparison:
     """
     units = [run.money for run in (first, second)]
     if units[0] != units[1]:
-        raise InputError(f"{second.folder}: is in {units[1]}, but {first.folder} in {units[0]}: compare runs of one")
+        raise InputError(f"{second.label}: is in {units[1]}, but {first.label} in {units[0]}: compare runs of one")
     sides = [forecast_quantities(run.read(READ), run.priors.ledger) for run in (first, second)]
     labels = [label for label in sides[0] if label in sides[1]]
     if not labels:
-        raise InputError(
-            f"{second.folder}: has no anchor year in common with {first.folder}: compare runs of one market"
-        )
+        raise InputError(f"{second.label}: has no anchor year in common with {first.label}: compare runs of one market")
     values = [np.column_stack([flat(side[label]) for label in labels]) for side in sides]
     found = between(first, second)
     lost = [f.name for f in found.factors if not all(np.isfinite(ratio).all() for ratio in f.log_ratio)]
