@@ -1,10 +1,11 @@
 """How the forecast moved from one run to another, and what moved it: contributions of claims, priors and evidence.
 
 Along the geometric path between two posteriors, p_t proportional to A^(1-t) B^t, the mean of any quantity q moves by
-dE_t[q]/dt = Cov_t(q, log B/A). The log ratio is a sum of factors (:mod:`attribution`), so the covariance
-and its integral are sums too: contributions that add up and need no order of the changes. Draws of both runs serve
-every t, weighted by the density there over that of the mixture of both (Shirts & Chodera 2008, J Chem Phys 129,
-124105; Meng & Wong 1996, Stat Sinica 6, 831), so no weight is large where the runs overlap at all.
+dE_t[q]/dt = Cov_t(q, log B/A). The log ratio is a sum of factors
+(:mod:`postcgrp.reports.sensitivity.attribution`), so the covariance and its integral are sums too: contributions that
+add up and need no order of the changes. Draws of both runs serve every t, weighted by the density there over that of
+the mixture of both (Shirts & Chodera 2008, J Chem Phys 129, 124105; Meng & Wong 1996, Stat Sinica 6, 831), so no weight
+is large where the runs overlap at all.
 """
 
 from __future__ import annotations
