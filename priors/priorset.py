@@ -54,8 +54,8 @@ class PriorSet:
     """Everything the model is built from.
 
     Attributes: `ledger`; `settings`; `blocks`, the priors by model variable; `evidence`; `trust`, the error model of
-    the report. Raises :class:`postcgrp.priors.InputError` for evidence that the model cannot observe or that contradicts
-    itself.
+    the report. Raises :class:`postcgrp.priors.InputError` for evidence that the model cannot observe or that
+    contradicts itself.
     """
 
     ledger: Ledger
