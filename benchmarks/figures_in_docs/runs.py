@@ -17,7 +17,7 @@ import pandas as pd
 import xarray as xr
 from arviz_stats.base import array_stats
 
-from postcgrp.inference.programs import FOLDERS
+from postcgrp.priors.files import FOLDERS
 
 ROOT = Path(__file__).resolve().parents[2]
 RUNS = ROOT / "runs" / "docs"
