@@ -55,7 +55,7 @@ class Lines:
         those of the first year.
         """
         ledger, whole = self.pset.ledger, pt.ones_like(use[..., 0])
-        drift = self.drift @ interpolation(years, ledger.report.anchors).T
+        drift = (self.drift[:, None, :] * interpolation(years, ledger.report.anchors)).sum(axis=-1)
         claimed = pt.sigmoid(self.odds[:, None] + drift[:, :, None, None])
         entering = (self.ceiling[:, None, None] * risen)[..., None] * whole
         names, pipeline = self.pset.coords["line_claimed"], self.pset.coords["line_pipeline"]
