@@ -1,7 +1,8 @@
 """Two runs' posteriors over each other: one log ratio a claim, prior, source's error and row of evidence.
 
 Densities are of what the numbers are about (levels, deviations, prices), not of the standard normals behind them, so
-that draws of either run can be judged by both.
+that draws of either run can be judged by both. Where one standard draw moves several numbers, both runs must move them
+alike, or no draw of one is possible in the other; a number that one run fixes elsewhere is impossible too.
 """
 
 from __future__ import annotations
@@ -14,17 +15,30 @@ import numpy as np
 from xarray import Dataset
 
 from postcgrp.models import variables as v
-from postcgrp.priors import Block, Evidence, Prior, PriorSet
+from postcgrp.models.standard import Standard, standard_of
+from postcgrp.priors import Evidence, Prior, PriorSet
+from postcgrp.priors.ledger import Modality
 from postcgrp.reports.forecast.numbers import short
-from postcgrp.reports.runs.evidence import Array, flat, known_years, needed, residuals
+from postcgrp.reports.runs.evidence import (
+    Array,
+    flat,
+    known_years,
+    log_moved,
+    needed,
+    residuals,
+    stated_mean,
+    unseen,
+)
 from postcgrp.reports.runs.run import Run
 
 _NEGLIGIBLE = 1e-9  # a log ratio that nowhere departs from its mean by more is no change
 CONSTANTS = "constant_data"
 NONE = np.zeros(1)  # the log density of a row that a run does not have
-REPARAMETERISED = (v.REGION_VALUE_WEIGHT, v.MODALITY_VALUE_SHARE)  # no part of the joint prior
-STATED = (f"{v.EVIDENCE}_", v.SOURCE_ERROR)  # by its rows and its error model
+REPARAMETERISED = (v.MODALITY_VALUE_SHARE,)  # no part of the joint prior
+STATED = (f"{v.EVIDENCE}_", v.SOURCE_ERROR, v.SUCCESS_MEASURED)  # by its rows and its error model
 ANOTHER = "another market"
+FUNNEL = "the report's own funnel"
+LOG_PRIOR = "log_prior"
 
 
 @dataclass(frozen=True)
@@ -44,6 +58,7 @@ class Factor:
 class Side:
     """One of two runs, its draws and constants read."""
 
+    run: Run
     pset: PriorSet
     draws: Dataset
     constants: Dataset
@@ -72,7 +87,7 @@ class Found:
     def add(self, name: str, kind: str, change: str, log_ratio: Iterable[Array]) -> None:
         """Keep a factor unless it is constant."""
         first, second = log_ratio
-        if max(np.ptp(first), np.ptp(second)) > _NEGLIGIBLE:
+        if not all(np.isfinite(x).all() and np.ptp(x) <= _NEGLIGIBLE for x in (first, second)):
             self.factors.append(Factor(name, kind, change, (first, second)))
 
 
@@ -86,24 +101,27 @@ def between(first: Run, second: Run) -> Found:
     names = [*_parameters(one), *needed(one, one.evidence), *needed(other, other.evidence)]
     sides = (_side(first, names), _side(second, names))
     covered = _priors(found, sides) | _deviations(found, sides) | _centres(found, sides) | _paths(found, sides)
+    covered |= _line_use(found, sides)
     _evidence(found, sides)
     _structure(found, sides, covered)
     return found
 
 
 def _side(run: Run, names: Sequence[str]) -> Side:
-    return Side(run.priors, run.read(names), run.read(run.names(CONSTANTS), CONSTANTS))
+    return Side(run, run.priors, run.read(names), run.read(run.names(CONSTANTS), CONSTANTS))
 
 
 def _market(pset: PriorSet) -> tuple[object, ...]:
     ledger = pset.ledger
-    return ledger.years, ledger.report.anchors, ledger.segments, [(m.name, m.uptake) for m in ledger.modalities]
+    kinds = [(m.name, m.uptake) for m in ledger.modalities], [(x.name, x.modality, x.stage) for x in ledger.lines]
+    return ledger.years, ledger.report.anchors, ledger.segments, kinds
 
 
 def _parameters(pset: PriorSet) -> list[str]:
     """Everything that a prior density is of; a run has most of these names."""
     names = [name for block in pset.blocks for name in (block, v.standard(block))]
-    names += [z for _, z, _ in _scaled(pset)] + [v.PRICE, v.REGION_PREMIUM]
+    names += [z for _, z, _ in _scaled(pset)] + [v.PRICE, v.REGION_PREMIUM, v.LINE_USE_REGION, v.EVIDENCE_MEAN]
+    names += [v.stated_revenue(anchor) for anchor in pset.ledger.report.anchors]
     for m in pset.ledger.modalities:
         names += [v.uptake_region(pset, m)]
         names += [v.path(pset, m, year) for year in pset.ledger.years]
@@ -114,41 +132,103 @@ def _parameters(pset: PriorSet) -> list[str]:
 
 
 def _priors(found: Found, sides: Sides) -> set[str]:
-    """One factor a cell of a block whose cells are independent, else one a block."""
+    """One factor a cell of a block whose cells are independent, else one for all that are correlated."""
     one, other = (side.pset.blocks for side in sides)
-    covered = set()
+    covered = {v.LINE_REGION_CHOLESKY}
     for name in one:
         if name not in other or [p.name for p in one[name].priors] != [p.name for p in other[name].priors]:
             continue
         covered |= {v.mu(name), v.sd(name), v.cholesky(name)}
-        blocks = (one[name], other[name])
-        pairs = list(zip(*(block.priors for block in blocks), strict=True))
-        changed = [(k, a, b) for k, (a, b) in enumerate(pairs) if _stated(a) != _stated(b)]
-        if one[name].correlation is not None:
-            if changed or one[name].correlation != other[name].correlation:
-                label = ", ".join(b.name for _, _, b in changed) or f"correlation of {name}"
-                change = "; ".join(_says(a, b) for _, a, b in changed)
-                levels = (_levels(side, name) for side in sides)
-                found.add(label, _kind(changed), change, (_joint(blocks[1], x) - _joint(blocks[0], x) for x in levels))
+        standards = [standard_of(side.pset, name) for side in sides]
+        if standards[0] is not None and standards[1] is not None:
+            _standardised(found, sides, name, (standards[0], standards[1]))
             continue
+        changed = [(k, a, b) for k, a, b in _pairs(sides, name) if _stated(a) != _stated(b)]
         values = [_natural(side, name) for side in sides] if changed else []
         for k, a, b in changed:
             ratio = (b.log_density(x[:, k]) - a.log_density(x[:, k]) for x in values)
-            found.add(b.name, _kind([(k, a, b)]), _says(a, b), ratio)
+            found.add(b.name, _kind([(a, b)]), _says(a, b), ratio)
     return covered
+
+
+def _pairs(sides: Sides, name: str) -> list[tuple[int, Prior, Prior]]:
+    """The cells of a block and their priors in both runs."""
+    both = zip(*(side.pset.blocks[name].priors for side in sides), strict=True)
+    return [(k, a, b) for k, (a, b) in enumerate(both)]
+
+
+def _standardised(found: Found, sides: Sides, name: str, standards: tuple[Standard, Standard]) -> None:
+    """Factors of a block that is moved by standard draws: one a draw, or one for all that are correlated."""
+    one, other = standards
+    pairs = _pairs(sides, name)
+    cholesky = [np.eye(1) if s.cholesky is None else s.cholesky for s in standards]
+    coupled = cholesky[0].shape != cholesky[1].shape or not np.allclose(cholesky[0], cholesky[1], rtol=1e-9, atol=0)
+    if not coupled and all(_stated(a) == _stated(b) for _, a, b in pairs):
+        return
+    z = v.standard(name)
+    if not all(z in side.draws for side in sides):
+        if any(z in side.draws for side in sides):
+            found.structure.append(name)  # the other run has no use for it
+        return
+    rows = one.cells.shape[: -2 if one.cholesky is not None or other.cholesky is not None else -1]
+    scores = [s.scores(flat(side.draws[z])) for s, side in zip(standards, sides, strict=True)]
+    for row in np.ndindex(rows):
+        cells = one.cells[row].reshape(-1, one.cells.shape[-1])  # [correlated draw, cells that it moves]
+        changed = [(a, b) for k, a, b in pairs if k in cells and _stated(a) != _stated(b)]
+        if not changed and not coupled:
+            continue
+        label = _named([b for _, b in changed]) if changed else f"correlation of {name}"
+        change = "; ".join(dict.fromkeys(_says(a, b) for a, b in changed))
+        moves = [_move([pairs[k][1:] for k in moved]) for moved in cells]
+        if any(move is None for move in moves):
+            found.structure.append(f"{label} {change}")
+            continue
+        shift, stretch = np.array(moves).T
+        of = [score[(slice(None), *row)].reshape(len(score), -1) for score in scores]
+        by_first, by_second = (of[0], (of[1] - shift) / stretch), (shift + stretch * of[0], of[1])
+        ratio = (_log_density(other, b) - _log_density(one, a) for a, b in zip(by_first, by_second, strict=True))
+        found.add(label, _kind(changed), change, ratio)
+
+
+def _move(cells: Sequence[tuple[Prior, Prior]]) -> tuple[float, float] | None:
+    """How a score under the first run's priors is one under the second's, shift + stretch * score, of the same numbers.
+
+    None if the numbers that one draw moves together are not possible in both runs.
+    """
+    moves = []
+    for a, b in cells:
+        if a.sd > 0 and b.sd > 0:
+            moves.append(((a.mu - b.mu) / b.sd, a.sd / b.sd))
+        elif a.sd > 0 or b.sd > 0 or a.mu != b.mu:
+            return None
+    if not moves:
+        return 0.0, 1.0
+    return moves[0] if np.allclose(moves, moves[0], rtol=1e-9, atol=1e-9) else None
+
+
+def _log_density(standard: Standard, score: Array) -> Array:
+    """Log density [draw] of the scores [draw, correlated draw] of one row, up to a constant."""
+    return np.asarray(standard.log_density(score).sum(axis=1))
+
+
+def _named(priors: Sequence[Prior]) -> str:
+    return priors[0].name if len(priors) == 1 else f"{priors[0].name} and {len(priors) - 1} more"
 
 
 def _stated(prior: Prior) -> tuple[object, ...]:
     return prior.family, prior.mu, prior.sd
 
 
-def _kind(changed: Sequence[tuple[int, Prior, Prior]]) -> str:
-    claimed = any(p.origin.startswith("report:") or p.open for _, *both in changed for p in both)
+def _kind(changed: Sequence[tuple[Prior, Prior]]) -> str:
+    claimed = any(p.origin.startswith("report:") or p.open for both in changed for p in both)
     return "claim" if claimed else "assumption"
 
 
 def _says(first: Prior, second: Prior) -> str:
-    ends = ["..".join(_short(end) for end in prior.quantile([0.05, 0.95])) for prior in (first, second)]
+    ends = [
+        "..".join(_short(end) for end in prior.quantile([0.05, 0.95] if prior.sd > 0 else [0.5]))
+        for prior in (first, second)
+    ]
     family = "" if first.family == second.family else f" {second.family}"
     return f"{ends[0]} -> {ends[1]}{family}"
 
@@ -159,27 +239,15 @@ def _short(number: float) -> str:
 
 def _natural(side: Side, name: str) -> Array:
     """Values [draw, cell] of a prior block on its natural scale."""
-    for modality in side.pset.ledger.modalities if name.startswith(v.PRICE) else ():
+    modalities = {m.name: m for m in side.pset.ledger.modalities}
+    for modality in modalities.values():
         if name == v.price_growth(modality):
             log = np.log(flat(side.draws[v.PRICE].sel(modality=modality.name, year=side.pset.anchors(modality))))
             return np.asarray(np.diff(log, axis=1) / np.diff(side.pset.anchors(modality)))
     if name == v.PRICE:
-        first = {m.name: side.pset.anchors(m)[0] for m in side.pset.ledger.modalities}
+        first = {str(m): side.pset.anchors(modalities[str(m)])[0] for m in side.pset.coords["priced"]}
         return np.column_stack([flat(side.draws[v.PRICE].sel(modality=m, year=year)) for m, year in first.items()])
     return side.table(name)
-
-
-def _levels(side: Side, name: str) -> Array:
-    """Correlated levels [draw, cell] on the link scale, before they are put in order."""
-    block = side.pset.blocks[name]
-    mu, sd = np.array([(p.mu, p.sd) for p in block.priors]).T
-    return np.asarray(mu + sd * (flat(side.draws[v.standard(name)]) @ block.cholesky.T))
-
-
-def _joint(block: Block, level: Array) -> Array:
-    """Log density of correlated levels [draw, cell], up to a constant."""
-    mu, sd = np.array([(p.mu, p.sd) for p in block.priors]).T
-    return np.asarray(-(np.linalg.solve(block.cholesky, ((level - mu) / sd).T) ** 2).sum(axis=0) / 2)
 
 
 # ---- fixed numbers -------------------------------------------------------------------------------------------------
@@ -198,6 +266,45 @@ def _scaled(pset: PriorSet) -> list[tuple[str, str, str]]:
     return names
 
 
+def _spends(pset: PriorSet) -> list[Modality]:
+    """The modalities whose spend is what lines cost and a residual."""
+    return [m for m in pset.ledger.modalities if m.name not in pset.coords["priced"]]
+
+
+def _squares(side: Side, modality: Modality) -> Array | None:
+    """Squares of the steps [draw, anchor] of what lines leave out of a modality's spend, in their sds.
+
+    Of a modality that is sold its stated revenue is the free variable, whose prior density tells them; None if the run
+    has not stored it.
+    """
+    if modality.uptake == "launch":
+        return side.table(v.standard(v.spend_residual(modality))) ** 2
+    names = {v.stated_revenue(year): v.sold(year) for year in side.pset.ledger.report.anchors}
+    if not set(names) <= set(side.run.names(LOG_PRIOR)):
+        return None
+    density = side.run.read(names, LOG_PRIOR)
+    log = np.column_stack([flat(density[name].sel({dim: modality.name})) for name, dim in names.items()])
+    return np.asarray(-2 * (log + np.log(side.number(v.spend_residual_sd(modality)))) - np.log(2 * np.pi))
+
+
+def _residuals(found: Found, sides: Sides) -> set[str]:
+    """What lines leave out of a modality's spend, where its fixed spread is another."""
+    covered = set()
+    for m in _spends(sides[0].pset):
+        name = v.spend_residual_sd(m)
+        if not _both(sides, name) or _same(sides, name) or sides[0].number(name).shape != sides[1].number(name).shape:
+            continue
+        squares = [_squares(side, m) for side in sides]
+        if squares[0] is None or squares[1] is None:
+            continue
+        a, b = (side.number(name) for side in sides)
+        steps = (squares[0] * a**2, squares[1] * b**2)
+        ratio = ((s * (1 / a**2 - 1 / b**2)).sum(axis=1) / 2 for s in steps)
+        found.add(f"spend_residual[{m.name}]", "assumption", f"{a[0]:.3g} -> {b[0]:.3g}", ratio)
+        covered.add(name)
+    return covered
+
+
 def _both(sides: Sides, *names: str) -> bool:
     return all(name in side.constants for side in sides for name in names)
 
@@ -209,7 +316,7 @@ def _same(sides: Sides, name: str) -> bool:
 
 def _deviations(found: Found, sides: Sides) -> set[str]:
     """Deviations whose fixed spread is another."""
-    covered = set()
+    covered = _residuals(found, sides)
     for name, z, label in _scaled(sides[0].pset):
         if not _both(sides, name) or _same(sides, name) or not all(side.number(name) > 0 for side in sides):
             continue
@@ -239,6 +346,26 @@ def _centre_ratio(sides: Sides, name: str, deviations: str, spread_of: str, judg
     effect = judged.number(name) + spread * judged.table(deviations)
     first, second = (((effect - side.number(name)) / spread) ** 2 for side in sides)
     return np.asarray((first - second).sum(axis=1) / 2)
+
+
+def _line_use(found: Found, sides: Sides) -> set[str]:
+    """Directions and spread of regions in the use of a line: effects around another centre."""
+    names = (v.LINE_USE_REGION_CENTRE, v.sd(v.LINE_USE_REGION))
+    lines = [str(line) for line in sides[0].pset.coords["line_claimed"]]
+    if not lines or not _both(sides, *names) or all(_same(sides, name) for name in names):
+        return set()
+    (c, s), (d, t) = ([side.number(name) for name in names] for side in sides)
+    if not (np.all(s > 0) and np.all(t > 0)):
+        return set()
+    effects = (
+        side.number(names[0]) + side.number(names[1])[:, None] * flat(side.draws[v.LINE_USE_REGION]) for side in sides
+    )
+    terms = [
+        (((e - c) / s[:, None]) ** 2 - ((e - d) / t[:, None]) ** 2).sum(axis=-1) / 2 for e in effects
+    ]  # [draw, line]
+    for k, line in enumerate(lines):
+        found.add(f"line_use_direction[{line}]", "claim", "directions of regions", (x[:, k] for x in terms))
+    return set(names)
 
 
 def _paths(found: Found, sides: Sides) -> set[str]:
@@ -276,22 +403,60 @@ def _evidence(found: Found, sides: Sides) -> None:
         years = [known_years(side.draws, side.pset, source) for side in sides]
         known = [year for year in years[0] if year in years[1]]
         stated = [{row.cell: row for row in side.pset.evidence if row.source == source} for side in sides]
+        _hidden(found, sides, stated)
         first, second = ([_terms(sides[k].pset, stated[k], judged, known) for judged in sides] for k in (0, 1))
         for cell, row in {**stated[0], **stated[1]}.items():
-            ratio = (b.get(cell, NONE) - a.get(cell, NONE) for a, b in zip(first, second, strict=True))
-            found.add(row.id, "evidence", _restated(*(rows.get(cell) for rows in stated)), ratio)
+            if not unseen(sides[0].pset, row):
+                ratio = (b.get(cell, NONE) - a.get(cell, NONE) for a, b in zip(first, second, strict=True))
+                found.add(row.id, "evidence", _restated(*(rows.get(cell) for rows in stated)), ratio)
         if known:
             _trust(found, sides, source, known)
+
+
+def _hidden(found: Found, sides: Sides, stated: Sequence[Mapping[EvidenceCell, Evidence]]) -> None:
+    """Rows about the report's own view, whose mean only a run with the row has stored.
+
+    A factor for each that both runs have with another number, and one for the claims that its revenue follows.
+    """
+    funnel, in_both = [np.zeros(1), np.zeros(1)], True
+    for cell, row in {**stated[0], **stated[1]}.items():
+        if not unseen(sides[0].pset, row):
+            continue
+        a, b = (rows.get(cell) for rows in stated)
+        if a is None or b is None:
+            found.structure.append(f"{row.id} {'added' if a is None else 'dropped'}")
+            continue
+        gaps = []  # by side: log value less its mean under the first run's claims, and under the second's
+        for k, (side, own) in enumerate(zip(sides, (a, b), strict=True)):
+            mean, other = stated_mean(side.draws, own), sides[1 - k].pset
+            moved = log_moved(side.draws, side.pset, other, own) if row.quantity == v.REVENUE else np.zeros(1)
+            in_both &= moved is not None
+            gaps.append((mean, mean if moved is None else mean + moved)[:: 1 if k == 0 else -1])
+        terms = [[_normal(a, mean) for mean in pair] for pair in gaps]
+        restated = (_normal(b, pair[1]) - t[1] for pair, t in zip(gaps, terms, strict=True))
+        funnel = [was + t[1] - t[0] for was, t in zip(funnel, terms, strict=True)]
+        if (a.value, a.log_sd) != (b.value, b.log_sd):
+            found.add(row.id, "evidence", _restated(a, b), restated)
+    if in_both:
+        found.add(FUNNEL, "claim", "claims that the report's revenue follows", funnel)
+    else:
+        found.structure.append(FUNNEL)
+
+
+def _normal(row: Evidence, mean: Array) -> Array:
+    """Log density [draw] of a row around its mean, up to a constant."""
+    return np.asarray(-(((np.log(row.value) - mean) / row.log_sd) ** 2) / 2)
 
 
 def _terms(
     pset: PriorSet, rows: Mapping[EvidenceCell, Evidence], judged: Side, known: Sequence[int]
 ) -> dict[EvidenceCell, Array]:
     """Log density [draw] of one source's rows under one prior set, in the draws of either run, by what they observe."""
-    if not rows:
+    seen = {cell: row for cell, row in rows.items() if not unseen(pset, row)}
+    if not seen:
         return {}
-    part = residuals(judged.draws, pset, list(rows.values()), known).terms()
-    return dict(zip(rows, part.T, strict=True))
+    part = residuals(judged.draws, pset, list(seen.values()), known).terms()
+    return dict(zip(seen, part.T, strict=True))
 
 
 def _restated(first: Evidence | None, second: Evidence | None) -> str:
@@ -326,9 +491,12 @@ def _structure(found: Found, sides: Sides, covered: set[str]) -> None:
     if scope[0] != scope[1]:
         found.structure.append(f"adoption_scope {scope[0]} -> {scope[1]}")
     for m in one.pset.modalities("launch"):
-        years = [side.pset.uptake_years(m)[0] + 1 for side in sides]
+        years = [side.pset.anchors(m)[0] for side in sides]
         if years[0] != years[1]:
-            found.structure.append(f"launch of {m.name} {years[0]} -> {years[1]}")
+            found.structure.append(f"first anchor of {m.name} {years[0]} -> {years[1]}")
+    for a, b in zip(*((*side.pset.ledger.modalities, *side.pset.ledger.lines) for side in sides), strict=True):
+        if a.vendor_assumes != b.vendor_assumes:
+            found.structure.append(f"vendor_assumes of {a.name} {a.vendor_assumes} -> {b.vendor_assumes}")
     for name in dict.fromkeys(map(str, [*one.constants, *other.constants])):
         if name in covered or name in REPARAMETERISED or name.startswith(STATED):
             continue
