@@ -242,9 +242,12 @@ def conditional_means(run: DataTree, pset: PriorSet, number: ElicitedNumber, out
 
 
 def shifted_sets(pset: PriorSet, numbers: Iterable[ElicitedNumber]) -> dict[str, PriorSet]:
-    """The prior sets at both ends of a tornado, by `NAME low` and `NAME high`, without those that break an order."""
+    """The prior sets at both ends of a tornado, by `NAME low` and `NAME high`.
+
+    Without those that break an order, and those of fixed numbers.
+    """
     out = {}
-    for number in numbers:
+    for number in (one for one in numbers if one.prior.sd > 0):
         for end, sds in (("low", -END_SDS), ("high", END_SDS)):
             try:
                 out[f"{number.name} {end}"] = shift_prior(pset, number, sds)
