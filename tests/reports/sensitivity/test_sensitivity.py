@@ -172,7 +172,8 @@ def test_the_density_ratio_of_a_move_is_the_models_own(
         z = f"{number.block}_z"
         score = before.scores(new[z]) - 0.7 * np.any(before.cells == number.index, axis=-1)
         new[z] = score if after.cholesky is None else score @ np.linalg.inv(after.cholesky).T
-        scale = 1.0 if before.cholesky is None else np.prod(np.diag(before.cholesky) / np.diag(after.cholesky))
+        if before.cholesky is not None and after.cholesky is not None:
+            scale = float(np.prod(np.diag(before.cholesky) / np.diag(after.cholesky)))
     levels = [np.log([p.quantile(0.5) for p in one.blocks["adoption_level"].priors]) for one in (pset, to)]
     patients = [np.log(np.exp([p.mu for p in one.blocks["region_patients"].priors]).sum()) for one in (pset, to)]
     for k, year in enumerate(pset.ledger.report.anchors):  # stated revenue at the same price
