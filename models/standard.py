@@ -14,7 +14,7 @@ from postcgrp.priors.elicit import standard_log_density
 Array = NDArray[np.float64]
 
 # By block, the first of its dims: cells along its other dims are moved by one draw.
-DIMS: dict[str, tuple[str, ...]] = {
+DRAW_DIMS: dict[str, tuple[str, ...]] = {
     v.PATIENT_GROWTH: ("period",),
     v.DEPTH_DRIFT: (),
     v.VENDOR_BUILD_UP: (),
@@ -72,7 +72,7 @@ class Standard:
 def standard_of(pset: PriorSet, name: str) -> Standard | None:
     """The standard draws of one prior block; None if it has none, and its variable is drawn itself."""
     block = pset.blocks[name]
-    dims = block.dims if block.correlation is not None else DIMS.get(name)
+    dims = block.dims if block.correlation is not None else DRAW_DIMS.get(name)
     if dims is None:
         return None
     coords = pset.coords

@@ -54,7 +54,7 @@ def _parameters(pset: PriorSet) -> list[str]:
     names += [z for _, z, _ in scaled_normals(pset)] + [v.PRICE, v.REGION_PREMIUM, v.LINE_USE_REGION, v.EVIDENCE_MEAN]
     names += [v.stated_revenue(anchor) for anchor in pset.ledger.report.anchors]
     for m in pset.ledger.modalities:
-        names += [v.uptake_region(pset, m)]
+        names += [v.uptake_region(pset, m), v.standard(v.spend_residual(m))]
         names += [v.path(pset, m, year) for year in pset.ledger.years]
     return names
 

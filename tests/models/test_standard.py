@@ -26,7 +26,7 @@ def test_the_draws_of_every_block_have_the_dims_of_the_graph(pset: PriorSet, mod
         assert (found is not None) is (z in free), name
         if found is not None:
             assert found.dims == tuple(model.named_vars_to_dims.get(z) or ()), name
-    assert set(standard.DIMS) <= set(pset.blocks)
+    assert set(standard.DRAW_DIMS) <= set(pset.blocks)
 
 
 def test_scores_are_the_numbers_in_prior_sds(pset: PriorSet, model: pm.Model) -> None:
