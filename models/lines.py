@@ -14,6 +14,7 @@ from postcgrp.models import variables as v
 from postcgrp.models.latent import deviation, from_standard, hyper
 from postcgrp.models.launch import Launches
 from postcgrp.models.shapes import interpolation, redistribute
+from postcgrp.models.standard import region_cholesky
 from postcgrp.priors import PriorSet
 from postcgrp.priors.catalogue import LEFT_AT_SPEED, MIDYEAR
 from postcgrp.priors.lines import displacements
@@ -103,7 +104,7 @@ def lines(pset: PriorSet, launch: Launches | None, patients: TensorVariable, bas
     """
     if not pset.ledger.lines:
         return None
-    cholesky = region_cholesky(pset)
+    cholesky = hyper(v.LINE_REGION_CHOLESKY, region_cholesky(pset), ("region", "region_z"))
     price, net = (
         from_standard(pset, name, "line", "region", cholesky=cholesky) for name in (v.LINE_LIST_PRICE, v.LINE_NET_RATIO)
     )
@@ -142,13 +143,6 @@ def _of_exclusive(pset: PriorSet, name: str, otherwise: float) -> TensorVariable
         return every
     at = [pset.coords["line"].index(line) for line in pset.coords["line_exclusive"]]
     return pt.set_subtensor(every[at], from_standard(pset, name, "line_exclusive"))
-
-
-def region_cholesky(pset: PriorSet) -> TensorVariable:
-    """Cholesky factor [region, region] under which any two regions have the correlation `line_region_correlation`."""
-    n, correlation = len(pset.ledger.regions), pset.number("line_region_correlation")
-    matrix = np.full((n, n), correlation) + (1 - correlation) * np.eye(n)
-    return hyper(v.LINE_REGION_CHOLESKY, np.linalg.cholesky(matrix + 1e-12 * np.eye(n)), ("region", "region_z"))
 
 
 def _odds(pset: PriorSet, patients: TensorVariable, base_use: TensorVariable) -> TensorVariable:

@@ -69,8 +69,9 @@ def modalities(tables: Tables, **uptakes: str) -> Any:
 
 def launch_in(tables: Tables, year: int) -> Any:
     modalities(tables, drugs="everyone", device="adoption", implant="launch")
-    tables["assumptions"] = [a for a in tables["assumptions"] if a["id"] != "launch_year"]
-    tables["assumptions"].append(assumption("launch_year", "year", modality="implant", value=year))
+    dates = ("launch_year", "vendor_launch_year")
+    tables["assumptions"] = [a for a in tables["assumptions"] if a["id"] not in dates]
+    tables["assumptions"] += [assumption(name, "year", modality="implant", value=year) for name in dates]
 
 
 def burden(tables: Tables, **ranges: tuple[float, float] | float) -> Any:
