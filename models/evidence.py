@@ -102,7 +102,7 @@ def evidence(
 
     def expected(row: Evidence) -> TensorVariable:
         log, error = observed(row).log_aggregate(pset, row), errors[row.source]
-        if row.quantity not in SIZES or error is None:
+        if row.quantity not in SIZES or error is None or row.year is None:
             return log
         return log + error[v.source_years(pset, row.source).index(row.year)]
 

@@ -14,6 +14,7 @@ from pytensor.tensor import TensorVariable
 from postcgrp.models import variables as v
 from postcgrp.models.latent import hyper, standardised
 from postcgrp.priors import PriorSet
+from postcgrp.priors.catalogue import MIDYEAR
 
 _FOOT = 0.1  # years
 
@@ -59,7 +60,7 @@ class Launches:
 
 
 def _middle(years: Sequence[int]) -> NDArray[np.float64]:
-    return np.asarray(years, dtype=float)[:, None] + 0.5
+    return np.asarray(years, dtype=float)[:, None] + MIDYEAR
 
 
 def launches(pset: PriorSet) -> Launches | None:

@@ -15,11 +15,10 @@ from postcgrp.models.latent import deviation, hyper, standardised
 from postcgrp.models.launch import Launches
 from postcgrp.models.shapes import interpolation, redistribute
 from postcgrp.priors import PriorSet
+from postcgrp.priors.catalogue import LEFT_AT_SPEED, MIDYEAR
 from postcgrp.priors.lines import displacements
 
-MIDYEAR = 0.5
 _NEVER = 1e6  # a year
-_LEFT_AT_SPEED = np.log(10)  # a fall is nine tenths done after `line_exclusivity_speed` years
 
 
 @dataclass(frozen=True)
@@ -89,7 +88,7 @@ class Lines:
         lost_in, start = self.lost_in[:, None], self.since[:, None]
         grown = pt.minimum(middle, lost_in) - start
         grown = pt.switch(self.early[:, None], grown, pt.maximum(grown, 0.0))
-        falling = -_LEFT_AT_SPEED * pt.maximum(middle - lost_in, 0.0) / self.speed[:, None]
+        falling = -LEFT_AT_SPEED * pt.maximum(middle - lost_in, 0.0) / self.speed[:, None]
         cost = pt.exp(self.log_level[:, None] + self.growth[:, None] * grown) * (
             1 + self.fall[:, None] * pt.expm1(falling)
         )

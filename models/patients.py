@@ -54,7 +54,7 @@ class Pool:
 def _passed(years: Sequence[int], anchors: Sequence[int]) -> NDArray[np.float64]:
     """Years spent in each period between anchors since the first [year, period]."""
     low, high = np.array(anchors[:-1]), np.array(anchors[1:])
-    return np.clip(np.subtract.outer(years, low), 0, high - low).astype(float)
+    return np.asarray(np.clip(np.subtract.outer(years, low), 0, high - low), dtype=float)
 
 
 def pool(pset: PriorSet) -> Pool:

@@ -192,8 +192,8 @@ def price_noise(modality: Modality) -> str:
 
 
 def level(pset: PriorSet, modality: Modality) -> str:
-    """A modality's uptake at its anchors."""
-    return pset.own(f"{modality.uptake}_level", modality)
+    """An adopted modality's use at the anchors."""
+    return pset.own(ADOPTION_LEVEL, modality)
 
 
 def uptake_region(pset: PriorSet, modality: Modality) -> str:
@@ -374,11 +374,11 @@ def _uptake(pset: PriorSet) -> Iterator[Free]:
 def _lines(pset: PriorSet) -> Iterator[Free]:
     for line in pset.ledger.lines:
         spend, use = f"{INTENSITY}: {line.modality}", f"line use: {line.modality}"
-        blocks = (LINE_LIST_PRICE, LINE_NET_RATIO, PERSISTENCE, LINE_PRICE_GROWTH)
-        yield from _standardised(pset, spend, *blocks, line=line.name)
+        costs = (LINE_LIST_PRICE, LINE_NET_RATIO, PERSISTENCE, LINE_PRICE_GROWTH)
+        yield from _standardised(pset, spend, *costs, line=line.name)
         if line.name in pset.coords["line_exclusive"]:
-            blocks = (LINE_EXCLUSIVITY_YEAR, LINE_EXCLUSIVITY_FALL, LINE_EXCLUSIVITY_SPEED)
-            yield from _standardised(pset, f"exclusivity: {line.modality}", *blocks, line_exclusive=line.name)
+            losses = (LINE_EXCLUSIVITY_YEAR, LINE_EXCLUSIVITY_FALL, LINE_EXCLUSIVITY_SPEED)
+            yield from _standardised(pset, f"exclusivity: {line.modality}", *losses, line_exclusive=line.name)
         if line.name in pset.coords["line_claimed"]:
             yield from _standardised(pset, use, LINE_USE_LEVEL, LINE_DRIFT, line_claimed=line.name)
             yield Free(LINE_USE_REGION, OF_REGIONS, {"line_claimed": line.name}, pooled=True)

@@ -27,8 +27,9 @@ def happening(launches: Launches) -> View:
 
 def stated(pset: PriorSet, launches: Launches) -> View:
     """What the report's figures are about: its own launch years, given success or as an expectation over it."""
-    rows = (*pset.ledger.modalities, *pset.ledger.lines)
-    given = {row.name for row in rows if row.vendor_assumes == "success"}
+    ledger = pset.ledger
+    given = {m.name for m in ledger.modalities if m.vendor_assumes == "success"}
+    given |= {line.name for line in ledger.lines if line.vendor_assumes == "success"}
 
     def view(name: str, years: Sequence[int]) -> TensorVariable:
         risen = launches.risen_by_rows(name, years, by_vendor=True)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import log
 from typing import Literal
 
 Family = Literal["normal", "lognormal", "logitnormal", "student", "logstudent", "logitstudent"]
 HEAVY: dict[Family, Family] = {"normal": "student", "lognormal": "logstudent", "logitnormal": "logitstudent"}
+MIDYEAR = 0.5  # a year has the rates of its middle
+LEFT_AT_SPEED = log(10)  # a fall of price is nine tenths done after its `line_exclusivity_speed`
 MILLION = 1e6  # revenue is in millions, a price in units of the currency
 MONEY_UNIT = "{currency} million"
 SPEND_UNIT = "{currency} per patient-year"

@@ -33,8 +33,9 @@ def line_labels(ledger: Ledger) -> dict[str, list[str]]:
     """Returns the labels of the dimensions of lines and launches.
 
     `line`, all of them; `line_claimed`, those on whose use the report has a claim; `line_exclusive`, those that may
-    lose exclusivity; `line_pipeline`, those in the pipeline; `launched`, modalities that are to be launched; `launch`, these and the pipeline lines;
-    `displacing`, what takes use from others, see :func:`displacements`; `priced`, modalities without lines.
+    lose exclusivity; `line_pipeline`, those in the pipeline; `launched`, modalities that are to be launched; `launch`,
+    these and the pipeline lines; `displacing`, what takes use from others, see :func:`displacements`; `priced`,
+    modalities without lines.
     """
     exclusive = {a.line for a in ledger.assumptions if a.id == "line_exclusivity_year"}
     launched = [m.name for m in ledger.modalities if m.uptake == "launch"]

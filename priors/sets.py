@@ -12,7 +12,7 @@ from pydantic import ValidationError, model_validator
 
 from postcgrp.priors.build import effective
 from postcgrp.priors.catalogue import ASSUMPTIONS, PRIOR_CLAIMS, Family
-from postcgrp.priors.checks import SEGMENTS, segment_in_words
+from postcgrp.priors.checks import NARROWED, segment_in_words
 from postcgrp.priors.elicit import LINK
 from postcgrp.priors.errors import InputError
 from postcgrp.priors.evidence import Evidence
@@ -48,6 +48,7 @@ class Change(Row):
     region: str | None = None
     depth: str | None = None
     modality: str | None = None
+    line: str | None = None
     value: Number | None = None
     low: Number | None = None
     high: Number | None = None
@@ -81,6 +82,8 @@ class SetSettings(Row):
     trust: Text | None = None
     adoption_scope: Text | None = None
     uptake_shape: Text | None = None
+    stringency: Text | None = None
+    vendor_build_up: Number | None = None
     leave_out: tuple[Text, ...] | None = None
 
 
@@ -205,7 +208,7 @@ def _left_out(ledger: Ledger, names: Sequence[str]) -> tuple[str, ...]:
 
 def _change_assumption(rows: list[Assumption], change: Change, name: str) -> None:
     """Change one row, or every range (`*`), in place, or add a row for a segment that a wider row covered."""
-    where = {s: key for s in SEGMENTS if (key := getattr(change, s)) is not None}
+    where = {s: key for s in NARROWED if (key := getattr(change, s)) is not None}
     if change.id == _EVERY:
         every = [k for k, row in enumerate(rows) if row.value is None and _covers(where, row)]
         if not every:
@@ -227,13 +230,13 @@ def _change_assumption(rows: list[Assumption], change: Change, name: str) -> Non
     for k in inside:
         rows[k] = _changed(rows[k], change, family, name)
     if not inside:
-        wider = [row for row in known if all(getattr(row, s) in (None, where.get(s)) for s in SEGMENTS)]
+        wider = [row for row in known if all(getattr(row, s) in (None, where.get(s)) for s in NARROWED)]
         if not wider:
             raise InputError(
                 f"prior set {name!r}: assumption {change.id!r} {segment_in_words(where)} is not in the "
                 "ledger: remove it"
             )
-        nearest = max(wider, key=lambda row: sum(getattr(row, s) is not None for s in SEGMENTS))
+        nearest = max(wider, key=lambda row: sum(getattr(row, s) is not None for s in NARROWED))
         rows.append(_changed(nearest, change, family, name).model_copy(update=where))
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from postcgrp.priors.errors import InputError
-from postcgrp.priors.settings import ADOPTION_SCOPES, UPTAKE_SHAPES, Settings
+from postcgrp.priors.settings import ADOPTION_SCOPES, STRINGENCIES, UPTAKE_SHAPES, Settings
 from postcgrp.priors.shipped import ASSUMPTIONS_FILE, REPORT_FILE, shipped
 from postcgrp.reports.cli import export as export_commands
 from postcgrp.reports.cli import sensitivity as sensitivity_commands
@@ -151,6 +151,10 @@ def _settings(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--adoption-scope", choices=ADOPTION_SCOPES, help=scope, **absent)
     shape = "how the rise between two anchors spreads over the years"
     parser.add_argument("--uptake-shape", choices=UPTAKE_SHAPES, help=shape, **absent)
+    eligible = "which shares of patients are eligible for a launched modality"
+    parser.add_argument("--stringency", choices=STRINGENCIES, help=eligible, **absent)
+    build_up = "how strongly the report's revenue follows its own patients and adoption, 0 to 1 (default: a range)"
+    parser.add_argument("--vendor-build-up", type=float, metavar="SHARE", help=build_up, **absent)
     out = "a claim not to be used, or a quantity of evidence; may be given again"
     parser.add_argument("--leave-out", action="append", metavar="CLAIM", help=out, **absent)
 
@@ -241,6 +245,7 @@ def _forecast(options: argparse.Namespace) -> int:
             progress=progress,
             **sampling,
         )
+    say(result.why)
     show(result.headline, f"Total revenue, {pset.ledger.report.currency} million")
     show(result.gate, "The gate")
     say(f"{options.out / 'report.html'}: the page; summary.csv, posterior.nc and manifest.json lie beside it")

@@ -28,7 +28,17 @@ def captured_labels(deal: Deal, ledger: Ledger) -> dict[str, list[str]]:
     """The labels of the market's cells that a deal captures, by dimension."""
     captured = deal.captured
     chosen = {"region": captured.regions, "depth": captured.depths, "modality": captured.modalities}
+    if captured.lines:
+        chosen["modality"] = tuple(dict.fromkeys(line.modality for line in ledger.lines if line.name in captured.lines))
     return {dim: list(chosen[dim] or names) for dim, names in ledger.segments.items()}
+
+
+def captured_units(deal: Deal, ledger: Ledger) -> list[str]:
+    """The lines that a deal captures, and the modalities without lines."""
+    if deal.captured.lines:
+        return list(deal.captured.lines)
+    captured = captured_labels(deal, ledger)["modality"]
+    return [unit for m in captured for unit in ([line.name for line in ledger.lines_of(m)] or [m])]
 
 
 def _check_segments(deal: Deal, ledger: Ledger) -> None:
@@ -36,7 +46,14 @@ def _check_segments(deal: Deal, ledger: Ledger) -> None:
         raise ValueError(
             f"currency = {deal.currency!r}: the report is in {ledger.report.currency!r}: convert the deal's money"
         )
-    parts = {"regions": ledger.regions, "depths": ledger.depths, "modalities": ledger.modalities}
+    if deal.captured.lines and not ledger.lines:
+        raise ValueError("captured.lines: the report has no lines: name modalities instead")
+    parts = {
+        "regions": ledger.regions,
+        "depths": ledger.depths,
+        "modalities": ledger.modalities,
+        "lines": ledger.lines,
+    }
     for field, segments in parts.items():
         chosen, names = getattr(deal.captured, field), [s.name for s in segments]
         unique(list(chosen), f"captured.{field}")
