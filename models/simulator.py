@@ -144,7 +144,7 @@ def _drawn(dice: Dice) -> Drawn:
     levels = {}
     stock = None
     if begun is not None and pset.settings.adoption_scope == "with_launched":
-        stock = _stock(pset, patients, _launched(pset, begun, begun.market, ceiling))
+        stock = _stock(pset, patients, _launched(pset, begun, begun.report, ceiling))
     for modality in pset.modalities("adoption"):
         levels[modality.name] = dice.rising(pset.own("adoption_level", modality))
         mean = _path(dice, modality, levels[modality.name], stock)
