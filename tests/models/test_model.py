@@ -274,7 +274,8 @@ def test_the_density_needs_no_year_between_anchors(model: pm.Model) -> None:
     yearly = {rv.name for rv in model.free_RVs if "_path_" in rv.name or "price_noise" in rv.name}
     assert len(yearly) == 5
     assert "adoption_level_z" in needed
-    assert not needed & yearly
+    # The share that has no date observes 2025 too, when the report sees hardly any implants.
+    assert needed & yearly <= {"price_noise_implantable_z"}
 
 
 def test_other_hyperparameters_enter_as_data(model: pm.Model, pset: PriorSet, ours: Density, compiled: Any) -> None:
