@@ -137,7 +137,7 @@ def _steps(pset: PriorSet, modality: Modality) -> list[tuple[TensorVariable, Ten
     on_market = pset.anchors(modality)
     if modality.name not in pset.coords["priced"]:
         first, later = (pset.number(f"spend_residual_{name}", modality=modality.name) for name in ("sd", "step_sd"))
-        sds = hyper(v.spend_residual_sd(modality), [first] + [later] * (len(on_market) - 1), (v.on_market(modality),))
+        sds = hyper(v.spend_residual_sd(modality), [first] + [later] * (len(on_market) - 1), (v.anchor_dim(modality),))
         return [(pt.zeros(()), sds[a]) for a in range(len(on_market))]
     at = pset.coords["priced"].index(modality.name)
     model, growth = pm.modelcontext(None), v.price_growth(modality)
@@ -159,7 +159,7 @@ def _launched_walk(
 ) -> list[TensorVariable]:
     """The walk of a modality that is not sold yet, by its own free variables."""
     if modality.name not in pset.coords["priced"]:
-        z = deviation(v.standard(v.spend_residual(modality)), v.on_market(modality))
+        z = deviation(v.standard(v.spend_residual(modality)), v.anchor_dim(modality))
         walk = pt.cumsum(pt.stack([sd for _, sd in steps]) * z)
         return [walk[a] for a in range(len(steps))]
     walk = [draw_on_link(pset, v.PRICE, v.log_price(modality), *steps[0])]

@@ -39,7 +39,7 @@ def variable(pset: PriorSet, name: str) -> TensorVariable:
     return pm.Deterministic(name, inverse(drawn), dims=block.dims)
 
 
-def standardised(pset: PriorSet, name: str, *dims: str, cholesky: TensorVariable | None = None) -> TensorVariable:
+def from_standard(pset: PriorSet, name: str, *dims: str, cholesky: TensorVariable | None = None) -> TensorVariable:
     """The variable of one prior block [the block's dims], moved from its median by standard draws `{name}_z` [dims].
 
     Where it is nearly its prior in the posterior, this suits the sampler, and a cell may be a fixed number (an sd of

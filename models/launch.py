@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pytensor.tensor import TensorVariable
 
 from postcgrp.models import variables as v
-from postcgrp.models.latent import hyper, standardised
+from postcgrp.models.latent import from_standard, hyper
 from postcgrp.priors import PriorSet
 from postcgrp.priors.catalogue import MIDYEAR
 
@@ -73,12 +73,12 @@ def launches(pset: PriorSet) -> Launches | None:
     names = pset.coords["launch"]
     if not names:
         return None
-    probability = standardised(pset, v.SUCCESS_PROBABILITY, "launch")
+    probability = from_standard(pset, v.SUCCESS_PROBABILITY, "launch")
     draw = pm.Uniform(v.SUCCESS_DRAW, dims="launch")
     others = [row.modality for row in pset.evidence if row.source != pset.ledger.report.id]
     certain = hyper(v.SUCCESS_MEASURED, [float(name in others) for name in names], ("launch",))
     vendor = (
-        standardised(pset, v.VENDOR_LAUNCH_YEAR, "launched") if v.VENDOR_LAUNCH_YEAR in pset.blocks else pt.zeros(0)
+        from_standard(pset, v.VENDOR_LAUNCH_YEAR, "launched") if v.VENDOR_LAUNCH_YEAR in pset.blocks else pt.zeros(0)
     )
     return Launches(
         names=tuple(map(str, names)),
@@ -87,8 +87,8 @@ def launches(pset: PriorSet) -> Launches | None:
             v.SUCCESS, pt.maximum(pt.lt(draw, probability).astype("float64"), certain), dims="launch"
         ),
         probability=probability,
-        year=standardised(pset, v.LAUNCH_YEAR, "launch"),
+        year=from_standard(pset, v.LAUNCH_YEAR, "launch"),
         vendor_year=vendor,
-        ceiling=standardised(pset, v.LAUNCH_CEILING, "launch"),
-        speed=standardised(pset, v.LAUNCH_SPEED, "launch"),
+        ceiling=from_standard(pset, v.LAUNCH_CEILING, "launch"),
+        speed=from_standard(pset, v.LAUNCH_SPEED, "launch"),
     )

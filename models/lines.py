@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pytensor.tensor import TensorVariable
 
 from postcgrp.models import variables as v
-from postcgrp.models.latent import deviation, hyper, standardised
+from postcgrp.models.latent import deviation, from_standard, hyper
 from postcgrp.models.launch import Launches
 from postcgrp.models.shapes import interpolation, redistribute
 from postcgrp.priors import PriorSet
@@ -105,10 +105,10 @@ def lines(pset: PriorSet, launch: Launches | None, users: TensorVariable, base_u
         return None
     cholesky = region_cholesky(pset)
     price, net = (
-        standardised(pset, name, "line", "region", cholesky=cholesky) for name in (v.LINE_LIST_PRICE, v.LINE_NET_RATIO)
+        from_standard(pset, name, "line", "region", cholesky=cholesky) for name in (v.LINE_LIST_PRICE, v.LINE_NET_RATIO)
     )
-    persistence = standardised(pset, v.PERSISTENCE, "line")
-    common = standardised(pset, v.LINE_PRICE_COMMON)
+    persistence = from_standard(pset, v.PERSISTENCE, "line")
+    common = from_standard(pset, v.LINE_PRICE_COMMON)
     pipeline = [str(name) for name in pset.coords["line_pipeline"]]
     price_year = hyper(v.LINE_PRICE_YEAR, pset.number("line_price_year")) + MIDYEAR
     of_launch = [] if launch is None else [launch.names.index(name) for name in pipeline]
@@ -123,10 +123,10 @@ def lines(pset: PriorSet, launch: Launches | None, users: TensorVariable, base_u
         base_use=base_use,
         ceiling=pt.zeros(0) if launch is None else launch.ceiling[of_launch],
         displacement=(
-            standardised(pset, v.DISPLACEMENT, "displacing") if v.DISPLACEMENT in pset.blocks else pt.zeros(0)
+            from_standard(pset, v.DISPLACEMENT, "displacing") if v.DISPLACEMENT in pset.blocks else pt.zeros(0)
         ),
         log_level=pt.log(price * net * persistence) + common,
-        growth=standardised(pset, v.LINE_PRICE_GROWTH, "line"),
+        growth=from_standard(pset, v.LINE_PRICE_GROWTH, "line"),
         since=since,
         early=np.array([[name not in pipeline] for name in pset.coords["line"]]),
         lost_in=_of_exclusive(pset, v.LINE_EXCLUSIVITY_YEAR, _NEVER),
@@ -141,7 +141,7 @@ def _of_exclusive(pset: PriorSet, name: str, otherwise: float) -> TensorVariable
     if name not in pset.blocks:
         return every
     at = [pset.coords["line"].index(line) for line in pset.coords["line_exclusive"]]
-    return pt.set_subtensor(every[at], standardised(pset, name, "line_exclusive"))
+    return pt.set_subtensor(every[at], from_standard(pset, name, "line_exclusive"))
 
 
 def region_cholesky(pset: PriorSet) -> TensorVariable:
@@ -160,7 +160,7 @@ def _odds(pset: PriorSet, users: TensorVariable) -> TensorVariable:
     claimed = [str(name) for name in pset.coords["line_claimed"]]
     if not claimed:
         return pt.zeros((0, 1, 1))
-    level = standardised(pset, v.LINE_USE_LEVEL, "line_claimed")
+    level = from_standard(pset, v.LINE_USE_LEVEL, "line_claimed")
     sizes = {dim: [pset.number(f"line_use_{dim}_size", line=line) for line in claimed] for dim in ("region", "depth")}
     region, depth = (
         np.array([size * pset.line_signs(dim, line) for size, line in zip(sizes[dim], claimed, strict=True)])
@@ -184,5 +184,5 @@ def _drift(pset: PriorSet) -> TensorVariable:
     """What has been added to the log-odds of use by each anchor [line_claimed, anchor]."""
     if v.LINE_DRIFT not in pset.blocks:
         return pt.zeros((0, len(pset.ledger.report.anchors)))
-    steps = standardised(pset, v.LINE_DRIFT, "line_claimed", "period")
+    steps = from_standard(pset, v.LINE_DRIFT, "line_claimed", "period")
     return pt.concatenate([pt.zeros_like(steps[:, :1]), pt.cumsum(steps, axis=1)], axis=1)

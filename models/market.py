@@ -21,10 +21,10 @@ from postcgrp.models.evidence import Observed, error_walk, evidence
 from postcgrp.models.intensity import log_spend, relative_intensity, spend_in, spend_path
 from postcgrp.models.launch import launches
 from postcgrp.models.lines import Lines, lines
-from postcgrp.models.patients import Pool, pool
+from postcgrp.models.patients import Pool, patient_pool
 from postcgrp.models.uptake import Adoption, Launched, adoption, launched
 from postcgrp.models.vendor import log_build_up
-from postcgrp.models.views import View, happening, measured, stated
+from postcgrp.models.views import LaunchView, happening, measured, stated
 from postcgrp.priors import PriorSet
 from postcgrp.priors.catalogue import MILLION
 from postcgrp.priors.checks import SEGMENTS
@@ -32,7 +32,7 @@ from postcgrp.priors.ledger import Modality
 
 
 @dataclass(frozen=True)
-class Market:
+class Demand:
     """Patients, use and what lines cost, as graphs, before any spend is known.
 
     `uptakes` of the modalities that not everyone uses, by name.
@@ -43,7 +43,7 @@ class Market:
     uptakes: Mapping[str, Adoption | Launched]
     lines: Lines | None
 
-    def cells(self, years: Sequence[int], view: View | None, relative: TensorVariable | None = None) -> Cells:
+    def cells(self, years: Sequence[int], view: LaunchView | None, relative: TensorVariable | None = None) -> Cells:
         """The market in calendar years; `view` may be None where nothing is launched.
 
         Parameters: `relative` [region, depth, modality], see :func:`postcgrp.models.intensity.relative_intensity`; None
@@ -75,13 +75,13 @@ def build_model(pset: PriorSet) -> pm.Model:
         market, views, drivers = _market(pset)
         # Only these years enter the density, so its graph covers no others; all at once, which takes fewer operations.
         near = sorted({*report.anchors, *(row.year for row in pset.evidence if row.year is not None)})
-        relative = relative_intensity(pset, lambda years: market.cells(years, views[STATED]))
+        relative = relative_intensity(pset, lambda years: market.cells(years, views[BY_REPORT]))
         cells_seen = cache(lambda seen: market.cells(near, views[seen], relative))
         errors = {source: error_walk(pset, source) for source in pset.sources}
         by_report = log_build_up(pset, market.pool) if v.states_revenue(pset) else None
         walk = errors.get(report.id)
 
-        as_stated = cells_seen(STATED)
+        as_stated = cells_seen(BY_REPORT)
         built = (as_stated.users * as_stated.spend).sum(axis=(1, 2)) / MILLION
 
         def error(anchor: int) -> TensorVariable:
@@ -90,13 +90,13 @@ def build_model(pset: PriorSet) -> pm.Model:
 
         at_anchors = log_spend(pset, lambda anchor: built[near.index(anchor)], error if pset.evidence else None)
         path = spend_path(pset, at_anchors)
-        _forecast(pset, market.cells(years, views[HAPPENING], relative), path)
+        _forecast(pset, market.cells(years, views[HAPPENS], relative), path)
         if pset.evidence:
             spend_near = pt.exp(pt.stack([spend_in(pset, year, at_anchors, path) for year in near]))[:, None, None]
 
             @cache
             def seen_by(source: str) -> Observed:
-                cells = cells_seen(STATED if source == report.id else MEASURED)
+                cells = cells_seen(BY_REPORT if source == report.id else BY_OTHERS)
                 return Observed(
                     years=near,
                     revenue=cells.users * cells.spend * spend_near / MILLION,
@@ -111,13 +111,13 @@ def build_model(pset: PriorSet) -> pm.Model:
     return model
 
 
-HAPPENING, STATED, MEASURED = "happening", "stated", "measured"
+HAPPENS, BY_REPORT, BY_OTHERS = "happens", "by the report", "by others"
 
 
-def _market(pset: PriorSet) -> tuple[Market, dict[str, View | None], dict[str, TensorVariable]]:
+def _market(pset: PriorSet) -> tuple[Demand, dict[str, LaunchView | None], dict[str, TensorVariable]]:
     """The market, the views of its launches by name, and what moves adoption: burden and payer blocking."""
     first = pset.ledger.report.first_year
-    patients = pool(pset)
+    patients = patient_pool(pset)
     base = patients.patients([first])[0]
     drivers: dict[str, TensorVariable] = {}
     if v.BURDEN_LEVEL in pset.blocks:
@@ -125,22 +125,22 @@ def _market(pset: PriorSet) -> tuple[Market, dict[str, View | None], dict[str, T
     if pset.has("payer_block"):
         drivers[v.PAYER_BLOCK] = payer_block(pset)
     launch = launches(pset)
-    views: dict[str, View | None] = dict.fromkeys((HAPPENING, STATED, MEASURED))
+    views: dict[str, LaunchView | None] = dict.fromkeys((HAPPENS, BY_REPORT, BY_OTHERS))
     uptakes: dict[str, Adoption | Launched] = {}
     if launch is not None:
         views = {
-            HAPPENING: happening(launch),
-            STATED: stated(pset, launch),
-            MEASURED: measured(launch),
+            HAPPENS: happening(launch),
+            BY_REPORT: stated(pset, launch),
+            BY_OTHERS: measured(launch),
         }
         uptakes |= launched(pset, launch)
-    had = _had_launched(pset, patients, uptakes, views[STATED])
+    had = _had_launched(pset, patients, uptakes, views[BY_REPORT])
     uptakes |= {m.name: adoption(pset, m, drivers, had) for m in pset.modalities("adoption")}
     base_use = _use(pset, {n: u for n, u in uptakes.items() if isinstance(u, Adoption)}, base[None], [first], None)[0]
     # Claims on the use of lines are about a modality's users or, before its launch, about those who may be.
     is_launched = np.array([m.uptake == "launch" for m in pset.ledger.modalities])
     first_users = base[..., None] * pt.switch(is_launched, _eligible(pset, uptakes), base_use)
-    return Market(pset, patients, uptakes, lines(pset, launch, first_users, base_use)), views, drivers
+    return Demand(pset, patients, uptakes, lines(pset, launch, first_users, base_use)), views, drivers
 
 
 def _use(
@@ -148,7 +148,7 @@ def _use(
     uptakes: Mapping[str, Adoption | Launched],
     patients: TensorVariable,
     years: Sequence[int],
-    view: View | None,
+    view: LaunchView | None,
 ) -> TensorVariable:
     """Use [year, region, depth, modality], a fraction; of a modality without uptake that is launched, none."""
     at = [year - pset.ledger.report.first_year for year in years]
@@ -172,7 +172,7 @@ def _eligible(pset: PriorSet, uptakes: Mapping[str, Adoption | Launched]) -> Ten
 
 
 def _by_line(
-    pset: PriorSet, of: Lines | None, years: Sequence[int], use: TensorVariable, view: View | None
+    pset: PriorSet, of: Lines | None, years: Sequence[int], use: TensorVariable, view: LaunchView | None
 ) -> tuple[TensorVariable | None, TensorVariable | None]:
     """Use of each line among its modality's users, and what these spend on it, [line, year, region, depth]."""
     if of is None:
@@ -199,7 +199,7 @@ def _of_line(pset: PriorSet, cells: TensorVariable) -> TensorVariable:
 
 
 def _had_launched(
-    pset: PriorSet, of: Pool, uptakes: Mapping[str, Adoption | Launched], view: View | None
+    pset: PriorSet, of: Pool, uptakes: Mapping[str, Adoption | Launched], view: LaunchView | None
 ) -> TensorVariable | None:
     """Share of patients [anchor] who had a launched procedure by then, as the report sees it, each once in a life.
 
@@ -254,7 +254,7 @@ def coords(pset: PriorSet) -> dict[str, Any]:
         m, on_market = modality.key, pset.anchors(modality)
         out[f"period_{m}"] = on_market[1:]
         out[f"free_year_{m}"] = [year for year in years if year not in on_market]
-        out[v.on_market(modality)] = on_market
+        out[v.anchor_dim(modality)] = on_market
         if modality.uptake == "adoption":
             for low, high in pairwise(pset.uptake_years(modality)):
                 out[f"{v.path(pset, modality, high)}_year"] = list(range(low + 1, high + 1))

@@ -11,7 +11,7 @@ import pytensor.tensor as pt
 from pytensor.tensor import TensorVariable
 
 from postcgrp.models import variables as v
-from postcgrp.models.latent import deviation, hyper, ordered, standardised, variable
+from postcgrp.models.latent import deviation, from_standard, hyper, ordered, variable
 from postcgrp.models.launch import Launches
 from postcgrp.models.shapes import Sticks, gradient, redistribute
 from postcgrp.priors import PriorSet
@@ -92,7 +92,7 @@ def launched(pset: PriorSet, launches: Launches) -> dict[str, Launched]:
     modalities = pset.modalities("launch")
     if not modalities:
         return {}
-    eligible = standardised(pset, v.ELIGIBLE_SHARE, "launched")
+    eligible = from_standard(pset, v.ELIGIBLE_SHARE, "launched")
     out = {}
     for k, modality in enumerate(modalities):
         ceiling = pt.sigmoid(

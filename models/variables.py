@@ -181,7 +181,7 @@ def spend_residual_sd(modality: Modality) -> str:
     return sd(spend_residual(modality))
 
 
-def on_market(modality: Modality) -> str:
+def anchor_dim(modality: Modality) -> str:
     """The dimension of the anchors at which the report may have figures on a modality."""
     return f"anchor_{modality.key}"
 

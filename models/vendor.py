@@ -9,7 +9,7 @@ import pytensor.tensor as pt
 from pytensor.tensor import TensorVariable
 
 from postcgrp.models import variables as v
-from postcgrp.models.latent import standardised
+from postcgrp.models.latent import from_standard
 from postcgrp.models.patients import Pool
 from postcgrp.models.shapes import interpolation
 from postcgrp.priors import PriorSet
@@ -23,7 +23,7 @@ def log_build_up(pset: PriorSet, pool: Pool) -> Callable[[int], TensorVariable]:
     anchors is the middle of the claim.
     """
     model, modalities = pm.modelcontext(None), pset.ledger.modalities
-    strength = standardised(pset, v.VENDOR_BUILD_UP)
+    strength = from_standard(pset, v.VENDOR_BUILD_UP)
     claimed = pt.exp(model[v.mu(v.REGION_PATIENTS)]).sum()
     of_pool = pt.log(pool.stated.sum()) - pt.log(claimed)
     at_anchors = {

@@ -13,10 +13,12 @@ from pytensor.tensor import TensorVariable
 from postcgrp.models.launch import Launches
 from postcgrp.priors import PriorSet
 
-View = Callable[[str, Sequence[int]], TensorVariable]  # of a launch and years: the share of its ceiling [year, region]
+LaunchView = Callable[
+    [str, Sequence[int]], TensorVariable
+]  # of a launch and years: the share of its ceiling [year, region]
 
 
-def happening(launches: Launches) -> View:
+def happening(launches: Launches) -> LaunchView:
     """What happens: nothing, where a launch fails."""
 
     def view(name: str, years: Sequence[int]) -> TensorVariable:
@@ -25,7 +27,7 @@ def happening(launches: Launches) -> View:
     return view
 
 
-def stated(pset: PriorSet, launches: Launches) -> View:
+def stated(pset: PriorSet, launches: Launches) -> LaunchView:
     """What the report's figures are about: its own launch years, given success or as an expectation over it."""
     ledger = pset.ledger
     given = {m.name for m in ledger.modalities if m.vendor_assumes == "success"}
@@ -38,7 +40,7 @@ def stated(pset: PriorSet, launches: Launches) -> View:
     return view
 
 
-def measured(launches: Launches) -> View:
+def measured(launches: Launches) -> LaunchView:
     """What figures of other sources are about: what happens."""
 
     def view(name: str, years: Sequence[int]) -> TensorVariable:

@@ -45,6 +45,9 @@ DIMS = (
     Column("modality", "modality", "string", "treatment modality, as the ledger names it"),
     Column("line", "line", "string", "line of a modality, as the ledger names it"),
     Column("launch", "launch", "string", "what is to be launched: a modality or a pipeline line"),
+    Column("country", "country", "string", "country, as the ledger's shares name it"),
+    Column("company", "company", "string", "company, as the ledger's shares name it"),
+    Column("part", "part", "string", "what a company sells: a line where the run has lines, else a modality"),
 )
 LABELS = tuple(column.name for column in DIMS)
 CELLS = LABELS[:4]

@@ -34,8 +34,8 @@ class Centrality:
         """One sentence."""
         worst = max(self.rows, key=lambda row: abs(row[1] - 0.5))
         return (
-            f"the report's {self.freedom} rows lie at a squared distance of {self.distance:.1f} from the centre of what the "
-            f"priors predict ({self.freedom} degrees of freedom): {self.nearer:.1%} of predictions lie nearer and "
+            f"the report's {self.freedom} rows lie {self.distance:.1f} (squared) from the centre of what "
+            f"the priors predict ({self.freedom} degrees of freedom): {self.nearer:.1%} of predictions lie nearer and "
             f"{self.farther:.1%} farther; farthest out is {worst[0]}, above {worst[1]:.1%} of its predictions"
         )
 

@@ -44,7 +44,7 @@ UNTOLD = ("use", "intensity")  # of the prior draws: a quarter of the file, and 
 
 @dataclass(frozen=True)
 class Forecast:
-    """What a forecast came to: the run, its summary, headline table and why its centre, the gate's table and verdict."""
+    """What a forecast came to: the run, its summary and headline, why its centre, the gate's table and verdict."""
 
     run: Run
     summary: pd.DataFrame

@@ -21,11 +21,11 @@ _ENDS = {
     for width in INTERVALS
     for side, end in enumerate(("low", "high"))
 }
-LABELS = ("region", "depth", "modality", "line")
+SEGMENT_LABELS = ("region", "depth", "modality", "line")
 SUMMARY_COLUMNS = (
     "quantity",
     "year",
-    *LABELS,
+    *SEGMENT_LABELS,
     "unit",
     "mean",
     "median",
@@ -43,7 +43,7 @@ def report_point(ledger: Ledger, year: int, region: str | None = None, modality:
 
 def stated_point(ledger: Ledger, quantity: str, year: int | None = None, **where: str | None) -> float:
     """The point that the report states for a quantity, year and segment; NaN if it states none."""
-    place = {label: where.get(label) for label in LABELS}
+    place = {label: where.get(label) for label in SEGMENT_LABELS}
     for claim in ledger.claims:
         here = claim.quantity == quantity and claim.year == year
         if here and claim.value is not None and all(getattr(claim, label) == name for label, name in place.items()):
