@@ -151,7 +151,10 @@ def _drawn(dice: Dice) -> Drawn:
         use[modality.name] = placed(patients, _adoption_offset(dice, modality, seen), mean)
         seen |= {pset.own("adoption_mean", modality): mean, pset.own("adoption", modality): use[modality.name]}
     users = {name: patients[:, 0] * of[:, 0] for name, of in use.items()}
-    users |= {m.name: patients[:, 0] * begun.eligible[:, k][:, None] for k, m in enumerate(pset.modalities("launch"))}
+    if begun is not None:
+        users |= {
+            m.name: patients[:, 0] * begun.eligible[:, k][:, None] for k, m in enumerate(pset.modalities("launch"))
+        }
     stated = np.exp([prior.mu for prior in pset.blocks["region_patients"].priors])
     return Drawn(
         seen,
@@ -348,14 +351,16 @@ def _evidence(dice: Dice, drawn: Drawn, views: dict[str, Arrays], vendor_factor:
         if not sizes:
             continue
         is_report = source == report.id
-        years = sorted({rows[k].year for k in sizes} | set(report.anchors if is_report else ()))
+        years = sorted(
+            {year for k in sizes if (year := rows[k].year) is not None} | set(report.anchors if is_report else ())
+        )
         variance = np.diff(pset.source_log_sd(source, years) ** 2, prepend=0.0)
         walk = (np.sqrt(np.maximum(variance, 0.0)) * dice.z(len(years))).cumsum(axis=1)
         error = pset.source_log_bias(source, years) + walk
         name = "source_error" if is_report else f"source_error_{re.sub(r'[^0-9A-Za-z]+', '_', source).strip('_')}"
         errors[name] = error
         for k in sizes:
-            mean[:, k] += error[:, years.index(rows[k].year)]
+            mean[:, k] += error[:, years.index(rows[k].year or 0)]
             if is_report and rows[k].quantity == "revenue":
                 mean[:, k] += np.log(vendor_factor)
     value = mean + np.array([row.log_sd for row in rows]) * dice.z(len(rows))

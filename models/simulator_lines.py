@@ -67,7 +67,7 @@ def launches(dice: Dice) -> Launches | None:
     if launched:
         stated[:, : len(launched)] = dice.prior("vendor_launch_year")[..., None]
         eligible = dice.prior("eligible_share", shared=True)
-    readings = [row.vendor_assumes for row in (*launched, *_pipeline(pset))]
+    readings = [*(m.vendor_assumes for m in launched), *(line.vendor_assumes for line in _pipeline(pset))]
     assumed = np.where(np.array(readings) == "success", 1.0, chance)
     return Launches(
         names,

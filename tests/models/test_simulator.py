@@ -399,8 +399,8 @@ def test_a_drift_moves_patients_to_the_deepest_depth(pset: PriorSet, departed: d
     patients = true["patients"]
     assert np.allclose(patients.sum(axis=3), base["patients"].sum(axis=3))
     assert np.allclose(patients[..., 0] / patients[..., 1], base["patients"][..., 0] / base["patients"][..., 1])
-    odds = patients[..., -1] / patients[..., :-1].sum(axis=-1)
-    assert np.allclose(odds[:, 1:] / odds[:, :-1], 1 + DRIFT)
+    odds, before = (of[..., -1] / of[..., :-1].sum(axis=-1) for of in (patients, base["patients"]))
+    assert np.allclose(odds / before, (1 + DRIFT) ** np.arange(odds.shape[1])[:, None])
     assert same({name: true[name] for name in ("use", "intensity", "depth_share", "moh", "source_error")}, base)
     assert np.allclose(mean(true["adoption"], patients), true["adoption_mean"])
     assert (true["adoption_mean"][:, 1:] > base["adoption_mean"][:, 1:]).all()
