@@ -8,6 +8,7 @@ from functools import cache
 from itertools import pairwise
 from typing import Any
 
+import numpy as np
 import pymc as pm
 import pytensor
 import pytensor.tensor as pt
@@ -48,7 +49,8 @@ class Demand:
         use = _use(self.pset, self.uptakes, patients, years, view)
         line_use, by_line = _by_line(self.pset, self.lines, years, use, view)
         built = _by_modality(self.pset, by_line, use)
-        weights = patients[..., None] * pt.switch(pt.gt(use, 0), use, _eligible(self.pset, self.uptakes))
+        users, might_be = patients[..., None] * use, patients[..., None] * _eligible(self.pset, self.uptakes)
+        weights = pt.switch(pt.eq(users.sum(axis=(1, 2), keepdims=True), 0), might_be, users)
         line_share = None if by_line is None else by_line / _of_line(self.pset, built)
         return Cells(patients, use, built, weights, line_use, line_share)
 
@@ -129,7 +131,10 @@ def _market(pset: PriorSet) -> tuple[Demand, dict[str, LaunchView | None], dict[
     had = _had_launched(pset, patients, uptakes, views[BY_REPORT])
     uptakes |= {m.name: adoption(pset, m, drivers, had) for m in pset.modalities("adoption")}
     base_use = _use(pset, {n: u for n, u in uptakes.items() if isinstance(u, Adoption)}, base[None], [first], None)[0]
-    return Demand(pset, patients, uptakes, lines(pset, launch, base, base_use)), views, drivers
+    # Claims on the use of lines are about a modality's users or, before its launch, about those who may be.
+    is_launched = np.array([m.uptake == "launch" for m in pset.ledger.modalities])
+    first_users = base[..., None] * pt.switch(is_launched, _eligible(pset, uptakes), base_use)
+    return Demand(pset, patients, uptakes, lines(pset, launch, first_users, base_use)), views, drivers
 
 
 def _use(
