@@ -183,9 +183,16 @@ def spend_path(pset: PriorSet, log_spend: Sequence[TensorVariable]) -> TensorVar
 
 
 def spend_in(pset: PriorSet, year: int, log_spend: Sequence[TensorVariable], path: TensorVariable) -> TensorVariable:
-    """:func:`spend_path` in one year [modality], for the density: at an anchor it keeps clear of the yearly noise."""
+    """:func:`spend_path` in one year [modality], for the density, which keeps clear of the yearly noise where it can.
+
+    An anchor has none, and before a launch next to nobody pays.
+    """
     at, spends = year - pset.ledger.years[0], []
+    observed = {row.year for row in pset.evidence}
     for k, (modality, walk) in enumerate(zip(pset.ledger.modalities, log_spend, strict=True)):
         on_market = pset.anchors(modality)
-        spends.append(walk[on_market.index(year)] if year in on_market else path[at, k])
+        if year < on_market[0] and year not in observed - set(pset.ledger.report.anchors):
+            spends.append(walk[0])
+        else:
+            spends.append(walk[on_market.index(year)] if year in on_market else path[at, k])
     return pt.stack(spends)

@@ -376,8 +376,9 @@ def _tie(dice: Dice, drawn: Drawn) -> Array:
     for modality in pset.ledger.modalities:
         also = np.zeros(1)
         if modality.name in drawn.level:
-            claimed = expit([p.mu for p in pset.blocks[pset.own("adoption_level", modality)].priors])
-            also = np.log(drawn.level[modality.name] / claimed) @ between
+            block = pset.blocks[pset.own("adoption_level", modality)]
+            claimed = expit([p.mu for p in block.priors])
+            also = ((1 - block.open) * np.log(drawn.level[modality.name] / claimed)) @ between
         ties.append(-strength * (apart + also))
     return np.stack(ties, axis=-1)
 

@@ -27,7 +27,7 @@ def log_build_up(pset: PriorSet, pool: Pool) -> Callable[[int], TensorVariable]:
     claimed = pt.exp(model[v.mu(v.REGION_PATIENTS)]).sum()
     of_pool = pt.log(pool.stated.sum()) - pt.log(claimed)
     at_anchors = {
-        k: pt.log(model[v.level(pset, modality)]) - pt.log(pt.sigmoid(model[v.mu(v.level(pset, modality))]))
+        k: _log_surprise(model, v.level(pset, modality))
         for k, modality in enumerate(modalities)
         if modality.uptake == "adoption"
     }
@@ -38,3 +38,9 @@ def log_build_up(pset: PriorSet, pool: Pool) -> Callable[[int], TensorVariable]:
         return -strength * (of_pool + pt.stack(beside))
 
     return by_year
+
+
+def _log_surprise(model: pm.Model, level: str) -> TensorVariable:
+    """Log of true over claimed adoption [anchor]; 0 where the claim is left out, as nobody claims anything then."""
+    claimed = pt.sigmoid(model[v.mu(level)])
+    return (1 - model[v.is_open(level)]) * (pt.log(model[level]) - pt.log(claimed))
