@@ -52,7 +52,8 @@ class Demand:
         use = _use(self.pset, self.uptakes, patients, years, view)
         line_use, by_line = _by_line(self.pset, self.lines, years, use, view)
         built = _by_modality(self.pset, by_line, use)
-        weights = patients[..., None] * pt.switch(pt.gt(use, 0), use, _eligible(self.pset, self.uptakes))
+        used = pt.gt(use.sum(axis=(1, 2), keepdims=True), 0)  # by anybody: a region before its launch has no weight
+        weights = patients[..., None] * pt.switch(used, use, _eligible(self.pset, self.uptakes))
         line_share = None if by_line is None else by_line / _of_line(self.pset, built)
         if relative is not None:
             average = (weights * relative).sum(axis=(1, 2), keepdims=True) / weights.sum(axis=(1, 2), keepdims=True)
