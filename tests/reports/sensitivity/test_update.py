@@ -56,11 +56,12 @@ def everything(pset: PriorSet) -> list[Evidence]:
         row(pset, "vendor: second", 5e4, "patients", year=year - 1),
         row(pset, ledger.report.id, 9e3, "patients", year=year, region=region, depth=depth),
         row(pset, "study", 0.4, "revenue_share", year=year, region=region, modality=taken),
-        row(pset, "study", 0.4, "revenue_share", year=None, region=region),
         row(pset, "study", 0.4, "patients_share", year=year, depth=depth),
         row(pset, "study", 0.2, "adoption", year=year, modality=taken),
         row(pset, "study", 0.2, "adoption", year=year, modality=taken, region=region),
     ]
+    if len(ledger.regions) > 1:
+        rows.append(row(pset, "study", 0.4, "revenue_share", year=None, region=region))
     for share, dims in (("acute_use", {"depth": depth}), ("moh", {}), ("payer_block", {"region": region})):
         rows += [row(pset, "study", 0.3, share, year=year, **dims)] if pset.has(share) else []
     return rows
