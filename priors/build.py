@@ -11,13 +11,14 @@ from typing import Any
 import numpy as np
 
 from postcgrp.priors.catalogue import ASSUMPTIONS, PRIOR_CLAIMS, Family
-from postcgrp.priors.checks import check_assumptions, check_currency, segment_in_words
 from postcgrp.priors.elicit import LINK, Prior, from_range
 from postcgrp.priors.errors import InputError
 from postcgrp.priors.evidence import Evidence, claimed_evidence
 from postcgrp.priors.ledger import PERCENT, Claim, Ledger, Modality, Quantified, Trust, middle
+from postcgrp.priors.ledger.checks import check_rows
 from postcgrp.priors.lookup import Key, anchors, assumption, eligible, number, prior_claims, variable_name
 from postcgrp.priors.priorset import Block, PriorSet
+from postcgrp.priors.segments import segment_in_words
 from postcgrp.priors.settings import ADOPTION_SCOPES, UPTAKE_SHAPES, Settings
 
 # Priors of quantities whose claim is left out: a share may be nearly anything, a count resembles the others.
@@ -52,8 +53,7 @@ def effective(ledger: Ledger, settings: Settings | None = None) -> PriorSet:
     """
     settings = settings or Settings()
     _check_settings(ledger, settings)
-    check_currency(ledger)
-    check_assumptions(ledger)
+    check_rows(ledger)
     blocks = {block.name: block for block in _blocks(ledger, settings)}
     for block in blocks.values():
         block.cholesky  # noqa: B018  ranges that cannot be ordered are bad input, so raise it here
@@ -187,7 +187,8 @@ def _claimed(ledger: Ledger, settings: Settings, quantity: str, spread: str, whe
     if claim.id in settings.leave_out:
         return _open(ledger, claim, family, where)
     if claim.value is None:
-        return _ranged(claim, quantity, settings.coverage, family, where, f"report: {claim.id}", claim.quote)
+        coverage = settings.coverage if claim.coverage is None else claim.coverage
+        return _ranged(claim, quantity, coverage, family, where, f"report: {claim.id}", claim.quote)
     forward, _ = LINK[family]
     return Prior(
         name=_label(quantity, where),

@@ -48,6 +48,16 @@ OBSERVED = {
     "moh": Entry("fraction", ("region", "depth")),
     "payer_block": Entry("fraction", ("region",)),
 }
+# Claims that the audit compares with others, beside those above; all others are kept and read by nothing.
+COMPARED = (
+    "growth_rate",
+    "treatment_action",
+    "region_list",
+    "adoption_trend_direction",
+    "mix_direction",
+    "intensity_direction",
+    "intensity_growth_direction",
+)
 SIZES = ("revenue", "patients")  # these carry their source's error, which cancels in fractions
 
 COUPLED = ("launch_uptake",)  # levels kept in order by a normal copula, so of a normal family only

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -115,6 +115,30 @@ def from_range(low: float, high: float, coverage: float, family: Family) -> tupl
     if not np.all(np.isfinite(ends)) or not ends[0] < ends[1]:
         raise InputError(f"range {low:g}..{high:g} has no {family} prior: use ends inside its support, low below high")
     return float(ends.mean()), float(np.diff(ends)[0] / (2 * _standard_quantile(family, (1 + coverage) / 2)))
+
+
+def from_quantiles(quantiles: Mapping[float, float], family: Family) -> tuple[float, float]:
+    """Returns the mean and sd on the link scale of the distribution that has two given quantiles.
+
+    Parameters: `quantiles`, two numbers, each by the fraction of mass below it. Raises :class:`InputError` for a number
+    outside the support of the family, or numbers that do not rise with their fractions.
+    """
+    forward, _ = LINK[family]
+    (p, low), (q, high) = sorted(quantiles.items())
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ends = np.asarray(forward([low, high]), dtype=np.float64)
+    if not np.all(np.isfinite(ends)) or not ends[0] < ends[1]:
+        raise InputError(f"quantiles {low:g} and {high:g} have no {family} prior: use rising ones inside its support")
+    scores = _standard_quantile(family, np.array([p, q]))
+    sd = float(np.diff(ends)[0] / np.diff(scores)[0])
+    return float(ends[0] - sd * scores[0]), sd
+
+
+def range_of(mu: float, sd: float, coverage: float, family: Family) -> tuple[float, float]:
+    """Returns the equal-tailed range that holds `coverage`: what :func:`from_range` takes back to `mu` and `sd`."""
+    _, inverse = LINK[family]
+    half = sd * float(_standard_quantile(family, (1 + coverage) / 2))
+    return float(inverse(mu - half)), float(inverse(mu + half))
 
 
 def coupling(priors: tuple[Prior, ...], correlation: float) -> NDArray[np.float64]:

@@ -8,13 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from postcgrp.priors.catalogue import OBSERVED, SIZES
-from postcgrp.priors.checks import SEGMENTS
 from postcgrp.priors.elicit import from_range
 from postcgrp.priors.errors import InputError
 from postcgrp.priors.ledger import ErrorModel, Ledger, slug
 from postcgrp.priors.lookup import eligible, number, prior_claims
+from postcgrp.priors.segments import SEGMENT_DIMS, SEGMENTS
 
-SEGMENT_DIMS = ("region", "depth", "modality")
 CONTRADICTION = 4.0  # how many sds of their errors two statements of the same number may lie apart
 SLACK = 1e-9  # relative, for floating point
 HUGE = 1e12  # larger than any market in any unit
@@ -47,13 +46,16 @@ class Evidence:
 
 
 def claimed_evidence(ledger: Ledger, coverage: float) -> tuple[Evidence, ...]:
-    """Returns the report's own evidence; a range becomes the point and log-sd under which it holds `coverage`."""
+    """Returns the report's own evidence; a range becomes the point and log-sd under which it holds its coverage.
+
+    Parameters: `coverage`, of the ranges that have none of their own.
+    """
     rows = []
     for claim in ledger.claims:
         if claim.role != "evidence" or claim.year is None:
             continue
         if claim.value is None and claim.low is not None and claim.high is not None:
-            log_value, log_sd = from_range(claim.low, claim.high, coverage, "lognormal")
+            log_value, log_sd = from_range(claim.low, claim.high, claim.coverage or coverage, "lognormal")
             value = float(np.exp(log_value))
         else:
             where = {s: key for s in SEGMENTS if (key := getattr(claim, s)) is not None}

@@ -9,12 +9,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from postcgrp.priors.catalogue import OBSERVED
-from postcgrp.priors.checks import SEGMENTS
 from postcgrp.priors.errors import InputError
-from postcgrp.priors.evidence import SEGMENT_DIMS, Evidence, check_beside, check_row, error_model
+from postcgrp.priors.evidence import Evidence, check_beside, check_row, error_model
 from postcgrp.priors.ledger import PERCENT, Ledger, Trust
 from postcgrp.priors.lookup import number
 from postcgrp.priors.messages import nearest_or
+from postcgrp.priors.segments import SEGMENT_DIMS, SEGMENTS
 
 REQUIRED = ("source", "quantity", "year", "value", "unit")
 EVIDENCE_COLUMNS = ("source", "quantity", "year", "region", "depth", "modality", "value", "unit", "log_sd", "note")

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from postcgrp.priors.checks import SEGMENTS, segment_in_words
 from postcgrp.priors.errors import InputError
 from postcgrp.priors.ledger import Assumption, Claim, Ledger, Modality
+from postcgrp.priors.segments import SEGMENTS, segment_in_words
 
 Key = str | int
 
@@ -38,6 +38,20 @@ def anchors(ledger: Ledger, modality: Modality) -> list[int]:
             "correct it or leave the modality out"
         )
     return sold
+
+
+def label_of(ledger: Ledger, dim: str, text: str) -> str:
+    """Returns the name of the segment that a text names: by its name, its label or an alias; case and blanks aside.
+
+    Raises :class:`InputError` for a text that names none.
+    """
+    segments = {"region": ledger.regions, "depth": ledger.depths, "modality": ledger.modalities}[dim]
+    wanted = " ".join(text.casefold().split())
+    for segment in segments:
+        names = (segment.name, segment.label or segment.name, *segment.aliases)
+        if wanted in (" ".join(name.casefold().split()) for name in names):
+            return segment.name
+    raise InputError(f"{dim} {text!r} is not declared: use one of {', '.join(ledger.segments[dim])}")
 
 
 def prior_claims(ledger: Ledger, quantity: str) -> list[Claim]:

@@ -23,7 +23,8 @@ from postcgrp.models import build_model
 from postcgrp.models.simulator import DRIFT, MISSPECIFICATIONS, SHOCK_DF, SHOCK_SCALE, VENDOR_FACTOR, placed, simulate
 from postcgrp.priors import Evidence, Ledger, PriorSet, Trust, effective, load_ledger
 from postcgrp.priors.catalogue import OBSERVED
-from postcgrp.priors.sets import Change, Overlay, prior_set
+from postcgrp.priors.changes import Change
+from postcgrp.priors.sets import Overlay, prior_set
 from postcgrp.tests.helpers.paths import OTHER_MARKET
 
 pytestmark = pytest.mark.fit
