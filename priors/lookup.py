@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from difflib import get_close_matches
+
 from postcgrp.priors.errors import InputError
 from postcgrp.priors.ledger import Assumption, Claim, Ledger, Modality
 from postcgrp.priors.segments import SEGMENTS, segment_in_words
@@ -46,12 +48,16 @@ def label_of(ledger: Ledger, dim: str, text: str) -> str:
     Raises :class:`InputError` for a text that names none.
     """
     segments = {"region": ledger.regions, "depth": ledger.depths, "modality": ledger.modalities}[dim]
-    wanted = " ".join(text.casefold().split())
-    for segment in segments:
-        names = (segment.name, segment.label or segment.name, *segment.aliases)
-        if wanted in (" ".join(name.casefold().split()) for name in names):
-            return segment.name
-    raise InputError(f"{dim} {text!r} is not declared: use one of {', '.join(ledger.segments[dim])}")
+    names = {_plain(each): s.name for s in segments for each in (s.name, s.label or s.name, *s.aliases)}
+    if (wanted := _plain(text)) in names:
+        return names[wanted]
+    near = get_close_matches(wanted, names, 1)
+    way_out = f"write {names[near[0]]!r}" if near else f"use one of {', '.join(s.name for s in segments)}"
+    raise InputError(f"{dim} {text!r} is not declared: {way_out}")
+
+
+def _plain(text: str) -> str:
+    return " ".join(text.casefold().split())
 
 
 def prior_claims(ledger: Ledger, quantity: str) -> list[Claim]:

@@ -31,8 +31,8 @@ def _spend_and_price(ledger: Ledger) -> Iterator[Finding]:
         for modality in ledger.modalities
         if (series := spend_per_user(ledger, modality)) and (price := _price(ledger, modality))
     ]
-    if not compared and (whole := _whole(ledger)):
-        compared = [("whole market", *whole)]
+    if whole := _whole(ledger):
+        compared.append(("whole market", *whole))
     for name, spend, price in compared:
         beyond = _beyond((spend.low, spend.high), price)
         status: Status = "agrees" if beyond == 1 else "differs"
@@ -84,7 +84,10 @@ def _price(ledger: Ledger, modality: Modality) -> Ends | None:
 
 
 def _whole(ledger: Ledger) -> tuple[YearlyFigure, Ends] | None:
-    """Returns spend per patient by the first total revenue, and the range that prices and adoption expect of it."""
+    """Returns spend per patient by the first total revenue, and the range that prices and adoption expect of it.
+
+    Launched modalities are left aside: few use them at first.
+    """
     totals = sorted((c.year, r) for c, r in claims_by_place(ledger, "revenue").items() if c.year and c == Place(c.year))
     patients = patients_near(ledger, totals[0][0]) if totals else None
     if patients is None or not patients.low > 0 or not middle(totals[0][1]) > 0:
@@ -92,11 +95,11 @@ def _whole(ledger: Ledger) -> tuple[YearlyFigure, Ends] | None:
     year, total = totals[0]
     adoption = claims_by_place(ledger, "adoption")
     low = high = 0.0
-    for modality in ledger.modalities:
+    for modality in (m for m in ledger.modalities if m.uptake != "launch"):
         price, use = _price(ledger, modality), adoption.get(Place(year, modality=modality.name))
         if price is None or (modality.uptake == "adoption" and use is None):
             return None
-        least, most = ends_of(use) if use else (float(modality.uptake == "everyone"), 1.0)
+        least, most = (1.0, 1.0) if use is None else ends_of(use)
         low, high = low + least * price[0], high + most * price[1]
     if not 0 < low < high < math.inf:
         return None

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from postcgrp.priors.errors import Faults
+from postcgrp.priors.errors import Faults, InputError
 from postcgrp.priors.ledger.checks import row_faults
 from postcgrp.priors.ledger.ledger import Ledger
 from postcgrp.priors.messages import InputFault, faults_in_words, nearest_or
@@ -28,37 +28,45 @@ def load_ledger(report: str | Path = REPORT_FILE, assumptions: str | Path = ASSU
     Parameters: `report`, `assumptions`, the two TOML files (format: docs/ledger.md).
     Raises :class:`InputError` with one line per fault: the file and line, the value, the rule and the way out.
     """
-    files = (TomlFile.read_versioned(Path(report)), TomlFile.read_versioned(Path(assumptions)))
+    kinds = (CLAIM_TABLES, ASSUMPTION_TABLES)
+    files = [TomlFile.read_versioned(Path(path)) for path in (report, assumptions)]
     faults = Faults()
-    tables: dict[str, Any] = {}
-    for file, names in zip(files, (CLAIM_TABLES, ASSUMPTION_TABLES), strict=True):
-        known = ", ".join(f"[{name}]" if name == "report" else f"[[{name}]]" for name in names)
-        unknown = [name for name in file.content if name not in names]
+    for file, names in zip(files, kinds, strict=True):
         with faults.caught():
-            if unknown:
-                raise file.error(
-                    [
-                        InputFault(
-                            (name,), f"table {name!r} is not known: {nearest_or(name, list(names), f'use {known}')}"
-                        )
-                        for name in unknown
-                    ]
-                )
-        tables |= {field: file.content[name] for name, field in names.items() if name in file.content}
+            _check_tables(file, names)
     faults.raise_any()  # or the tables that they should have been would be called missing
-    ledger, found = checked_ledger(tables)
-    for file, names in zip(files, (CLAIM_TABLES, ASSUMPTION_TABLES), strict=True):
+    ledger, found = checked_ledger(
+        {
+            field: file.content[name]
+            for file, names in zip(files, kinds, strict=True)
+            for name, field in names.items()
+            if name in file.content
+        }
+    )
+    for file, names in zip(files, kinds, strict=True):
+        in_file = {field: name for name, field in names.items()}
         own = [
-            InputFault((TABLE_OF.get(str(fault.at[0]), fault.at[0]), *fault.at[1:]) if fault.at else (), fault.text)
+            InputFault((in_file[str(fault.at[0])], *fault.at[1:]) if fault.at else (), fault.text)
             for fault in found
-            if (not fault.at or fault.at[0] in CLAIM_TABLES.values()) == (names is CLAIM_TABLES)
+            if (str(fault.at[0]) in in_file if fault.at else names is CLAIM_TABLES)
         ]
-        if own:
-            with faults.caught():
+        with faults.caught():
+            if own:
                 raise file.error(own)
     faults.raise_any()
     assert ledger is not None  # noqa: S101  no faults, so there is one
     return ledger
+
+
+def _check_tables(file: TomlFile, names: Mapping[str, str]) -> None:
+    """Refuse tables that a file of this kind does not have. Raises :class:`InputError`."""
+    known = ", ".join(f"[{name}]" if name == "report" else f"[[{name}]]" for name in names)
+    unknown = [name for name in file.content if name not in names]
+    if len(unknown) > 1 and len(unknown) == len(file.content):
+        raise InputError(f"{file.name}: none of its tables is known here ({', '.join(unknown)}): use {known}")
+    if unknown:
+        ways_out = {name: nearest_or(name, list(names), f"use {known}") for name in unknown}
+        raise file.error([InputFault((n,), f"table {n!r} is not known: {way}") for n, way in ways_out.items()])
 
 
 def checked_ledger(tables: Mapping[str, Any]) -> tuple[Ledger | None, list[InputFault]]:
