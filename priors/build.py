@@ -77,8 +77,11 @@ def _check_settings(ledger: Ledger, settings: Settings) -> None:
     ):
         if value not in known:
             near = get_close_matches(value, known, 1) if len(known) > MOST_LISTED else known
-            use = f"use one of {', '.join(near)}" if near else "postcgrp audit lists them"
+            use = f"use one of {', '.join(near)}" if near else "its claims are those of the report's file, by `id`"
             raise InputError(f"{name} {value!r} is not in the ledger: {use}")
+    idle = [c for c in ledger.claims if c.id in settings.leave_out and c.role not in ("prior", "evidence")]
+    if idle:
+        raise InputError(*(f"leave_out {c.id!r}: the claim is {c.role}, which no model reads: remove it" for c in idle))
     uptakes = [m.uptake for m in ledger.modalities]
     if settings.adoption_scope != Settings.adoption_scope and (
         uptakes.count("adoption") != 1 or "launch" not in uptakes

@@ -142,7 +142,9 @@ class Laid:
     def _claim(self, change: Change, where: dict[str, Any]) -> tuple[int, Claim]:
         at = next((k for k, row in enumerate(self.claims) if row.id == change.id), None)
         if at is None:
-            way_out = nearest_or(change.id, [row.id for row in self.claims], "postcgrp audit lists them")
+            way_out = nearest_or(
+                change.id, [row.id for row in self.claims], "its claims are those of the report's file, by `id`"
+            )
             raise InputError(f"claim {change.id!r} is not in the ledger: {way_out}")
         row = self.claims[at]
         if row.role not in ("prior", "evidence"):

@@ -66,6 +66,7 @@ def prior_set_of(options: argparse.Namespace) -> PriorSet:
     from postcgrp.priors import load_ledger, load_overlay, prior_set
     from postcgrp.priors.audit import slips
     from postcgrp.priors.evidence_file import read_evidence
+    from postcgrp.priors.idle import idle_settings
     from postcgrp.priors.sets import apply
 
     ledger = load_ledger(options.report, options.assumptions)
@@ -73,12 +74,17 @@ def prior_set_of(options: argparse.Namespace) -> PriorSet:
     turned = {f.name: getattr(options, f.name) for f in fields(Settings) if f.name != "priors" and f.name in options}
     pset = prior_set(ledger, overlay, turned=turned)
     rows = read_evidence(options.evidence, pset.ledger, pset.trust, pset.evidence)
+    pset = pset.with_evidence([*pset.evidence, *rows]) if rows else pset
+    chosen = dict(turned)
     if overlay is not None:
+        chosen = {key: value for key, value in overlay.settings.model_dump().items() if value is not None} | chosen
         for each in apply(ledger, overlay).skipped:
             _note(options, f"prior set {overlay.name!r} skips what this market does not have: {each}")
-    for each in slips(pset.ledger):
+        for level in (row.level for row in overlay.trust if row.level != pset.settings.trust):
+            _note(options, f"prior set {overlay.name!r} defines the trust {level!r}, which nothing chooses here")
+    for each in (*idle_settings(pset, chosen), *slips(pset.ledger)):
         _note(options, each)
-    return pset.with_evidence([*pset.evidence, *rows]) if rows else pset
+    return pset
 
 
 def files_of(options: argparse.Namespace) -> dict[str, Path]:

@@ -7,7 +7,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from postcgrp.priors.idle import idle_settings
 from postcgrp.reports.cli.main import main
+from postcgrp.tests.helpers.markets import Tables, anchors, modalities, points, prior_set_of
 from postcgrp.tests.helpers.paths import OTHER_MARKET
 
 REPORT, ASSUMPTIONS = "report.toml", "assumptions.toml"
@@ -117,3 +119,39 @@ def test_audit_names_rows_that_no_model_takes_and_the_claims_it_rests_on(capsys:
     said = capsys.readouterr().out
     assert "No model of this market takes these assumptions: burden_logit_sd, adoption_logit_sd" in said
     assert "revenue_pharmacologic_2025" in said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (
+            ["--priors", "bottom-up", "--trust", "low"],
+            "trust 'low' changes nothing here: no revenue or patients of the",
+        ),
+        (["--coverage", "0.8"], ""),
+        (["--trust", "low"], ""),
+        (["--uptake-shape", "late"], ""),
+    ],
+)
+def test_settings_without_effect_are_named(capsys: pytest.CaptureFixture[str], arguments: list[str], said: str) -> None:
+    assert main(["priors", *arguments]) == 0
+    error = capsys.readouterr().err
+    assert said in error
+    assert bool(said) == bool(error)
+
+
+def test_settings_that_a_market_has_no_use_for_are_named() -> None:
+    def drugs_in_points(tables: Tables) -> None:
+        modalities(tables, drugs="everyone")
+        points(tables)
+
+    alone = prior_set_of(drugs_in_points)
+    said = idle_settings(alone, {"uptake_shape": "late", "coverage": 0.8, "trust": "default"})
+    assert [line.split()[0] for line in said] == ["coverage", "uptake_shape"]
+    yearly = prior_set_of(lambda t: anchors(t, 2024, 2025, 2026))
+    assert idle_settings(yearly, {"uptake_shape": "late"})
+
+
+def test_a_claim_that_no_model_reads_cannot_be_left_out(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["priors", "--leave-out", "revenue_2035"]) == 2
+    assert "leave_out 'revenue_2035': the claim is check, which no model reads" in capsys.readouterr().err
