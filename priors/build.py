@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from postcgrp.priors.catalogue import ASSUMPTIONS, PRIOR_CLAIMS, Family
-from postcgrp.priors.elicit import LINK, Prior, from_range
+from postcgrp.priors.elicit import LINK, Prior, falls, from_range
 from postcgrp.priors.errors import InputError
 from postcgrp.priors.evidence import Evidence, claimed_evidence
 from postcgrp.priors.ledger import PERCENT, Claim, Ledger, Modality, Quantified, Trust, middle
@@ -58,6 +58,11 @@ def effective(ledger: Ledger, settings: Settings | None = None) -> PriorSet:
     for block in blocks.values():
         block.cholesky  # noqa: B018  ranges that cannot be ordered are bad input, so raise it here
         _check_family(block)
+        if block.falling and settings.adoption_scope != Settings.adoption_scope:
+            raise InputError(
+                f"adoption_scope {settings.adoption_scope!r}: takes launched procedures off a rising adoption, but "
+                f"{block.name} falls: leave it {Settings.adoption_scope!r}"
+            )
     trust = next(t for t in ledger.trust if t.level == settings.trust)
     rows = [row for row in claimed_evidence(ledger, settings.coverage) if row.id not in settings.leave_out]
     return PriorSet(ledger, settings, blocks, tuple(rows), trust)
@@ -152,7 +157,7 @@ def _uptake_blocks(ledger: Ledger, settings: Settings, modality: Modality) -> li
     dims = ("anchor",) if adopted else (f"anchor_{modality.key}",)
     correlation = number(ledger, "uptake_correlation", modality=modality.name)
     blocks = [
-        Block(variable_name(ledger, f"{uptake}_level", modality), dims, levels, correlation),
+        Block(variable_name(ledger, f"{uptake}_level", modality), dims, levels, correlation, adopted and falls(levels)),
         assumed(f"{uptake}_region_sd", "uptake_region_sd"),
     ]
     if adopted:

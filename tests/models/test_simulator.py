@@ -21,10 +21,11 @@ from scipy.stats import ks_1samp, t
 
 from postcgrp.models import build_model
 from postcgrp.models.simulator import DRIFT, MISSPECIFICATIONS, SHOCK_DF, SHOCK_SCALE, VENDOR_FACTOR, placed, simulate
-from postcgrp.priors import Evidence, Ledger, PriorSet, Trust, effective, load_ledger
+from postcgrp.priors import Evidence, Ledger, PriorSet, Settings, Trust, effective, load_ledger
 from postcgrp.priors.catalogue import OBSERVED
 from postcgrp.priors.changes import Change
 from postcgrp.priors.sets import Overlay, prior_set
+from postcgrp.tests.helpers.markets import CHANGES, prior_set_of
 from postcgrp.tests.helpers.paths import OTHER_MARKET
 
 pytestmark = pytest.mark.fit
@@ -302,6 +303,15 @@ def turned(**settings: Any) -> PriorSet:
 )
 def test_other_settings_are_drawn_as_the_page_says(settings: dict[str, Any]) -> None:
     pset = turned(**settings)
+    compare(Market(pset, simulate(pset, DRAWS, SEED)))
+
+
+@pytest.mark.parametrize("left_out", [None, 2027], ids=["claimed", "open"])
+def test_an_adoption_that_falls_is_drawn_as_the_page_says(left_out: int | None) -> None:
+    ledger = prior_set_of(CHANGES["adoption that falls"]).ledger
+    ids = tuple(c.id for c in ledger.claims if (c.quantity, c.year) == ("adoption", left_out))
+    pset = effective(ledger, Settings(leave_out=ids))
+    assert pset.blocks["adoption_level"].falling
     compare(Market(pset, simulate(pset, DRAWS, SEED)))
 
 
