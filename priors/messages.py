@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from difflib import get_close_matches
@@ -100,8 +101,12 @@ def _in_words(
     place = _place(error["loc"], model, content, tables)
     if error["type"] != "value_error":
         return [InputFault(error["loc"], f"{place.path}{_rule(error, place, guide)}")]
-    lines = str(error["msg"]).removeprefix("Value error, ").split("\n")
-    return [InputFault(error["loc"], f"{place.path}{x}" if x.startswith((" ", ".", ":")) else x) for x in lines]
+    faults = []
+    for line in str(error["msg"]).removeprefix("Value error, ").split("\n"):
+        key = re.match(r"\.(\w+)", line)  # what continues the path with a key is about that key
+        at = (*error["loc"], key[1]) if key else error["loc"]
+        faults.append(InputFault(at, f"{place.path}{line}" if line.startswith((" ", ".", ":")) else line))
+    return faults
 
 
 class _Place(NamedTuple):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,8 @@ from postcgrp.priors.shipped import shipped
 from postcgrp.reports.cli.terminal import DONE, Verb, say, show
 
 if TYPE_CHECKING:
-    from postcgrp.priors import Ledger, PriorSet
+    from postcgrp.priors import Ledger, Overlay, PriorSet
+    from postcgrp.priors.pool import Pool
 
 STATUS_IN_WORDS = {
     "agrees": "agree",
@@ -42,7 +44,9 @@ def add(verb: Verb) -> None:
 def add_settings(parser: argparse.ArgumentParser) -> None:
     """Declare the options that choose a prior set, its evidence and its settings."""
     names = ", ".join(shipped())
-    parser.add_argument("--priors", metavar="SET", help=f"prior set: {names}, or a TOML file (docs/prior-sets.md)")
+    parser.add_argument(
+        "--priors", metavar="SET", help=f"prior set: {names}, or a TOML file: of one set or a pool (docs/prior-sets.md)"
+    )
     parser.add_argument(
         "--evidence", type=Path, action="append", default=[], metavar="CSV", help="more evidence; may be given again"
     )
@@ -67,31 +71,60 @@ def prior_set_of(options: argparse.Namespace) -> PriorSet:
     from postcgrp.priors.audit import slips
     from postcgrp.priors.evidence_file import read_evidence
     from postcgrp.priors.idle import idle_settings
-    from postcgrp.priors.sets import apply
+    from postcgrp.priors.pool import load_pool, logarithmic_pool
 
     ledger = load_ledger(options.report, options.assumptions)
-    overlay = None if options.priors is None else load_overlay(options.priors)
     turned = {f.name: getattr(options, f.name) for f in fields(Settings) if f.name != "priors" and f.name in options}
-    pset = prior_set(ledger, overlay, turned=turned)
+    pool = None if options.priors is None else load_pool(options.priors)
+    if pool is None:
+        overlays = [] if options.priors is None else [load_overlay(options.priors)]
+        pset, chosen = prior_set(ledger, *overlays, turned=turned), _chosen(options, ledger, overlays, turned)
+    else:
+        if pool.pool == "linear":
+            raise InputError(
+                f"{options.priors}: a linear pool mixes forecasts: make one of each set ({', '.join(_members(pool))}), "
+                'or write pool = "logarithmic"'
+            )
+        overlays = [load_overlay(name) for name in _members(pool)]
+        members = [prior_set(ledger, overlay, turned=turned) for overlay in overlays]
+        pset, chosen = logarithmic_pool(members, pool.weights, pool.name), _chosen(options, ledger, overlays, turned)
     rows = read_evidence(options.evidence, pset.ledger, pset.trust, pset.evidence)
     pset = pset.with_evidence([*pset.evidence, *rows]) if rows else pset
-    chosen = dict(turned)
-    if overlay is not None:
-        chosen = {key: value for key, value in overlay.settings.model_dump().items() if value is not None} | chosen
-        for each in apply(ledger, overlay).skipped:
-            _note(options, f"prior set {overlay.name!r} skips what this market does not have: {each}")
-        for level in (row.level for row in overlay.trust if row.level != pset.settings.trust):
-            _note(options, f"prior set {overlay.name!r} defines the trust {level!r}, which nothing chooses here")
     for each in (*idle_settings(pset, chosen), *slips(pset.ledger)):
         _note(options, each)
     return pset
 
 
+def _members(pool: Pool) -> list[str]:
+    return [member.set for member in pool.member]
+
+
+def _chosen(
+    options: argparse.Namespace, ledger: Ledger, overlays: Sequence[Overlay], turned: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The settings that sets or the options name, once the user was told what of the sets is not used."""
+    from postcgrp.priors.sets import apply
+
+    chosen: dict[str, Any] = {}
+    for overlay in overlays:
+        chosen |= {key: value for key, value in overlay.settings.model_dump().items() if value is not None}
+        for each in apply(ledger, overlay).skipped:
+            _note(options, f"prior set {overlay.name!r} skips what this market does not have: {each}")
+        trust = turned.get("trust", overlay.settings.trust)
+        for level in (row.level for row in overlay.trust if row.level != trust):
+            _note(options, f"prior set {overlay.name!r} defines the trust {level!r}, which nothing chooses here")
+    return chosen | dict(turned)
+
+
 def files_of(options: argparse.Namespace) -> dict[str, Path]:
     """The files that a prior set is read from, by the names under which a run keeps them."""
+    from postcgrp.priors.pool import load_pool
+
     files = {"report.toml": options.report, "assumptions.toml": options.assumptions}
     if options.priors is not None:
         files["priors.toml"] = shipped().get(options.priors, Path(options.priors))
+        members = _members(pool) if (pool := load_pool(options.priors)) else []
+        files |= {f"priors-{k}.toml": shipped().get(name, Path(name)) for k, name in enumerate(members, start=1)}
     return files | {f"evidence-{k}.csv": path for k, path in enumerate(options.evidence, start=1)}
 
 
