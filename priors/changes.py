@@ -115,7 +115,10 @@ class Laid:
     def _place(self, change: Change) -> dict[str, Any]:
         """Returns the part of the market that a change names, its labels by their names in the ledger."""
         where = {s: key for s in SEGMENTS if (key := getattr(change, s)) is not None}
-        return {s: label_of(self.ledger, s, key) if s in SEGMENT_DIMS else key for s, key in where.items()}
+        try:
+            return {s: label_of(self.ledger, s, key) if s in SEGMENT_DIMS else key for s, key in where.items()}
+        except InputError as error:
+            raise InputError(*(f"{change.id!r}: {fault}" for fault in error.faults)) from None
 
     def _assumptions(self, change: Change, where: dict[str, Any]) -> list[tuple[int, Assumption]]:
         """Returns the rows inside the part of the market, changed; where there is none, a row for that part."""

@@ -92,16 +92,21 @@ def apply(ledger: Ledger, overlay: Overlay) -> Applied:
     """
     result, wrong, missing = _laid(ledger, overlay)
     settings = {key: value for key, value in overlay.settings.model_dump().items() if value is not None}
-    skipped = [fault.text for fault in missing]
+    skipped = [_reason(fault) for fault in missing]
     if overlay.any_ledger and wrong and all(fault.at for fault in wrong):
         rest = apply(ledger, _without(overlay, [fault.at for fault in wrong]))
-        return replace(rest, skipped=(*(fault.text for fault in wrong), *rest.skipped))
+        return replace(rest, skipped=(*map(_reason, wrong), *rest.skipped))
     if result is None or (missing and not overlay.any_ledger):
         raise overlay.error([*wrong, *missing])
     if overlay.any_ledger:
         settings, unfit = fitting(result, settings)
         skipped += unfit
     return Applied(result, replace(Settings(), priors=overlay.name, **settings), tuple(dict.fromkeys(skipped)))
+
+
+def _reason(fault: InputFault) -> str:
+    """Returns what a fault says without its way out, of which there is no need where the change is skipped."""
+    return fault.text.rpartition(": ")[0] or fault.text
 
 
 def _laid(ledger: Ledger, overlay: Overlay) -> tuple[Ledger | None, list[InputFault], list[InputFault]]:

@@ -88,7 +88,7 @@ class Ledger(Row):
                 with found.at(field, k, "year"):
                     raise ValueError(
                         f"{row.id!r}: year {row.year} is outside {self.years[0]}..{self.years[-1]}: "
-                        "correct it or make the claim context"
+                        f"correct it or {'make the claim context' if isinstance(row, Claim) else 'remove the row'}"
                     )
         self._check_priors(found)
         if found.faults:
