@@ -29,6 +29,7 @@ from postcgrp.priors import (
 from postcgrp.priors.difference import difference
 from postcgrp.priors.elicit import LINK
 from postcgrp.priors.numbers import fixed_numbers
+from postcgrp.priors.pool import load_pool, logarithmic_pool
 from postcgrp.priors.reads import rows_read
 from postcgrp.priors.segments import SEGMENT_DIMS
 from postcgrp.priors.sets import apply
@@ -290,9 +291,14 @@ def test_a_file_that_is_not_there_or_has_no_schema(tmp_path: Path) -> None:
 
 
 def test_the_documented_file_loads(ledger: Ledger, tmp_path: Path) -> None:
-    (text,) = re.findall(r"```toml\n(.*?)```", PRIOR_SETS_PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    text, pool = re.findall(r"```toml\n(.*?)```", PRIOR_SETS_PAGE.read_text(encoding="utf-8"), re.DOTALL)
     (tmp_path / "doc.toml").write_text(text, encoding="utf-8")
     assert difference(effective(ledger), prior_set(ledger, load_overlay(tmp_path / "doc.toml")))
+    (tmp_path / "pool.toml").write_text(pool, encoding="utf-8")
+    panel = load_pool(tmp_path / "pool.toml")
+    assert panel is not None
+    sets = [prior_set(ledger, load_overlay(member.set)) for member in panel.member]
+    assert difference(effective(ledger), logarithmic_pool(sets, panel.weights, panel.name))
 
 
 def test_a_heavy_tail_holds_its_range_too(ledger: Ledger, pset: PriorSet, tmp_path: Path) -> None:
