@@ -10,14 +10,24 @@ from typing import Any
 
 import numpy as np
 
-from postcgrp.priors.catalogue import ASSUMPTIONS, PRIOR_CLAIMS, Family
+from postcgrp.priors.catalogue import ASSUMPTIONS, PRIOR_CLAIMS, RANGED, Family
 from postcgrp.priors.elicit import LINK, Prior, falls, from_range
 from postcgrp.priors.errors import InputError
 from postcgrp.priors.evidence import Evidence, claimed_evidence
 from postcgrp.priors.ledger import PERCENT, Claim, Ledger, Modality, Quantified, Trust, middle
 from postcgrp.priors.ledger.checks import check_rows
-from postcgrp.priors.lookup import Key, anchors, assumption, eligible, number, prior_claims, variable_name
+from postcgrp.priors.lookup import (
+    Key,
+    anchors,
+    assumption,
+    eligible,
+    number,
+    number_name,
+    prior_claims,
+    variable_name,
+)
 from postcgrp.priors.priorset import Block, PriorSet
+from postcgrp.priors.reads import places_read
 from postcgrp.priors.segments import segment_in_words
 from postcgrp.priors.settings import ADOPTION_SCOPES, UPTAKE_SHAPES, Settings
 
@@ -135,7 +145,15 @@ def _blocks(ledger: Ledger, settings: Settings) -> list[Block]:
         *blocks,
         _assumed_block(ledger, "region_premium", "region"),
         _assumed_block(ledger, "intensity_step", "step"),
+        *_ranged_numbers(ledger),
     ]
+
+
+def _ranged_numbers(ledger: Ledger) -> list[Block]:
+    """Returns the priors of numbers that are usually fixed, where the ledger has a range."""
+    places = [(name, where) for name in RANGED for where in places_read(ledger, name)]
+    ranged = [(name, where) for name, where in places if assumption(ledger, name, where).value is None]
+    return [Block(number_name(ledger, n, where), (), (_assumed(ledger, n, where),)) for n, where in ranged]
 
 
 def _uptake_blocks(ledger: Ledger, settings: Settings, modality: Modality) -> list[Block]:
@@ -180,7 +198,7 @@ def _claimed_block(ledger: Ledger, settings: Settings, variable: str, dim: str, 
 
 def _assumed(ledger: Ledger, name: str, where: dict[str, Key]) -> Prior:
     row = assumption(ledger, name, where)
-    family = row.family or ASSUMPTIONS[name].family or "normal"
+    family = row.family or ASSUMPTIONS[name].family or RANGED.get(name) or "normal"
     return _ranged(row, name, row.coverage, family, where, row.source, row.reason)
 
 

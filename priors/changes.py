@@ -9,7 +9,7 @@ from typing import Any, Self
 import numpy as np
 from pydantic import model_validator
 
-from postcgrp.priors.catalogue import ASSUMPTIONS, PRIOR_CLAIMS, Family
+from postcgrp.priors.catalogue import ASSUMPTIONS, PRIOR_CLAIMS, RANGED, Family
 from postcgrp.priors.elicit import LINK, from_quantiles, range_of
 from postcgrp.priors.errors import InputError
 from postcgrp.priors.ledger import Assumption, Claim, Ledger, Number, Row, Text, Whole, misfit_coverage
@@ -196,7 +196,7 @@ def _covers(where: Mapping[str, Any], row: Assumption) -> bool:
 
 
 def _family(name: str) -> Family | None:
-    return ASSUMPTIONS[name].family if name in ASSUMPTIONS else None
+    return ASSUMPTIONS[name].family or RANGED.get(name) if name in ASSUMPTIONS else None
 
 
 def _changed[R: (Assumption, Claim)](row: R, change: Change, family: Family | None, name: str) -> R:

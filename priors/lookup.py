@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from difflib import get_close_matches
 
 from postcgrp.priors.errors import InputError
@@ -15,6 +16,14 @@ def variable_name(ledger: Ledger, name: str, modality: Modality) -> str:
     """Returns a variable's name for one modality: plain if no other has its kind of uptake, else with a suffix."""
     alone = sum(m.uptake == modality.uptake for m in ledger.modalities) == 1
     return name if alone else f"{name}_{modality.key}"
+
+
+def number_name(ledger: Ledger, name: str, where: Mapping[str, Key]) -> str:
+    """Returns the model's name of a number of the assumptions: that of the modality that `where` names, if it does."""
+    modality = next((m for m in ledger.modalities if m.name == where.get("modality")), None)
+    if modality is None:
+        return name
+    return f"{name}_{modality.key}" if name == "price_noise" else variable_name(ledger, name, modality)
 
 
 def number(ledger: Ledger, name: str, **where: Key) -> float:

@@ -5,7 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
 
-from postcgrp.priors.catalogue import ASSUMPTIONS, COMPARED, COUPLED, HEAVY, OBSERVED, PRIOR_CLAIMS, Entry
+from postcgrp.priors.catalogue import (
+    ASSUMPTIONS,
+    COMPARED,
+    COUPLED,
+    HEAVY,
+    OBSERVED,
+    PRIOR_CLAIMS,
+    RANGED,
+    Entry,
+    Family,
+)
 from postcgrp.priors.errors import InputError
 from postcgrp.priors.ledger.ledger import Ledger
 from postcgrp.priors.ledger.rows import MONEY_PATTERN, Assumption, Claim, Quantified, check_support
@@ -146,7 +156,8 @@ def _assumption_faults(ledger: Ledger) -> Iterator[InputFault]:
             if (key := getattr(row, dim)) is not None and dim not in entry.by:
                 may = f"may name {' or '.join(entry.by)} only" if entry.by else "is one for the whole market"
                 yield InputFault((*at, dim), f"{here}: {dim} {key!r}, but it {may}: remove `{dim}`")
-        faults = _number_faults(row, entry) if entry.family is None else _range_faults(row, entry)
+        family = entry.family or (RANGED.get(row.id) if row.value is None else None)
+        faults = _number_faults(row, entry) if family is None else _range_faults(row, family)
         yield from (InputFault(at, text if text.startswith("assumption ") else here + text) for text in faults)
 
 
@@ -175,11 +186,10 @@ def _number_faults(row: Assumption, entry: Entry) -> Iterator[str]:
         yield f": value = {row.value:g} is no year: write a whole one ({row.value:.0f})"
 
 
-def _range_faults(row: Assumption, entry: Entry) -> Iterator[str]:
+def _range_faults(row: Assumption, usual: Family) -> Iterator[str]:
     if row.value is not None:
         yield f" is the number {row.value:g}: this one needs `low` and `high`"
         return
-    usual = entry.family or "normal"
     if row.family not in (None, usual, HEAVY[usual]) or (row.family == HEAVY[usual] and row.id in COUPLED):
         may = f"must be {usual}" if row.id in COUPLED else f"may be {usual} or {HEAVY[usual]}"
         yield f": family {row.family!r}, but its prior {may}: remove `family` or correct it"

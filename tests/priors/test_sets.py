@@ -487,6 +487,21 @@ def test_every_number_of_a_ledger_is_listed_and_differs_where_it_is_changed(
     assert sign["name"] == "adoption_direction[EU5, non_invasive]"
 
 
+def test_a_scale_may_be_a_range(ledger: Ledger, pset: PriorSet, tmp_path: Path) -> None:
+    text = '[[assumption]]\nid = "price_noise"\nmodality = "implantable"\nlow = 0.02\nhigh = 0.2\nreason = "r"'
+    mine = under(ledger, tmp_path, text)
+    (prior,) = mine.blocks["price_noise_implantable"].priors
+    assert prior.cdf([0.02, 0.2]) == pytest.approx([0.05, 0.95])
+    assert structure_key(mine) != structure_key(pset)
+    assert from_json(mine.to_json()) == mine
+    rows = {(r["what"], r["name"]): (r["first"], r["second"]) for r in difference(pset, mine)}
+    assert rows["number", "price_noise[implantable]"] == ("0.08 log", "")
+    assert rows["prior", "price_noise_implantable: price_noise[implantable]"][0] == ""
+    assert "price_noise_pharmacologic" not in mine.blocks
+    with pytest.raises(InputError, match=r"'launch_year' .* is a range 2026..2030: it must be a fixed `value`"):
+        under(ledger, tmp_path, '[[assumption]]\nid = "launch_year"\nlow = 2026\nhigh = 2030\nreason = "r"')
+
+
 def test_a_number_for_a_part_stands_against_what_the_other_set_has_there(
     ledger: Ledger, pset: PriorSet, tmp_path: Path
 ) -> None:
