@@ -20,7 +20,7 @@ def hyper(name: str, value: ArrayLike, dims: tuple[str, ...] = ()) -> TensorVari
     return pm.Data(name, np.asarray(value, dtype=float), dims=dims)
 
 
-def number(pset: PriorSet, name: str, assumption: str, **where: str) -> TensorVariable:
+def assumed(pset: PriorSet, name: str, assumption: str, **where: str) -> TensorVariable:
     """A number of the assumptions under its `name` in the model: data, or a variable where the ledger has a range."""
     return variable(pset, name) if name in pset.blocks else hyper(name, pset.number(assumption, **where))
 

@@ -12,7 +12,7 @@ import pytensor.tensor as pt
 from pytensor.tensor import TensorVariable
 
 from postcgrp.models import variables as v
-from postcgrp.models.latent import deviation, hyper, number, ordered, variable
+from postcgrp.models.latent import assumed, deviation, hyper, ordered, variable
 from postcgrp.models.shapes import Sticks, gradient, redistribute
 from postcgrp.priors import PriorSet
 from postcgrp.priors.ledger import Modality
@@ -97,7 +97,7 @@ def adoption(
     mean = rising_path(pset, modality, levels)
     depths = len(pset.ledger.depths)
     spread_name = v.adoption_step_region_sd(pset, modality)
-    spread = number(pset, spread_name, "adoption_step_region_sd", modality=modality.name)
+    spread = assumed(pset, spread_name, "adoption_step_region_sd", modality=modality.name)
     steepness = pt.exp(spread * deviation(own(v.ADOPTION_STEP_REGION, modality), "region"))
     step = variable(pset, own(v.ADOPTION_STEP, modality))
     offset = region_effect(pset, modality)[:, None] + gradient(step * steepness[:, None], depths)

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from postcgrp.priors.evidence import Evidence
     from postcgrp.priors.evidence_file import read_evidence
     from postcgrp.priors.ledger import Assumption, Claim, Ledger, Trust, load_ledger
+    from postcgrp.priors.pool import Pool, load_pool, logarithmic_pool
     from postcgrp.priors.priorset import Block, PriorSet
     from postcgrp.priors.sets import Overlay, load_overlay, prior_set
     from postcgrp.priors.settings import Settings
@@ -23,6 +24,7 @@ __all__ = [
     "InputError",
     "Ledger",
     "Overlay",
+    "Pool",
     "Prior",
     "PriorSet",
     "Settings",
@@ -33,6 +35,8 @@ __all__ = [
     "from_range",
     "load_ledger",
     "load_overlay",
+    "load_pool",
+    "logarithmic_pool",
     "prior_set",
     "read_evidence",
 ]
@@ -48,6 +52,7 @@ if not TYPE_CHECKING:  # or the type checker would take any name for a public on
             "InputError": "errors",
             "Ledger": "ledger",
             "Overlay": "sets",
+            "Pool": "pool",
             "Prior": "elicit",
             "PriorSet": "priorset",
             "Settings": "settings",
@@ -58,6 +63,8 @@ if not TYPE_CHECKING:  # or the type checker would take any name for a public on
             "from_range": "elicit",
             "load_ledger": "ledger",
             "load_overlay": "sets",
+            "load_pool": "pool",
+            "logarithmic_pool": "pool",
             "prior_set": "sets",
             "read_evidence": "evidence_file",
         },

@@ -17,6 +17,7 @@ from postcgrp.priors.ledger import Number, Row, Text, Trust
 from postcgrp.priors.messages import faults_in_words
 from postcgrp.priors.numbers import fixed_numbers
 from postcgrp.priors.priorset import Block, PriorSet
+from postcgrp.priors.sets import POOL_TABLE
 from postcgrp.priors.shipped import shipped
 from postcgrp.priors.toml_file import TomlFile
 
@@ -74,7 +75,7 @@ def load_pool(path: str | Path) -> Pool | None:
     if not path.is_file():
         return None
     file = TomlFile.read_versioned(path)
-    if not {"member", "pool"} & set(file.content):
+    if not {POOL_TABLE, "pool"} & set(file.content):
         return None
     try:
         pool = Pool.model_validate(file.content)

@@ -22,6 +22,8 @@ from postcgrp.priors.shipped import shipped
 from postcgrp.priors.toml_file import TomlFile
 from postcgrp.priors.toml_lines import Location
 
+POOL_TABLE = "member"  # what a file of sets with weights has, and a set has not
+
 
 class SetSettings(Row):
     """The settings that a set changes; None leaves one as it was. See :class:`postcgrp.priors.Settings`."""
@@ -78,6 +80,8 @@ def load_overlay(name: str | Path) -> Overlay:
         names = ", ".join(shipped())
         raise InputError(f"prior set {str(name)!r} is not shipped: use one of {names}, or a .toml file")
     file = TomlFile.read_versioned(path)
+    if POOL_TABLE in file.content:
+        raise InputError(f"{file.name}: is a pool of sets: here, name one of its members")
     try:
         return Overlay.model_validate(file.content, context=file)
     except ValidationError as error:

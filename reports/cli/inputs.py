@@ -183,6 +183,8 @@ def _priors(options: argparse.Namespace) -> int:
     fixed.insert(1, "value", values)
     show(fixed, "Fixed numbers")
     show(errors_of_sources(pset.ledger, pset), "How far each source may be off (log-sd)")
+    evidence = [{k: getattr(row, k) for k in ("id", "source", "value", "unit", "log_sd")} for row in pset.evidence]
+    show(evidence, "Evidence")
     save_csv(pd.concat([table, numbers], ignore_index=True), options.out)
     return DONE
 

@@ -116,6 +116,11 @@ def test_a_slip_in_a_pool_is_one_line(tmp_path: Path, text: str, said: str) -> N
     assert said in line
 
 
+def test_a_pool_where_a_set_is_wanted_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"panel.toml: is a pool of sets: here, name one of its members"):
+        load_overlay(written(tmp_path, f'pool = "linear"\n{members(report=0.5, vague=0.5)}'))
+
+
 def test_priors_shows_a_pool_and_how_it_differs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = written(tmp_path, f'pool = "logarithmic"\n{members(report=0.5, vague=0.5)}')
     assert main(["priors", "--diff", str(path)]) == 0
