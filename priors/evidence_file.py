@@ -102,6 +102,12 @@ def _header(table: CsvTable) -> list[str]:
 def _row(cells: Mapping[str, str], ledger: Ledger, trust: Trust, delimiter: str) -> Evidence:
     """Returns the row of evidence that cells state. Raises :class:`InputError` with all that is wrong with it."""
     faults = Faults()
+    entry = OBSERVED.get(cells["quantity"])
+    unit = entry.unit.format(currency=ledger.report.currency) if entry else cells["unit"]
+    if cells["unit"].casefold() == unit.casefold():
+        cells = {**cells, "unit": unit}
+    elif (cells["unit"], unit) == ("%", "fraction"):
+        cells = {**cells, "unit": unit, "value": f"{cells['value'].removesuffix('%')}%"}
     if empty := [name for name in REQUIRED if not cells[name]]:
         are = "is" if len(empty) == 1 else "are"
         raise InputError(f"{' and '.join(empty)} {are} empty: fill it in or delete the row")

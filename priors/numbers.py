@@ -64,7 +64,10 @@ def number_at(pset: PriorSet, number: FixedNumber) -> float | None:
 
 
 def numbers_table(pset: PriorSet) -> pd.DataFrame:
-    """Returns the fixed numbers in the columns of :meth:`PriorSet.table`: family `fixed`, all quantiles the number."""
+    """Returns the fixed numbers, each with family `fixed` and the number as every quantile.
+
+    Its columns are those of :meth:`postcgrp.priors.PriorSet.table`.
+    """
     import pandas as pd
 
     columns = list(pset.table().columns)

@@ -12,7 +12,7 @@ from postcgrp.priors.errors import InputError
 from postcgrp.priors.messages import InputFault
 from postcgrp.priors.toml_lines import Location, line_of, toml_lines
 
-SCHEMA = 1  # of ledgers and prior sets
+LEDGER_SCHEMA = 1  # of ledgers and prior sets
 
 
 @dataclass(frozen=True)
@@ -43,10 +43,10 @@ class TomlFile:
         """Returns a file of this schema, its tables without the `schema`. Raises :class:`InputError`."""
         file = cls.read(path)
         schema = file.content.pop("schema", None)
-        if type(schema) is not int or schema != SCHEMA:
+        if type(schema) is not int or schema != LEDGER_SCHEMA:
             raise InputError(
-                f"{file.name}: schema = {schema!r}, but this version reads {SCHEMA} only: "
-                f"write `schema = {SCHEMA}` as its first line"
+                f"{file.name}: schema = {schema!r}, but this version reads {LEDGER_SCHEMA} only: "
+                f"write `schema = {LEDGER_SCHEMA}` as its first line"
             )
         return file
 

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from postcgrp.priors.errors import InputError
 from postcgrp.priors.shipped import ASSUMPTIONS_FILE, REPORT_FILE
 from postcgrp.reports.cli import export as export_commands
-from postcgrp.reports.cli import inputs as input_commands
+from postcgrp.reports.cli import priors as prior_commands
 from postcgrp.reports.cli import sensitivity as sensitivity_commands
 from postcgrp.reports.cli import valuation as valuation_commands
-from postcgrp.reports.cli.inputs import add_settings, files_of, prior_set_of
+from postcgrp.reports.cli.priors import add_settings, files_of, prior_set_of
 from postcgrp.reports.cli.terminal import (
     BAD_INPUT,
     DONE,
@@ -97,7 +97,7 @@ def _parser() -> argparse.ArgumentParser:
             sub.add_argument("--assumptions", type=Path, default=ASSUMPTIONS_FILE, help="everything else (TOML)")
         return sub
 
-    input_commands.add(verb)
+    prior_commands.add(verb)
     fitted = verb("forecast", _forecast, "fit, gate, summarise and write a run folder")
     add_settings(fitted)
     fitted.add_argument("--out", type=Path, default=DEFAULT_OUT, help="the run folder (default %(default)s)")

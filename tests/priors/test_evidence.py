@@ -57,6 +57,7 @@ def joined(pset: PriorSet, rows: tuple[Evidence, ...]) -> PriorSet:
         "R's write.csv2": f'"";{HEADER};\n"1";{ROW};\n'.replace(",", ";").replace("455", "455,0"),
         "a German Excel": f"{HEADER}\r\n{ROW}\r\n".replace(",", ";").replace("455", "0.000.455,00").encode("cp1252"),
         "a French Excel": f"{HEADER}\r\n{ROW}\r\n".replace(",", ";").replace("455", "000\u202f455,0").encode(),
+        "a unit in capitals": f"{HEADER}\n{ROW}\n".replace("USD million", "USD Million"),
         "a blank that does not break": f"{HEADER}\n{ROW}\n".replace("USD million", "USD\u00a0million"),
     }.items(),
     ids=lambda item: item[0],
@@ -111,6 +112,7 @@ def test_files_as_spreadsheets_save_them(pset: PriorSet, tmp_path: Path, content
         (f"{HEADER};\n{ROW}".replace(",", ";").replace("455", "1.455"), "may be 1455 or 1.455: write it without"),
         (f"{HEADER}\n{ROW}".replace(",", "\t").replace("455", "1,455"), "may be 1455 or 1.455: write it without"),
         (f"{HEADER}\n{ROW.replace('USD million', 'EUR million')}", "unit 'EUR million': evidence on revenue is in"),
+        (f"{HEADER}\n{ROW.replace('million', 'millions')}", "unit 'USD millions': .*: write 'USD million'"),
         (f"{HEADER}\n{ROW.replace('revenue', 'profit')}", "evidence on 'profit', but the model observes revenue"),
         (
             f"{HEADER}\n{ROW.replace('actuals', 'hearsay')}",
@@ -215,6 +217,12 @@ def test_all_faults_of_all_files_are_said_at_once(pset: PriorSet, tmp_path: Path
     assert [line.split(":")[1].strip() for line in said] == ["line 3", "line 3", "line 4", "line 2", "line 3", "line 3"]
     for line, words in zip(said, ("Mars", "'x' is not", "-1", "profit", "1.5 is not", "hearsay"), strict=True):
         assert words in line
+
+
+@pytest.mark.parametrize(("value", "unit"), [("34 %", "fraction"), ("34", "%"), ("34 %", "%"), ("0.34", "Fraction")])
+def test_percentages(pset: PriorSet, tmp_path: Path, value: str, unit: str) -> None:
+    (row,) = read(pset, tmp_path, f"{HEADER}\nstudy,moh,2025,,,,{value},{unit},,")
+    assert (row.value, row.unit) == (pytest.approx(0.34), "fraction")
 
 
 @pytest.mark.parametrize("name", ["US", "u.s.", "united  states", "North America", "United States"])

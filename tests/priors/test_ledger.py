@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from postcgrp.priors import InputError, Settings, effective, load_ledger
 from postcgrp.priors.catalogue import ASSUMPTIONS, OBSERVED, PRIOR_CLAIMS
@@ -471,6 +475,39 @@ def clear(error: InputError, message: str) -> None:
     assert re.search(re.escape(message).replace(r"\.\*", ".*"), said), said
     assert "\n" not in said
     assert not re.search(r"pydantic|Input should|Value error|Errno|Traceback", said)
+
+
+ODD: tuple[Any, ...] = (
+    None, True, 0, -1, 1e300, float("nan"), "", "x", "a" * 400, [], {}, [1], {"a": 1}, [{}], 2024, "two\nlines",
+    "日本" * 60,
+)  # fmt: skip
+
+
+def places(part: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """Every place in nested tables and lists."""
+    steps = part.items() if isinstance(part, dict) else enumerate(part) if isinstance(part, list) else ()
+    return [found for key, below in steps for found in ((*path, key), *places(below, (*path, key)))]
+
+
+MARKET = json.loads(json.dumps(market(), default=list))
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(st.sampled_from(places(MARKET)), st.sampled_from(ODD)), min_size=1, max_size=3))
+def test_whatever_stands_in_a_ledger_it_is_read_or_refused_in_lines(slips: list[tuple[tuple[Any, ...], Any]]) -> None:
+    tables = json.loads(json.dumps(MARKET))
+    for (*way, key), odd in slips:
+        here: Any = tables
+        with suppress(KeyError, IndexError, TypeError):  # an earlier slip took this place away
+            for step in way:
+                here = here[step]
+            here[key] = odd
+    ledger, faults = checked_ledger(tables)
+    assert (ledger is None) == bool(faults)
+    assert not [fault for fault in faults if "\n" in fault.text or "Input should" in fault.text]
+    if ledger is not None:
+        with suppress(InputError):
+            effective(ledger)
 
 
 def test_names_fit_into_the_files_that_they_go_into() -> None:
