@@ -95,6 +95,7 @@ class Laid:
     assumptions: list[Assumption] = field(init=False)
     claims: list[Claim] = field(init=False)
     touched: dict[Location, set[Location]] = field(default_factory=dict)  # rows of the ledger, by change
+    seen: set[tuple[object, ...]] = field(default_factory=set)  # what was changed: table, id and place
 
     def __post_init__(self) -> None:
         self.assumptions, self.claims = list(self.ledger.assumptions), list(self.ledger.claims)
@@ -102,6 +103,11 @@ class Laid:
     def change(self, table: str, position: int, change: Change) -> None:
         """Apply one change, to the row or rows that it names. Raises :class:`InputError`, and then changes nothing."""
         where = self._place(change)
+        if (again := (table, change.id, *where.items())) in self.seen:
+            raise InputError(
+                f"{table} {change.id!r} {segment_in_words(where)} is changed twice: keep one of the changes"
+            )
+        self.seen.add(again)
         rows: list[tuple[int, Any]]
         kept: list[Any]
         if table == "claim":

@@ -70,10 +70,13 @@ class Ledger(Row):
             ("modalities", [m.key.casefold() for m in self.modalities], "modality name as a variable's name"),
             ("claims", [c.id for c in self.claims], "claim id"),
             ("trust", [t.level for t in self.trust], "trust level"),
-            ("sources", [*kinds, self.report.id.casefold()], "kind of source"),
+            ("sources", kinds, "kind of source"),
             ("assumptions", rows, "assumption (id year region depth modality)"),
         ):
             _unique(found, field, keys, kind)
+        if (report := self.report.id.casefold()) in kinds:
+            with found.at("sources", kinds.index(report), "kind"):
+                raise ValueError(f"kind of source {report!r} is the report's id too: give it another")
         if found.faults:
             raise RowFaultsError(found.faults)  # what refers to these names cannot be judged
         for field, k, row in (

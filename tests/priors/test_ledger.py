@@ -19,6 +19,7 @@ from postcgrp.tests.helpers.markets import market
 from postcgrp.tests.helpers.paths import DOCS, OTHER_MARKET
 
 LEDGER_PAGE = DOCS / "ledger.md"
+OTHER_ID = load_ledger(OTHER_MARKET / "report.toml", OTHER_MARKET / "assumptions.toml").report.id
 R, A = "report.toml", "assumptions.toml"
 COUNT, SHARE, LOW, REVENUE = "value = 42000", "value = 0.7", "low = 0.01\nhigh = 0.03", "value = 1500\n"
 
@@ -174,6 +175,20 @@ ROWS = [
         "",
         assumption(id="price_noise", region="Mars", value=0.1, unit="log"),
         "region 'Mars' is not declared: use one of",
+    ),
+    (
+        A,
+        "",
+        "",
+        """
+[[source]]
+kind = "EXAMPLE"
+base_log_sd = 0.1
+final_log_sd = 0.1
+source = "assumption"
+reason = "r"
+""".replace("EXAMPLE", OTHER_ID),
+        "kind of source .* is the report's id too: give it another",
     ),
     # what priors need
     (

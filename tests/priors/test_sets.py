@@ -219,6 +219,10 @@ def test_a_change_of_a_part_adds_a_row_and_leaves_the_rest(ledger: Ledger, pset:
             "region 'Mars' is not declared: use one of",
         ),
         ("x = 1", "x is not known: use one of name, says"),
+        (
+            '[[claim]]\nid = "moh_2025"\nlow = 0.3\nhigh = 0.4\nreason = "r"\n' * 2,
+            "line 9: claim 'moh_2025' for the whole market is changed twice: keep one of the changes",
+        ),
         # what a row names and does not change, and what nothing reads
         (
             '[[claim]]\nid = "adoption_2035"\nregion = "Japan"\nyear = 2031\nlow = 0.31\nhigh = 0.39\nreason = "r"',
