@@ -47,6 +47,9 @@ def _entries(pset: PriorSet) -> Entries:
         errors = zip(anchors, pset.source_log_sd(source, anchors), pset.source_log_bias(source, anchors), strict=True)
         for year, sd, bias in errors:
             entries["source error", f"{source} {year}"] = f"log-sd {sd:.3g}, bias {bias:.3g}"
+    for kind in pset.ledger.sources:
+        ends = f"{kind.base_log_sd:g} to {kind.final_log_sd:g}, bias {kind.base_log_bias:g} to {kind.final_log_bias:g}"
+        entries["kind of source", kind.kind] = f"log-sd {ends}, of a row {kind.row_log_sd}"
     return entries
 
 

@@ -13,7 +13,7 @@ from postcgrp.priors.build import effective
 from postcgrp.priors.changes import Change, Laid, fitting, ids_left_out
 from postcgrp.priors.errors import InputError
 from postcgrp.priors.evidence import Evidence
-from postcgrp.priors.ledger import Ledger, Number, Row, Text, Trust, checked_ledger
+from postcgrp.priors.ledger import Ledger, Number, Row, Source, Text, Trust, checked_ledger
 from postcgrp.priors.messages import InputFault, faults_in_words
 from postcgrp.priors.priorset import PriorSet
 from postcgrp.priors.reads import rows_read
@@ -46,6 +46,7 @@ class Overlay(Row):
     any_ledger: bool = False
     settings: SetSettings = SetSettings()
     trust: tuple[Trust, ...] = ()
+    source: tuple[Source, ...] = ()
     assumption: tuple[Change, ...] = ()
     claim: tuple[Change, ...] = ()
     _file: TomlFile | None = PrivateAttr(None)
@@ -123,10 +124,12 @@ def _laid(ledger: Ledger, overlay: Overlay) -> tuple[Ledger | None, list[InputFa
             except InputError as error:
                 missing += [InputFault((table, k), fault) for fault in error.faults]
     levels = {row.level: row for row in (*ledger.trust, *overlay.trust)}
+    kinds = {row.kind: row for row in (*ledger.sources, *overlay.source)}
     changed = ledger.model_dump() | {
         "assumptions": [row.model_dump() for row in laid.assumptions],
         "claims": [row.model_dump() for row in laid.claims],
         "trust": [row.model_dump() for row in levels.values()],
+        "sources": [row.model_dump() for row in kinds.values()],
     }
     result, faults = checked_ledger(changed)
     # A change of several rows makes one mistake in each of them: the first is said.

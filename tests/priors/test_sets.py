@@ -491,6 +491,18 @@ def test_every_number_of_a_ledger_is_listed_and_differs_where_it_is_changed(
     assert sign["name"] == "adoption_direction[EU5, non_invasive]"
 
 
+def test_a_set_changes_a_kind_of_source_or_adds_one(ledger: Ledger, pset: PriorSet, tmp_path: Path) -> None:
+    text = "".join(
+        f'[[source]]\nkind = "{kind}"\nbase_log_sd = 0.2\nfinal_log_sd = 0.5\nsource = "s"\nreason = "r"\n'
+        for kind in ("vendor", "panel")
+    )
+    mine = under(ledger, tmp_path, text)
+    assert mine.source_log_sd("vendor: second", [2025, 2035]) == pytest.approx([0.2, 0.5])
+    assert mine.source_log_sd("panel", [2025]) == pytest.approx([0.2])
+    changed = {row["name"] for row in difference(pset, mine) if row["what"] == "kind of source"}
+    assert changed == {"vendor", "panel"}
+
+
 def test_a_scale_may_be_a_range(ledger: Ledger, pset: PriorSet, tmp_path: Path) -> None:
     text = '[[assumption]]\nid = "price_noise"\nmodality = "implantable"\nlow = 0.02\nhigh = 0.2\nreason = "r"'
     mine = under(ledger, tmp_path, text)
