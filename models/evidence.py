@@ -21,46 +21,53 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Observed:
-    """What evidence is about, as graphs by year.
+    """What one source's evidence is about, as graphs over `years`, as that source sees launches.
 
-    `revenue` [region, depth, modality] and its `totals` [modality], USD million; `patients` [region, depth]; `use`
-    [region, depth, modality] and its mean over patients, `mean_use` [modality], fractions; `shares` [region, depth] or
-    [region] of patients, by quantity, the same in every year. Rows on whole modalities use totals and means, which
-    their cells add up to.
+    `revenue` [year, region, depth, modality], USD million; `factor` [modality] by year, the log of what stated revenue
+    is multiplied by because the source's patients and adoption err, None for 0; `patients` [year, region, depth];
+    `users` [year, region, depth, modality]; `shares` [region, depth] or [region] of patients, by quantity, the same in
+    every year. A row without a year is about the mean over `window`.
     """
 
-    revenue: Callable[[int], TensorVariable]
-    totals: Callable[[int], TensorVariable]
-    patients: Callable[[int], TensorVariable]
-    use: Callable[[int], TensorVariable]
-    mean_use: Callable[[int], TensorVariable]
+    years: Sequence[int]
+    revenue: TensorVariable
+    factor: Callable[[int], TensorVariable] | None
+    patients: TensorVariable
+    users: TensorVariable
     shares: Mapping[str, TensorVariable]
+    window: Sequence[int]
 
     def log_aggregate(self, pset: PriorSet, row: Evidence) -> TensorVariable:
         """The log of what a row observes [], before any error."""
-        year, by = row.year, OBSERVED[row.quantity].by
-        whole = row.region is None and row.depth is None
+        by, segments = OBSERVED[row.quantity].by, OBSERVED["patients"].by
+        at = [self.years.index(year) for year in (self.window if row.year is None else [row.year])]
+        patients = self.patients[at]
+
+        def total(cells: TensorVariable, dims: Sequence[str]) -> TensorVariable:
+            return _part(pset, row, cells, dims).sum(axis=tuple(range(1, cells.ndim)))
+
         if row.quantity == "adoption":
-            if whole:
-                return pt.log(_part(pset, row, self.mean_use(year), ("modality",)).sum())
-            treated = _part(pset, row, self.patients(year)[..., None] * self.use(year), by).sum()
-            return pt.log(treated) - pt.log(_part(pset, row, self.patients(year), by[:2]).sum())
-        if row.quantity in self.shares:
-            patients, share = self.patients(year), self.shares[row.quantity]
-            having = patients * (share if share.ndim == patients.ndim else share[:, None])
-            part, among = (_part(pset, row, cells, OBSERVED["patients"].by).sum() for cells in (having, patients))
-            return pt.log(part) - pt.log(among)
-        if row.quantity in ("patients", "patients_share"):
-            cells = self.patients(year)
+            share = total(self.users[at], by) / total(patients, by[:2])
+        elif row.quantity in self.shares:
+            having = self.shares[row.quantity]
+            having = having[:, None] if row.quantity == "payer_block" else having
+            share = total(patients * having, segments) / total(patients, segments)
+        elif row.quantity == "revenue":
+            revenue = self.revenue[at]
+            if self.factor is not None and row.year is not None:
+                revenue = revenue * pt.exp(self.factor(row.year))
+            share = total(revenue, by)
         else:
-            cells, by = (self.totals(year), ("modality",)) if whole else (self.revenue(year), by)
-        log = pt.log(_part(pset, row, cells, by).sum())
-        return log - pt.log(cells.sum()) if row.quantity.endswith("_share") else log
+            cells = patients if row.quantity in ("patients", "patients_share") else self.revenue[at]
+            share = total(cells, by)
+            if row.quantity.endswith("_share"):
+                share = share / cells.sum(axis=tuple(range(1, cells.ndim)))
+        return pt.log(share.mean())
 
 
 def _part(pset: PriorSet, row: Evidence, cells: TensorVariable, dims: Sequence[str]) -> TensorVariable:
-    """The cells of a row's segment."""
-    for axis, dim in enumerate(dims):
+    """The cells of a row's segment [year, ...]."""
+    for axis, dim in enumerate(dims, start=1):
         if (label := getattr(row, dim)) is not None:
             cells = cells.take([pset.coords[dim].index(label)], axis=axis)
     return cells
@@ -85,15 +92,17 @@ def error_walk(pset: PriorSet, source: str) -> TensorVariable | None:
     return pm.Deterministic(name, bias + pt.cumsum(step_sd * deviation(v.standard(name), dim)), dims=dim)
 
 
-def evidence(pset: PriorSet, errors: Mapping[str, TensorVariable | None], observed: Observed) -> TensorVariable:
+def evidence(
+    pset: PriorSet, errors: Mapping[str, TensorVariable | None], observed: Callable[[Evidence], Observed]
+) -> TensorVariable:
     """Observes each row's logarithm [evidence_row] around the model's aggregate plus, for sizes, its source's error.
 
-    Parameters: `errors` [source_year], by source, see :func:`error_walk`.
+    Parameters: `errors` [source_year], by source, see :func:`error_walk`; `observed`, what a row is about.
     """
 
     def expected(row: Evidence) -> TensorVariable:
-        log, error = observed.log_aggregate(pset, row), errors[row.source]
-        if row.quantity not in SIZES or error is None:
+        log, error = observed(row).log_aggregate(pset, row), errors[row.source]
+        if row.quantity not in SIZES or error is None or row.year is None:
             return log
         return log + error[v.source_years(pset, row.source).index(row.year)]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -12,143 +12,182 @@ from numpy.typing import NDArray
 from pytensor.tensor import TensorVariable
 
 from postcgrp.models import variables as v
+from postcgrp.models.cells import Cells
 from postcgrp.models.latent import assumed, deviation, draw_on_link, hyper, hyperparameters, variable
 from postcgrp.models.shapes import gradient, interpolation, pinned_walk
-from postcgrp.models.uptake import Uptake
 from postcgrp.priors import PriorSet
 from postcgrp.priors.catalogue import MILLION
+from postcgrp.priors.ledger import Modality
 
 
-def relative_intensity(pset: PriorSet, patients: TensorVariable) -> TensorVariable:
-    """Spend per user relative to a common level [region, depth, modality]; never falling with depth.
+def relative_intensity(pset: PriorSet, cells: Callable[[Sequence[int]], Cells]) -> TensorVariable:
+    """Spend per user relative to what its lines cost, or to a common level [region, depth, modality].
 
-    A region's premium is common to its modalities up to small deviations. A launched procedure has one price at
-    every depth. Parameters: `patients` [region, depth] of the base year.
+    It never falls with depth. A region's premium is common to its modalities up to small deviations. A launched
+    procedure has one price at every depth. Parameters: `cells`, the market of some years without it.
     """
     spread = hyper(v.sd(v.REGION_PREMIUM_MODALITY), pset.number("region_premium_modality_sd"))
     deviations = spread * deviation(v.REGION_PREMIUM_MODALITY, "region", "modality")
-    premium = region_premium(pset, patients, deviations)[:, None] + deviations
+    premium = region_premium(pset, cells, deviations)[:, None] + deviations
     graded = np.array([m.uptake != "launch" for m in pset.ledger.modalities], dtype=float)
     depth = gradient(variable(pset, v.INTENSITY_STEP), len(pset.ledger.depths))
     return pt.exp(premium[:, None, :] + depth[:, None] * graded)
 
 
-def region_premium(pset: PriorSet, patients: TensorVariable, deviations: TensorVariable) -> TensorVariable:
+def region_premium(
+    pset: PriorSet, cells: Callable[[Sequence[int]], Cells], deviations: TensorVariable
+) -> TensorVariable:
     """Log premium of a region's spend per user over a common level [region].
 
-    Where a region's share of revenue is in evidence, the free variable is not its premium but, to first order, the log
-    of its value over that of all others. As with revenue this leaves the joint prior as it is, for the mean moves
-    along; and the evidence is about this variable nearly alone. Parameters: `patients` [region, depth]; `deviations`
+    Where a region's share of revenue is in evidence, the free variable is not its premium but nearly the log of its
+    value over that of all others. As with revenue this leaves the joint prior as it is, for the mean moves along; and
+    the evidence is about this variable nearly alone. Parameters: `cells`, see :func:`relative_intensity`; `deviations`
     [region, modality].
     """
-    lead = v.lead_region(pset)
-    if lead is None:
+    row = v.lead_row(pset)
+    if row is None or row.region is None:
         return variable(pset, v.REGION_PREMIUM)
+    lead = pset.coords["region"].index(row.region)
     mu, sd = hyperparameters(pset, v.REGION_PREMIUM)
-    priors = pset.blocks[v.REGION_PREMIUM].priors
-    rest = [r for r in range(len(priors)) if r != lead]
-    counts = np.exp([p.mu for p in pset.blocks[v.REGION_PATIENTS].priors])
-    value_rest = (counts * np.exp([p.mu for p in priors]))[rest]
-    weight = hyper(v.REGION_VALUE_WEIGHT, value_rest / value_rest.sum(), ("region_rest",))
+    rest = [r for r in range(len(pset.ledger.regions)) if r != lead]
     others = draw_on_link(pset, v.REGION_PREMIUM, v.REGION_PREMIUM_REST, mu[rest], sd[rest], "region_rest")
-    value = pt.log(patients.sum(axis=1)) + deviations @ hyper(v.MODALITY_VALUE_SHARE, _value_share(pset), ("modality",))
-    shift = value[lead] - pt.dot(weight, value[rest] + others)
+    seen = cells(pset.ledger.report.anchors if row.year is None else [row.year])
+    spent = (seen.weights * seen.spend).sum(axis=2)
+    of_modality = (spent / spent.sum(axis=1, keepdims=True)).mean(axis=0)
+    share = hyper(v.MODALITY_VALUE_SHARE, _value_share(pset), ("modality",))
+    value = pt.log((of_modality * pt.exp(deviations)) @ share)
+    shift = value[lead] - pt.log(pt.exp(value[rest] + others).sum())
     leading = draw_on_link(pset, v.REGION_PREMIUM, v.REGION_VALUE_LEAD, mu[lead] + shift, sd[lead]) - shift
     premium = pt.concatenate([others[:lead], leading[None], others[lead:]])
     return pm.Deterministic(v.REGION_PREMIUM, premium, dims="region")
 
 
 def _value_share(pset: PriorSet) -> NDArray[np.float64]:
-    """Rough share of each modality in base-year revenue [modality], from prior medians."""
+    """Rough share of each modality in revenue [modality]: by its rows of evidence, else from prior medians.
+
+    It only chooses the variable that the sampler moves, so it changes no distribution.
+    """
+    patients = sum(float(prior.quantile(0.5)) for prior in pset.blocks[v.REGION_PATIENTS].priors)
     value = []
-    for modality, price in zip(pset.ledger.modalities, pset.blocks[v.PRICE].priors, strict=True):
-        levels = pset.blocks.get(pset.own(v.ADOPTION_LEVEL, modality))
-        use = 1.0 if levels is None else float(levels.priors[0].quantile(0.5))
-        value.append(0.0 if modality.uptake == "launch" else use * float(price.quantile(0.5)))
+    for modality in pset.ledger.modalities:
+        whole = ("revenue", None, None, modality.name)
+        rows = [e.value for e in pset.evidence if (e.quantity, e.region, e.depth, e.modality) == whole]
+        levels = pset.blocks.get(v.level(pset, modality))
+        use = 1.0 if levels is None else float(np.mean([level.quantile(0.5) for level in levels.priors]))
+        prior = 0.0 if modality.uptake == "launch" else use * _rough_price(pset, modality) * patients / MILLION
+        value.append(float(np.mean(rows)) if rows else prior)
     return np.array(value) / max(sum(value), 1e-12)
 
 
-def log_prices(
-    pset: PriorSet, treated: Mapping[int, TensorVariable], error: Sequence[TensorVariable] | None
-) -> list[TensorVariable]:
-    """Log of spend per treated patient-year (USD) at its anchors [anchor], by modality: a random walk over the anchors.
+def _rough_price(pset: PriorSet, modality: Modality) -> float:
+    """What a user of a modality spends in a year by prior medians, those of lines averaged over regions."""
+    if modality.name in pset.coords["priced"]:
+        return float(pset.blocks[v.PRICE].priors[pset.coords["priced"].index(modality.name)].quantile(0.5))
+    total = 0.0
+    claimed = [str(name) for name in pset.coords["line_claimed"]]
+    for line in pset.ledger.lines_of(modality.name):
+        if line.stage == "sold":
+            k, regions = pset.coords["line"].index(line.name), len(pset.ledger.regions)
+            cost = np.ones(regions)
+            for block in (v.LINE_LIST_PRICE, v.LINE_NET_RATIO, v.PERSISTENCE):
+                priors = pset.blocks[block].priors[k * regions : (k + 1) * regions]
+                cost = cost * [float(prior.quantile(0.5)) for prior in priors]
+            level = pset.blocks[v.LINE_USE_LEVEL].priors[claimed.index(line.name)] if line.name in claimed else None
+            total += float(cost.mean()) * (1.0 if level is None else float(level.quantile(0.5)))
+    return total
 
-    The prior is `price` at a modality's first anchor and `price_growth` from there. For modalities already sold, the
-    free variable at each anchor is the log of *revenue* (log treated + log price), as the report's vendor would state
-    it (its shared error included). That changes nothing in the joint prior; but the evidence is sharp about stated
-    revenue, so the posterior is nearly uncorrelated. About a launch the evidence is less sharp than the prior of its
-    price, so there the price itself is free. Parameters: `treated`, patients [modality] by anchor; `error` [anchor],
-    log, None without evidence.
+
+def log_spend(
+    pset: PriorSet, built: Callable[[int], TensorVariable], error: Callable[[int], TensorVariable] | None
+) -> list[TensorVariable]:
+    """Log of spend per user over what its lines cost, or of the price of a modality without lines, at anchors [anchor].
+
+    By modality, a random walk over the anchors at which it is on the market. Without lines its prior is `price` at the
+    first and `price_growth` from there; with lines it is what they leave out, `spend_residual_sd` at the first and
+    `spend_residual_step_sd` from one to the next. For modalities already sold, the free variable at each anchor is the
+    log of *revenue* as the report's vendor would state it (its errors included). That changes nothing in the joint
+    prior; but the evidence is sharp about stated revenue, so the posterior is nearly uncorrelated. About a launch the
+    evidence is less sharp than the prior of its price, so there the spend itself is free.
+
+    Parameters: by anchor, `built`, revenue in millions if all of these were zero [modality], as the report sees
+    launches, and `error`, the log error of stated revenue [modality], None without evidence.
     """
-    anchors = pset.ledger.report.anchors
-    log_price_mu, log_price_sd = hyperparameters(pset, v.PRICE)
-    modalities = pset.ledger.modalities
+    anchors, modalities = pset.ledger.report.anchors, pset.ledger.modalities
     sold = [k for k, m in enumerate(modalities) if m.uptake != "launch"]
-    growth = {k: hyperparameters(pset, v.price_growth(modalities[k])) for k in sold}
+    steps = {k: _steps(pset, modality) for k, modality in enumerate(modalities)}
     walks: dict[int, list[TensorVariable]] = {k: [] for k in range(len(modalities))}
+    priced = [modalities[k] for k in sold if modalities[k].name in pset.coords["priced"]]
     for a, anchor in enumerate(anchors if sold else ()):
-        span = anchor - anchors[a - 1]
-        if a == 0:
-            mu, sd = log_price_mu[sold], log_price_sd[sold]
-        else:
-            mu = pt.stack([walks[k][-1] + growth[k][0][a - 1] * span for k in sold])
-            sd = pt.stack([growth[k][1][a - 1] * span for k in sold])
-        of_sold = pt.stack([treated[anchor][k] for k in sold])
-        shift = pt.log(of_sold / MILLION) + (0.0 if error is None else error[a])
-        block = v.PRICE if a == 0 else v.price_growth(modalities[sold[0]])
-        stated = draw_on_link(pset, block, v.stated_revenue(anchor), shift + mu, sd, v.sold(anchor))
+        shift = pt.log(built(anchor)[sold]) + (0.0 if error is None else error(anchor)[sold])
+        before = [walks[k][-1] if a else pt.zeros(()) for k in sold]
+        mu = pt.stack([was + steps[k][a][0] for was, k in zip(before, sold, strict=True)]) + shift
+        sd = pt.stack([pt.as_tensor(steps[k][a][1]) for k in sold])
+        block = None if not priced else v.price_growth(priced[0]) if a else v.PRICE
+        stated = draw_on_link(pset, block, v.stated_revenue(anchor), mu, sd, v.sold(anchor))
         for i, k in enumerate(sold):
             walks[k].append((stated - shift)[i])
     for k, modality in enumerate(modalities):
         if modality.uptake == "launch":
-            walks[k].append(draw_on_link(pset, v.PRICE, v.log_price(modality), log_price_mu[k], log_price_sd[k]))
-            rates = variable(pset, v.price_growth(modality))
-            for i, (start, end) in enumerate(pairwise(pset.anchors(modality))):
-                walks[k].append(walks[k][-1] + rates[i] * (end - start))
+            walks[k] = _launched_walk(pset, modality, steps[k])
     return [pt.stack(walk) for walk in walks.values()]
 
 
-def price_path(pset: PriorSet, log_price: Sequence[TensorVariable]) -> TensorVariable:
-    """Average spend per treated patient-year [year, modality], USD.
+def _steps(pset: PriorSet, modality: Modality) -> list[tuple[TensorVariable, TensorVariable]]:
+    """Mean and sd of each step of a modality's walk, the first from zero, later ones over the years between anchors."""
+    on_market = pset.anchors(modality)
+    if modality.name not in pset.coords["priced"]:
+        first, later = (pset.number(f"spend_residual_{name}", modality=modality.name) for name in ("sd", "step_sd"))
+        sds = hyper(v.spend_residual_sd(modality), [first] + [later] * (len(on_market) - 1), (v.anchor_dim(modality),))
+        return [(pt.zeros(()), sds[a]) for a in range(len(on_market))]
+    at = pset.coords["priced"].index(modality.name)
+    model, growth = pm.modelcontext(None), v.price_growth(modality)
+    mu, sd = (
+        (model[v.mu(v.PRICE)], model[v.sd(v.PRICE)])
+        if v.mu(v.PRICE) in model.named_vars
+        else hyperparameters(pset, v.PRICE)
+    )
+    steps = [(mu[at], sd[at])]
+    if len(on_market) > 1 and modality.uptake != "launch":  # a launch draws its growth itself
+        rate, rate_sd = hyperparameters(pset, growth)
+        spans = [end - start for start, end in pairwise(on_market)]
+        steps += [(rate[i] * span, rate_sd[i] * span) for i, span in enumerate(spans)]
+    return steps
 
-    Between the anchors the log price is interpolated, with yearly noise pinned to zero at the anchors; outside them
-    it stays, with a free walk. Parameters: `log_price`, see :func:`log_prices`.
+
+def _launched_walk(
+    pset: PriorSet, modality: Modality, steps: Sequence[tuple[TensorVariable, TensorVariable]]
+) -> list[TensorVariable]:
+    """The walk of a modality that is not sold yet, by its own free variables."""
+    if modality.name not in pset.coords["priced"]:
+        z = deviation(v.standard(v.spend_residual(modality)), v.anchor_dim(modality))
+        walk = pt.cumsum(pt.stack([sd for _, sd in steps]) * z)
+        return [walk[a] for a in range(len(steps))]
+    walk = [draw_on_link(pset, v.PRICE, v.log_price(modality), *steps[0])]
+    rates = variable(pset, v.price_growth(modality))
+    for i, (start, end) in enumerate(pairwise(pset.anchors(modality))):
+        walk.append(walk[-1] + rates[i] * (end - start))
+    return walk
+
+
+def spend_path(pset: PriorSet, log_spend: Sequence[TensorVariable]) -> TensorVariable:
+    """:func:`log_spend` in every year [year, modality].
+
+    Between the anchors it is interpolated, with yearly noise pinned to zero at the anchors; outside them it stays, with
+    a free walk.
     """
     years, paths = pset.ledger.years, []
-    for modality, walk in zip(pset.ledger.modalities, log_price, strict=True):
+    for modality, walk in zip(pset.ledger.modalities, log_spend, strict=True):
         on_market = pset.anchors(modality)
         noise = assumed(pset, v.price_noise(modality), "price_noise", modality=modality.name)
         z = deviation(v.standard(v.price_noise(modality)), f"free_year_{modality.key}")
         paths.append(interpolation(years, on_market) @ walk + noise * (pinned_walk(years, on_market) @ z))
-    return pm.Deterministic(v.PRICE, pt.exp(pt.stack(paths, axis=1)), dims=("year", "modality"))
+    return pt.stack(paths, axis=1)
 
 
-def price_in(
-    pset: PriorSet, year: int, uptakes: Sequence[Uptake], log_price: Sequence[TensorVariable], price: TensorVariable
-) -> TensorVariable:
-    """:func:`price_path` in one year [modality], for the density: it keeps clear of the yearly noise where it can.
-
-    At an anchor the price has no noise, and before a launch nobody pays it.
-    """
-    at, prices = year - pset.ledger.years[0], []
-    for k, (modality, uptake, walk) in enumerate(zip(pset.ledger.modalities, uptakes, log_price, strict=True)):
-        if year in (on_market := pset.anchors(modality)):
-            prices.append(pt.exp(walk[on_market.index(year)]))
-        else:
-            prices.append(pt.ones(()) if at < uptake.first else price[at, k])
-    return pt.stack(prices)
-
-
-def intensity(
-    uptakes: Sequence[Uptake], patients: TensorVariable, use: TensorVariable, price: TensorVariable, rel: TensorVariable
-) -> TensorVariable:
-    """Spend per treated patient-year [year, region, depth, modality], USD, whose treated average is the price.
-
-    Before a launch nobody is treated, and the average is over those who could be. Parameters: `patients`
-    [year, region, depth]; `use` [year, region, depth, modality]; `price` [year, modality]; `rel`
-    [region, depth, modality].
-    """
-    eligible = pt.stack([u.eligible for u in uptakes], axis=-1)
-    weights = patients[..., None] * pt.switch(pt.gt(use, 0), use, eligible)
-    average = (weights * rel).sum(axis=(1, 2)) / weights.sum(axis=(1, 2))
-    return (price / average)[:, None, None, :] * rel
+def spend_in(pset: PriorSet, year: int, log_spend: Sequence[TensorVariable], path: TensorVariable) -> TensorVariable:
+    """:func:`spend_path` in one year [modality], for the density: at an anchor it keeps clear of the yearly noise."""
+    at, spends = year - pset.ledger.years[0], []
+    for k, (modality, walk) in enumerate(zip(pset.ledger.modalities, log_spend, strict=True)):
+        on_market = pset.anchors(modality)
+        spends.append(walk[on_market.index(year)] if year in on_market else path[at, k])
+    return pt.stack(spends)

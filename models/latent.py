@@ -12,7 +12,7 @@ from pytensor.tensor import TensorVariable
 
 from postcgrp.models import variables as v
 from postcgrp.priors import PriorSet
-from postcgrp.priors.elicit import STUDENT_DF, is_heavy
+from postcgrp.priors.elicit import LARGEST_LOGIT, STUDENT_DF, is_heavy
 
 
 def hyper(name: str, value: ArrayLike, dims: tuple[str, ...] = ()) -> TensorVariable:
@@ -44,14 +44,41 @@ def variable(pset: PriorSet, name: str) -> TensorVariable:
     return pm.Deterministic(name, inverse(drawn), dims=block.dims)
 
 
+def from_standard(pset: PriorSet, name: str, *dims: str, cholesky: TensorVariable | None = None) -> TensorVariable:
+    """The variable of one prior block [the block's dims], moved from its median by standard draws `{name}_z` [dims].
+
+    Where it is nearly its prior in the posterior, this suits the sampler, and a cell may be a fixed number (an sd of
+    zero). Parameters: `dims`, the first of the block's dims: cells along the others move together; `cholesky`, of the
+    correlation along the last of `dims`, by default the block's own.
+    """
+    block = pset.blocks[name]
+    mu, sd = hyperparameters(pset, name)
+    family = block.priors[0].family
+    if is_heavy(family):
+        z = pm.StudentT(v.standard(name), nu=STUDENT_DF, mu=0.0, sigma=1.0, dims=dims)
+    else:
+        z = pm.Normal(v.standard(name), dims=dims)
+    if cholesky is None and block.correlation is not None:
+        cholesky = hyper(v.cholesky(name), block.cholesky, (dims[-1], v.standard(dims[-1])))
+    if cholesky is not None:
+        z = z @ cholesky.T
+    on_link = mu + sd * z[(...,) + (None,) * (len(block.dims) - len(dims))]
+    if family.startswith("logit"):
+        value = pt.switch(pt.le(mu, -LARGEST_LOGIT), 0.0, pm.math.sigmoid(on_link))
+    else:
+        value = pt.exp(on_link) if family.startswith("log") else on_link
+    return pm.Deterministic(name, value, dims=block.dims)
+
+
 def draw_on_link(
-    pset: PriorSet, block: str, name: str, mu: Any, sd: Any, dims: str | tuple[str, ...] | None = None
+    pset: PriorSet, block: str | None, name: str, mu: Any, sd: Any, dims: str | tuple[str, ...] | None = None
 ) -> TensorVariable:
     """A variable [dims] on the link scale of a prior block: normal, or Student-t where the block's family is.
 
-    Parameters: `name`, the variable's; `mu` and `sd`, its location and scale, which broadcast to `dims`.
+    Parameters: `block`, None for a normal; `name`, the variable's; `mu` and `sd`, its location and scale, which
+    broadcast to `dims`.
     """
-    if is_heavy(pset.blocks[block].priors[0].family):
+    if block is not None and is_heavy(pset.blocks[block].priors[0].family):
         # PyTensor 3.3 batches a variable by its first parameter alone, so that one must follow the mean.
         return pm.StudentT(name, nu=STUDENT_DF + pt.zeros_like(mu), mu=mu, sigma=sd, dims=dims)
     return pm.Normal(name, mu, sd, dims=dims)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
 from itertools import pairwise
 from typing import Any
 
@@ -13,94 +15,226 @@ from pytensor.tensor import TensorVariable
 
 from postcgrp.models import variables as v
 from postcgrp.models.burden import burden, payer_block
+from postcgrp.models.cells import Cells
 from postcgrp.models.evidence import Observed, error_walk, evidence
-from postcgrp.models.intensity import intensity, log_prices, price_in, price_path, relative_intensity
-from postcgrp.models.patients import patients
-from postcgrp.models.uptake import Uptake, uptake
+from postcgrp.models.intensity import log_spend, relative_intensity, spend_in, spend_path
+from postcgrp.models.launch import launches
+from postcgrp.models.lines import Lines, lines
+from postcgrp.models.patients import Pool, patient_pool
+from postcgrp.models.uptake import Adoption, Launched, adoption, launched
+from postcgrp.models.vendor import log_build_up
+from postcgrp.models.views import LaunchView, happening, measured, stated
 from postcgrp.priors import PriorSet
 from postcgrp.priors.catalogue import MILLION
+from postcgrp.priors.ledger import Modality
 from postcgrp.priors.segments import SEGMENTS
+
+
+@dataclass(frozen=True)
+class Demand:
+    """Patients, use and what lines cost, as graphs, before any spend is known.
+
+    `uptakes` of the modalities that not everyone uses, by name.
+    """
+
+    pset: PriorSet
+    pool: Pool
+    uptakes: Mapping[str, Adoption | Launched]
+    lines: Lines | None
+
+    def cells(self, years: Sequence[int], view: LaunchView | None, relative: TensorVariable | None = None) -> Cells:
+        """The market in calendar years; `view` may be None where nothing is launched.
+
+        Parameters: `relative` [region, depth, modality], see :func:`postcgrp.models.intensity.relative_intensity`; None
+        for what lines cost alone.
+        """
+        patients = self.pool.patients(years)
+        use = _use(self.pset, self.uptakes, patients, years, view)
+        line_use, by_line = _by_line(self.pset, self.lines, years, use, view)
+        built = _by_modality(self.pset, by_line, use)
+        weights = patients[..., None] * pt.switch(pt.gt(use, 0), use, _eligible(self.pset, self.uptakes))
+        line_share = None if by_line is None else by_line / _of_line(self.pset, built)
+        if relative is not None:
+            average = (weights * relative).sum(axis=(1, 2), keepdims=True) / weights.sum(axis=(1, 2), keepdims=True)
+            built = built * relative / average
+        return Cells(patients, use, built, weights, line_use, line_share)
 
 
 def build_model(pset: PriorSet) -> pm.Model:
     """The generative model of one prior set; without evidence rows it is the bottom-up view.
 
     Deterministics (docs/model.md): `patients`, `depth_share`, `acute_use`, `moh`, `payer_block`, `adoption`,
-    `adoption_mean`, `use`, `price`, `intensity`, `revenue`, `revenue_total`.
+    `adoption_mean`, `use`, `price`, `intensity`, `revenue`, `revenue_total`, and with lines `use_line`, `revenue_line`
+    and `persistence`.
     """
-    years, anchors = pset.ledger.years, pset.ledger.report.anchors
-    # Only these years enter the density, so its graph covers no others.
-    near = sorted({*anchors, *(row.year for row in pset.evidence)})
+    years, report = list(pset.ledger.years), pset.ledger.report
     # Recording where each node was created costs more than creating it.
     with pytensor.config.change_flags(traceback__limit=0), pm.Model(coords=coords(pset)) as model:
-        within = patients(pset)
-        pool = pm.Deterministic(v.PATIENTS, within(years), dims=SEGMENTS[:3])
-        pool_near = within(near)
-        base = pool_near[near.index(years[0])]
-        drivers: dict[str, TensorVariable] = {}
-        if v.BURDEN_LEVEL in pset.blocks:
-            drivers |= burden(pset, base)
-        if pset.has("payer_block"):
-            drivers[v.PAYER_BLOCK] = payer_block(pset)
-        launches = {m.name: uptake(pset, m, drivers) for m in pset.modalities("launch")}
-        launched = _launched(pset, pool, launches) if pset.settings.adoption_scope == "with_launched" else None
-        uptakes = [launches.get(m.name) or uptake(pset, m, drivers, launched) for m in pset.ledger.modalities]
-        at = [years.index(year) for year in near]
-        treated_near = pt.stack([u.treated(pool_near, at) for u in uptakes], axis=1)
-        treated = {year: treated_near[i] for i, year in enumerate(near)}
+        market, views, drivers = _market(pset)
+        # Only these years enter the density, so its graph covers no others; all at once, which takes fewer operations.
+        near = sorted({*report.anchors, *(row.year for row in pset.evidence if row.year is not None)})
+        relative = relative_intensity(pset, lambda years: market.cells(years, views[BY_REPORT]))
+        cells_seen = cache(lambda seen: market.cells(near, views[seen], relative))
         errors = {source: error_walk(pset, source) for source in pset.sources}
-        error = errors.get(pset.ledger.report.id)
-        at_anchors = None if error is None else [error[v.source_years(pset).index(a)] for a in anchors]
-        log_price = log_prices(pset, treated, at_anchors)
-        spend = price_path(pset, log_price)
-        relative = relative_intensity(pset, base)
+        by_report = log_build_up(pset, market.pool) if v.states_revenue(pset) else None
+        walk = errors.get(report.id)
 
-        def cells(
-            pool: TensorVariable, spend: TensorVariable, at: list[int]
-        ) -> tuple[TensorVariable, TensorVariable, TensorVariable]:
-            """Use, spend per user and revenue [len(at), region, depth, modality] in the years of these indices."""
-            use = pt.stack([u.use(pool, at) for u in uptakes], axis=-1)
-            spend_per_user = intensity(uptakes, pool, use, spend, relative)
-            return use, spend_per_user, pool[..., None] * use * spend_per_user / MILLION
+        as_stated = cells_seen(BY_REPORT)
+        built = (as_stated.users * as_stated.spend).sum(axis=(1, 2)) / MILLION
 
-        def spend_in(year: int) -> TensorVariable:
-            return price_in(pset, year, uptakes, log_price, spend)
+        def error(anchor: int) -> TensorVariable:
+            funnel = pt.zeros(len(pset.ledger.modalities)) if by_report is None else by_report(anchor)
+            return funnel if walk is None else funnel + walk[v.source_years(pset).index(anchor)]
 
-        def cells_in(year: int) -> tuple[TensorVariable, TensorVariable, TensorVariable]:
-            i = near.index(year)
-            return cells(pool_near[i : i + 1], spend_in(year)[None], [years.index(year)])
-
-        every = list(range(len(years)))
-        use, spend_per_user, revenue = cells(pool, spend, every)
-        treated_ever = pt.stack([u.treated(pool, every) for u in uptakes], axis=1)
-        for k, modality in enumerate(pset.ledger.modalities):
-            if modality.uptake == "adoption":
-                pm.Deterministic(pset.own(v.ADOPTION, modality), use[..., k], dims=SEGMENTS[:3])
-                mean = treated_ever[:, k] / pool.sum(axis=(1, 2))
-                pm.Deterministic(pset.own(v.ADOPTION_MEAN, modality), mean, dims="year")
-        pm.Deterministic(v.USE, use, dims=SEGMENTS)
-        pm.Deterministic(v.INTENSITY, spend_per_user, dims=SEGMENTS)
-        pm.Deterministic(v.REVENUE, revenue, dims=SEGMENTS)
-        # The sum of all cells (tested), without them: posteriors that keep the total alone need not compute the cells.
-        pm.Deterministic(v.REVENUE_TOTAL, (treated_ever * spend).sum(axis=1) / MILLION, dims="year")
+        at_anchors = log_spend(pset, lambda anchor: built[near.index(anchor)], error if pset.evidence else None)
+        path = spend_path(pset, at_anchors)
+        _forecast(pset, market.cells(years, views[HAPPENS], relative), path)
         if pset.evidence:
-            observed = Observed(
-                revenue=lambda year: cells_in(year)[2][0],
-                totals=lambda year: treated[year] * spend_in(year) / MILLION,
-                patients=lambda year: pool_near[near.index(year)],
-                use=lambda year: cells_in(year)[0][0],
-                mean_use=lambda year: treated[year] / pool_near[near.index(year)].sum(),
-                shares=drivers,
-            )
-            evidence(pset, errors, observed)
+            spend_near = pt.exp(pt.stack([spend_in(pset, year, at_anchors, path) for year in near]))[:, None, None]
+
+            @cache
+            def seen_by(source: str) -> Observed:
+                cells = cells_seen(BY_REPORT if source == report.id else BY_OTHERS)
+                return Observed(
+                    years=near,
+                    revenue=cells.users * cells.spend * spend_near / MILLION,
+                    factor=by_report if source == report.id else None,
+                    patients=cells.patients,
+                    users=cells.users,
+                    shares=drivers,
+                    window=report.anchors,
+                )
+
+            evidence(pset, errors, lambda row: seen_by(row.source))
     return model
 
 
-def _launched(pset: PriorSet, pool: TensorVariable, launches: Mapping[str, Uptake]) -> TensorVariable:
-    """Share of patients [anchor] who had a launched procedure by then, a procedure being once in a life."""
-    procedures = sum(launch.treated(pool, range(len(pset.ledger.years))) for launch in launches.values())
-    years = [pset.ledger.years.index(anchor) for anchor in pset.ledger.report.anchors]
-    return pt.cumsum(procedures)[years] / pool.sum(axis=(1, 2))[years]
+HAPPENS, BY_REPORT, BY_OTHERS = "happens", "by the report", "by others"
+
+
+def _market(pset: PriorSet) -> tuple[Demand, dict[str, LaunchView | None], dict[str, TensorVariable]]:
+    """The market, the views of its launches by name, and what moves adoption: burden and payer blocking."""
+    first = pset.ledger.report.first_year
+    patients = patient_pool(pset)
+    base = patients.patients([first])[0]
+    drivers: dict[str, TensorVariable] = {}
+    if v.BURDEN_LEVEL in pset.blocks:
+        drivers |= burden(pset, base)
+    if pset.has("payer_block"):
+        drivers[v.PAYER_BLOCK] = payer_block(pset)
+    launch = launches(pset)
+    views: dict[str, LaunchView | None] = dict.fromkeys((HAPPENS, BY_REPORT, BY_OTHERS))
+    uptakes: dict[str, Adoption | Launched] = {}
+    if launch is not None:
+        views = {
+            HAPPENS: happening(launch),
+            BY_REPORT: stated(pset, launch),
+            BY_OTHERS: measured(launch),
+        }
+        uptakes |= launched(pset, launch)
+    had = _had_launched(pset, patients, uptakes, views[BY_REPORT])
+    uptakes |= {m.name: adoption(pset, m, drivers, had) for m in pset.modalities("adoption")}
+    base_use = _use(pset, {n: u for n, u in uptakes.items() if isinstance(u, Adoption)}, base[None], [first], None)[0]
+    return Demand(pset, patients, uptakes, lines(pset, launch, base, base_use)), views, drivers
+
+
+def _use(
+    pset: PriorSet,
+    uptakes: Mapping[str, Adoption | Launched],
+    patients: TensorVariable,
+    years: Sequence[int],
+    view: LaunchView | None,
+) -> TensorVariable:
+    """Use [year, region, depth, modality], a fraction; of a modality without uptake that is launched, none."""
+    at = [year - pset.ledger.report.first_year for year in years]
+
+    def of(modality: Modality) -> TensorVariable:
+        uptake = uptakes.get(modality.name)
+        if isinstance(uptake, Adoption):
+            return uptake.use(patients, at)
+        if uptake is None or view is None:
+            return pt.ones_like(patients) if modality.uptake == "everyone" else pt.zeros_like(patients)
+        return uptake.use(view(modality.name, years))
+
+    return pt.stack([of(m) for m in pset.ledger.modalities], axis=-1)
+
+
+def _eligible(pset: PriorSet, uptakes: Mapping[str, Adoption | Launched]) -> TensorVariable:
+    """Share of patients at each depth who may get a modality [depth, modality]."""
+    everyone = pt.ones(len(pset.ledger.depths))
+    of = (uptakes.get(m.name) for m in pset.ledger.modalities)
+    return pt.stack([u.eligible if isinstance(u, Launched) else everyone for u in of], axis=-1)
+
+
+def _by_line(
+    pset: PriorSet, of: Lines | None, years: Sequence[int], use: TensorVariable, view: LaunchView | None
+) -> tuple[TensorVariable | None, TensorVariable | None]:
+    """Use of each line among its modality's users, and what these spend on it, [line, year, region, depth]."""
+    if of is None:
+        return None, None
+    pipeline = [str(name) for name in pset.coords["line_pipeline"]]
+    risen = [pt.zeros((len(years), 1)) if view is None else view(name, years) for name in pipeline]
+    line_use = of.use(years, use, pt.stack(risen) if risen else pt.zeros((0, len(years), 1)))
+    return line_use, of.built(years, line_use)
+
+
+def _by_modality(pset: PriorSet, by_line: TensorVariable | None, use: TensorVariable) -> TensorVariable:
+    """What users of a modality spend by its lines [year, region, depth, modality]; 1 without lines."""
+    if by_line is None:
+        return pt.ones_like(use)
+    at = {m.name: [k for k, x in enumerate(pset.ledger.lines) if x.modality == m.name] for m in pset.ledger.modalities}
+    whole = pt.ones_like(use[..., 0])
+    return pt.stack([by_line[of].sum(axis=0) if of else whole for of in at.values()], axis=-1)
+
+
+def _of_line(pset: PriorSet, cells: TensorVariable) -> TensorVariable:
+    """Cells [..., modality] of each line's modality [line, ...]."""
+    names = list(pset.ledger.segments["modality"])
+    return pt.stack([cells[..., names.index(line.modality)] for line in pset.ledger.lines])
+
+
+def _had_launched(
+    pset: PriorSet, of: Pool, uptakes: Mapping[str, Adoption | Launched], view: LaunchView | None
+) -> TensorVariable | None:
+    """Share of patients [anchor] who had a launched procedure by then, as the report sees it, each once in a life.
+
+    None unless the adoption claim counts them.
+    """
+    if pset.settings.adoption_scope != "with_launched" or view is None:
+        return None
+    years = list(pset.ledger.years)
+    patients = of.patients(years)
+    procedures = sum(
+        (patients * uptake.use(view(name, years))).sum(axis=(1, 2))
+        for name, uptake in uptakes.items()
+        if isinstance(uptake, Launched)
+    )
+    at = [years.index(anchor) for anchor in pset.ledger.report.anchors]
+    return pt.cumsum(procedures)[at] / patients.sum(axis=(1, 2))[at]
+
+
+def _forecast(pset: PriorSet, cells: Cells, path: TensorVariable) -> None:
+    """Everything that a forecast is read for, in every year."""
+    users = cells.users
+    intensity = cells.spend * pt.exp(path)[:, None, None, :]
+    revenue = users * intensity / MILLION
+    pm.Deterministic(v.PATIENTS, cells.patients, dims=SEGMENTS[:3])
+    for k, modality in enumerate(pset.ledger.modalities):
+        if modality.uptake == "adoption":
+            pm.Deterministic(pset.own(v.ADOPTION, modality), cells.use[..., k], dims=SEGMENTS[:3])
+            mean = users[..., k].sum(axis=(1, 2)) / cells.patients.sum(axis=(1, 2))
+            pm.Deterministic(pset.own(v.ADOPTION_MEAN, modality), mean, dims="year")
+    price = (cells.weights * intensity).sum(axis=(1, 2)) / cells.weights.sum(axis=(1, 2))
+    pm.Deterministic(v.PRICE, price, dims=("year", "modality"))
+    pm.Deterministic(v.USE, cells.use, dims=SEGMENTS)
+    pm.Deterministic(v.INTENSITY, intensity, dims=SEGMENTS)
+    pm.Deterministic(v.REVENUE, revenue, dims=SEGMENTS)
+    pm.Deterministic(v.REVENUE_TOTAL, revenue.sum(axis=(1, 2, 3)), dims="year")
+    if cells.line_use is not None and cells.line_share is not None:
+        dims = (*SEGMENTS[:3], "line")
+        pm.Deterministic(v.USE_LINE, pt.moveaxis(cells.line_use, 0, -1), dims=dims)
+        of_lines = _of_line(pset, revenue) * cells.line_share
+        pm.Deterministic(v.REVENUE_LINE, pt.moveaxis(of_lines, 0, -1), dims=dims)
 
 
 def coords(pset: PriorSet) -> dict[str, Any]:
@@ -115,14 +249,17 @@ def coords(pset: PriorSet) -> dict[str, Any]:
         m, on_market = modality.key, pset.anchors(modality)
         out[f"period_{m}"] = on_market[1:]
         out[f"free_year_{m}"] = [year for year in years if year not in on_market]
-        if modality.uptake == "launch":
-            out[f"anchor_{m}"] = on_market
-        if modality.uptake != "everyone":
+        out[v.anchor_dim(modality)] = on_market
+        if modality.uptake == "adoption":
             for low, high in pairwise(pset.uptake_years(modality)):
                 out[f"{v.path(pset, modality, high)}_year"] = list(range(low + 1, high + 1))
-    if (lead := v.lead_region(pset)) is not None:
-        out["region_rest"] = [region for i, region in enumerate(pset.coords["region"]) if i != lead]
+    if (lead := v.lead_row(pset)) is not None:
+        out["region_rest"] = [region for region in pset.coords["region"] if region != lead.region]
     if pset.evidence:
         out[v.EVIDENCE_ROW] = [row.id for row in pset.evidence]
         out |= {v.source_year(pset, source): v.source_years(pset, source) for source in pset.sources}
-    return out
+    return {
+        dim: labels
+        for dim, labels in out.items()
+        if len(labels) or not dim.startswith(("line", "launch", "displ", "priced"))
+    }

@@ -5,19 +5,22 @@ from __future__ import annotations
 import hashlib
 
 from postcgrp.priors import PriorSet
+from postcgrp.priors.lines import line_labels
 
 
 def structure_key(pset: PriorSet) -> str:
     """A name of the model's graph, equal for prior sets whose models differ in the values of their `pm.Data` alone.
 
     It covers all that the model branches on or builds in as a constant: years and anchors, segments, each modality's
-    uptake and launch, which priors there are and of which family, and what each row of evidence observes. All other
-    numbers of a ledger, a setting or a row of evidence are data.
+    uptake, lines and launches, which priors there are and of which family, and what each row of evidence observes. All
+    other numbers of a ledger, a setting or a row of evidence are data.
     """
     ledger, settings = pset.ledger, pset.settings
     structure = (
         (ledger.years, ledger.report.anchors, ledger.report.id, ledger.segments),
-        [(m.name, m.uptake, pset.uptake_years(m) if m.uptake == "launch" else None) for m in ledger.modalities],
+        [(m.name, m.uptake, m.vendor_assumes, pset.anchors(m)) for m in ledger.modalities],
+        [(line.name, line.modality, line.stage, line.vendor_assumes) for line in ledger.lines],
+        line_labels(ledger),
         stated_years(pset),
         settings.adoption_scope,
         [(b.name, b.dims, b.falling, [(p.name, p.family) for p in b.priors]) for b in pset.blocks.values()],

@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate, pairwise
 
-import numpy as np
 import pymc as pm
 import pytensor.tensor as pt
 from pytensor.tensor import TensorVariable
 
 from postcgrp.models import variables as v
-from postcgrp.models.latent import assumed, deviation, hyper, ordered, variable
+from postcgrp.models.latent import assumed, deviation, from_standard, hyper, ordered, variable
+from postcgrp.models.launch import Launches
 from postcgrp.models.shapes import Sticks, gradient, redistribute
 from postcgrp.priors import PriorSet
 from postcgrp.priors.ledger import Modality
@@ -21,67 +21,46 @@ _LEAST_SHARE = 1e-3  # of a mean that has a logit
 
 
 @dataclass(frozen=True)
-class Uptake:
-    """How one modality is used: its mean among the eligible, and how segments differ from it.
+class Adoption:
+    """An adoption curve: its patient-weighted mean, and how segments differ from it.
 
-    `mean` [year] is the patient-weighted mean use of the eligible; None where everyone is treated. `offset`
-    [region, depth] is the log-odds of each segment around it. `eligible` [depth] is the share of patients who may
-    get the modality. `first` is the index of the first year with any use. `levels` is the mean in the years, by index,
-    at which it does not depend on the path between anchors; the density takes it from there, and so needs no path.
+    `mean` [year]; `offset` [region, depth], the log-odds of each segment around it; `levels`, the mean in the years, by
+    index, at which it does not depend on the path between anchors; the density takes it from there, and so needs no
+    path.
     """
 
-    mean: TensorVariable | None
-    offset: TensorVariable | None
-    eligible: TensorVariable
-    first: int = 0
+    mean: TensorVariable
+    offset: TensorVariable
     levels: Mapping[int, TensorVariable] = field(default_factory=dict)
 
-    def treated(self, patients: TensorVariable, years: Sequence[int]) -> TensorVariable:
-        """Treated patients [len(years)] of all segments, given `patients` [len(years), region, depth].
-
-        `years` are the indices of years, in order.
-        """
-        pool = (patients * self.eligible).sum(axis=(1, 2))
-        return pool if self.mean is None else pool * self._means(self.mean, years)
+    def means(self, years: Sequence[int]) -> TensorVariable:
+        """The mean in the years of these indices [len(years)]."""
+        known = all(year in self.levels for year in years)
+        return pt.stack([self.levels[year] for year in years]) if known else self.mean[list(years)]
 
     def use(self, patients: TensorVariable, years: Sequence[int]) -> TensorVariable:
-        """Treated fraction of `patients` [len(years), region, depth], in the same shape; `years` as for `treated`.
-
-        Segments are redistributed around the mean, so their sum is :meth:`treated`.
-        """
-        before = sum(year < self.first for year in years)
-        if self.mean is None or self.offset is None:
-            return pt.ones_like(patients) * self.eligible
-        off = pt.zeros_like(patients[:before])
-        if before == len(years):
-            return off
-        cells = redistribute(self._means(self.mean, years[before:]), patients[before:] * self.eligible, self.offset)
-        return pt.concatenate([off, cells * self.eligible]) if before else cells * self.eligible
-
-    def _means(self, mean: TensorVariable, years: Sequence[int]) -> TensorVariable:
-        known = all(year in self.levels for year in years)
-        return pt.stack([self.levels[year] for year in years]) if known else mean[list(years)]
+        """Users among `patients` [len(years), region, depth], a fraction in the same shape; `years` are indices."""
+        return redistribute(self.means(years), patients, self.offset)
 
 
-def uptake(
-    pset: PriorSet, modality: Modality, drivers: dict[str, TensorVariable], launched: TensorVariable | None = None
-) -> Uptake:
-    """The uptake of one modality, by the kind its ledger names.
+@dataclass(frozen=True)
+class Launched:
+    """A launched modality: `eligible` [depth], the share of patients who may get it, and `ceiling` [region].
 
-    Parameters: `drivers`, graphs of what moves adoption, where the report has them: `moh` [region, depth] and
-    `payer_block` [region]; `launched` [anchor], the share of patients who had a launched procedure by then, if the
-    adoption claim counts them.
+    The ceiling is new procedures a year per eligible patient once the launch has risen in full.
     """
-    if modality.uptake == "adoption":
-        return adoption(pset, modality, drivers, launched)
-    if modality.uptake == "launch":
-        return launch(pset, modality)
-    return Uptake(None, None, pt.ones(len(pset.ledger.depths)))
+
+    eligible: TensorVariable
+    ceiling: TensorVariable
+
+    def use(self, risen: TensorVariable) -> TensorVariable:
+        """New procedures a year per patient [year, region, depth], given `risen` [year, region]."""
+        return (self.ceiling * risen)[:, :, None] * self.eligible
 
 
 def adoption(
     pset: PriorSet, modality: Modality, drivers: dict[str, TensorVariable], launched: TensorVariable | None = None
-) -> Uptake:
+) -> Adoption:
     """An adoption curve whose patient-weighted mean carries the report's ranges exactly at the anchors.
 
     Region, depth, MOH (drug-sparing) and payer blocking (a brake) only redistribute around that mean. Launched
@@ -105,33 +84,30 @@ def adoption(
         offset += variable(pset, own(v.MOH_EFFECT, modality)) * logit(drivers[v.MOH])
     if v.PAYER_BLOCK in drivers:
         offset -= variable(pset, own(v.PAYER_BRAKE, modality)) * logit(drivers[v.PAYER_BLOCK])[:, None]
-    return Uptake(mean, offset, pt.ones(depths), levels=_by_index(pset, modality, levels))
+    return Adoption(mean, offset, _by_index(pset, modality, levels))
 
 
-def launch(pset: PriorSet, modality: Modality) -> Uptake:
-    """A launch among eligible depths: new procedures a year per eligible patient, none before the launch year.
-
-    The mean rises from zero in the year before the launch through its levels at the anchors.
-    """
-    level = ordered(pset, v.level(pset, modality))
-    levels = [pt.zeros(()), *(level[k] for k in range(len(pset.anchors(modality))))]
-    rise = rising_path(pset, modality, levels)
-    first = pset.uptake_years(modality)[0] + 1 - pset.ledger.report.first_year
-    mean = pt.concatenate([pt.zeros(first), rise[1:]])
-    share = pset.numbers("eligible_share", "depth", modality=modality.name)
-    eligible = hyper(pset.own(v.ELIGIBLE_SHARE, modality), share, ("depth",))
-    offset = region_effect(pset, modality)[:, None] + np.zeros(len(share))
-    known = dict.fromkeys(range(first), pt.zeros(())) | _by_index(pset, modality, levels)
-    return Uptake(mean, offset, eligible, first, known)
+def launched(pset: PriorSet, launches: Launches) -> dict[str, Launched]:
+    """The modalities that are to be launched, by name: a ceiling by region, and the share eligible at each depth."""
+    modalities = pset.modalities("launch")
+    if not modalities:
+        return {}
+    eligible = from_standard(pset, v.ELIGIBLE_SHARE, "launched")
+    out = {}
+    for k, modality in enumerate(modalities):
+        ceiling = pt.sigmoid(
+            logit(launches.ceiling[launches.names.index(modality.name)]) + region_effect(pset, modality)
+        )
+        out[modality.name] = Launched(eligible[k], ceiling)
+    return out
 
 
 def rising_path(pset: PriorSet, modality: Modality, levels: Sequence[TensorVariable]) -> TensorVariable:
-    """A path [year] through `levels` that never falls: each year takes a random share of the rise.
+    """A path [year] through `levels` at the anchors that never falls: each year takes a random share of the rise.
 
-    Parameters: `levels`, one for each of the modality's `uptake_years`, from the first of which the path begins.
-    Between two of them the shares are Dirichlet, their means :meth:`postcgrp.priors.PriorSet.rise`.
+    Between two anchors the shares are Dirichlet, their means :meth:`postcgrp.priors.PriorSet.rise`.
     """
-    kind, anchors = modality.uptake, pset.uptake_years(modality)
+    anchors = pset.uptake_years(modality)
     total = pset.number(v.path_assumption(modality), modality=modality.name)
     concentration = hyper(v.path_concentration(pset, modality), total)
     path = [levels[0][None]]
@@ -141,7 +117,7 @@ def rising_path(pset: PriorSet, modality: Modality, levels: Sequence[TensorVaria
             path.append(levels[k + 1][None])
             continue
         name = v.path(pset, modality, end)
-        mean = hyper(v.path_mean(name), pset.rise(steps, foot=kind == "launch" and k == 0), (f"{name}_year",))
+        mean = hyper(v.path_mean(name), pset.rise(steps), (f"{name}_year",))
         share = pm.Dirichlet(name, concentration * mean, dims=f"{name}_year", default_transform=Sticks())
         path += [levels[k] + rise * pt.cumsum(share)[:-1], levels[k + 1][None]]
     return pt.concatenate(path)

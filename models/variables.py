@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from postcgrp.priors import PriorSet
+from postcgrp.priors import Evidence, PriorSet
 from postcgrp.priors.catalogue import RANGED, SIZES
 from postcgrp.priors.ledger import Modality, slug
 
@@ -27,6 +27,10 @@ PRICE = "price"
 INTENSITY = "intensity"
 REVENUE = "revenue"
 REVENUE_TOTAL = "revenue_total"
+USE_LINE = "use_line"
+REVENUE_LINE = "revenue_line"
+PERSISTENCE = "persistence"
+SUCCESS = "success"
 
 # Free variables, by part of the model; those of one modality or year have a function below.
 POOL_ERROR = "pool_error"
@@ -50,11 +54,34 @@ REGION_PREMIUM_REST = "region_premium_rest"
 REGION_PREMIUM_MODALITY = "region_premium_modality"
 REGION_VALUE_LEAD = "region_value_lead"
 INTENSITY_STEP = "intensity_step"
+DEPTH_DRIFT = "depth_drift"
+VENDOR_BUILD_UP = "vendor_build_up"
+SUCCESS_PROBABILITY = "success_probability"
+SUCCESS_DRAW = "success_draw"
+LAUNCH_YEAR = "launch_year"
+VENDOR_LAUNCH_YEAR = "vendor_launch_year"
+LAUNCH_CEILING = "launch_ceiling"
+LAUNCH_SPEED = "launch_speed"
+ELIGIBLE_SHARE = "eligible_share"
+DISPLACEMENT = "displacement"
+LINE_USE_LEVEL = "line_use_level"
+LINE_USE_REGION = "line_use_region"
+LINE_DRIFT = "line_drift"
+LINE_LIST_PRICE = "line_list_price"
+LINE_NET_RATIO = "line_net_ratio"
+LINE_PRICE_GROWTH = "line_price_growth"
+LINE_PRICE_COMMON = "line_price_common"
+LINE_EXCLUSIVITY_YEAR = "line_exclusivity_year"
+LINE_EXCLUSIVITY_FALL = "line_exclusivity_fall"
+LINE_EXCLUSIVITY_SPEED = "line_exclusivity_speed"
 
 # Data that are no hyperparameter of a variable above.
-REGION_VALUE_WEIGHT = "region_value_weight"
 MODALITY_VALUE_SHARE = "modality_value_share"
-ELIGIBLE_SHARE = "eligible_share"
+SUCCESS_MEASURED = "success_measured"
+LINE_USE_REGION_CENTRE = "line_use_region_centre"
+LINE_USE_DEPTH_CENTRE = "line_use_depth_centre"
+LINE_REGION_CHOLESKY = "line_region_cholesky"
+LINE_PRICE_YEAR = "line_price_year"
 
 SOURCE_ERROR = "source_error"
 EVIDENCE = "evidence"
@@ -70,6 +97,7 @@ OF_BURDEN = "burden"
 OF_REGIONS = "regions"
 TRUST = "vendor trust"
 NOISE = "yearly noise"
+PRICES = "prices in common"
 
 
 # ---- names made of names -------------------------------------------------------------------------------------------
@@ -143,14 +171,29 @@ def price_growth(modality: Modality) -> str:
     return f"price_growth_{modality.key}"
 
 
+def spend_residual(modality: Modality) -> str:
+    """What the lines of a modality that is not sold yet leave out of its spend, log, as steps over the anchors."""
+    return f"spend_residual_{modality.key}"
+
+
+def spend_residual_sd(modality: Modality) -> str:
+    """The sds of the steps of what a modality's lines leave out of its spend."""
+    return sd(spend_residual(modality))
+
+
+def anchor_dim(modality: Modality) -> str:
+    """The dimension of the anchors at which the report may have figures on a modality."""
+    return f"anchor_{modality.key}"
+
+
 def price_noise(modality: Modality) -> str:
     """Size of the yearly noise of a modality's price."""
     return f"price_noise_{modality.key}"
 
 
 def level(pset: PriorSet, modality: Modality) -> str:
-    """A modality's uptake at its anchors."""
-    return pset.own(f"{modality.uptake}_level", modality)
+    """An adopted modality's use at the anchors."""
+    return pset.own(ADOPTION_LEVEL, modality)
 
 
 def uptake_region(pset: PriorSet, modality: Modality) -> str:
@@ -215,19 +258,26 @@ def source_years(pset: PriorSet, source: str | None = None) -> list[int]:
     """
     report = pset.ledger.report
     source = source or report.id
-    years = {row.year for row in pset.evidence if row.source == source and row.quantity in SIZES}
+    sizes = [row for row in pset.evidence if row.source == source and row.quantity in SIZES]
+    years = {row.year for row in sizes if row.year is not None}
     return sorted(years | set(report.anchors) if years and source == report.id else years)
+
+
+def states_revenue(pset: PriorSet) -> bool:
+    """Whether the report's revenue is in evidence."""
+    return any((row.source, row.quantity) == (pset.ledger.report.id, REVENUE) for row in pset.evidence)
 
 
 def _of_source(name: str, pset: PriorSet, source: str) -> str:
     return name if source == pset.ledger.report.id else f"{name}_{slug(source)}"
 
 
-def lead_region(pset: PriorSet) -> int | None:
-    """Index of the first region whose share of all revenue is in evidence: its value is a free variable."""
-    shares = [e.region for e in pset.evidence if (e.quantity, e.depth, e.modality) == ("revenue_share", None, None)]
-    named = [region for region in shares if region is not None]
-    return pset.coords["region"].index(named[0]) if named and len(pset.coords["region"]) > 1 else None
+def lead_row(pset: PriorSet) -> Evidence | None:
+    """The first row of evidence on a region's share of all revenue: that region's value is a free variable."""
+    if len(pset.ledger.regions) == 1:
+        return None
+    shares = [e for e in pset.evidence if (e.quantity, e.depth, e.modality) == ("revenue_share", None, None)]
+    return next((row for row in shares if row.region is not None), None)
 
 
 def stretches(pset: PriorSet, modality: Modality) -> list[tuple[int, int]]:
@@ -260,7 +310,7 @@ def free(pset: PriorSet) -> tuple[Free, ...]:
     `region_value_lead` and `region_premium_rest` is that of the regional premium: those changes of variable have a
     unit Jacobian.
     """
-    parts = (_patients, _burden, _uptake, _intensity, _ranged, _errors)
+    parts = (_patients, _burden, _uptake, _lines, _intensity, _ranged, _errors)
     return tuple(variable for part in parts for variable in part(pset))
 
 
@@ -271,10 +321,19 @@ def _elicited(pset: PriorSet, group: str, *blocks: str) -> Iterator[Free]:
             yield Free(link_name(pset, block), group, block=block)
 
 
+def _standardised(pset: PriorSet, group: str, *blocks: str, **part: str) -> Iterator[Free]:
+    """The standard draws of prior blocks, or a part of them."""
+    for block in blocks:
+        if block in pset.blocks:
+            yield Free(standard(block), group, part, block=block)
+
+
 def _patients(pset: PriorSet) -> Iterator[Free]:
-    yield from _elicited(pset, OF_PATIENTS, POOL_ERROR, REGION_PATIENTS, PATIENT_GROWTH)
+    yield from _elicited(pset, OF_PATIENTS, POOL_ERROR, REGION_PATIENTS)
+    yield from _standardised(pset, OF_PATIENTS, PATIENT_GROWTH)
     yield Free(PATIENT_GROWTH_REGION, OF_PATIENTS, pooled=True)
     yield from _elicited(pset, OF_DEPTH, DEPTH_WEIGHT, DEPTH_WEIGHT_REGION_SD)
+    yield from _standardised(pset, OF_DEPTH, DEPTH_DRIFT)
     yield Free(DEPTH_WEIGHT_REGION, OF_DEPTH, pooled=True)
 
 
@@ -294,32 +353,56 @@ def _uptake(pset: PriorSet) -> Iterator[Free]:
     for modality in pset.ledger.modalities:
         if modality.uptake == "everyone":
             continue
-        group, block = f"{modality.uptake}: {modality.name}", level(pset, modality)
-        yield Free(standard(block), group, block=block)
         yield from _elicited(pset, OF_REGIONS, uptake_region_sd(pset, modality))
         yield Free(uptake_region(pset, modality), OF_REGIONS, pooled=True)
         if modality.uptake == "adoption":
+            group, block = f"adoption: {modality.name}", level(pset, modality)
+            yield Free(standard(block), group, block=block)
             yield Free(pset.own(ADOPTION_STEP_REGION, modality), OF_REGIONS, pooled=True)
             yield from _elicited(pset, OF_DEPTH, pset.own(ADOPTION_STEP, modality))
             yield from _elicited(pset, group, pset.own(MOH_EFFECT, modality), pset.own(PAYER_BRAKE, modality))
-        for _, end in stretches(pset, modality):
-            yield Free(path(pset, modality, end), NOISE)
+            for _, end in stretches(pset, modality):
+                yield Free(path(pset, modality, end), NOISE)
+    for name in map(str, pset.coords["launch"]):
+        group = f"launch: {name}"
+        blocks = (SUCCESS_PROBABILITY, LAUNCH_YEAR, LAUNCH_CEILING, LAUNCH_SPEED)
+        yield from _standardised(pset, group, *blocks, launch=name)
+        yield Free(SUCCESS_DRAW, group, {"launch": name}, pooled=True)
+        if name in pset.coords["launched"]:
+            yield from _standardised(pset, group, VENDOR_LAUNCH_YEAR, ELIGIBLE_SHARE, launched=name)
+
+
+def _lines(pset: PriorSet) -> Iterator[Free]:
+    for line in pset.ledger.lines:
+        spend, use = f"{INTENSITY}: {line.modality}", f"line use: {line.modality}"
+        costs = (LINE_LIST_PRICE, LINE_NET_RATIO, PERSISTENCE, LINE_PRICE_GROWTH)
+        yield from _standardised(pset, spend, *costs, line=line.name)
+        if line.name in pset.coords["line_exclusive"]:
+            losses = (LINE_EXCLUSIVITY_YEAR, LINE_EXCLUSIVITY_FALL, LINE_EXCLUSIVITY_SPEED)
+            yield from _standardised(pset, f"exclusivity: {line.modality}", *losses, line_exclusive=line.name)
+        if line.name in pset.coords["line_claimed"]:
+            yield from _standardised(pset, use, LINE_USE_LEVEL, LINE_DRIFT, line_claimed=line.name)
+            yield Free(LINE_USE_REGION, OF_REGIONS, {"line_claimed": line.name}, pooled=True)
+    yield from _standardised(pset, DISPLACEMENT, DISPLACEMENT)
+    yield from _standardised(pset, PRICES, LINE_PRICE_COMMON)
 
 
 def _intensity(pset: PriorSet) -> Iterator[Free]:
     anchors, years = pset.ledger.report.anchors, pset.ledger.years
     for modality in pset.ledger.modalities:
-        group = f"{INTENSITY}: {modality.name}"
-        if modality.uptake == "launch":
+        group, priced = f"{INTENSITY}: {modality.name}", modality.name in pset.coords["priced"]
+        if modality.uptake == "launch" and priced:
             yield Free(log_price(modality), group, block=PRICE)
             yield from _elicited(pset, group, price_growth(modality))
+        elif modality.uptake == "launch":
+            yield Free(standard(spend_residual(modality)), group)
         else:
             for k, anchor in enumerate(anchors):
-                block = price_growth(modality) if k else PRICE
+                block = (price_growth(modality) if k else PRICE) if priced else None
                 yield Free(stated_revenue(anchor), group, {sold(anchor): modality.name}, block)
         if len(pset.anchors(modality)) < len(years):
             yield Free(standard(price_noise(modality)), NOISE)
-    if lead_region(pset) is None:
+    if lead_row(pset) is None:
         yield from _elicited(pset, OF_REGIONS, REGION_PREMIUM)
     else:
         yield from (Free(name, OF_REGIONS, block=REGION_PREMIUM) for name in (REGION_PREMIUM_REST, REGION_VALUE_LEAD))
@@ -335,6 +418,8 @@ def _ranged(pset: PriorSet) -> Iterator[Free]:
 
 
 def _errors(pset: PriorSet) -> Iterator[Free]:
+    if states_revenue(pset):
+        yield from _standardised(pset, TRUST, VENDOR_BUILD_UP)
     for source in pset.sources:
         if source_years(pset, source):
             group = TRUST if source == pset.ledger.report.id else f"trust: {slug(source)}"

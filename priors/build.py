@@ -10,12 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from postcgrp.priors.catalogue import ASSUMPTIONS, PRIOR_CLAIMS, RANGED, Family
-from postcgrp.priors.elicit import LINK, Prior, falls, from_range
+from postcgrp.priors.catalogue import ASSUMPTIONS, ELIGIBLE, PRIOR_CLAIMS, RANGED, Family
+from postcgrp.priors.elicit import LINK, Prior, falls, from_range, on_link
 from postcgrp.priors.errors import InputError
 from postcgrp.priors.evidence import Evidence, claimed_evidence
 from postcgrp.priors.ledger import PERCENT, Claim, Ledger, Modality, Quantified, Trust, middle
 from postcgrp.priors.ledger.checks import check_rows
+from postcgrp.priors.lines import OF_LAUNCHES, OF_LINES, cells, line_labels
 from postcgrp.priors.lookup import (
     Key,
     anchors,
@@ -29,7 +30,7 @@ from postcgrp.priors.lookup import (
 from postcgrp.priors.priorset import Block, PriorSet
 from postcgrp.priors.reads import places_read
 from postcgrp.priors.segments import segment_in_words
-from postcgrp.priors.settings import ADOPTION_SCOPES, UPTAKE_SHAPES, Settings
+from postcgrp.priors.settings import ADOPTION_SCOPES, STRINGENCIES, UPTAKE_SHAPES, Settings
 
 # Priors of quantities whose claim is left out: a share may be nearly anything, a count resembles the others.
 OPEN_LOGIT_SD = 1.5  # 5 % to 95 %: 0.08 to 0.92
@@ -88,12 +89,15 @@ def _check_settings(ledger: Ledger, settings: Settings) -> None:
         ("trust", settings.trust, [t.level for t in ledger.trust]),
         ("adoption_scope", settings.adoption_scope, ADOPTION_SCOPES),
         ("uptake_shape", settings.uptake_shape, UPTAKE_SHAPES),
+        ("stringency", settings.stringency, STRINGENCIES),
         *(("leave_out", key, [c.id for c in ledger.claims]) for key in settings.leave_out),
     ):
         if value not in known:
             near = get_close_matches(value, known, 1) if len(known) > MOST_LISTED else known
             use = f"use one of {', '.join(near)}" if near else "its claims are those of the report's file, by `id`"
             raise InputError(f"{name} {value!r} is not in the ledger: {use}")
+    if settings.vendor_build_up is not None and not 0 <= settings.vendor_build_up <= 1:
+        raise InputError(f"vendor_build_up {settings.vendor_build_up:g} is outside 0..1: write it as a fraction")
     idle = [c for c in ledger.claims if c.id in settings.leave_out and c.role not in ("prior", "evidence")]
     if idle:
         raise InputError(*(f"leave_out {c.id!r}: the claim is {c.role}, which no model reads: remove it" for c in idle))
@@ -119,9 +123,11 @@ def _blocks(ledger: Ledger, settings: Settings) -> list[Block]:
     blocks = [
         _assumed_block(ledger, "pool_error"),
         _claimed_block(ledger, settings, "region_patients", "region", "patients", "region_patients_log_sd"),
-        _assumed_block(ledger, "patient_growth"),
+        _growth(ledger),
         _claimed_block(ledger, settings, "depth_weight", "depth", "depth_share", "depth_weight_log_sd"),
         _assumed_block(ledger, "depth_weight_region_sd"),
+        _assumed_block(ledger, "depth_drift"),
+        _build_up(ledger, settings),
     ]
     if burden := [q for q in ("moh", "acute_use") if any(prior_claims(ledger, q))]:
         levels = tuple(_claimed(ledger, settings, q, "burden_logit_sd", {}) for q in burden)
@@ -136,11 +142,16 @@ def _blocks(ledger: Ledger, settings: Settings) -> list[Block]:
     for modality in ledger.modalities:
         if modality.uptake != "everyone":
             blocks += _uptake_blocks(ledger, settings, modality)
-    blocks.append(_assumed_block(ledger, "price", "modality"))
+    blocks += _launch_blocks(ledger, settings)
+    labels = line_labels(ledger)
+    price = tuple(_assumed(ledger, "price", {"modality": modality}) for modality in labels["priced"])
+    blocks += [Block("price", ("priced",), price)] if price else []
     for modality in ledger.modalities:
-        later = anchors(ledger, modality)[1:]
-        growth = tuple(_assumed(ledger, "price_growth", {"year": a, "modality": modality.name}) for a in later)
-        blocks.append(Block(f"price_growth_{modality.key}", (f"period_{modality.key}",), growth))
+        if modality.name in labels["priced"]:
+            later = anchors(ledger, modality)[1:]
+            growth = tuple(_assumed(ledger, "price_growth", {"year": a, "modality": modality.name}) for a in later)
+            blocks.append(Block(f"price_growth_{modality.key}", (f"period_{modality.key}",), growth))
+    blocks += _line_blocks(ledger, settings)
     return [
         *blocks,
         _assumed_block(ledger, "region_premium", "region"),
@@ -156,33 +167,79 @@ def _ranged_numbers(ledger: Ledger) -> list[Block]:
     return [Block(number_name(ledger, n, where), (), (_assumed(ledger, n, where),)) for n, where in ranged]
 
 
+def _growth(ledger: Ledger) -> Block:
+    """Returns the prior of the pool's growth in each period between anchors."""
+    later = ledger.report.anchors[1:]
+    priors = tuple(_assumed(ledger, "patient_growth", {"year": year}) for year in later)
+    return Block("patient_growth", ("period",), priors, number(ledger, "patient_growth_correlation"), ordered=False)
+
+
+def _build_up(ledger: Ledger, settings: Settings) -> Block:
+    """Returns the prior of how strongly the report's revenue follows its own patients and adoption."""
+    prior = _assumed(ledger, "vendor_build_up", {})
+    if (chosen := settings.vendor_build_up) is not None:
+        prior = _fixed(prior.name, prior.family, chosen, prior.unit, "setting vendor_build_up", "chosen for this run")
+    return Block("vendor_build_up", (), (prior,))
+
+
 def _uptake_blocks(ledger: Ledger, settings: Settings, modality: Modality) -> list[Block]:
     """Returns the priors of one adoption curve or launch: levels at the anchors, and differences between segments."""
-    uptake, adopted = modality.uptake, modality.uptake == "adoption"
-    cells: list[dict[str, Key]] = [{"year": a, "modality": modality.name} for a in anchors(ledger, modality)]
-    if adopted:
-        levels = tuple(_claimed(ledger, settings, "adoption", "adoption_logit_sd", cell) for cell in cells)
-    else:
-        levels = tuple(_assumed(ledger, "launch_uptake", cell) for cell in cells)
-        if not any(eligible(ledger, modality.name)):
-            raise InputError(f"eligible_share of {modality.name} is 0 at every depth: raise one of them")
+    uptake = modality.uptake
 
     def assumed(variable: str, name: str, *dims: str) -> Block:
         return _assumed_block(
             ledger, variable_name(ledger, variable, modality), *dims, name=name, modality=modality.name
         )
 
-    dims = ("anchor",) if adopted else (f"anchor_{modality.key}",)
+    spread = assumed(f"{uptake}_region_sd", "uptake_region_sd")
+    if uptake == "launch":
+        anchors(ledger, modality)  # a launch after the last anchor is bad input, so raise it here
+        if not any(eligible(ledger, modality.name)):
+            raise InputError(f"eligible_share of {modality.name} is 0 at every depth: raise one of them")
+        return [spread]
+    at: list[dict[str, Key]] = [{"year": a, "modality": modality.name} for a in anchors(ledger, modality)]
+    levels = tuple(_claimed(ledger, settings, "adoption", "adoption_logit_sd", cell) for cell in at)
     correlation = number(ledger, "uptake_correlation", modality=modality.name)
-    blocks = [
-        Block(variable_name(ledger, f"{uptake}_level", modality), dims, levels, correlation, adopted and falls(levels)),
-        assumed(f"{uptake}_region_sd", "uptake_region_sd"),
+    drivers = {"moh": "moh_effect", "payer_block": "payer_brake"}
+    return [
+        Block(
+            variable_name(ledger, "adoption_level", modality), ("anchor",), levels, correlation, falling=falls(levels)
+        ),
+        spread,
+        assumed("adoption_step", "adoption_step", "step"),
+        *(assumed(effect, effect) for driver, effect in drivers.items() if any(prior_claims(ledger, driver))),
     ]
-    if adopted:
-        blocks.append(assumed("adoption_step", "adoption_step", "step"))
-        drivers = {"moh": "moh_effect", "payer_block": "payer_brake"}
-        blocks += [assumed(effect, effect) for driver, effect in drivers.items() if any(prior_claims(ledger, driver))]
-    return blocks
+
+
+def _launch_blocks(ledger: Ledger, settings: Settings) -> list[Block]:
+    """Returns the priors of launches: modalities that are to come, and pipeline lines."""
+    if not line_labels(ledger)["launch"]:
+        return []
+    eligibility = {"eligible_share": ELIGIBLE[settings.stringency]}
+    return [
+        _labelled(ledger, name, eligibility.get(name, assumed), dims) for name, (assumed, dims) in OF_LAUNCHES.items()
+    ]
+
+
+def _line_blocks(ledger: Ledger, settings: Settings) -> list[Block]:
+    """Returns the priors of lines: use, prices, and what takes use from them."""
+    labels = line_labels(ledger)
+    blocks = [_labelled(ledger, "displacement", "displacement", ("displacing",))]
+    if labels["line"]:
+        use = tuple(
+            _claimed(ledger, settings, "line_use", "line_use_logit_sd", {"line": x}) for x in labels["line_claimed"]
+        )
+        blocks += [Block("line_use_level", ("line_claimed",), use)]
+        blocks += [_labelled(ledger, name, assumed, dims) for name, (assumed, dims) in OF_LINES.items()]
+    return [block for block in blocks if block.priors]
+
+
+def _labelled(ledger: Ledger, variable: str, name: str, dims: tuple[str, ...]) -> Block:
+    labels: dict[str, list[Key]] = {
+        **{dim: list(keys) for dim, keys in {**ledger.segments, **line_labels(ledger)}.items()},
+        "period": list(ledger.report.anchors[1:]),
+    }
+    return Block(variable, dims, tuple(_assumed(ledger, name, where) for where in cells(ledger, dims, labels)))
 
 
 def _assumed_block(ledger: Ledger, variable: str, *dims: str, name: str | None = None, **where: Key) -> Block:
@@ -199,6 +256,8 @@ def _claimed_block(ledger: Ledger, settings: Settings, variable: str, dim: str, 
 def _assumed(ledger: Ledger, name: str, where: dict[str, Key]) -> Prior:
     row = assumption(ledger, name, where)
     family = row.family or ASSUMPTIONS[name].family or RANGED.get(name) or "normal"
+    if row.value is not None:
+        return _fixed(_label(name, where), family, row.value, row.unit, row.source, row.reason)
     return _ranged(row, name, row.coverage, family, where, row.source, row.reason)
 
 
@@ -233,6 +292,10 @@ def _open(ledger: Ledger, claim: Claim, family: Family, where: dict[str, Key]) -
     mu, sd = (0.0, OPEN_LOGIT_SD) if family == "logitnormal" else (float(np.mean(np.log(others))), OPEN_LOG_SD)
     reason = f"the claim {claim.id} is left out: a prior that says next to nothing"
     return Prior(_label(claim.quantity, where), family, mu, sd, claim.unit, "left out", reason, open=True)
+
+
+def _fixed(name: str, family: Family, value: float, unit: str, origin: str, because: str) -> Prior:
+    return Prior(name, family, on_link(value, family), 0.0, unit, origin, because)
 
 
 def _ranged(

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import log
 from typing import Literal
 
 Family = Literal["normal", "lognormal", "logitnormal", "student", "logstudent", "logitstudent"]
 HEAVY: dict[Family, Family] = {"normal": "student", "lognormal": "logstudent", "logitnormal": "logitstudent"}
+MIDYEAR = 0.5  # a year has the rates of its middle
+LEFT_AT_SPEED = log(10)  # a fall of price is nine tenths done after its `line_exclusivity_speed`
 MILLION = 1e6  # revenue is in millions, a price in units of the currency
 MONEY_UNIT = "{currency} million"
 SPEND_UNIT = "{currency} per patient-year"
@@ -17,13 +20,20 @@ class Entry:
     """What one quantity must look like.
 
     `unit`: with a gap for the report's currency. `by`: the dimensions by which a row may narrow it down. `family`: of
-    its prior, or None for a fixed number. `positive`: whether a fixed number must be above zero.
+    its prior, or None for a fixed number. `positive`: whether a fixed number must be above zero. `fixable`: whether a
+    row with a family may also be a fixed number.
     """
 
     unit: str
     by: tuple[str, ...] = ()
     family: Family | None = None
     positive: bool = False
+    fixable: bool = False
+
+
+def _range(unit: str, by: tuple[str, ...], family: Family) -> Entry:
+    """An assumption that is a prior, or a fixed number."""
+    return Entry(unit, by, family, fixable=True)
 
 
 # Claims with the role `prior`. Any may name a year; the model reads it for adoption and patients.
@@ -35,6 +45,8 @@ PRIOR_CLAIMS = {
     "moh": Entry("fraction", (), "logitnormal"),
     "payer_block": Entry("fraction", (), "logitnormal"),
     "adoption_direction": Entry("sign", ("region", "modality")),
+    "line_use": Entry("fraction", ("line",), "logitnormal"),
+    "line_use_direction": Entry("sign", ("region", "depth", "line")),
 }
 
 # Claims with the role `evidence`, and rows of evidence files.
@@ -70,12 +82,14 @@ RANGED: dict[str, Family] = {
     "adoption_step_region_sd": "lognormal",
     "price_noise": "lognormal",
 }
-COUPLED = ("launch_uptake",)  # levels kept in order by a normal copula, so of a normal family only
+ELIGIBLE = {"base": "eligible_share", "strict": "eligible_share_strict", "lenient": "eligible_share_lenient"}
 ASSUMPTIONS = {
     "evidence_log_sd": Entry("log", ("year", "region", "depth", "modality"), positive=True),
     "pool_error": Entry("log", (), "normal"),
     "region_patients_log_sd": Entry("log", ("region",), positive=True),
-    "patient_growth": Entry("fraction per year", (), "normal"),
+    "patient_growth": Entry("fraction per year", ("year",), "normal"),
+    "patient_growth_correlation": Entry("correlation"),
+    "depth_drift": _range("fraction per year", (), "normal"),
     "patient_growth_region_sd": Entry("fraction per year"),
     "depth_weight_log_sd": Entry("log", ("depth",), positive=True),
     "depth_weight_region_sd": Entry("log", (), "lognormal"),
@@ -89,16 +103,37 @@ ASSUMPTIONS = {
     "adoption_logit_sd": Entry("logit", ("year", "modality"), positive=True),
     "uptake_correlation": Entry("correlation", ("modality",)),
     "adoption_path_concentration": Entry("count", ("modality",), positive=True),
-    "launch_path_concentration": Entry("count", ("modality",), positive=True),
     "uptake_region_sd": Entry("logit", ("modality",), "lognormal"),
     "uptake_region_size": Entry("logit", ("modality",)),
     "adoption_step": Entry("logit", ("depth", "modality"), "lognormal"),
     "adoption_step_region_sd": Entry("log", ("modality",)),
     "moh_effect": Entry("logit", ("modality",), "lognormal"),
     "payer_brake": Entry("logit", ("modality",), "lognormal"),
-    "launch_year": Entry("year", ("modality",)),
-    "eligible_share": Entry("fraction", ("depth", "modality")),
-    "launch_uptake": Entry("fraction", ("year", "modality"), "logitnormal"),
+    "launch_year": _range("year", ("region", "modality", "line"), "normal"),
+    "vendor_launch_year": _range("year", ("modality",), "normal"),
+    "success_probability": _range("fraction", ("modality", "line"), "logitnormal"),
+    "launch_ceiling": _range("fraction", ("modality", "line"), "logitnormal"),
+    "launch_speed": _range("years", ("modality", "line"), "lognormal"),
+    "displacement": _range("fraction", ("modality", "line"), "logitnormal"),
+    **{name: _range("fraction", ("depth", "modality"), "logitnormal") for name in ELIGIBLE.values()},
+    "vendor_build_up": _range("fraction", (), "logitnormal"),
+    "line_use_logit_sd": Entry("logit", ("line",), positive=True),
+    "line_use_region_size": Entry("logit", ("line",)),
+    "line_use_depth_size": Entry("logit", ("line",)),
+    "line_use_region_sd": Entry("logit", ("line",)),
+    "line_drift": _range("logit", ("year", "line"), "normal"),
+    "line_list_price": _range(SPEND_UNIT, ("region", "line"), "lognormal"),
+    "line_net_ratio": _range("fraction", ("region", "line"), "lognormal"),
+    "line_persistence": _range("fraction", ("region", "line"), "logitnormal"),
+    "line_price_growth": _range("fraction per year", ("region", "line"), "normal"),
+    "line_exclusivity_year": _range("year", ("region", "line"), "normal"),
+    "line_exclusivity_fall": _range("fraction", ("region", "line"), "logitnormal"),
+    "line_exclusivity_speed": _range("years", ("region", "line"), "lognormal"),
+    "line_price_common": _range("log", (), "normal"),
+    "line_region_correlation": Entry("correlation"),
+    "line_price_year": Entry("year"),
+    "spend_residual_sd": Entry("log", ("modality",), positive=True),
+    "spend_residual_step_sd": Entry("log", ("modality",), positive=True),
     "price": Entry(SPEND_UNIT, ("modality",), "lognormal"),
     "price_growth": Entry("fraction per year", ("year", "modality"), "normal"),
     "price_noise": Entry("log", ("modality",)),

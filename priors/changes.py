@@ -15,7 +15,7 @@ from postcgrp.priors.errors import InputError
 from postcgrp.priors.ledger import Assumption, Claim, Ledger, Number, Row, Text, Whole, misfit_coverage
 from postcgrp.priors.lookup import label_of
 from postcgrp.priors.messages import nearest_or
-from postcgrp.priors.segments import SEGMENT_DIMS, SEGMENTS, segment_in_words
+from postcgrp.priors.segments import NARROWED, segment_in_words
 from postcgrp.priors.settings import Settings
 from postcgrp.priors.toml_lines import Location
 
@@ -36,6 +36,7 @@ class Change(Row):
     region: str | None = None
     depth: str | None = None
     modality: str | None = None
+    line: str | None = None
     value: Number | None = None
     low: Number | None = None
     high: Number | None = None
@@ -120,9 +121,9 @@ class Laid:
 
     def _place(self, change: Change) -> dict[str, Any]:
         """Returns the part of the market that a change names, its labels by their names in the ledger."""
-        where = {s: key for s in SEGMENTS if (key := getattr(change, s)) is not None}
+        where = {s: key for s in NARROWED if (key := getattr(change, s)) is not None}
         try:
-            return {s: label_of(self.ledger, s, key) if s in SEGMENT_DIMS else key for s, key in where.items()}
+            return {s: label_of(self.ledger, s, key) if s != "year" else key for s, key in where.items()}
         except InputError as error:
             raise InputError(*(f"{change.id!r}: {fault}" for fault in error.faults)) from None
 
@@ -142,10 +143,10 @@ class Laid:
         inside = [k for k, row in enumerate(rows) if row.id == change.id and _covers(where, row)]
         if inside:
             return [(k, _changed(rows[k], change, family, self.name)) for k in inside]
-        wider = [row for row in known if all(getattr(row, s) in (None, where.get(s)) for s in SEGMENTS)]
+        wider = [row for row in known if all(getattr(row, s) in (None, where.get(s)) for s in NARROWED)]
         if not wider:
             raise InputError(f"assumption {change.id!r} {segment_in_words(where)} is not in the ledger: remove it")
-        nearest = max(wider, key=lambda row: sum(getattr(row, s) is not None for s in SEGMENTS))
+        nearest = max(wider, key=lambda row: sum(getattr(row, s) is not None for s in NARROWED))
         return [(len(rows), _changed(nearest, change, family, self.name).model_copy(update=where))]
 
     def _claim(self, change: Change, where: dict[str, Any]) -> tuple[int, Claim]:
@@ -165,7 +166,7 @@ class Laid:
 
     def _meant(self, row: Claim, where: Mapping[str, Any], wrong: Mapping[str, Any]) -> str:
         """Returns the way out of a change that names another year or segment than its claim's."""
-        place = {dim: where.get(dim, getattr(row, dim)) for dim in SEGMENTS}
+        place = {dim: where.get(dim, getattr(row, dim)) for dim in NARROWED}
         beside = [c for c in self.claims if c.quantity == row.quantity and c.role in ("prior", "evidence")]
         others = [c.id for c in beside if all(getattr(c, dim) == key for dim, key in place.items())]
         said = f"remove {' and '.join(f'`{dim}`' for dim in wrong)}: a change to a claim changes its numbers only"

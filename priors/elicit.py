@@ -38,6 +38,7 @@ LINK: dict[Family, tuple[Link, Link]] = {  # onto the real line, and back
     "logitstudent": (_logit, _expit),
 }
 REVERSAL = 1e-3  # the largest probability that a quantity which must not fall is drawn as falling
+LARGEST_LOGIT = 40.0  # log-odds of a share that is 0 or 1
 STUDENT_DF = 4.0  # heavy tails with a variance: one draw in a hundred lies beyond 3.7 scales, a normal's beyond 2.6
 
 
@@ -64,7 +65,7 @@ class Prior:
 
     `mu` and `sd` (for a Student-t its scale) are on the link scale of `family`: identity, log or logit. `low`..`high`
     is the stated range in `unit`, which holds `coverage` of the mass; all three are None for a point with an assumed
-    spread. `open`: nothing is claimed about it, because its claim is left out.
+    spread. A number that is fixed has an `sd` of 0. `open`: nothing is claimed about it, because its claim is left out.
     """
 
     name: str
@@ -117,6 +118,13 @@ def from_range(low: float, high: float, coverage: float, family: Family) -> tupl
     return float(ends.mean()), float(np.diff(ends)[0] / (2 * _standard_quantile(family, (1 + coverage) / 2)))
 
 
+def on_link(value: float, family: Family) -> float:
+    """Returns a value on a family's link scale; a share of 0 or 1 becomes log-odds that no prior reaches."""
+    forward, _ = LINK[family]
+    with np.errstate(divide="ignore"):
+        return float(np.clip(forward(value), -LARGEST_LOGIT, LARGEST_LOGIT) if "logit" in family else forward(value))
+
+
 def from_quantiles(quantiles: Mapping[float, float], family: Family) -> tuple[float, float]:
     """Returns the mean and sd on the link scale of the distribution that has two given quantiles.
 
@@ -164,7 +172,15 @@ def coupling(priors: tuple[Prior, ...], correlation: float, *, falling: bool = F
                 f"{side} the first and must not {turn}: {mend} it, or make the two alike in width"
             )
         links.append(max(correlation, needed))
-    size = len(priors)
+    return markov(links)
+
+
+def markov(links: Sequence[float]) -> NDArray[np.float64]:
+    """Returns the lower Cholesky factor [k, k] of a Markov chain's correlation.
+
+    Parameters: `links` [k], the correlation of each quantity with the one before it; the first is not used.
+    """
+    size = len(links)
     matrix = np.eye(size)
     for i in range(size):
         for j in range(i):

@@ -13,7 +13,7 @@ from postcgrp.priors.elicit import from_range
 from postcgrp.priors.errors import Faults, InputError
 from postcgrp.priors.ledger import ErrorModel, Ledger, slug
 from postcgrp.priors.ledger.checks import LONGEST_NAME, known_quantity
-from postcgrp.priors.lookup import eligible, number, prior_claims
+from postcgrp.priors.lookup import assumption, eligible, number, prior_claims
 from postcgrp.priors.segments import SEGMENT_DIMS, SEGMENTS
 
 CONTRADICTION = 4.0  # how many sds of their errors two statements of the same number may lie apart
@@ -27,13 +27,14 @@ ALIKE = 0.9  # how alike two units must be spelled (difflib's ratio) to be one, 
 class Evidence:
     """One observed aggregate: the `value` of a `quantity` in a year and segment, with the row's own log-sd.
 
-    `region`, `depth` or `modality` is None for the sum over all of them.
+    `region`, `depth` or `modality` is None for the sum over all of them; `year` is None for a share that has none, and
+    is then the mean over the report's anchors, see :meth:`PriorSet.window`.
     """
 
     id: str
     source: str
     quantity: str
-    year: int
+    year: int | None
     region: str | None
     depth: str | None
     modality: str | None
@@ -55,7 +56,7 @@ def claimed_evidence(ledger: Ledger, coverage: float) -> tuple[Evidence, ...]:
     """
     rows = []
     for claim in ledger.claims:
-        if claim.role != "evidence" or claim.year is None:
+        if claim.role != "evidence":
             continue
         if claim.value is None and claim.low is not None and claim.high is not None:
             log_value, log_sd = from_range(claim.low, claim.high, claim.coverage or coverage, "lognormal")
@@ -147,7 +148,10 @@ def _faults(ledger: Ledger, row: Evidence) -> Iterator[str]:
         elif name is not None and name not in names:
             known = False
             yield f": {dim} {name!r} is not declared: use one of {', '.join(names)}"
-    if row.year not in ledger.years:
+    if row.year is None and not row.quantity.endswith("_share"):
+        known = False
+        yield ": no year: only a share may be one of the whole window: add `year`"
+    elif row.year is not None and row.year not in ledger.years:
         known = False
         yield f": year {row.year} is outside {ledger.years[0]}..{ledger.years[-1]}: correct or remove it"
     yield from _wrong_figures(row)
@@ -188,23 +192,26 @@ def _wrong_place(ledger: Ledger, row: Evidence) -> Iterator[str]:
 
 def _unsold(ledger: Ledger, row: Evidence) -> Iterator[str]:
     """What is wrong with evidence on sales that are zero: before a launch, or at depths that are not eligible."""
+    if row.year is None:
+        return
     for modality in ledger.modalities:
         if row.modality not in (None, modality.name):
             continue
         if modality.uptake != "launch":
             return
-        launch = number(ledger, "launch_year", modality=modality.name)
-        if row.modality is not None and row.year < launch:
+        vendors = assumption(ledger, "vendor_launch_year", {"modality": modality.name})
+        earliest = min(end for end in (vendors.value, vendors.low) if end is not None)
+        if row.modality is not None and row.year < earliest:
             yield (
-                f": {row.modality} has evidence in {row.year}, before its launch_year {launch:g}: make the claim a "
-                "check or move the launch"
+                f": {row.modality} has evidence in {row.year}, before its vendor_launch_year {earliest:g}: make the "
+                "claim a check or move the launch"
             )
             return
-        if row.year >= launch and any(eligible(ledger, modality.name, row.depth)):
+        if row.year >= earliest and any(eligible(ledger, modality.name, row.depth)):
             return
     yield (
-        f": nothing is sold in {row.year} to depth {row.depth or 'any'}, by launch_year and eligible_share: make the "
-        "claim a check or change those"
+        f": nothing is sold in {row.year} to depth {row.depth or 'any'}, by vendor_launch_year and eligible_share: "
+        "make the claim a check or change those"
     )
 
 
@@ -275,5 +282,7 @@ def log_bias(model: ErrorModel, share: float) -> float:
     return float(model.base_log_bias + (model.final_log_bias - model.base_log_bias) * share)
 
 
-def _horizon(ledger: Ledger, year: int) -> float:
+def _horizon(ledger: Ledger, year: int | None) -> float:
+    if year is None:
+        return 0.0
     return (year - ledger.report.first_year) / (ledger.report.last_year - ledger.report.first_year)

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from difflib import get_close_matches
 
 from postcgrp.priors.errors import InputError
-from postcgrp.priors.ledger import Assumption, Claim, Ledger, Modality
-from postcgrp.priors.segments import SEGMENTS, segment_in_words
+from postcgrp.priors.ledger import Assumption, Claim, Ledger, Modality, middle
+from postcgrp.priors.segments import NARROWED, segment_in_words
 
 Key = str | int
 
@@ -35,17 +35,18 @@ def number(ledger: Ledger, name: str, **where: Key) -> float:
 
 
 def anchors(ledger: Ledger, modality: Modality) -> list[int]:
-    """Returns the anchors at which a modality is on the market.
+    """Returns the anchors at which the report may have figures on a modality.
 
-    Raises :class:`InputError` if a modality is launched after the last one.
+    All of them, or for a launch those not before its vendor's launch year (the middle of its range). Raises
+    :class:`InputError` if that lies after the last one.
     """
     if modality.uptake != "launch":
         return list(ledger.report.anchors)
-    launch = number(ledger, "launch_year", modality=modality.name)
+    launch = middle(assumption(ledger, "vendor_launch_year", {"modality": modality.name}))
     sold = [year for year in ledger.report.anchors if year >= launch]
     if not sold:
         raise InputError(
-            f"launch_year of {modality.name} is {launch:g}: it must not lie after {ledger.report.last_year}: "
+            f"vendor_launch_year of {modality.name} is {launch:g}: it must not lie after {ledger.report.last_year}: "
             "correct it or leave the modality out"
         )
     return sold
@@ -56,7 +57,8 @@ def label_of(ledger: Ledger, dim: str, text: str) -> str:
 
     Raises :class:`InputError` for a text that names none.
     """
-    segments = {"region": ledger.regions, "depth": ledger.depths, "modality": ledger.modalities}[dim]
+    by_dim = {"region": ledger.regions, "depth": ledger.depths, "modality": ledger.modalities, "line": ledger.lines}
+    segments = by_dim[dim]
     names = {_plain(each): s.name for s in segments for each in (s.name, s.label or s.name, *s.aliases)}
     if (wanted := _plain(text)) in names:
         return names[wanted]
@@ -80,9 +82,9 @@ def assumption(ledger: Ledger, name: str, where: dict[str, Key]) -> Assumption:
     Raises :class:`InputError` if none does, or if two are equally specific.
     """
     matches = [
-        (sum(getattr(a, s) is not None for s in SEGMENTS), a)
+        (sum(getattr(a, s) is not None for s in NARROWED), a)
         for a in ledger.assumptions
-        if a.id == name and all(getattr(a, s) in (None, where.get(s)) for s in SEGMENTS)
+        if a.id == name and all(getattr(a, s) in (None, where.get(s)) for s in NARROWED)
     ]
     if not matches:
         raise InputError(f"no assumption {name!r} {segment_in_words(where)}: add one to the assumptions' ledger")
@@ -91,12 +93,12 @@ def assumption(ledger: Ledger, name: str, where: dict[str, Key]) -> Assumption:
     if len(best) > 1:
         raise InputError(
             f"assumption {name!r} {segment_in_words(where)}: {len(best)} rows cover it equally well: add one that "
-            f"names all of {', '.join(s for s in SEGMENTS if any(getattr(row, s) is not None for row in best))}"
+            f"names all of {', '.join(s for s in NARROWED if any(getattr(row, s) is not None for row in best))}"
         )
     return best[0]
 
 
 def eligible(ledger: Ledger, modality: str, depth: str | None = None) -> list[float]:
-    """Returns the share of patients at each depth, or at one, who may receive a launched modality."""
+    """Returns the share of patients at each depth, or at one, who may receive a launched modality: its middle."""
     depths = ledger.segments["depth"] if depth is None else (depth,)
-    return [number(ledger, "eligible_share", depth=d, modality=modality) for d in depths]
+    return [middle(assumption(ledger, "eligible_share", {"depth": d, "modality": modality})) for d in depths]

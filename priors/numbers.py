@@ -9,7 +9,7 @@ from postcgrp.priors.catalogue import ASSUMPTIONS
 from postcgrp.priors.errors import InputError
 from postcgrp.priors.lookup import Key, assumption, prior_claims
 from postcgrp.priors.reads import rows_read
-from postcgrp.priors.segments import SEGMENTS
+from postcgrp.priors.segments import NARROWED
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -98,4 +98,4 @@ def unread_rows(ledger: Ledger) -> tuple[str, ...]:
 
 
 def _place(row: object) -> tuple[tuple[str, Key], ...]:
-    return tuple((dim, key) for dim in SEGMENTS if (key := getattr(row, dim)) is not None)
+    return tuple((dim, key) for dim in NARROWED if (key := getattr(row, dim)) is not None)

@@ -124,6 +124,10 @@ def _unlike(first: PriorSet, other: PriorSet) -> list[str]:
         beside = other.blocks.get(key)
         if beside is None or [p.family for p in block.priors] != [p.family for p in beside.priors]:
             found.append(f"the family of {key}")
+        elif fixed := [
+            a.name for a, b in zip(block.priors, beside.priors, strict=True) if a != b and 0 in (a.sd, b.sd)
+        ]:
+            found += [f"the number {name}" for name in fixed]
         elif any(is_heavy(prior.family) for prior in block.priors):
             found.append(f"{key}, which has heavy tails and no closed form")
         elif (block.correlation, block.falling) != (beside.correlation, beside.falling):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from postcgrp.priors.elicit import Prior, coupling
+from postcgrp.priors.elicit import Prior, coupling, markov
 from postcgrp.priors.evidence import (
     Evidence,
     check_evidence,
@@ -19,7 +19,8 @@ from postcgrp.priors.evidence import (
     log_bias,
     log_variance,
 )
-from postcgrp.priors.ledger import Ledger, Modality, Trust
+from postcgrp.priors.ledger import Claim, Ledger, Modality, Trust
+from postcgrp.priors.lines import line_labels
 from postcgrp.priors.lookup import Key, anchors, number, prior_claims, variable_name
 from postcgrp.priors.settings import Settings
 
@@ -33,13 +34,15 @@ Array = NDArray[np.float64]
 class Block:
     """The priors of one model variable: one per cell of its dims, in row-major order.
 
-    `correlation`, of neighbours in a block whose cells keep their order: they do not fall, or if `falling` not rise.
+    `correlation`: of each cell with the one before it, None for none; `ordered`: whether the cells must not fall, or if
+    `falling` must not rise.
     """
 
     name: str
     dims: tuple[str, ...]
     priors: tuple[Prior, ...]
     correlation: float | None = None
+    ordered: bool = True
     falling: bool = False
 
     @property
@@ -47,6 +50,8 @@ class Block:
         """Lower Cholesky factor [k, k] of the correlation between cells."""
         if self.correlation is None:
             return np.eye(len(self.priors))
+        if not self.ordered:
+            return markov([self.correlation] * len(self.priors))
         return coupling(self.priors, self.correlation, falling=self.falling)
 
     @property
@@ -60,7 +65,8 @@ class PriorSet:
     """Everything the model is built from.
 
     Attributes: `ledger`; `settings`; `blocks`, the priors by model variable; `evidence`; `trust`, the error model of
-    the report. Raises :class:`InputError` for evidence that the model cannot observe or that contradicts itself.
+    the report. Raises :class:`postcgrp.priors.InputError` for evidence that the model cannot observe or that
+    contradicts itself.
     """
 
     ledger: Ledger
@@ -81,6 +87,8 @@ class PriorSet:
             "anchor": list(self.ledger.report.anchors),
             **segments,
             "step": segments["depth"][1:],
+            "period": list(self.ledger.report.anchors[1:]),
+            **{dim: list(labels) for dim, labels in line_labels(self.ledger).items()},
         }
 
     def has(self, quantity: str) -> bool:
@@ -109,7 +117,7 @@ class PriorSet:
         If it says nothing about that modality: what it says about all modalities, else the mean of what it says about
         others, else 0.
         """
-        claims = [claim for claim in prior_claims(self.ledger, quantity) if claim.id not in self.settings.leave_out]
+        claims = self._directions(quantity)
 
         def direction(key: Key) -> float:
             here = [c for c in claims if getattr(c, dim) == key]
@@ -122,25 +130,27 @@ class PriorSet:
 
         return np.array([direction(key) for key in self.coords[dim]])
 
+    def line_signs(self, dim: str, line: str) -> Array:
+        """Returns the direction [label], -1 to 1, that the report gives the use of a line; 0 where it gives none."""
+        claims = [c for c in self._directions("line_use_direction") if c.line in (None, line)]
+        stated = {getattr(c, dim): c.value or 0.0 for c in claims}
+        return np.array([stated.get(key, 0.0) for key in self.coords[dim]])
+
+    def _directions(self, quantity: str) -> list[Claim]:
+        return [claim for claim in prior_claims(self.ledger, quantity) if claim.id not in self.settings.leave_out]
+
     def anchors(self, modality: Modality) -> list[int]:
         """Returns the anchors at which a modality is on the market."""
         return anchors(self.ledger, modality)
 
     def uptake_years(self, modality: Modality) -> list[int]:
-        """Returns the years between which uptake rises: the anchors, and for a launch first the year before it."""
-        sold = self.anchors(modality)
-        if modality.uptake != "launch":
-            return sold
-        launch = int(self.number("launch_year", modality=modality.name))
-        return [max(launch, self.ledger.report.first_year) - 1, *sold]
+        """Returns the years between which an adoption curve rises: the anchors."""
+        return self.anchors(modality)
 
-    def rise(self, steps: int, *, foot: bool = False) -> Array:
-        """Returns the expected share [step] of a rise that each of its years takes.
-
-        The setting `uptake_shape` decides, except at the `foot` of a launch's curve, which rises late.
-        """
+    def rise(self, steps: int) -> Array:
+        """Returns the expected share [step] of a rise that each of its years takes: the setting `uptake_shape`."""
         growing = np.arange(1.0, steps + 1)
-        late, early = foot or self.settings.uptake_shape == "late", self.settings.uptake_shape == "early"
+        late, early = self.settings.uptake_shape == "late", self.settings.uptake_shape == "early"
         weight = growing if late else growing[::-1] if early else np.ones(steps)
         return np.asarray(weight / weight.sum())
 
@@ -220,7 +230,7 @@ class PriorSet:
         return "\n".join(parts)
 
     def to_json(self) -> str:
-        """Returns JSON from which :func:`from_json` restores an equal prior set."""
+        """Returns JSON from which :func:`postcgrp.priors.from_json` restores an equal prior set."""
         content = {
             "ledger": self.ledger.model_dump(mode="json"),
             "settings": asdict(self.settings),

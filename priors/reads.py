@@ -54,13 +54,20 @@ def rows_read(ledger: Ledger) -> set[int]:
     """Returns the positions of the assumptions that a model of a ledger takes for some part of the market."""
     position = {id(row): k for k, row in enumerate(ledger.assumptions)}
     read = {k for k, row in enumerate(ledger.assumptions) if row.id in ANYWHERE}
-    for name in dict.fromkeys(row.id for row in ledger.assumptions if row.id in ASSUMPTIONS):
+    lines = bool(ledger.lines) or any(m.uptake == "launch" for m in ledger.modalities)
+    read |= {k for k, row in enumerate(ledger.assumptions) if lines and _of_lines(row.id)}
+    for name in dict.fromkeys(row.id for row in ledger.assumptions if row.id in ASSUMPTIONS and not _of_lines(row.id)):
         for place in places_read(ledger, name):
             try:
                 read.add(position[id(assumption(ledger, name, place))])
             except InputError:
                 continue  # none, or two that are equally specific: building the priors says so
     return read
+
+
+def _of_lines(name: str) -> bool:
+    """Whether an assumption is of lines and launches: which of its rows a model takes is not worked out here."""
+    return name.startswith("line_") or (name in ASSUMPTIONS and "line" in ASSUMPTIONS[name].by)
 
 
 def places_read(ledger: Ledger, name: str) -> Iterator[Where]:

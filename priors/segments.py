@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 SEGMENTS = ("year", "region", "depth", "modality")
 SEGMENT_DIMS = SEGMENTS[1:]
+NARROWED = (*SEGMENTS, "line")  # what a row may name to be about a part of the market
 
 
 def segment_in_words(where: Mapping[str, str | int]) -> str:

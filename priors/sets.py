@@ -32,6 +32,8 @@ class SetSettings(Row):
     trust: Text | None = None
     adoption_scope: Text | None = None
     uptake_shape: Text | None = None
+    stringency: Text | None = None
+    vendor_build_up: Number | None = None
     leave_out: tuple[Text, ...] | None = None
 
 

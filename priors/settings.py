@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 ADOPTION_SCOPES = ("alone", "with_launched")
 UPTAKE_SHAPES = ("even", "early", "late")
+STRINGENCIES = ("base", "strict", "lenient")
 
 
 @dataclass(frozen=True)
@@ -15,7 +16,9 @@ class Settings:
     `priors`: the name of the prior set. `coverage`: the prior mass inside a stated range (fraction). `trust`: a level
     of trust that the ledger names. `adoption_scope`: whether the adoption claim counts users of the adopted modality
     `alone`, or patients `with_launched` procedures too. `uptake_shape`: how the rise between two anchors is expected to
-    spread over the years, `even`, `early` or `late`. `leave_out`: ids of claims that are not used.
+    spread over the years, `even`, `early` or `late`. `stringency`: which shares of patients are eligible for a launched
+    modality, `base`, `strict` or `lenient`. `vendor_build_up`: how strongly the report's revenue follows its own
+    patients and adoption (fraction), None for the assumption's range. `leave_out`: ids of claims that are not used.
     """
 
     priors: str = "report"
@@ -23,4 +26,6 @@ class Settings:
     trust: str = "default"
     adoption_scope: str = "alone"
     uptake_shape: str = "even"
+    stringency: str = "base"
+    vendor_build_up: float | None = None
     leave_out: tuple[str, ...] = ()

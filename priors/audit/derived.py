@@ -7,9 +7,9 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from postcgrp.priors.audit.reading import Place, claims_by_place, claims_by_year, ends_of
-from postcgrp.priors.catalogue import MILLION
+from postcgrp.priors.catalogue import ASSUMPTIONS, MILLION
 from postcgrp.priors.errors import InputError
-from postcgrp.priors.ledger import Claim, Ledger, Modality, middle
+from postcgrp.priors.ledger import Assumption, Claim, Ledger, Modality, middle
 from postcgrp.priors.lookup import anchors, assumption, eligible
 
 
@@ -85,10 +85,10 @@ def patients_near(ledger: Ledger, year: int | None, region: str | None = None) -
 
 
 def launched_users(ledger: Ledger) -> dict[int, float]:
-    """Returns patients with a launched procedure by year, fraction of all, at the medians of the assumed uptake.
+    """Returns patients with a launched procedure by year, fraction of all, as the report's figures see it.
 
-    The uptake is logit-normal, so the odds at its median are the geometric mean of the odds at the two ends, and no
-    prior need be built for them. An illustration: empty if the ledger lacks an assumption that it takes.
+    At the medians of what is assumed of a launch, from the vendor's launch year. An illustration: empty if the ledger
+    lacks an assumption that it takes.
     """
     claims = claims_by_place(ledger, "depth_share").values()
     shares = {claim.depth: middle(claim) for claim in claims if claim.role == "prior"}
@@ -100,15 +100,29 @@ def launched_users(ledger: Ledger) -> dict[int, float]:
         for modality in (m for m in ledger.modalities if m.uptake == "launch"):
             able = zip(depths, eligible(ledger, modality.name), strict=True)
             reached = sum(shares[depth] * share for depth, share in able)
+            start, speed, ceiling = (
+                _median(assumption(ledger, name, {"modality": modality.name}))
+                for name in ("vendor_launch_year", "launch_speed", "launch_ceiling")
+            )
             for year in anchors(ledger, modality):
-                uptake = assumption(ledger, "launch_uptake", {"year": year, "modality": modality.name})
-                if uptake.low is None or uptake.high is None or not 0 < uptake.low < uptake.high < 1:
-                    return {}
-                median_odds = (odds(uptake.low) * odds(uptake.high)) ** 0.5
-                users[year] = users.get(year, 0.0) + reached * median_odds / (1 + median_odds)
+                risen = 1 - 2 ** -((max(year + 0.5 - start, 0.0) / speed) ** 2)
+                users[year] = users.get(year, 0.0) + reached * ceiling * risen
     except InputError:
         return {}
     return users
+
+
+def _median(row: Assumption) -> float:
+    """Returns the median of what a row assumes, worked out without the prior, which would take SciPy."""
+    if row.value is not None or row.low is None or row.high is None:
+        return middle(row)
+    match ASSUMPTIONS[row.id].family:
+        case "lognormal":
+            return float((row.low * row.high) ** 0.5)
+        case "logitnormal" if 0 < row.low < row.high < 1:
+            both = (odds(row.low) * odds(row.high)) ** 0.5
+            return float(both / (1 + both))
+    return middle(row)
 
 
 def _adoption_path(ledger: Ledger, claim: Claim) -> Series:

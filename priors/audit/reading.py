@@ -21,10 +21,15 @@ class Place(NamedTuple):
     region: str | None = None
     depth: str | None = None
     modality: str | None = None
+    line: str | None = None
 
     def at(self, dim: str, label: str | None) -> Place:
         """Returns the same place with another label of one dimension."""
         return Place(**{**self._asdict(), dim: label})
+
+    def of_all_modalities(self) -> Place:
+        """Returns the same place with every modality and line."""
+        return self._replace(modality=None, line=None)
 
     def __str__(self) -> str:
         """The labels, or the whole market."""
@@ -38,7 +43,7 @@ def is_closed(claim: Claim) -> bool:
 
 def place_of(claim: Claim) -> Place:
     """Returns the year and segment that a claim is about."""
-    return Place(claim.year, claim.region, claim.depth, claim.modality)
+    return Place(claim.year, claim.region, claim.depth, claim.modality, claim.line)
 
 
 def claims_by_place(ledger: Ledger, quantity: str, item: str | None = None) -> dict[Place, Claim]:

@@ -153,9 +153,9 @@ def _restated_treatment(reference: Claim, claim: Claim) -> str:
 
 def _overlapping_actions(ledger: Ledger) -> Iterator[Finding]:
     """Shares of patients by treatment action against the whole."""
-    actions = [c for c in ledger.claims if c.quantity == "treatment_action" and is_closed(c)]
-    for base in dict.fromkeys(place_of(c).at("modality", None) for c in actions):
-        group = [c for c in actions if place_of(c).at("modality", None) == base]
+    actions = [c for c in ledger.claims if c.quantity in ("treatment_action", "line_use") and is_closed(c)]
+    for base in dict.fromkeys(place_of(c).of_all_modalities() for c in actions):
+        group = [c for c in actions if place_of(c).of_all_modalities() == base]
         low, high = (sum(ends_of(c)[side] for c in group) for side in (0, 1))
         fitted = [c.id for c in group if c.role in USED]
         yield Finding(
@@ -164,7 +164,7 @@ def _overlapping_actions(ledger: Ledger) -> Iterator[Finding]:
             tuple(c.id for c in group),
             f"{base}: at most {range_in_words((1, 1), 'fraction')} if no patient had two actions",
             f"{len(group)} actions sum to {range_in_words((low, high), 'fraction')}",
-            f"In use: {', '.join(fitted)}." if fitted else "Not used: actions overlap and none comes with a spend.",
+            f"In use as lines, which may overlap: {', '.join(fitted)}." if fitted else "Not used: actions overlap.",
         )
 
 

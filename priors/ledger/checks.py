@@ -8,7 +8,6 @@ from difflib import get_close_matches
 from postcgrp.priors.catalogue import (
     ASSUMPTIONS,
     COMPARED,
-    COUPLED,
     HEAVY,
     OBSERVED,
     PRIOR_CLAIMS,
@@ -20,7 +19,7 @@ from postcgrp.priors.errors import InputError
 from postcgrp.priors.ledger.ledger import Ledger
 from postcgrp.priors.ledger.rows import MONEY_PATTERN, Assumption, Claim, Quantified, check_support
 from postcgrp.priors.messages import InputFault, nearest_or
-from postcgrp.priors.segments import SEGMENTS, segment_in_words
+from postcgrp.priors.segments import NARROWED, segment_in_words
 
 USUAL_COVERAGE = Assumption.model_fields["coverage"].default
 LONGEST_NAME, LONGEST_LABEL = 80, 100  # characters
@@ -73,6 +72,7 @@ def _name_faults(ledger: Ledger) -> Iterator[InputFault]:
         "regions": [s.name for s in ledger.regions],
         "depths": [s.name for s in ledger.depths],
         "modalities": [s.name for s in ledger.modalities],
+        "lines": [s.name for s in ledger.lines],
         "claims": [c.id for c in ledger.claims],
         "trust": [t.level for t in ledger.trust],
         "sources": [s.kind for s in ledger.sources],
@@ -81,14 +81,15 @@ def _name_faults(ledger: Ledger) -> Iterator[InputFault]:
     for field, names in named.items():
         for k, name in enumerate(names):
             yield from _too_long((field, k), name, LONGEST_NAME)
-    for k, modality in enumerate(ledger.modalities):
-        if (size := len(modality.key.encode())) > LONGEST_KEY:
+    keys = [("modalities", k, m.name, m.key) for k, m in enumerate(ledger.modalities)]
+    for field, k, name, key in (*keys, *(("lines", k, line.name, line.key) for k, line in enumerate(ledger.lines))):
+        if (size := len(key.encode())) > LONGEST_KEY:
             yield InputFault(
-                ("modalities", k),
-                f"{modality.name!r} takes {size} bytes, and names of variables at most {LONGEST_KEY}: give a shorter "
+                (field, k),
+                f"{name!r} takes {size} bytes, and names of variables at most {LONGEST_KEY}: give a shorter "
                 "`name` and the full one as `label`",
             )
-    for field in ("regions", "depths", "modalities"):
+    for field in ("regions", "depths", "modalities", "lines"):
         meant: dict[str, str] = {}  # whose name, label or alias it is
         for k, segment in enumerate(getattr(ledger, field)):
             yield from _too_long((field, k, "label"), segment.label or "", LONGEST_LABEL)
@@ -141,7 +142,7 @@ def _quantity_faults(ledger: Ledger, at: tuple[int | str, ...], claim: Claim) ->
 def _assumption_faults(ledger: Ledger) -> Iterator[InputFault]:
     for k, row in enumerate(ledger.assumptions):
         at = ("assumptions", k)
-        where = {s: key for s in SEGMENTS if (key := getattr(row, s)) is not None}
+        where = {s: key for s in NARROWED if (key := getattr(row, s)) is not None}
         here = f"assumption {row.id!r} {segment_in_words(where)}"
         entry = ASSUMPTIONS.get(row.id)
         if entry is None:
@@ -152,11 +153,13 @@ def _assumption_faults(ledger: Ledger) -> Iterator[InputFault]:
             yield from foreign
         elif row.unit != (unit := entry.unit.format(currency=ledger.report.currency)):
             yield InputFault((*at, "unit"), f"{here}: unit {row.unit!r}, but it is in {unit!r}: convert it")
-        for dim in SEGMENTS:
+        for dim in NARROWED:
             if (key := getattr(row, dim)) is not None and dim not in entry.by:
                 may = f"may name {' or '.join(entry.by)} only" if entry.by else "is one for the whole market"
                 yield InputFault((*at, dim), f"{here}: {dim} {key!r}, but it {may}: remove `{dim}`")
-        family = entry.family or (RANGED.get(row.id) if row.value is None else None)
+        family = None if row.value is not None and entry.fixable else entry.family
+        if row.value is None:
+            family = family or RANGED.get(row.id)
         faults = _number_faults(row, entry) if family is None else _range_faults(row, family)
         yield from (InputFault(at, text if text.startswith("assumption ") else here + text) for text in faults)
 
@@ -179,19 +182,18 @@ def _number_faults(row: Assumption, entry: Entry) -> Iterator[str]:
         yield f": {_needless('family')}"
     if row.coverage != USUAL_COVERAGE:
         yield f": {_needless('coverage')}"
-    if row.value < 0 or (entry.positive and row.value == 0):
-        least = "above zero: write a small one (0.001)" if entry.positive else "at least zero: correct it"
+    positive = entry.positive or entry.family == "lognormal"
+    if (row.value < 0 and entry.family != "normal") or (positive and row.value == 0):
+        least = "above zero: write a small one (0.001)" if positive else "at least zero: correct it"
         yield f": value = {row.value:g} must be {least}"
-    if row.unit == "year" and row.value != int(row.value):
-        yield f": value = {row.value:g} is no year: write a whole one ({row.value:.0f})"
 
 
 def _range_faults(row: Assumption, usual: Family) -> Iterator[str]:
     if row.value is not None:
         yield f" is the number {row.value:g}: this one needs `low` and `high`"
         return
-    if row.family not in (None, usual, HEAVY[usual]) or (row.family == HEAVY[usual] and row.id in COUPLED):
-        may = f"must be {usual}" if row.id in COUPLED else f"may be {usual} or {HEAVY[usual]}"
+    if row.family not in (None, usual, HEAVY[usual]):
+        may = f"may be {usual} or {HEAVY[usual]}"
         yield f": family {row.family!r}, but its prior {may}: remove `family` or correct it"
     try:
         check_support(row, usual)

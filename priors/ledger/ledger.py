@@ -13,6 +13,7 @@ from postcgrp.priors.ledger.rows import (
     RANGE_ENDS,
     Assumption,
     Claim,
+    Line,
     Modality,
     ReportHeader,
     Row,
@@ -29,8 +30,9 @@ SHARES_ROUNDING = 0.0051  # half a percent, and a little for floating point
 class Ledger(Row):
     """The report's claims and the assumptions beside them, checked against each other.
 
-    Attributes: `report` (header), `regions`, `depths`, `modalities` (coordinates, in file order),
-    `claims`, `assumptions`, `trust` (levels), `sources` (kinds of other sources). Built by :func:`load_ledger`.
+    Attributes: `report` (header), `regions`, `depths`, `modalities`, `lines` (coordinates, in file order),
+    `claims`, `assumptions`, `trust` (levels), `sources` (kinds of other sources). Built by
+    :func:`postcgrp.priors.load_ledger`.
     """
 
     report: ReportHeader
@@ -41,6 +43,7 @@ class Ledger(Row):
     assumptions: tuple[Assumption, ...] = Field(min_length=1)
     trust: tuple[Trust, ...] = Field(min_length=1)
     sources: tuple[Source, ...] = ()
+    lines: tuple[Line, ...] = ()
 
     @property
     def years(self) -> tuple[int, ...]:
@@ -60,7 +63,9 @@ class Ledger(Row):
     def _consistent(self) -> Self:
         found = Gathered()
         kinds = [s.kind.casefold() for s in self.sources]
-        rows = [" ".join(str(v) for v in (a.id, a.year, a.region, a.depth, a.modality)) for a in self.assumptions]
+        rows = [
+            " ".join(str(v) for v in (a.id, a.year, a.region, a.depth, a.modality, a.line)) for a in self.assumptions
+        ]
         fields = dict(zip(self.segments, ("regions", "depths", "modalities"), strict=True))
         for field, keys, kind in (
             *(
@@ -68,10 +73,11 @@ class Ledger(Row):
                 for d, ns in self.segments.items()
             ),
             ("modalities", [m.key.casefold() for m in self.modalities], "modality name as a variable's name"),
+            ("lines", [line.key.casefold() for line in self.lines], "line name as a variable's name"),
             ("claims", [c.id for c in self.claims], "claim id"),
             ("trust", [t.level for t in self.trust], "trust level"),
             ("sources", kinds, "kind of source"),
-            ("assumptions", rows, "assumption (id year region depth modality)"),
+            ("assumptions", rows, "assumption (id year region depth modality line)"),
         ):
             _unique(found, field, keys, kind)
         if (report := self.report.id.casefold()) in kinds:
@@ -79,6 +85,9 @@ class Ledger(Row):
                 raise ValueError(f"kind of source {report!r} is the report's id too: give it another")
         if found.faults:
             raise RowFaultsError(found.faults)  # what refers to these names cannot be judged
+        for k, line in enumerate(self.lines):
+            with found.at("lines", k, "modality"):
+                _known(line.name, "modality", line.modality, self.modalities)
         for field, k, row in (
             *(("claims", k, row) for k, row in enumerate(self.claims)),
             *(("assumptions", k, row) for k, row in enumerate(self.assumptions)),
@@ -86,6 +95,8 @@ class Ledger(Row):
             for dim, segments in zip(self.segments, (self.regions, self.depths, self.modalities), strict=True):
                 with found.at(field, k, dim):
                     _known(row.id, dim, getattr(row, dim), segments)
+            with found.at(field, k, "line"):
+                _known(row.id, "line", row.line, self.lines)
             modelled = not isinstance(row, Claim) or row.role in ("prior", "evidence")
             if modelled and row.year is not None and row.year not in self.years:
                 with found.at(field, k, "year"):
@@ -111,6 +122,8 @@ class Ledger(Row):
             _one_each([c.region for c in claims_on["patients"]], regions, "patients", "region")
         with found.at():
             _one_each([c.depth for c in claims_on["depth_share"]], depths, "depth_share", "depth")
+        with found.at():
+            self._check_lines(claims_on["line_use"])
         for name in adopted:
             years = [c.year for c in claims_on["adoption"] if c.modality == name]
             with found.at():
@@ -133,6 +146,31 @@ class Ledger(Row):
             with found.at():
                 raise ValueError(f"the depth_share claims sum to {total}, not 1: correct the shares")
 
+    def lines_of(self, modality: str) -> tuple[Line, ...]:
+        """The lines of one modality; none where it is priced as a whole."""
+        return tuple(line for line in self.lines if line.modality == modality)
+
+    def _check_lines(self, claims: list[Claim]) -> None:
+        """Refuse lines of whose use nothing is known: a modality's only line is all of it, others need a claim."""
+        for claim in claims:
+            if claim.year not in (None, self.report.first_year):
+                raise ValueError(
+                    f"{claim.id!r}: year {claim.year}: the use of lines is a prior in {self.report.first_year} only: "
+                    "make the claim a check"
+                )
+        for line in self.lines:
+            alone = len(self.lines_of(line.modality)) == 1
+            needs = 0 if alone or line.stage == "pipeline" else 1
+            if (count := sum(claim.line == line.name for claim in claims)) != needs:
+                why = "it is all of its modality" if alone else "a pipeline line is not used yet"
+                rule = "exactly one is needed: add one with role 'prior'" if needs else f"{why}: make the claim context"
+                raise ValueError(f"line_use: {count} prior claims for line {line.name!r}, but {rule}")
+            if alone and line.stage == "pipeline":
+                raise ValueError(
+                    f"line {line.name!r} is a modality's only one and in the pipeline: give the modality "
+                    "uptake = 'launch' instead"
+                )
+
 
 def _check_prior(claim: Claim, adopted: Sequence[str]) -> None:
     """Refuse a prior claim that the model would not use, or not in full; `adopted` are the modalities with a curve."""
@@ -146,15 +184,14 @@ def _check_prior(claim: Claim, adopted: Sequence[str]) -> None:
         raise ValueError(
             f"{claim.id!r}: unit {claim.unit!r}: a prior on {claim.quantity} is in {entry.unit!r}: convert it"
         )
-    for dim in ("region", "depth", "modality"):
+    for dim in ("region", "depth", "modality", "line"):
         if (name := getattr(claim, dim)) is not None and dim not in entry.by:
             raise ValueError(
                 f"{claim.id!r}: {dim} {name!r}: a prior on {claim.quantity} is not by {dim}: remove it or make it "
                 "a check"
             )
     if entry.family is None:
-        if claim.region is None or claim.value is None:
-            raise ValueError(f"{claim.id!r}: a direction needs `region` and `value` (1, 0 or -1): add them")
+        _check_direction(claim)
         return
     if claim.quantity == "adoption" and claim.modality not in adopted:
         way_out = f"name {' or '.join(map(repr, adopted))}" if adopted else "make it context"
@@ -164,6 +201,14 @@ def _check_prior(claim: Claim, adopted: Sequence[str]) -> None:
     if claim.value is None and None in (claim.low, claim.high):
         raise ValueError(f"{claim.id!r} is a prior with an open range: give both ends or make it context")
     check_support(claim, entry.family)
+
+
+def _check_direction(claim: Claim) -> None:
+    """Refuse a direction that names no segment or has no sign."""
+    needed = ("region",) if claim.quantity == "adoption_direction" else ("region", "depth")
+    if claim.value is None or not any(getattr(claim, dim) for dim in needed):
+        segment = " or ".join(f"`{dim}`" for dim in needed)
+        raise ValueError(f"{claim.id!r}: a direction needs {segment} and `value` (1, 0 or -1): add them")
 
 
 def _unique(found: Gathered, field: str, keys: list[str], kind: str) -> None:

@@ -15,7 +15,14 @@ from postcgrp.priors.messages import InputFault, faults_in_words, nearest_or
 from postcgrp.priors.shipped import ASSUMPTIONS_FILE, REPORT_FILE
 from postcgrp.priors.toml_file import TomlFile
 
-CLAIM_TABLES = {"report": "report", "region": "regions", "depth": "depths", "modality": "modalities", "claim": "claims"}
+CLAIM_TABLES = {
+    "report": "report",
+    "region": "regions",
+    "depth": "depths",
+    "modality": "modalities",
+    "line": "lines",
+    "claim": "claims",
+}
 ASSUMPTION_TABLES = {"assumption": "assumptions", "trust": "trust", "source": "sources"}
 TABLE_OF = {field: name for name, field in (CLAIM_TABLES | ASSUMPTION_TABLES).items()}
 # Rows that nothing else refers to by name: the others can be checked without them.

@@ -16,6 +16,7 @@ UNITS = (
     "fraction per year",
     "days per month",
     "year",
+    "years",
     "count",
     "sign",
     "log",
@@ -25,8 +26,10 @@ UNITS = (
 MONEY_PATTERN = re.compile(r"([A-Z]{3}) (million|per patient-year)")  # in the report's currency
 Role = Literal["prior", "evidence", "check", "context"]
 UptakeKind = Literal["everyone", "adoption", "launch"]
+Stage = Literal["sold", "pipeline"]
+VendorAssumes = Literal["success", "expectation"]
 
-POSITIVE: frozenset[str] = frozenset({"patients", "count", "days per month"})
+POSITIVE: frozenset[str] = frozenset({"patients", "count", "days per month", "years"})
 UNIT_INTERVAL: frozenset[str] = frozenset({"fraction", "correlation"})
 LARGEST_LOG = 3.0  # a factor of 20
 LONGEST_WINDOW = 100
@@ -81,6 +84,7 @@ class Quantified(Row):
     region: str | None = None
     depth: str | None = None
     modality: str | None = None
+    line: str | None = None
     value: Number | None = None
     low: Number | None = None
     high: Number | None = None
@@ -144,7 +148,7 @@ class Claim(Quantified):
             raise ValueError(f"{self.id!r} is evidence with an open range: give both ends or make it context")
         if self.role == "evidence" and 0.0 in (self.value, self.low):
             raise ValueError(f"{self.id!r} is evidence of zero, which no log scale holds: make it a check")
-        if self.role == "evidence" and self.year is None:
+        if self.role == "evidence" and self.year is None and not self.quantity.endswith("_share"):
             raise ValueError(f"{self.id!r} is evidence without a year: add `year`")
         if self.coverage is not None and (wrong := misfit_coverage(self.coverage)):
             raise ValueError(f"{self.id!r}: {wrong}")
@@ -242,9 +246,30 @@ class Segment(Row):
 
 
 class Modality(Segment):
-    """A treatment modality and the kind of uptake that the model gives it."""
+    """A treatment modality and the kind of uptake that the model gives it.
+
+    `vendor_assumes`: how the report's figures on a launched modality, or a pipeline line, are read: as given its
+    `success`, or as the `expectation` over success and failure.
+    """
 
     uptake: UptakeKind
+    vendor_assumes: VendorAssumes = "success"
+
+    @property
+    def key(self) -> str:
+        """The name as it stands in variable names."""
+        return slug(self.name)
+
+
+class Line(Segment):
+    """What patients of a modality use, with prices of its own; lines of one modality may overlap.
+
+    `stage`: `sold`, or `pipeline` for one that may come on the market. `vendor_assumes` as for a modality.
+    """
+
+    modality: Text
+    stage: Stage = "sold"
+    vendor_assumes: VendorAssumes = "expectation"
 
     @property
     def key(self) -> str:

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from postcgrp.priors.errors import InputError
-from postcgrp.priors.settings import ADOPTION_SCOPES, UPTAKE_SHAPES, Settings
-from postcgrp.priors.shipped import shipped
+from postcgrp.priors.settings import ADOPTION_SCOPES, STRINGENCIES, UPTAKE_SHAPES, Settings
+from postcgrp.priors.shipped import FUNNEL_FILE, SHARES_FILE, shipped
 from postcgrp.reports.cli.terminal import DONE, Verb, say, show
 
 if TYPE_CHECKING:
@@ -61,6 +61,10 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--adoption-scope", choices=ADOPTION_SCOPES, help=scope, **absent)
     shape = "how the rise between two anchors spreads over the years"
     parser.add_argument("--uptake-shape", choices=UPTAKE_SHAPES, help=shape, **absent)
+    eligible = "which shares of patients are eligible for a launched modality"
+    parser.add_argument("--stringency", choices=STRINGENCIES, help=eligible, **absent)
+    build_up = "how strongly the report's revenue follows its own patients and adoption, 0 to 1 (default: a range)"
+    parser.add_argument("--vendor-build-up", type=float, metavar="SHARE", help=build_up, **absent)
     out = "a claim not to be used, or a quantity of evidence; may be given again"
     parser.add_argument("--leave-out", action="append", metavar="CLAIM", help=out, **absent)
 
@@ -121,6 +125,9 @@ def files_of(options: argparse.Namespace) -> dict[str, Path]:
     from postcgrp.priors.pool import load_pool
 
     files = {"report.toml": options.report, "assumptions.toml": options.assumptions}
+    # What the model does not read, kept for the commands that do.
+    beside = (options.assumptions.with_name(name) for name in (FUNNEL_FILE, SHARES_FILE))
+    files |= {path.name: path for path in beside if path.is_file()}
     if options.priors is not None:
         files["priors.toml"] = shipped().get(options.priors, Path(options.priors))
         members = _members(pool) if (pool := load_pool(options.priors)) else []

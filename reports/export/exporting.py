@@ -45,11 +45,12 @@ class Chosen:
     regions: Sequence[str] | None = None
     depths: Sequence[str] | None = None
     modalities: Sequence[str] | None = None
+    lines: Sequence[str] | None = None
 
     def labels(self) -> dict[str, Sequence[Any] | None]:
         """Chosen labels by dim."""
-        labels = (self.years, self.regions, self.depths, self.modalities)
-        return {dim: some or None for dim, some in zip(CELLS, labels, strict=True)}
+        labels = (self.years, self.regions, self.depths, self.modalities, self.lines)
+        return {dim: some or None for dim, some in zip((*CELLS, "line"), labels, strict=True)}
 
 
 @dataclass(frozen=True)

@@ -65,7 +65,7 @@ class Drawing:
 def shown_variables(pset: PriorSet) -> list[str]:
     """The variables that figures show, a small part of what a run stores."""
     adopted = [pset.own(v.ADOPTION_MEAN, m) for m in pset.modalities("adoption")]
-    launched = [v.level(pset, m) for m in pset.modalities("launch")]
+    launched = [v.LAUNCH_CEILING] if pset.coords["launch"] else []
     return [v.REVENUE, v.REVENUE_TOTAL, v.PATIENTS, v.PRICE, *adopted, *launched]
 
 

@@ -345,7 +345,7 @@ def _quantities_shown(draws: Dataset, pset: PriorSet) -> Dataset:
         if modality.uptake == "adoption":
             out[f"{label} adoption {last}"] = draws[pset.own("adoption_mean", modality)].sel(year=last)
         if modality.uptake == "launch":
-            out[f"{label} uptake {last}"] = draws[v.level(pset, modality)][..., -1]
+            out[f"{label} ceiling"] = draws[v.LAUNCH_CEILING].sel(launch=m)
     region = pset.ledger.segments["region"][0]
     by_region = draws["revenue"].sel(year=first).sum(["depth", "modality"])
     out[f"{region} share of revenue {first}"] = by_region.sel(region=region) / by_region.sum("region")

@@ -74,7 +74,13 @@ def page(
         .render(
             report=pset.ledger.report,
             headline=totals[totals["year"].isin(anchors)].to_dict("records"),
-            segments=table[table["quantity"] == "revenue"].to_dict("records"),
+            segments=table[
+                (table["quantity"] == "revenue")
+                & table["modality"].notna()
+                & table["year"].isin(pset.ledger.report.anchors)
+            ]
+            .sort_values(["modality", "year"])
+            .to_dict("records"),
             labels={s.name: s.label or s.name for s in (*pset.ledger.modalities, *pset.ledger.regions)},
             anchors=anchors,
             levels=levels.reset_index().to_dict("records"),

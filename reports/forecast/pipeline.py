@@ -16,6 +16,7 @@ from postcgrp.models.structure import structure_key
 from postcgrp.priors import InputError, PriorSet
 from postcgrp.priors.audit import audit, findings_table
 from postcgrp.reports.forecast import growth_bridge
+from postcgrp.reports.forecast.centre import centre, leverage, sentence
 from postcgrp.reports.forecast.figure_process import drawing
 from postcgrp.reports.forecast.page import page
 from postcgrp.reports.forecast.summary import headline, summary
@@ -43,11 +44,12 @@ UNTOLD = ("use", "intensity")  # of the prior draws: a quarter of the file, and 
 
 @dataclass(frozen=True)
 class Forecast:
-    """What a forecast came to: the run, the summary and headline tables, the gate's table and verdict."""
+    """What a forecast came to: the run, its summary and headline, why its centre, the gate's table and verdict."""
 
     run: Run
     summary: pd.DataFrame
     headline: pd.DataFrame
+    why: str
     gate: pd.DataFrame
     passed: bool
 
@@ -70,6 +72,8 @@ def bench_tables(run: DataTree, pset: PriorSet) -> dict[str, pd.DataFrame]:
         "variance_budget": budget,
         "growth_bridge": growth_bridge.bridge_table(bridged, pset),
         "growth_claim": growth_bridge.claim(bridged),
+        "centre": centre(run, pset),
+        "leverage": leverage(run, pset),
     }
 
 
@@ -112,7 +116,7 @@ def forecast(
         with clock("gate"):
             checks = judge(run)
         with clock("summary"):
-            table = summary(run, pset.ledger)
+            table = summary(run, pset)
             bench = bench_tables(run, pset)
             figures.add(bench)
             findings = audit(pset.ledger)
@@ -142,4 +146,5 @@ def forecast(
         seconds = {stage: round(value, 3) for stage, value in clock.seconds.items()}
         write_manifest({**record, "seconds": seconds}, folder, {DRAWS: digest})
     made = Run(out, pset, read_manifest(out), loaded=run)
-    return Forecast(made, table, headline(table, pset.ledger), gate_table(checks), passed(checks))
+    why = sentence(bench["centre"], bench["leverage"], made.money)
+    return Forecast(made, table, headline(table, pset.ledger), why, gate_table(checks), passed(checks))

@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from itertools import product
 
 import numpy as np
 import pandas as pd
-from xarray import DataArray, DataTree
+import xarray as xr
+from xarray import DataArray, Dataset, DataTree
 
-from postcgrp.priors import Ledger
+from postcgrp.inference.diagnostics import SAMPLE
+from postcgrp.models import variables as v
+from postcgrp.priors import Ledger, PriorSet
+from postcgrp.priors.catalogue import MONEY_UNIT, SPEND_UNIT
 from postcgrp.reports.runs.groups import group
 
 INTERVALS = (50, 80, 90)
+_ENDS = {
+    f"{end}_{width}": (side + (1 - 2 * side) * (1 - width / 100) / 2)
+    for width in INTERVALS
+    for side, end in enumerate(("low", "high"))
+}
+SEGMENT_LABELS = ("region", "depth", "modality", "line")
 SUMMARY_COLUMNS = (
     "quantity",
     "year",
-    "region",
-    "modality",
+    *SEGMENT_LABELS,
     "unit",
     "mean",
     "median",
@@ -29,9 +38,15 @@ SUMMARY_COLUMNS = (
 
 def report_point(ledger: Ledger, year: int, region: str | None = None, modality: str | None = None) -> float:
     """The revenue that the report states for a year and segment, in millions; NaN if it states none."""
+    return stated_point(ledger, "revenue", year, region=region, modality=modality)
+
+
+def stated_point(ledger: Ledger, quantity: str, year: int | None = None, **where: str | None) -> float:
+    """The point that the report states for a quantity, year and segment; NaN if it states none."""
+    place = {label: where.get(label) for label in SEGMENT_LABELS}
     for claim in ledger.claims:
-        here = (claim.year, claim.region, claim.modality, claim.depth)
-        if claim.quantity == "revenue" and here == (year, region, modality, None) and claim.value is not None:
+        here = claim.quantity == quantity and claim.year == year
+        if here and claim.value is not None and all(getattr(claim, label) == name for label, name in place.items()):
             return claim.value
     return float("nan")
 
@@ -43,32 +58,72 @@ def interval(draws: DataArray, width: float) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def describe(draws: DataArray, report: float) -> dict[str, float]:
-    """Mean, median, sd, equal-tailed intervals, the report's point (NaN for none) and P(more than that)."""
-    row = {"mean": float(draws.mean()), "median": float(draws.median()), "sd": float(draws.std(ddof=1))}
-    for width in INTERVALS:
-        row[f"low_{width}"], row[f"high_{width}"] = interval(draws, width)
-    above = float((draws > report).mean()) if np.isfinite(report) else float("nan")
-    return {**row, "report": report, "p_above_report": above}
+def summary(run: DataTree, pset: PriorSet) -> pd.DataFrame:
+    """Every quantity that a forecast is read for, one row per year and segment; columns `SUMMARY_COLUMNS`.
+
+    Revenue of the whole market and by modality, line, region and depth, in millions; patients by region and depth;
+    adoption and the use of lines as means over patients and users; price by modality; persistence by line and region;
+    growth of the total since the first year, a year. A segment's cells are empty where a row is about all of it.
+    """
+    posterior, ledger = group(run), pset.ledger
+    money, spend = (
+        MONEY_UNIT.format(currency=ledger.report.currency),
+        SPEND_UNIT.format(currency=ledger.report.currency),
+    )
+    revenue, patients = posterior[v.REVENUE], posterior[v.PATIENTS]
+    parts = [_rows(ledger, v.REVENUE_TOTAL, posterior[v.REVENUE_TOTAL], money, claim="revenue")]
+    parts += [_rows(ledger, v.REVENUE, _total(revenue, dim), money) for dim in ("modality", "region", "depth")]
+    if v.REVENUE_LINE in posterior:
+        parts.append(_rows(ledger, v.REVENUE_LINE, _total(posterior[v.REVENUE_LINE], "line"), money, claim="revenue"))
+    parts += [_rows(ledger, v.PATIENTS, _total(patients, *dims), "patients") for dims in ((), ("region",), ("depth",))]
+    for modality in pset.modalities("adoption"):
+        name = pset.own(v.ADOPTION_MEAN, modality)
+        adoption = posterior[name].expand_dims(modality=[modality.name])
+        parts.append(_rows(ledger, v.ADOPTION_MEAN, adoption, "fraction", claim="adoption"))
+    if v.USE_LINE in posterior:
+        parts.append(_rows(ledger, v.USE_LINE, _mean_use(posterior, pset), "fraction", claim="line_use"))
+        parts.append(_rows(ledger, v.PERSISTENCE, posterior[v.PERSISTENCE], "fraction"))
+    parts.append(_rows(ledger, v.PRICE, posterior[v.PRICE], spend))
+    total, first = posterior[v.REVENUE_TOTAL], ledger.report.first_year
+    later = total.sel(year=[year for year in ledger.years if year > first])
+    rate = (later / total.sel(year=first, drop=True)) ** (1 / (later["year"] - first)) - 1
+    parts.append(_rows(ledger, "growth", rate, "fraction per year"))
+    table = pd.concat(parts, ignore_index=True).reindex(columns=list(SUMMARY_COLUMNS))
+    return table.astype({"year": "Int64"})  # persistence has no year
 
 
-def summary(run: DataTree, ledger: Ledger) -> pd.DataFrame:
-    """Total revenue by year, and by modality and by region at the anchors, in millions; columns `SUMMARY_COLUMNS`."""
-    posterior = group(run)
-    by_segment = posterior["revenue"].sum("depth")
+def _total(cells: DataArray, *by: str) -> DataArray:
+    """Cells summed over every segment but those named [chain, draw, year, *by]."""
+    return cells.sum([dim for dim in cells.dims if dim not in (*SAMPLE, "year", *by)])
 
-    def rows() -> Iterable[dict[str, object]]:
-        for year in ledger.years:
-            draws = posterior["revenue_total"].sel(year=year)
-            yield {"quantity": "revenue_total", "year": year, **describe(draws, report_point(ledger, year))}
-        for dim, other in (("modality", "region"), ("region", "modality")):
-            for label in ledger.segments[dim]:
-                for year in ledger.report.anchors:
-                    draws = by_segment.sel({"year": year, dim: label}).sum(other)
-                    point = report_point(ledger, year, **{dim: label})
-                    yield {"quantity": "revenue", "year": year, dim: label, **describe(draws, point)}
 
-    return pd.DataFrame(rows()).assign(unit=f"{ledger.report.currency} million").reindex(columns=list(SUMMARY_COLUMNS))
+def _mean_use(posterior: Dataset, pset: PriorSet) -> DataArray:
+    """Share of its modality's users on each line [chain, draw, year, line]; 0 while the modality has no users."""
+    means = []
+    for line in pset.ledger.lines:
+        users = posterior[v.PATIENTS] * posterior[v.USE].sel(modality=line.modality, drop=True)
+        on_line = (users * posterior[v.USE_LINE].sel(line=line.name)).sum(("region", "depth"))
+        means.append(on_line / np.maximum(users.sum(("region", "depth")), np.finfo(float).tiny))
+    return xr.concat(means, "line", coords="minimal", compat="override", join="outer")
+
+
+def _rows(ledger: Ledger, quantity: str, draws: DataArray, unit: str, claim: str | None = None) -> pd.DataFrame:
+    """Mean, median, sd, intervals, the report's point and P(more than that), one row per cell of the draws' dims."""
+    dims = [str(dim) for dim in draws.dims if dim not in SAMPLE]
+    flat = draws.transpose(*SAMPLE, *dims).values.reshape(draws.sizes["chain"] * draws.sizes["draw"], -1)
+    labels = [dict(zip(dims, cell, strict=True)) for cell in product(*(draws[dim].values.tolist() for dim in dims))]
+    points = np.array([stated_point(ledger, claim or quantity, **cell) for cell in labels])
+    quantiles = np.quantile(flat, [0.5, *_ENDS.values()], axis=0)
+    above = np.where(np.isfinite(points), (flat > points).mean(axis=0), np.nan)
+    return pd.DataFrame(labels).assign(
+        quantity=quantity,
+        unit=unit,
+        mean=flat.mean(axis=0),
+        sd=flat.std(axis=0, ddof=1),
+        **dict(zip(("median", *_ENDS), quantiles, strict=True)),
+        report=points,
+        p_above_report=above,
+    )
 
 
 def headline(table: pd.DataFrame, ledger: Ledger) -> pd.DataFrame:
@@ -76,7 +131,7 @@ def headline(table: pd.DataFrame, ledger: Ledger) -> pd.DataFrame:
     rows = table[(table["quantity"] == "revenue_total") & table["year"].isin(ledger.report.anchors)]
     return pd.DataFrame(
         {
-            "year": rows["year"],
+            "year": rows["year"].astype(int),
             "report": rows["report"],
             "median": rows["median"].round(),
             "50 % interval": [f"{a:,.0f} - {b:,.0f}" for a, b in zip(rows["low_50"], rows["high_50"], strict=True)],

@@ -7,7 +7,7 @@ Shapley value: what it adds to what is known, averaged over every order in which
 2014, SIAM/ASA JUQ 2, 245; Owen & Prieur 2017, JUQ 5, 986). Shares are never negative and, with what no regression
 explains, add up to one.
 
-The report's error is not part of the market's arithmetic; its share is what checking the vendor would reveal.
+Every group is a cause in the market's arithmetic. The report's error is none of them: it is what is left over.
 """
 
 from __future__ import annotations
@@ -17,13 +17,15 @@ from math import comb
 
 import numpy as np
 import pandas as pd
+import xarray as xr
 from numpy.typing import NDArray
 from scipy.special import logit
-from xarray import DataArray, DataTree
+from xarray import DataArray, Dataset, DataTree
 
 from postcgrp.inference.diagnostics import SAMPLE
 from postcgrp.models import variables as v
 from postcgrp.priors import InputError, PriorSet
+from postcgrp.priors.catalogue import LEFT_AT_SPEED, MIDYEAR
 from postcgrp.reports.forecast.summary import interval
 from postcgrp.reports.runs.groups import group
 
@@ -63,7 +65,7 @@ def variance_budget(run: DataTree, pset: PriorSet, year: int | None = None) -> p
 def inputs_by_group(run: DataTree, pset: PriorSet, year: int) -> dict[str, Array]:
     """The inputs of a year's revenue by group of unknowns, each [chain, draw, input], on scales that add up.
 
-    Empty groups are left out: there is no error without evidence, and no yearly noise at an anchor.
+    Groups without a part in the year are left out: nothing is launched yet, and at an anchor there is no yearly noise.
     """
     posterior, ledger = group(run), pset.ledger
     people = posterior["patients"].sel(year=year)
@@ -72,31 +74,32 @@ def inputs_by_group(run: DataTree, pset: PriorSet, year: int) -> dict[str, Array
         "patients": [_scaled(np.log, people.sum("depth"))],
         "failure depth": [_scaled(np.log, mix).isel(depth=slice(1, None))],
         "region structure": [_premium(posterior["intensity"].sel(year=year))],
-        "adoption": [],
-        "price": [],
-        "yearly noise": [],
     }
-    errors = {source: name for source in pset.sources if (name := v.source_error(pset, source)) in posterior}
-    report = ledger.report.id
-    parts["the report's error"] = [posterior[name] for source, name in errors.items() if source == report]
-    parts["other sources' errors"] = [posterior[name] for source, name in errors.items() if source != report]
-    at = list(ledger.report.anchors)
+    lost = log_exclusivity(posterior, pset)
+    if lost is not None:
+        parts["exclusivity"] = [lost.sel(year=year)]
+    noise: list[DataArray] = []
     for modality in ledger.modalities:
-        anchors = pset.anchors(modality)
         price = _scaled(np.log, posterior["price"].sel(modality=modality.name))
-        smooth = _between(price, anchors, year)
-        parts["price"].append(smooth)
-        parts["yearly noise"].append(price.sel(year=year) - smooth)
+        price = price if lost is None else price - lost.sel(modality=modality.name)
+        smooth = _between(price, pset.anchors(modality), year)
+        parts[f"price: {modality.name}"] = [smooth]
+        noise.append(price.sel(year=year) - smooth)
         if modality.uptake != "everyone":
             users = (posterior["patients"] * posterior["use"].sel(modality=modality.name)).sum(("region", "depth"))
             rate = users / posterior["patients"].sum(("region", "depth"))
-            knots = [y for y in pset.uptake_years(modality) if y in ledger.years]
-            smooth = _between(rate, knots, year)
-            if float(smooth.min()) > 0:
-                parts["adoption"].append(_scaled(logit, smooth))
-                parts["yearly noise"].append(_scaled(logit, rate.sel(year=year)) - _scaled(logit, smooth))
-    if year in at:
-        parts["yearly noise"] = []
+            if modality.uptake == "launch":
+                parts[f"launch: {modality.name}"] = [rate.sel(year=year)]
+                continue
+            smooth = _between(rate, pset.uptake_years(modality), year)
+            parts.setdefault("adoption", []).append(_scaled(logit, smooth))
+            noise.append(_scaled(logit, rate.sel(year=year)) - _scaled(logit, smooth))
+    for line in (line for line in ledger.lines if line.stage == "pipeline"):
+        use = posterior["use_line"].sel(line=line.name, year=year)
+        rate = (people * use).sum(("region", "depth")) / people.sum(("region", "depth"))
+        parts[f"launch: {line.name}"] = [rate]
+    if year not in ledger.report.anchors:
+        parts["yearly noise"] = noise
     return {name: columns for name, members in parts.items() if (columns := _columns(members)).shape[-1]}
 
 
@@ -170,13 +173,20 @@ def _shapley(explained: Array, groups: int) -> Array:
 
 
 def _splines(columns: Array) -> Array:
-    """Natural cubic spline basis with knots at `KNOTS` of each column [draw, input], linear outside; standardised."""
+    """Natural cubic spline basis with knots at `KNOT_QUANTILES` of each column [draw, input], standardised.
+
+    Linear outside the knots. An input that has mass at one value, such as the sales of a launch that may fail, whose
+    knots then meet there, enters linearly beside the indicator of that value.
+    """
     out = []
     for column in columns.T:
         z = (column - column.mean()) / column.std()
         low, *inner, high = np.quantile(z, KNOT_QUANTILES)
-        last = (_cube(z, inner[-1]) - _cube(z, high)) / (high - inner[-1])
         out.append(z)
+        if low == z.min():
+            out.append((z > low).astype(float))
+            continue
+        last = (_cube(z, inner[-1]) - _cube(z, high)) / (high - inner[-1])
         out += [(_cube(z, k) - _cube(z, high)) / (high - k) - last for k in (low, *inner[:-1])]
     basis = np.column_stack(out)
     return np.asarray((basis - basis.mean(axis=0)) / basis.std(axis=0))
@@ -184,6 +194,29 @@ def _splines(columns: Array) -> Array:
 
 def _cube(z: Array, knot: float) -> Array:
     return np.asarray(np.maximum(z - knot, 0.0) ** 3)
+
+
+def log_exclusivity(posterior: Dataset, pset: PriorSet) -> DataArray | None:
+    """What losses of exclusivity do to a modality's price, log [chain, draw, year, modality]; None if nothing can.
+
+    Against the same users and lines at the prices that exclusivity would have kept.
+    """
+    if v.LINE_EXCLUSIVITY_YEAR not in posterior:
+        return None
+    year, fall, speed = (
+        posterior[name].rename(line_exclusive="line")
+        for name in (v.LINE_EXCLUSIVITY_YEAR, v.LINE_EXCLUSIVITY_FALL, v.LINE_EXCLUSIVITY_SPEED)
+    )
+    since = (posterior["year"] + MIDYEAR - year).clip(min=0)
+    kept = (1 + fall * np.expm1(-LEFT_AT_SPEED * since / speed)).reindex(line=posterior["line"], fill_value=1.0)
+    revenue, out = posterior[v.REVENUE_LINE].sum("depth"), []
+    for modality in pset.ledger.modalities:
+        lines = [line.name for line in pset.ledger.lines_of(modality.name)]
+        with_it = revenue.sel(line=lines).sum(("line", "region"))
+        without = (revenue / kept).sel(line=lines).sum(("line", "region"))
+        ratio = (with_it / without).where(without > 0, 1.0)
+        out.append(_scaled(np.log, ratio).expand_dims(modality=[modality.name]))
+    return xr.concat(out, "modality").transpose(*SAMPLE, "year", "modality")
 
 
 def _premium(intensity: DataArray) -> DataArray:

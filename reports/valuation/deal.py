@@ -79,13 +79,15 @@ class Part(BaseModel):
 class Captured(Part):
     """Which cells of the market the deal's product competes in, and the share of them that it takes.
 
-    `modalities`, `regions` or `depths` left out mean all. The share rises linearly from `launch_year` over `ramp_years`
+    `modalities`, `regions` or `depths` left out mean all; `lines` instead of `modalities` narrows it down to what is
+    spent on these. The share rises linearly from `launch_year` over `ramp_years`
     to its peak; from `loss_of_exclusivity` on, `share_kept` of it remains. `net` is the part of the spending on the
     product that reaches its seller. `price`, in the report's currency per treated patient-year or procedure, replaces
     the market's own.
     """
 
     modalities: Segments = ()
+    lines: Segments = ()
     regions: Segments = ()
     depths: Segments = ()
     peak_share: Fraction
@@ -95,6 +97,12 @@ class Captured(Part):
     share_kept: Fraction = NOTHING
     net: Fraction = EVERYTHING
     price: Money | None = None
+
+    @model_validator(mode="after")
+    def _narrowed(self) -> Self:
+        if self.lines and self.modalities:
+            raise ValueError(" has both lines and modalities: keep one, as a line lies in one modality")
+        return self
 
 
 class Tier(Part):

@@ -38,9 +38,20 @@ def captured_labels(deal: Deal, ledger: Ledger) -> dict[str, list[str]]:
     """The labels of the market's cells that a deal captures, by dimension; it may name them by their aliases."""
     captured = deal.captured
     chosen = {"region": captured.regions, "depth": captured.depths, "modality": captured.modalities}
+    if captured.lines:
+        names = [label_of(ledger, "line", name) for name in captured.lines]
+        chosen["modality"] = tuple(dict.fromkeys(line.modality for line in ledger.lines if line.name in names))
     return {
         dim: [label_of(ledger, dim, name) for name in chosen[dim] or names] for dim, names in ledger.segments.items()
     }
+
+
+def captured_units(deal: Deal, ledger: Ledger) -> list[str]:
+    """The lines that a deal captures, and the modalities without lines."""
+    if deal.captured.lines:
+        return [label_of(ledger, "line", name) for name in deal.captured.lines]
+    captured = captured_labels(deal, ledger)["modality"]
+    return [unit for m in captured for unit in ([line.name for line in ledger.lines_of(m)] or [m])]
 
 
 def _check_currency(deal: Deal, ledger: Ledger) -> None:
@@ -51,7 +62,9 @@ def _check_currency(deal: Deal, ledger: Ledger) -> None:
 
 
 def _check_segments(deal: Deal, ledger: Ledger) -> None:
-    fields, faults = {"region": "regions", "depth": "depths", "modality": "modalities"}, Faults()
+    fields, faults = {"region": "regions", "depth": "depths", "modality": "modalities", "line": "lines"}, Faults()
+    if deal.captured.lines and not ledger.lines:
+        raise ValueError("captured.lines: the report has no lines: name modalities instead")
     for dim, field in fields.items():
         labels = []
         for name in getattr(deal.captured, field):

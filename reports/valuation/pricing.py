@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
-from xarray import Dataset
+from xarray import DataArray, Dataset
 
 from postcgrp.inference.diagnostics import SAMPLE
 from postcgrp.priors import InputError, Ledger
@@ -16,7 +16,14 @@ from postcgrp.reports.valuation.cashflow import Array
 from postcgrp.reports.valuation.deal import APPROVAL, LAUNCH, Deal, Tier
 from postcgrp.reports.valuation.deal_fit import captured_labels
 
-OF_MARKET = ("revenue", "use", "patients")  # the variables that deals are priced on
+OF_MARKET = (
+    "revenue",
+    "use",
+    "patients",
+    "revenue_line",
+    "use_line",
+    "success",
+)  # the variables that deals are priced on
 Inputs = Mapping[str, Array]  # of every path of the deal [draw]
 
 
@@ -66,19 +73,49 @@ class Outcomes:
 def market(posterior: Dataset, deal: Deal, ledger: Ledger) -> Market:
     """The captured cells of a run, summed on each draw (draws in the order chain, then draw).
 
-    Parameters: `posterior`, with the variables `OF_MARKET`.
+    A deal with phases carries the risk of its own launch, see :func:`launches_of`: its market is that of the draws in
+    which the launch succeeds, repeated evenly in their order. Parameters: `posterior`, with the variables `OF_MARKET`.
+    Raises :class:`InputError` if the launch succeeds in no draw.
     """
     where = captured_labels(deal, ledger)
-    patients = posterior["patients"].sel({dim: where[dim] for dim in ("region", "depth")})
-    treated = patients * posterior["use"].sel(where)
+    segment = {dim: where[dim] for dim in ("region", "depth")}
+    patients = posterior["patients"].sel(segment)
+    if lines := list(deal.captured.lines):
+        of = {line.name: line.modality for line in ledger.lines}
+        modality = DataArray([of[line] for line in lines], {"line": lines}, "line")
+        use = posterior["use"].sel({**segment, "modality": modality}).drop_vars("modality")
+        treated = patients * use * posterior["use_line"].sel({**segment, "line": lines})
+        revenue = posterior["revenue_line"].sel({**segment, "line": lines})
+    else:
+        treated, revenue = patients * posterior["use"].sel(where), posterior["revenue"].sel(where)
 
     def flat(array: object) -> Array:
-        summed = array.sum([d for d in array.dims if d in where])  # type: ignore[attr-defined]
+        summed = array.sum([d for d in array.dims if d in (*where, "line")])  # type: ignore[attr-defined]
         return np.asarray(summed.stack(s=SAMPLE).transpose("s", "year").values, dtype=float)
 
     sample = (posterior.sizes["chain"], posterior.sizes["draw"])
-    years = posterior["year"].values.astype(float)
-    return Market(years, flat(posterior["revenue"].sel(where)), flat(patients), flat(treated), sample)
+    years, parts = posterior["year"].values.astype(float), [flat(part) for part in (revenue, patients, treated)]
+    if launches := launches_of(deal, ledger):
+        succeeds = posterior["success"].sel(launch=launches).min("launch").transpose(*SAMPLE).values.ravel() > 0
+        if not succeeds.any():
+            raise InputError(f"{deal.name}: the launch of {' and '.join(launches)} succeeds in no draw: run longer")
+        kept = np.flatnonzero(succeeds)[np.arange(succeeds.size) * succeeds.sum() // succeeds.size]
+        parts = [part[kept] for part in parts]
+    return Market(years, *parts, sample)
+
+
+def launches_of(deal: Deal, ledger: Ledger) -> list[str]:
+    """The launches whose success a deal's own phases stand for: what it captures and what is not on the market yet.
+
+    Its product would be the launch, or part of it: given the deal's success the launch has succeeded, and the market's
+    own chance of failure must not be counted beside the deal's.
+    """
+    if not deal.phases:
+        return []
+    launched = {m.name for m in ledger.modalities if m.uptake == "launch"}
+    pipeline = {line.name for line in ledger.lines if line.stage == "pipeline"} & set(deal.captured.lines)
+    captured = captured_labels(deal, ledger)["modality"]
+    return [*(m for m in captured if m in launched), *sorted(pipeline)]
 
 
 def outcomes(deal: Deal, seen: Market, x: Inputs) -> Outcomes:

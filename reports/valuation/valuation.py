@@ -16,7 +16,7 @@ from postcgrp.priors.catalogue import MILLION
 from postcgrp.reports.runs.run import Run
 from postcgrp.reports.valuation.cashflow import Array
 from postcgrp.reports.valuation.deal import Deal
-from postcgrp.reports.valuation.deal_fit import captured_labels, check_deals
+from postcgrp.reports.valuation.deal_fit import captured_labels, captured_units, check_deals
 from postcgrp.reports.valuation.distributions import Uncertain
 from postcgrp.reports.valuation.pricing import OF_MARKET, Market, Outcomes, market, outcomes
 
@@ -158,7 +158,7 @@ def _check_shares(priced: Sequence[Valuation], ledger: Ledger) -> None:
         share = np.zeros((len(one.outcome), last - first + 1))
         share[:, one.years[0] - first :] = one.ends.share
         where = captured_labels(one.deal, ledger)
-        for cell in product(where["modality"], where["region"], where["depth"]):
+        for cell in product(captured_units(one.deal, ledger), where["region"], where["depth"]):
             taken[cell] = taken.get(cell, 0.0) + share
             names.setdefault(cell, []).append(one.deal.name)
     for cell, share in taken.items():

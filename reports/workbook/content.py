@@ -129,7 +129,7 @@ def gather(run: Run, deal: Deal | None, seed: int, thin: int | None) -> Content:
         model,
         evaluate_live(model, revenue, weights),
         _check(priced, kept, plain_numbers(deal, priced.x)),
-        summary(run.tree, pset.ledger),
+        summary(run.tree, pset),
         percentile_paths(run),
         None if given is None else value_table(priced),
         assumptions(priced),

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from postcgrp.priors import Ledger
+from postcgrp.priors import InputError, Ledger
 from postcgrp.reports.valuation import cashflow
 from postcgrp.reports.valuation.cashflow import Array
 from postcgrp.reports.valuation.deal import Deal, Tier, read_deal
@@ -114,6 +114,10 @@ def neutral(ledger: Ledger) -> Deal:
 
 def segments(ledger: Ledger, deal: Deal) -> tuple[CapturedSegment, ...]:
     """The market cut by modality and region, and by depth if the deal captures some depths only."""
+    if deal.captured.lines:
+        raise InputError(
+            f"{deal.name}: captured.lines: a live workbook works by modality: name modalities, or use postcgrp value"
+        )
     where, depths = captured_labels(deal, ledger), ledger.segments["depth"]
     out = []
     for modality, region in product(ledger.segments["modality"], ledger.segments["region"]):
