@@ -173,10 +173,10 @@ def save_update(result: Update, run: Run, files: Sequence[Path], out: Path) -> N
     were refused.
     """
     if result.moved is None:
-        raise InputError(f"{run.folder}: {result.weights.refused}: there are no weights to write: refit")
+        raise InputError(f"{run.label}: {result.weights.refused}: there are no weights to write: refit")
     check_folder(out, UPDATE_SCHEMA)
     fitted, values = run.fitted, result.weights.values
-    if out.resolve() in (run.folder.resolve(), fitted.folder.resolve()):
+    if out.resolve() in {folder.resolve() for folder in run.folders}:
         raise InputError(f"--out {out}: is the run that is updated: name a new folder")
     chains, draws = values.shape
     weights = pd.DataFrame({**draw_numbers(chains, draws), WEIGHT: values.ravel()})
@@ -215,12 +215,12 @@ def refit(
     Returns the forecast, and the table of :func:`moved`. Raises :class:`InputError` where `out` is the run itself,
     holds anything but an earlier run, or cannot be written.
     """
-    if out.resolve() in (run.folder.resolve(), run.fitted.folder.resolve()):
+    if out.resolve() in {folder.resolve() for folder in run.folders}:
         raise InputError(f"--out {out}: is the run that is updated: name a new folder")
     check_folder(out, SCHEMA)
     from postcgrp.reports.forecast.pipeline import forecast  # starts JAX
 
-    kept = {name: run.sources / name for name in KEPT}
+    kept = {name: folder / name for folder in run.folders[-1:] for name in KEPT}
     sources = {name: path for name, path in kept.items() if path.is_file()} | _evidence_files(run, files)
     made = forecast(result.priors, out=out, sources=sources, progress=progress, **run.manifest["sampling"])
     ledger = result.priors.ledger
@@ -230,6 +230,6 @@ def refit(
 
 def _evidence_files(run: Run, files: Sequence[Path]) -> dict[str, Path]:
     """Every file of evidence, the run's and the new ones, by the name under which it is kept."""
-    kept = [] if run.loaded else [sorted(folder.glob("evidence-*.csv")) for folder in (run.folder, run.sources)]
+    kept = [sorted(folder.glob("evidence-*.csv")) for folder in run.folders]
     earlier = sorted(next(filter(None, kept), []), key=lambda path: (len(path.name), path.name))
     return {f"evidence-{k}.csv": path for k, path in enumerate([*earlier, *files], start=1)}
