@@ -10,17 +10,20 @@ if TYPE_CHECKING:
     from postcgrp.priors.errors import InputError
     from postcgrp.priors.evidence import Evidence
     from postcgrp.priors.evidence_file import read_evidence
+    from postcgrp.priors.funnel import Funnel, load_funnel
     from postcgrp.priors.ledger import Assumption, Claim, Ledger, Trust, load_ledger
     from postcgrp.priors.pool import Pool, load_pool, logarithmic_pool
     from postcgrp.priors.priorset import Block, PriorSet
     from postcgrp.priors.sets import Overlay, load_overlay, prior_set
     from postcgrp.priors.settings import Settings
+    from postcgrp.priors.shares import Shares, load_shares
 
 __all__ = [
     "Assumption",
     "Block",
     "Claim",
     "Evidence",
+    "Funnel",
     "InputError",
     "Ledger",
     "Overlay",
@@ -28,14 +31,17 @@ __all__ = [
     "Prior",
     "PriorSet",
     "Settings",
+    "Shares",
     "Trust",
     "coupling",
     "effective",
     "from_json",
     "from_range",
+    "load_funnel",
     "load_ledger",
     "load_overlay",
     "load_pool",
+    "load_shares",
     "logarithmic_pool",
     "prior_set",
     "read_evidence",
@@ -49,6 +55,7 @@ if not TYPE_CHECKING:  # or the type checker would take any name for a public on
             "Block": "priorset",
             "Claim": "ledger",
             "Evidence": "evidence",
+            "Funnel": "funnel",
             "InputError": "errors",
             "Ledger": "ledger",
             "Overlay": "sets",
@@ -56,15 +63,18 @@ if not TYPE_CHECKING:  # or the type checker would take any name for a public on
             "Prior": "elicit",
             "PriorSet": "priorset",
             "Settings": "settings",
+            "Shares": "shares",
             "Trust": "ledger",
             "coupling": "elicit",
             "effective": "build",
             "from_json": "build",
             "from_range": "elicit",
+            "load_funnel": "funnel",
             "load_ledger": "ledger",
             "load_overlay": "sets",
             "load_pool": "pool",
             "logarithmic_pool": "pool",
+            "load_shares": "shares",
             "prior_set": "sets",
             "read_evidence": "evidence_file",
         },

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from postcgrp.priors.errors import InputError
 from postcgrp.priors.shipped import ASSUMPTIONS_FILE, REPORT_FILE
 from postcgrp.reports.cli import export as export_commands
+from postcgrp.reports.cli import exposure as exposure_commands
 from postcgrp.reports.cli import priors as prior_commands
 from postcgrp.reports.cli import sensitivity as sensitivity_commands
 from postcgrp.reports.cli import valuation as valuation_commands
@@ -124,6 +125,7 @@ def _parser() -> argparse.ArgumentParser:
     sensitivity_commands.add(verb)
     valuation_commands.add(verb)
     export_commands.add(verb)
+    exposure_commands.add(verb)
     return parser
 
 

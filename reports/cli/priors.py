@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from postcgrp.priors.errors import InputError
 from postcgrp.priors.settings import ADOPTION_SCOPES, UPTAKE_SHAPES, Settings
-from postcgrp.priors.shipped import shipped
+from postcgrp.priors.shipped import FUNNEL_FILE, SHARES_FILE, shipped
 from postcgrp.reports.cli.terminal import DONE, Verb, say, show
 
 if TYPE_CHECKING:
@@ -121,6 +121,9 @@ def files_of(options: argparse.Namespace) -> dict[str, Path]:
     from postcgrp.priors.pool import load_pool
 
     files = {"report.toml": options.report, "assumptions.toml": options.assumptions}
+    # What the model does not read, kept for the commands that do.
+    beside = (options.assumptions.with_name(name) for name in (FUNNEL_FILE, SHARES_FILE))
+    files |= {path.name: path for path in beside if path.is_file()}
     if options.priors is not None:
         files["priors.toml"] = shipped().get(options.priors, Path(options.priors))
         members = _members(pool) if (pool := load_pool(options.priors)) else []
