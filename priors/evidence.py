@@ -20,7 +20,7 @@ CONTRADICTION = 4.0  # how many sds of their errors two statements of the same n
 SLACK = 1e-9  # relative, for floating point
 HUGE = 1e12  # larger than any market in any unit
 FINEST = 1e-4  # smallest log-sd of a row
-ALIKE = 0.9  # how alike two units must be spelled (difflib's ratio) to be one, misspelt: no two currencies are
+SAME_UNIT = 0.9  # how alike two units must be spelled (difflib's ratio) to be one, misspelt: no two currencies are
 
 
 @dataclass(frozen=True)
@@ -135,7 +135,7 @@ def _faults(ledger: Ledger, row: Evidence) -> Iterator[str]:
         yield f": evidence on {row.quantity!r}, but the model observes {', '.join(OBSERVED)}: {way_out}"
         return
     if row.unit != (unit := entry.unit.format(currency=ledger.report.currency)):
-        way_out = f"write {unit!r}" if get_close_matches(row.unit, [unit], 1, ALIKE) else "convert it"
+        way_out = f"write {unit!r}" if get_close_matches(row.unit, [unit], 1, SAME_UNIT) else "convert it"
         yield f": unit {row.unit!r}: evidence on {row.quantity} is in {unit!r}: {way_out}"
     if len(row.source) > LONGEST_NAME:
         size = len(row.source)

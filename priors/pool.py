@@ -21,7 +21,7 @@ from postcgrp.priors.sets import POOL_TABLE
 from postcgrp.priors.shipped import shipped
 from postcgrp.priors.toml_file import TomlFile
 
-ROUNDING = 0.011  # what weights written with two digits may miss their sum by
+WEIGHTS_ROUNDING = 0.011  # what weights written with two digits may miss their sum by
 STRUCTURAL = ("adoption_scope", "uptake_shape")  # settings that have no average
 
 
@@ -52,7 +52,7 @@ class Pool(Row):
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
-        if abs((total := sum(each.weight for each in self.member)) - 1) > ROUNDING:
+        if abs((total := sum(each.weight for each in self.member)) - 1) > WEIGHTS_ROUNDING:
             raise ValueError(f"the weights sum to {total:g}, not 1: correct them")
         names = [each.set for each in self.member]
         if twice := next((name for name in names if names.count(name) > 1), None):
