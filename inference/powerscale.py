@@ -4,7 +4,8 @@ A density raised to a power alpha counts alpha times. Stored draws are reweighte
 Pareto-smoothed importance sampling, so nothing is fitted again; where the weights cannot be trusted, there is a reason
 instead of a number. Method: Kallioinen, Paananen, Buerkner & Vehtari (2024), Statistics and Computing 34, 57.
 
-Densities are scaled as the model states them: a log-normal one on the variable's own scale, a price on the log scale.
+Densities are scaled as the model states them: a log-normal one on the variable's own scale, but on the log scale where
+the variable is moved by standard draws or follows from stated revenue.
 """
 
 from __future__ import annotations
@@ -22,11 +23,14 @@ from postcgrp.inference.diagnostics import SAMPLE, mcse_mean
 from postcgrp.inference.estimates import weighted_summary
 from postcgrp.inference.psis import reweight
 from postcgrp.models import variables as v
-from postcgrp.priors import InputError, Prior, PriorSet
+from postcgrp.priors import InputError, Ledger, Prior, PriorSet
 from postcgrp.priors.elicit import is_heavy
+from postcgrp.priors.lookup import assumption
 
 Array = NDArray[np.float64]
 Members = list[tuple[str, dict[str, str]]]
+
+RESIDUAL = ("spend_residual_sd", "spend_residual_step_sd")  # of what lines leave out of a modality's spend
 
 PSI_DRAWS = 4000  # psi is relative to the range of the draws, which grows with their number: always take as many
 DERIVATIVE_ALPHAS = (0.99, 1.01)  # between which the derivative at alpha = 1 is taken, as in the paper
@@ -69,12 +73,18 @@ def deviations(pset: PriorSet) -> set[str]:
 def components(run: DataTree, pset: PriorSet) -> dict[str, DataArray]:
     """Log density of every group of priors, and log likelihood of every source of evidence, in each draw.
 
-    Deviations within a group are left out, see :func:`deviations`. Returns [chain, draw] by group.
+    Deviations within a group are left out, see :func:`deviations`, and so are standard draws that move nothing because
+    their numbers are fixed. Returns [chain, draw] by group.
     """
     prior, inner = run["log_prior"].to_dataset(), deviations(pset)
+    still = {(part.name, tuple(part.part.items())) for part in v.free(pset) if _is_fixed(pset, part)}
     out = {}
     for group, members in groups(pset, map(str, prior.data_vars)).items():
-        parts = [_total(prior[name].sel(part)) for name, part in members if name not in inner]
+        parts = [
+            _total(prior[name].sel(part))
+            for name, part in members
+            if name not in inner and (name, tuple(part.items())) not in still
+        ]
         if parts:
             out[group] = sum(parts[1:], parts[0])
     if pset.evidence:
@@ -85,6 +95,14 @@ def components(run: DataTree, pset: PriorSet) -> dict[str, DataArray]:
     return out
 
 
+def _is_fixed(pset: PriorSet, part: v.Free) -> bool:
+    """Whether all numbers that elicit a part of a free variable are fixed."""
+    if part.block is None:
+        return False
+    pairs = zip(pset.blocks[part.block].priors, pset.cells(part.block, part.elicited), strict=True)
+    return all(prior.sd == 0 for prior, cell in pairs if cell)
+
+
 def _total(density: DataArray) -> DataArray:
     return density.sum([dim for dim in density.dims if dim not in SAMPLE]).reset_coords(drop=True)
 
@@ -93,37 +111,51 @@ def scaled(pset: PriorSet, group: str, alpha: float) -> PriorSet:
     """The prior set whose posterior is the power-scaled one, for a refit.
 
     A normal density to a power is a normal with sd / sqrt(alpha); a log-normal one on its own scale also moves its
-    log-mean by sd^2 (1 - alpha) / alpha. The correlation that keeps levels from falling is found anew. Raises
-    :class:`InputError` for an unknown group, and for densities whose powers no prior set can state: yearly noise, the
-    error of a source other than the report, and a Student-t.
+    log-mean by sd^2 (1 - alpha) / alpha, and one of standard draws does not. The correlation that keeps levels from
+    falling is found anew; fixed numbers stay. Raises :class:`InputError` for an unknown group, and for densities whose
+    powers no prior set can state: yearly noise, the error of a source other than the report, and a Student-t.
     """
     if group.startswith("evidence: "):
         source = group.removeprefix("evidence: ")
         rows = [replace(e, log_sd=e.log_sd / alpha**0.5) if e.source == source else e for e in pset.evidence]
         return pset.with_evidence(rows)
+    blocks, ledger, trust = dict(pset.blocks), pset.ledger, pset.trust
     if group == v.TRUST:
-        sds = {name: getattr(pset.trust, name) / alpha**0.5 for name in ("base_log_sd", "final_log_sd")}
-        return replace(pset, trust=pset.trust.model_copy(update=sds))
-    blocks = dict(pset.blocks)
-    chosen: dict[str, set[str]] = {}  # by block, the cells that are scaled; empty for all
+        sds = {name: getattr(trust, name) / alpha**0.5 for name in ("base_log_sd", "final_log_sd")}
+        trust = trust.model_copy(update=sds)
+    chosen: dict[str, NDArray[np.bool_]] = {}  # by block, which of its priors
+    by_log: set[str] = set()  # blocks whose density is on the log scale, not on the variable's own
     for part in v.free(pset):
         if part.group == group and part.block is not None and not part.pooled:
-            cells = chosen.setdefault(part.block, set())
-            if part.block == v.PRICE:
-                cells.add(f"{v.PRICE}[{group.removeprefix(f'{v.INTENSITY}: ')}]")
+            chosen[part.block] = chosen.get(part.block, False) | pset.cells(part.block, part.elicited)
+            by_log |= {part.block} if part.name != part.block else set()
     for name, cells in chosen.items():
-        priced = group.startswith(f"{v.INTENSITY}: ")
-        priors = tuple(
-            _powered(prior, alpha, by_log=priced) if not cells or prior.name in cells else prior
-            for prior in blocks[name].priors
-        )
+        pairs = zip(blocks[name].priors, cells, strict=True)
+        priors = tuple(_powered(prior, alpha, by_log=name in by_log) if cell else prior for prior, cell in pairs)
         blocks[name] = replace(blocks[name], priors=priors)
-    if blocks == pset.blocks:
+    for modality in pset.ledger.modalities:
+        if group == f"{v.INTENSITY}: {modality.name}" and modality.name not in pset.coords["priced"]:
+            for name in RESIDUAL:
+                ledger = _with_number(
+                    ledger, name, modality.name, pset.number(name, modality=modality.name) / alpha**0.5
+                )
+    if (blocks, ledger, trust) == (pset.blocks, pset.ledger, pset.trust):
         raise InputError(f"group {group!r} cannot be fitted power-scaled: name a group of elicited priors or a source")
-    return replace(pset, blocks=blocks)
+    return replace(pset, blocks=blocks, ledger=ledger, trust=trust)
+
+
+def _with_number(ledger: Ledger, name: str, modality: str, value: float) -> Ledger:
+    """The ledger with another fixed number for one modality."""
+    row = assumption(ledger, name, {"modality": modality})
+    others = tuple(a for a in ledger.assumptions if a is not row or row.modality is None)
+    return ledger.model_copy(
+        update={"assumptions": (*others, row.model_copy(update={"modality": modality, "value": value}))}
+    )
 
 
 def _powered(prior: Prior, alpha: float, *, by_log: bool) -> Prior:
+    if prior.sd == 0:
+        return prior  # a fixed number
     if is_heavy(prior.family):
         raise InputError(f"{prior.name}: a Student-t to a power is none, so it cannot be fitted power-scaled")
     shift = prior.sd**2 * (1 - alpha) / alpha if prior.family == "lognormal" and not by_log else 0.0

@@ -57,19 +57,27 @@ def relative_efficiency(draws: ArrayLike) -> float:
 def reweight(log_ratio: ArrayLike) -> Weights:
     """Pareto-smoothed importance weights, refused where k exceeds :func:`k_limit`.
 
-    Parameters: `log_ratio` [chain, draw], log of the new density over the density that was drawn from, up to a
-    constant.
+    Draws that the new density rules out have no weight, and the tail is that of the others. Parameters: `log_ratio`
+    [chain, draw], log of the new density over the density that was drawn from, up to a constant; minus infinity where
+    the new density is zero.
     """
     ratio = np.asarray(log_ratio, dtype=float)
-    none, limit = np.full(ratio.shape, np.nan), k_limit(ratio.size)
-    if lost := int((~np.isfinite(ratio)).sum()):
+    possible = ~np.isneginf(ratio)
+    kept = ratio[possible]
+    none, limit = np.full(ratio.shape, np.nan), k_limit(kept.size or ratio.size)
+    if lost := int((~np.isfinite(kept)).sum()):
         return Weights(none, np.nan, limit, np.nan, f"the log ratio is not finite in {lost} of {ratio.size} draws")
-    if np.ptp(ratio) < EPSILON:
-        return Weights(np.full(ratio.shape, 1 / ratio.size), -np.inf, limit, float(ratio.size))
-    smoothed, k = psis(ratio.ravel(), relative_efficiency(ratio))
+    if kept.size < FEWEST and kept.size < ratio.size:
+        return Weights(none, np.inf, limit, np.nan, f"{kept.size} of {ratio.size} draws are possible, too few")
+    values = np.zeros(ratio.shape)
+    if np.ptp(kept) < EPSILON:
+        values[possible] = 1 / kept.size
+        return Weights(values, -np.inf, limit, float(kept.size))
+    below = np.where(possible, ratio, kept.min() - 1)  # for the ranks of draws, by which the tail is judged
+    smoothed, k = psis(kept, relative_efficiency(below))
     if not k <= limit:
         return Weights(none, k, limit, np.nan, f"Pareto k {k:.2f} is above {limit:.2f}")
-    values = np.exp(smoothed - smoothed.max()).reshape(ratio.shape)
+    values[possible] = np.exp(smoothed - smoothed.max())
     values /= values.sum()
     return Weights(values, k, limit, float(1 / (values**2).sum()))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pytensor.tensor import TensorVariable
 
@@ -28,3 +28,10 @@ class Cells:
     def users(self) -> TensorVariable:
         """Users [year, region, depth, modality]."""
         return self.patients[..., None] * self.use
+
+    def with_relative(self, relative: TensorVariable) -> Cells:
+        """The same with spend differing by segment as `relative` [region, depth, modality] does, its mean unchanged."""
+        average = (self.weights * relative).sum(axis=(1, 2), keepdims=True) / self.weights.sum(
+            axis=(1, 2), keepdims=True
+        )
+        return replace(self, spend=self.spend * relative / average)

@@ -20,29 +20,27 @@ from postcgrp.priors.catalogue import MILLION
 from postcgrp.priors.ledger import Modality
 
 
-def relative_intensity(pset: PriorSet, cells: Callable[[Sequence[int]], Cells]) -> TensorVariable:
+def relative_intensity(pset: PriorSet, cells: Cells, years: Sequence[int]) -> TensorVariable:
     """Spend per user relative to what its lines cost, or to a common level [region, depth, modality].
 
     It never falls with depth. A region's premium is common to its modalities up to small deviations. A launched
-    procedure has one price at every depth. Parameters: `cells`, the market of some years without it.
+    procedure has one price at every depth. Parameters: `cells`, the market of some `years` without it.
     """
     spread = hyper(v.sd(v.REGION_PREMIUM_MODALITY), pset.number("region_premium_modality_sd"))
     deviations = spread * deviation(v.REGION_PREMIUM_MODALITY, "region", "modality")
-    premium = region_premium(pset, cells, deviations)[:, None] + deviations
+    premium = region_premium(pset, cells, years, deviations)[:, None] + deviations
     graded = np.array([m.uptake != "launch" for m in pset.ledger.modalities], dtype=float)
     depth = gradient(variable(pset, v.INTENSITY_STEP), len(pset.ledger.depths))
     return pt.exp(premium[:, None, :] + depth[:, None] * graded)
 
 
-def region_premium(
-    pset: PriorSet, cells: Callable[[Sequence[int]], Cells], deviations: TensorVariable
-) -> TensorVariable:
+def region_premium(pset: PriorSet, cells: Cells, years: Sequence[int], deviations: TensorVariable) -> TensorVariable:
     """Log premium of a region's spend per user over a common level [region].
 
     Where a region's share of revenue is in evidence, the free variable is not its premium but nearly the log of its
     value over that of all others. As with revenue this leaves the joint prior as it is, for the mean moves along; and
-    the evidence is about this variable nearly alone. Parameters: `cells`, see :func:`relative_intensity`; `deviations`
-    [region, modality].
+    the evidence is about this variable nearly alone. Parameters: `cells` and `years`, see :func:`relative_intensity`;
+    `deviations` [region, modality].
     """
     row = v.lead_row(pset)
     if row is None or row.region is None:
@@ -51,8 +49,8 @@ def region_premium(
     mu, sd = hyperparameters(pset, v.REGION_PREMIUM)
     rest = [r for r in range(len(pset.ledger.regions)) if r != lead]
     others = draw_on_link(pset, v.REGION_PREMIUM, v.REGION_PREMIUM_REST, mu[rest], sd[rest], "region_rest")
-    seen = cells(pset.ledger.report.anchors if row.year is None else [row.year])
-    spent = (seen.weights * seen.spend).sum(axis=2)
+    at = [years.index(year) for year in (pset.ledger.report.anchors if row.year is None else [row.year])]
+    spent = (cells.weights * cells.spend)[at].sum(axis=2)
     of_modality = (spent / spent.sum(axis=1, keepdims=True)).mean(axis=0)
     share = hyper(v.MODALITY_VALUE_SHARE, _value_share(pset), ("modality",))
     value = pt.log((of_modality * pt.exp(deviations)) @ share)

@@ -61,7 +61,7 @@ def from_standard(pset: PriorSet, name: str, *dims: str, cholesky: TensorVariabl
     if cholesky is None and block.correlation is not None:
         cholesky = hyper(v.cholesky(name), block.cholesky, (dims[-1], v.standard(dims[-1])))
     if cholesky is not None:
-        z = z @ cholesky.T
+        z = (z[..., None, :] * cholesky).sum(axis=-1)  # PyTensor looks at every dot product for long
     on_link = mu + sd * z[(...,) + (None,) * (len(block.dims) - len(dims))]
     if family.startswith("logit"):
         value = pt.switch(pt.le(mu, -LARGEST_LOGIT), 0.0, pm.math.sigmoid(on_link))

@@ -14,6 +14,7 @@ from postcgrp.models import variables as v
 from postcgrp.models.latent import deviation, from_standard, hyper
 from postcgrp.models.launch import Launches
 from postcgrp.models.shapes import interpolation, redistribute
+from postcgrp.models.standard import region_cholesky
 from postcgrp.priors import PriorSet
 from postcgrp.priors.catalogue import LEFT_AT_SPEED, MIDYEAR
 from postcgrp.priors.lines import displacements
@@ -55,7 +56,7 @@ class Lines:
         those of the first year.
         """
         ledger, whole = self.pset.ledger, pt.ones_like(use[..., 0])
-        drift = self.drift @ interpolation(years, ledger.report.anchors).T
+        drift = (self.drift[:, None, :] * interpolation(years, ledger.report.anchors)).sum(axis=-1)
         claimed = pt.sigmoid(self.odds[:, None] + drift[:, :, None, None])
         entering = (self.ceiling[:, None, None] * risen)[..., None] * whole
         names, pipeline = self.pset.coords["line_claimed"], self.pset.coords["line_pipeline"]
@@ -95,15 +96,15 @@ class Lines:
         return use * cost[..., None]
 
 
-def lines(pset: PriorSet, launch: Launches | None, patients: TensorVariable, base_use: TensorVariable) -> Lines | None:
+def lines(pset: PriorSet, launch: Launches | None, users: TensorVariable, base_use: TensorVariable) -> Lines | None:
     """The lines of a prior set, None if it has none.
 
-    Parameters: `patients` [region, depth] and `base_use` [region, depth, modality] of the first year, by which the
-    claims on use are weighted.
+    Parameters: `users` [region, depth, modality], by which the claims on use are weighted, and `base_use` [region,
+    depth, modality], a fraction, both of the first year.
     """
     if not pset.ledger.lines:
         return None
-    cholesky = region_cholesky(pset)
+    cholesky = hyper(v.LINE_REGION_CHOLESKY, region_cholesky(pset), ("region", "region_z"))
     price, net = (
         from_standard(pset, name, "line", "region", cholesky=cholesky) for name in (v.LINE_LIST_PRICE, v.LINE_NET_RATIO)
     )
@@ -118,7 +119,7 @@ def lines(pset: PriorSet, launch: Launches | None, patients: TensorVariable, bas
         since = pt.set_subtensor(since[at], launch.year[of_launch])
     return Lines(
         pset,
-        odds=_odds(pset, patients, base_use),
+        odds=_odds(pset, users),
         drift=_drift(pset),
         base_use=base_use,
         ceiling=pt.zeros(0) if launch is None else launch.ceiling[of_launch],
@@ -144,18 +145,11 @@ def _of_exclusive(pset: PriorSet, name: str, otherwise: float) -> TensorVariable
     return pt.set_subtensor(every[at], from_standard(pset, name, "line_exclusive"))
 
 
-def region_cholesky(pset: PriorSet) -> TensorVariable:
-    """Cholesky factor [region, region] under which any two regions have the correlation `line_region_correlation`."""
-    n, correlation = len(pset.ledger.regions), pset.number("line_region_correlation")
-    matrix = np.full((n, n), correlation) + (1 - correlation) * np.eye(n)
-    return hyper(v.LINE_REGION_CHOLESKY, np.linalg.cholesky(matrix + 1e-12 * np.eye(n)), ("region", "region_z"))
-
-
-def _odds(pset: PriorSet, patients: TensorVariable, base_use: TensorVariable) -> TensorVariable:
+def _odds(pset: PriorSet, users: TensorVariable) -> TensorVariable:
     """Log-odds of use of each claimed line in the first year [line_claimed, region, depth].
 
-    Its mean over the patients who use the modality carries the claim exactly; regions and depths lie around it, by the
-    report's directions and partially pooled deviations.
+    Its mean over the modality's `users` [region, depth, modality] carries the claim exactly; regions and depths lie
+    around it, by the report's directions and partially pooled deviations.
     """
     claimed = [str(name) for name in pset.coords["line_claimed"]]
     if not claimed:
@@ -175,7 +169,7 @@ def _odds(pset: PriorSet, patients: TensorVariable, base_use: TensorVariable) ->
     offset = around[:, :, None] + hyper(v.LINE_USE_DEPTH_CENTRE, depth, ("line_claimed", "depth"))[:, None, :]
     names = list(pset.ledger.segments["modality"])
     modality_of = {line.name: names.index(line.modality) for line in pset.ledger.lines}
-    weights = pt.stack([patients * base_use[..., modality_of[line]] for line in claimed])
+    weights = pt.stack([users[..., modality_of[line]] for line in claimed])
     cells = redistribute(level, weights, offset)
     return pt.log(cells) - pt.log1p(-cells)
 

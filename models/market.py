@@ -8,6 +8,7 @@ from functools import cache
 from itertools import pairwise
 from typing import Any
 
+import numpy as np
 import pymc as pm
 import pytensor
 import pytensor.tensor as pt
@@ -42,21 +43,15 @@ class Demand:
     uptakes: Mapping[str, Adoption | Launched]
     lines: Lines | None
 
-    def cells(self, years: Sequence[int], view: LaunchView | None, relative: TensorVariable | None = None) -> Cells:
-        """The market in calendar years; `view` may be None where nothing is launched.
-
-        Parameters: `relative` [region, depth, modality], see :func:`postcgrp.models.intensity.relative_intensity`; None
-        for what lines cost alone.
-        """
+    def cells(self, years: Sequence[int], view: LaunchView | None) -> Cells:
+        """The market in calendar years; `view` may be None where nothing is launched."""
         patients = self.pool.patients(years)
         use = _use(self.pset, self.uptakes, patients, years, view)
         line_use, by_line = _by_line(self.pset, self.lines, years, use, view)
         built = _by_modality(self.pset, by_line, use)
-        weights = patients[..., None] * pt.switch(pt.gt(use, 0), use, _eligible(self.pset, self.uptakes))
+        users, might_be = patients[..., None] * use, patients[..., None] * _eligible(self.pset, self.uptakes)
+        weights = pt.switch(pt.eq(users.sum(axis=(1, 2), keepdims=True), 0), might_be, users)
         line_share = None if by_line is None else by_line / _of_line(self.pset, built)
-        if relative is not None:
-            average = (weights * relative).sum(axis=(1, 2), keepdims=True) / weights.sum(axis=(1, 2), keepdims=True)
-            built = built * relative / average
         return Cells(patients, use, built, weights, line_use, line_share)
 
 
@@ -73,13 +68,13 @@ def build_model(pset: PriorSet) -> pm.Model:
         market, views, drivers = _market(pset)
         # Only these years enter the density, so its graph covers no others; all at once, which takes fewer operations.
         near = sorted({*report.anchors, *(row.year for row in pset.evidence if row.year is not None)})
-        relative = relative_intensity(pset, lambda years: market.cells(years, views[BY_REPORT]))
-        cells_seen = cache(lambda seen: market.cells(near, views[seen], relative))
+        as_stated = market.cells(near, views[BY_REPORT])
+        relative = relative_intensity(pset, as_stated, near)
+        as_stated = as_stated.with_relative(relative)
         errors = {source: error_walk(pset, source) for source in pset.sources}
         by_report = log_build_up(pset, market.pool) if v.states_revenue(pset) else None
         walk = errors.get(report.id)
 
-        as_stated = cells_seen(BY_REPORT)
         built = (as_stated.users * as_stated.spend).sum(axis=(1, 2)) / MILLION
 
         def error(anchor: int) -> TensorVariable:
@@ -88,13 +83,14 @@ def build_model(pset: PriorSet) -> pm.Model:
 
         at_anchors = log_spend(pset, lambda anchor: built[near.index(anchor)], error if pset.evidence else None)
         path = spend_path(pset, at_anchors)
-        _forecast(pset, market.cells(years, views[HAPPENS], relative), path)
+        _forecast(pset, market.cells(years, views[HAPPENS]).with_relative(relative), path)
         if pset.evidence:
             spend_near = pt.exp(pt.stack([spend_in(pset, year, at_anchors, path) for year in near]))[:, None, None]
 
             @cache
             def seen_by(source: str) -> Observed:
-                cells = cells_seen(BY_REPORT if source == report.id else BY_OTHERS)
+                by_others = source != report.id
+                cells = market.cells(near, views[BY_OTHERS]).with_relative(relative) if by_others else as_stated
                 return Observed(
                     years=near,
                     revenue=cells.users * cells.spend * spend_near / MILLION,
@@ -135,7 +131,10 @@ def _market(pset: PriorSet) -> tuple[Demand, dict[str, LaunchView | None], dict[
     had = _had_launched(pset, patients, uptakes, views[BY_REPORT])
     uptakes |= {m.name: adoption(pset, m, drivers, had) for m in pset.modalities("adoption")}
     base_use = _use(pset, {n: u for n, u in uptakes.items() if isinstance(u, Adoption)}, base[None], [first], None)[0]
-    return Demand(pset, patients, uptakes, lines(pset, launch, base, base_use)), views, drivers
+    # Claims on the use of lines are about a modality's users or, before its launch, about those who may be.
+    is_launched = np.array([m.uptake == "launch" for m in pset.ledger.modalities])
+    first_users = base[..., None] * pt.switch(is_launched, _eligible(pset, uptakes), base_use)
+    return Demand(pset, patients, uptakes, lines(pset, launch, first_users, base_use)), views, drivers
 
 
 def _use(

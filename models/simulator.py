@@ -12,15 +12,14 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import expit, logit
 
+from postcgrp.models.simulator_dice import Array, Dice, placed
+from postcgrp.models.simulator_lines import Launches, Lines, View, launches, line_use, lines, procedures
 from postcgrp.priors import Evidence, PriorSet
 from postcgrp.priors.catalogue import SIZES
-from postcgrp.priors.elicit import STUDENT_DF
 from postcgrp.priors.ledger import Modality
 
-Array = NDArray[np.float64]
 Arrays = dict[str, Array]
 
 MISSPECIFICATIONS = ("shock", "share_drift", "vendor_high")
@@ -29,7 +28,6 @@ SHOCK_SCALE = 0.05  # a year's shock has then an sd of 9 %, more than a yearly s
 DRIFT = 0.03  # the odds of the deepest depth grow by a third in ten years: steady, and unseen in any one of them
 VENDOR_FACTOR = 1.3  # a neighbouring market counted in: more than two sd of the base year's error at default trust
 
-_HALVINGS = 64  # of a bracket a few logits wide: beyond double precision
 LARGEST_SHARE = 1 - 1e-12  # where overuse meets acute use, a share of one has no logit
 _LEAST_SHARE = 1e-3  # that a mean keeps after launched procedures are taken off
 _MILLION = 1e6
@@ -50,27 +48,43 @@ def simulate(pset: PriorSet, draws: int, seed: int, *, misspecified: str | None 
     if misspecified not in (None, *MISSPECIFICATIONS):
         raise ValueError(f"misspecified = {misspecified!r}: use None or one of {', '.join(MISSPECIFICATIONS)}")
     rng, other = np.random.default_rng(seed).spawn(2)
-    market = _market(Dice(pset, rng, draws))
-    if misspecified == "shock":
-        market = _shocked(market, other)
-    if misspecified == "share_drift":
-        market = _drifted(market, pset)
-    market["revenue"] = market["patients"][..., None] * market["use"] * market["intensity"] / _MILLION
-    market["revenue_total"] = market["revenue"].sum(axis=(2, 3, 4))
-    return market | _evidence(Dice(pset, rng, draws), market, VENDOR_FACTOR if misspecified == "vendor_high" else 1.0)
+    dice = Dice(pset, rng, draws)
+    drawn = _drawn(dice)
+    shock = _shock(drawn.spend, other) if misspecified == "shock" else np.zeros(1)
+    views = {}
+    for view in ("market", "report", "other") if pset.evidence else ("market",):
+        cells = _shocked(_cells(pset, drawn, view), shock) if misspecified == "shock" else _cells(pset, drawn, view)
+        cells = _drifted(cells, pset) if misspecified == "share_drift" else cells
+        views[view] = _with_revenue(pset, cells)
+    factor = VENDOR_FACTOR if misspecified == "vendor_high" else 1.0
+    return views["market"] | _evidence(dice, drawn, views, factor)
+
+
+def _with_revenue(pset: PriorSet, cells: Arrays) -> Arrays:
+    """A market with its revenue, of cells, lines and the whole."""
+    part = cells.pop("line_part", None)
+    cells["revenue"] = cells["patients"][..., None] * cells["use"] * cells["intensity"] / _MILLION
+    cells["revenue_total"] = cells["revenue"].sum(axis=(2, 3, 4))
+    if part is not None:
+        modality = [m.name for m in pset.ledger.modalities]
+        cells["revenue_line"] = cells["revenue"][..., [modality.index(x.modality) for x in pset.ledger.lines]] * part
+    return cells
 
 
 # ---- departures: each changes a market that the model drew ---------------------------------------------------------
 
 
-def _shocked(market: Arrays, rng: np.random.Generator) -> Arrays:
-    """Permanent Student-t shocks to each modality's log revenue, one a year after the first, as a change of price."""
-    size = market["price"][:, 1:].shape
-    steps = SHOCK_SCALE * rng.standard_t(SHOCK_DF, size)
-    factor = np.exp(np.pad(steps.cumsum(axis=1), ((0, 0), (1, 0), (0, 0))))
+def _shock(spend: Array, rng: np.random.Generator) -> Array:
+    """Permanent Student-t shocks to each modality's log spend, one a year after the first [year, modality]."""
+    steps = SHOCK_SCALE * rng.standard_t(SHOCK_DF, (len(spend), spend.shape[1] - 1, spend.shape[2]))
+    return np.pad(steps.cumsum(axis=1), ((0, 0), (1, 0), (0, 0)))
+
+
+def _shocked(market: Arrays, shock: Array) -> Arrays:
+    """The same market at prices that a shock has moved."""
     return market | {
-        "price": market["price"] * factor,
-        "intensity": market["intensity"] * factor[:, :, None, None],
+        "price": market["price"] * np.exp(shock),
+        "intensity": market["intensity"] * np.exp(shock)[:, :, None, None],
     }
 
 
@@ -95,113 +109,148 @@ def _drifted(market: Arrays, pset: PriorSet) -> Arrays:
 
 
 @dataclass(frozen=True)
-class Dice:
-    """Random numbers for `draws` markets at once, and the priors that they become."""
+class Drawn:
+    """All that is random in markets: what every view of them is made of.
 
-    pset: PriorSet
-    rng: np.random.Generator
-    draws: int
+    `seen`, what does not depend on who looks, under the names that :func:`simulate` gives; `use` of each modality that
+    does not wait for a launch [year, region, depth]; `ceiling` of those that do [region, depth]; `level`, the adoption
+    drawn at the anchors; `pool`, the log of the patients counted over those stated; `spend`, the log q
+    [year, modality]; `relative` spend before it is averaged [region, depth, modality].
+    """
 
-    def z(self, *shape: int) -> Array:
-        """Independent standard normals [draw, *shape]."""
-        return self.rng.standard_normal((self.draws, *shape))
-
-    def prior(self, name: str) -> Array:
-        """One prior's values [draw, cell], or [draw] if it is a single number, in the prior's unit."""
-        block = self.pset.blocks[name]
-        mean = np.array([prior.mu for prior in block.priors])
-        sd = np.array([prior.sd for prior in block.priors])
-        family = block.priors[0].family if block.priors else "normal"
-        heavy = family.endswith("student")
-        z = self.rng.standard_t(STUDENT_DF, (self.draws, len(mean))) if heavy else self.z(len(mean))
-        value = mean + sd * (z @ block.cholesky.T)
-        if family not in ("normal", "student"):
-            value = np.exp(value) if family.startswith("log") and not family.startswith("logit") else expit(value)
-        return value if block.dims else value[:, 0]
-
-    def number(self, name: str, assumption: str, *dims: int, **where: str) -> Array:
-        """A number of the assumptions: [], or where the ledger has a range [draw, *dims], of which all are 1."""
-        if name not in self.pset.blocks:
-            return np.asarray(self.pset.number(assumption, **where))
-        return self.prior(name).reshape(self.draws, *dims)
-
-    def rising(self, name: str) -> Array:
-        """A prior whose values [draw, cell] may not fall along the cells; or may not rise, if its block is falling.
-
-        A claimed one is raised to the claimed ones before it; one that is left open is moved between the claimed ones
-        around it, and then raised to any left open before it.
-        """
-        value, claimed = self.prior(name), self.pset.blocks[name].open == 0
-        if self.pset.blocks[name].falling:
-            value = 1 - value
-        out = np.zeros_like(value)
-        for k in range(value.shape[1]):
-            before = [value[:, j] for j in range(k) if claimed[j]]
-            least = np.max([np.zeros(self.draws), *before], axis=0)
-            out[:, k] = np.maximum(value[:, k], least)
-            after = [j for j in range(k + 1, value.shape[1]) if claimed[j]]
-            if not claimed[k] and after:
-                out[:, k] = np.minimum(out[:, k], np.maximum(value[:, after[0]], least))
-        kept = np.maximum.accumulate(out, axis=1)
-        return 1 - kept if self.pset.blocks[name].falling else kept
-
-    def rise(self, name: str) -> Array:
-        """The sum of a prior's positive steps up to each depth [draw, depth], from zero at the first."""
-        return np.pad(self.prior(name).cumsum(axis=1), ((0, 0), (1, 0)))
+    seen: Arrays
+    use: dict[str, Array]
+    ceiling: dict[str, Array]
+    level: dict[str, Array]
+    pool: Array
+    launches: Launches | None
+    lines: Lines | None
+    spend: Array
+    relative: Array
 
 
-def _market(dice: Dice) -> Arrays:
-    """Everything but revenue and evidence, under the names that :func:`simulate` gives."""
+def _drawn(dice: Dice) -> Drawn:
     pset = dice.pset
-    share = _depth_share(dice)
-    patients = _region_patients(dice)[..., None] * share[:, None]
-    market = {"depth_share": share, "patients": patients, **_burden(dice, patients[:, 0])}
+    share, count = _depth_share(dice), _count(dice)
+    number = _region_patients(dice, count)
+    patients = number[..., None] * _drifting(dice, share)
+    seen = {"depth_share": share, "patients": patients, **_burden(dice, patients[:, 0])}
     if "payer_block_level" in pset.blocks:
         level = dice.prior("payer_block_level")
         spread = dice.number("payer_block_region_sd", "payer_block_region_sd", 1)
-        market["payer_block"] = expit(logit(level)[:, None] + spread * dice.z(len(pset.ledger.regions)))
+        seen["payer_block"] = expit(logit(level)[:, None] + spread * dice.z(len(pset.ledger.regions)))
+    begun = launches(dice)
+    ceiling = {m.name: procedures(dice, begun, m) for m in pset.modalities("launch") if begun is not None}
     use = {m.name: np.ones_like(patients) for m in pset.modalities("everyone")}
-    use |= {m.name: _launched_use(dice, m, patients) for m in pset.modalities("launch")}
-    launched = _launched(pset, patients, use) if pset.settings.adoption_scope == "with_launched" else None
+    levels = {}
+    stock = None
+    if begun is not None and pset.settings.adoption_scope == "with_launched":
+        stock = _stock(pset, patients, _launched(pset, begun, begun.report, ceiling))
     for modality in pset.modalities("adoption"):
-        mean = _path(dice, modality, launched)
-        use[modality.name] = placed(patients, _adoption_offset(dice, modality, market), mean)
-        market |= {pset.own("adoption_mean", modality): mean, pset.own("adoption", modality): use[modality.name]}
-    market["use"] = np.stack([use[m.name] for m in pset.ledger.modalities], axis=-1)
-    market["price"] = np.stack([_price(dice, m, k) for k, m in enumerate(pset.ledger.modalities)], axis=-1)
-    market["intensity"] = market["price"][:, :, None, None] * _relative_spend(dice, patients, market["use"])
-    return market
+        levels[modality.name] = dice.rising(pset.own("adoption_level", modality))
+        mean = _path(dice, modality, levels[modality.name], stock)
+        use[modality.name] = placed(patients, _adoption_offset(dice, modality, seen), mean)
+        seen |= {pset.own("adoption_mean", modality): mean, pset.own("adoption", modality): use[modality.name]}
+    users = {name: patients[:, 0] * of[:, 0] for name, of in use.items()}
+    if begun is not None:
+        users |= {
+            m.name: patients[:, 0] * begun.eligible[:, k][:, None] for k, m in enumerate(pset.modalities("launch"))
+        }
+    stated = np.exp([prior.mu for prior in pset.blocks["region_patients"].priors])
+    return Drawn(
+        seen,
+        use,
+        ceiling,
+        levels,
+        np.log(count.sum(axis=1) / stated.sum()),
+        begun,
+        lines(dice, begun, users),
+        np.stack([_spend(dice, m) for m in pset.ledger.modalities], axis=-1),
+        _relative_spend(dice),
+    )
 
 
-def _launched(pset: PriorSet, patients: Array, use: dict[str, Array]) -> Array:
-    """Share of patients who have had a launched procedure by each anchor, each patient once [draw, anchor]."""
-    yearly = sum((patients * use[m.name]).sum(axis=(2, 3)) for m in pset.modalities("launch"))
+def _launched(pset: PriorSet, begun: Launches, view: View, ceiling: dict[str, Array]) -> dict[str, Array]:
+    """Procedures a year per patient of each launched modality [year, region, depth]."""
+    years = np.array(pset.ledger.years)
+    return {name: begun.rise(view, name, years)[..., None] * top[:, None] for name, top in ceiling.items()}
+
+
+def _cells(pset: PriorSet, drawn: Drawn, view: str) -> Arrays:
+    """Markets as the `market`, the `report` or any `other` source sees them, down to what a user-year costs."""
+    begun, patients = drawn.launches, drawn.seen["patients"]
+    seen_by: View | None = getattr(begun, view, None)
+    use_of = dict(drawn.use)
+    if begun is not None and seen_by is not None:
+        use_of |= _launched(pset, begun, seen_by, drawn.ceiling)
+    use = np.stack([use_of[m.name] for m in pset.ledger.modalities], axis=-1)
+    cells = drawn.seen | {"use": use}
+    built = np.ones_like(use)
+    if (of := drawn.lines) is not None:
+        cells["use_line"] = line_use(pset, of, begun, seen_by, use)
+        worth = cells["use_line"] * of.cost[:, :, :, None]
+        belongs = np.array([[line.modality == m.name for m in pset.ledger.modalities] for line in pset.ledger.lines])
+        built = np.where(belongs.any(axis=0), worth @ belongs, 1.0)
+        cells |= {"line_part": worth / (built @ belongs.T), "persistence": of.persistence}
+    treated, may_be = patients[..., None] * use, np.ones((len(use), len(pset.ledger.depths), use.shape[-1]))
+    for k, modality in enumerate(pset.ledger.modalities):
+        if begun is not None and modality.name in begun.names:
+            may_be[..., k] = begun.eligible[:, begun.names.index(modality.name)]
+    nobody = treated.sum(axis=(2, 3), keepdims=True) == 0
+    weight = np.where(nobody, patients[..., None] * may_be[:, None, None], treated)
+    weight = weight / weight.sum(axis=(2, 3), keepdims=True)
+    rel = drawn.relative[:, None]
+    spend = np.exp(drawn.spend)[:, :, None, None] * built * rel / (weight * rel).sum(axis=(2, 3), keepdims=True)
+    if begun is not None:
+        cells["success"] = begun.market.success
+    return cells | {"intensity": spend, "price": (weight * spend).sum(axis=(2, 3))}
+
+
+def _stock(pset: PriorSet, patients: Array, use: dict[str, Array]) -> Array:
+    """Share of patients who have had a launched procedure by each anchor, each patient once [anchor]."""
+    yearly = sum((patients * of).sum(axis=(2, 3)) for of in use.values())
     at = np.searchsorted(pset.ledger.years, pset.ledger.report.anchors)
     return np.asarray(np.cumsum(yearly, axis=1)[:, at] / patients.sum(axis=(2, 3))[:, at])
 
 
-def _region_patients(dice: Dice) -> Array:
-    """Patients of each region [draw, year, region]: the count of the year that its claim names, and growth."""
+def _count(dice: Dice) -> Array:
+    """Patients of each region in the year that the report counts them [region]."""
+    return np.asarray(dice.prior("region_patients") * np.exp(dice.prior("pool_error"))[:, None])
+
+
+def _region_patients(dice: Dice, count: Array) -> Array:
+    """Patients of each region [year, region]: the count of the year that its claim names, and growth."""
     ledger = dice.pset.ledger
+    years, anchors = np.array(ledger.years), np.array(ledger.report.anchors)
     counted = {
         claim.region: ledger.report.first_year if claim.year is None else claim.year
         for claim in ledger.claims
         if claim.quantity == "patients" and claim.role == "prior"
     }
-    since = np.array(ledger.years)[:, None] - np.array([counted[name] for name in ledger.segments["region"]])
+    # Years of each period passed by each year [period, year].
+    passed = np.clip(years - anchors[:-1, None], 0, np.diff(anchors)[:, None])
     spread = dice.number("patient_growth_region_sd", "patient_growth_region_sd", 1)
     deviation = spread * dice.z(len(ledger.regions))
-    growth = dice.prior("patient_growth")[:, None] + deviation
-    count = dice.prior("region_patients") * np.exp(dice.prior("pool_error"))[:, None]
-    return np.asarray(count[:, None] * np.exp(growth[:, None] * since))
+    growth = dice.prior("patient_growth")[:, None] + deviation[..., None]
+    grown = growth @ passed
+    since = [ledger.years.index(counted[name]) for name in ledger.segments["region"]]
+    base = grown[:, np.arange(len(since)), since]
+    return np.asarray(count[:, None] * np.exp(grown - base[..., None]).swapaxes(1, 2))
 
 
 def _depth_share(dice: Dice) -> Array:
-    """Each region's mix of depths [draw, region, depth], partially pooled."""
+    """Each region's mix of depths in the base year [region, depth], partially pooled."""
     ledger = dice.pset.ledger
     spread = dice.prior("depth_weight_region_sd")[:, None, None] * dice.z(len(ledger.regions), len(ledger.depths))
     weight = dice.prior("depth_weight")[:, None] * np.exp(spread)
     return weight / weight.sum(axis=2, keepdims=True)
+
+
+def _drifting(dice: Dice, share: Array) -> Array:
+    """The mix of depths over time [year, region, depth]."""
+    since = np.arange(len(dice.pset.ledger.years))[:, None, None] * np.arange(share.shape[-1])
+    weight = share[:, None] * np.exp(dice.prior("depth_drift")[:, None, None, None] * since)
+    return np.asarray(weight / weight.sum(axis=-1, keepdims=True))
 
 
 def _burden(dice: Dice, patients: Array) -> Arrays:
@@ -226,153 +275,127 @@ def _burden(dice: Dice, patients: Array) -> Arrays:
     return burden
 
 
-def _path(dice: Dice, modality: Modality, launched: Array | None = None) -> Array:
-    """Mean uptake of those who may have it [draw, year]: the levels at the anchors, uneven steps between them.
-
-    What is `launched` by each anchor [draw, anchor] is taken off the levels.
-    """
-    pset, launch = dice.pset, modality.uptake == "launch"
-    level = dice.rising(pset.own(f"{modality.uptake}_level", modality))
-    if launched is not None:
-        level = np.maximum.accumulate(np.maximum(level - launched, _LEAST_SHARE), axis=1)
-    if launch:
-        level = np.pad(level, ((0, 0), (1, 0)))
-    concentration = pset.number(f"{modality.uptake}_path_concentration", modality=modality.name)
-    knots = pset.uptake_years(modality)
+def _path(dice: Dice, modality: Modality, level: Array, stock: Array | None) -> Array:
+    """Mean adoption [year]: the levels at the anchors, less the `stock` of procedures, and uneven steps between."""
+    pset = dice.pset
+    if stock is not None:
+        level = np.maximum.accumulate(np.maximum(level - stock, _LEAST_SHARE), axis=1)
+    concentration = pset.number("adoption_path_concentration", modality=modality.name)
     path = [level[:, :1]]
-    for k, (start, end) in enumerate(pairwise(knots)):
+    for k, (start, end) in enumerate(pairwise(pset.ledger.report.anchors)):
         rising = np.arange(1.0, end - start + 1)
-        shapes = {"even": np.ones(end - start), "early": rising[::-1], "late": rising}
-        share: Array = rising if launch and k == 0 else shapes[pset.settings.uptake_shape]
+        share = {"even": np.ones(end - start), "early": rising[::-1], "late": rising}[pset.settings.uptake_shape]
         steps = dice.rng.dirichlet(concentration * share / share.sum(), dice.draws)
         path.append(level[:, [k]] + (level[:, [k + 1]] - level[:, [k]]) * steps.cumsum(axis=1))
-    years = np.array(pset.ledger.years)
-    mean = np.zeros((dice.draws, len(years)))
-    mean[:, years >= knots[0]] = np.concatenate(path, axis=1)[:, max(years[0] - knots[0], 0) :]
-    return mean
-
-
-def _region_offset(dice: Dice, modality: Modality) -> Array:
-    """How far each region's uptake lies from the whole, on the logit scale [draw, region, depth=1]."""
-    pset = dice.pset
-    size = pset.number("uptake_region_size", modality=modality.name)
-    spread = dice.prior(pset.own(f"{modality.uptake}_region_sd", modality))[:, None]
-    stated = size * pset.signs("adoption_direction", "region", modality.name)
-    return (stated + spread * dice.z(len(stated)))[..., None]
+    return np.concatenate(path, axis=1)
 
 
 def _adoption_offset(dice: Dice, modality: Modality, market: Arrays) -> Array:
-    """How far each segment's adoption lies from the whole, on the logit scale [draw, year=1, region, depth]."""
+    """How far each segment's adoption lies from the whole, on the logit scale [year=1, region, depth]."""
     pset = dice.pset
+    size = pset.number("uptake_region_size", modality=modality.name)
+    stated = size * pset.signs("adoption_direction", "region", modality.name)
+    spread = dice.prior(pset.own("adoption_region_sd", modality))[:, None] * dice.z(len(stated))
     name = pset.own("adoption_step_region_sd", modality)
-    spread = dice.number(name, "adoption_step_region_sd", 1, modality=modality.name)
-    steeper = spread * dice.z(len(pset.ledger.regions))
+    steepness = dice.number(name, "adoption_step_region_sd", 1, modality=modality.name)
+    steeper = steepness * dice.z(len(stated))
     rise = dice.rise(pset.own("adoption_step", modality))[:, None]
-    offset = _region_offset(dice, modality) + rise * np.exp(steeper)[..., None]
+    offset = (stated + spread)[..., None] + rise * np.exp(steeper)[..., None]
     if "moh" in market:
         offset = offset + dice.prior(pset.own("moh_effect", modality))[:, None, None] * logit(market["moh"])
     if "payer_block" in market:
         brake = dice.prior(pset.own("payer_brake", modality))[:, None] * logit(market["payer_block"])
         offset = offset - brake[..., None]
-    return offset[:, None]
+    return np.asarray(offset[:, None])
 
 
-def _launched_use(dice: Dice, modality: Modality, patients: Array) -> Array:
-    """Procedures per patient and year [draw, year, region, depth]: exactly zero before the launch."""
-    eligible = _eligible(dice.pset, modality)
-    mean, offset = _path(dice, modality), _region_offset(dice, modality)[:, None]
-    sold = np.array(dice.pset.ledger.years) >= dice.pset.number("launch_year", modality=modality.name)
-    use = np.zeros_like(patients)
-    use[:, sold] = eligible * placed(patients[:, sold] * eligible, offset, mean[:, sold])
-    return use
-
-
-def _eligible(pset: PriorSet, modality: Modality) -> Array:
-    """Probability that a patient may get a modality [depth]."""
-    if modality.uptake == "launch":
-        return pset.numbers("eligible_share", "depth", modality=modality.name)
-    return np.ones(len(pset.ledger.depths))
-
-
-def _price(dice: Dice, modality: Modality, index: int) -> Array:
-    """Average spend per treated patient-year [draw, year]."""
-    years, anchors = np.array(dice.pset.ledger.years), dice.pset.anchors(modality)
-    growth = dice.prior(f"price_growth_{modality.key}") * np.diff(anchors)
-    at_anchor = np.log(dice.prior("price")[:, [index]]) + np.pad(growth.cumsum(axis=1), ((0, 0), (1, 0)))
+def _spend(dice: Dice, modality: Modality) -> Array:
+    """The log q of spend per user over what the lines cost, or of the average spend without lines [year]."""
+    pset, years, anchors = dice.pset, np.array(dice.pset.ledger.years), dice.pset.anchors(modality)
+    if pset.ledger.lines_of(modality.name):
+        first = pset.number("spend_residual_sd", modality=modality.name) * dice.z(1)
+        steps = pset.number("spend_residual_step_sd", modality=modality.name) * dice.z(len(anchors) - 1)
+    else:
+        first = np.log(dice.prior("price")[:, [pset.coords["priced"].index(modality.name)]])
+        steps = dice.prior(f"price_growth_{modality.key}") * np.diff(anchors)
+    at_anchor = np.concatenate([first, steps], axis=1).cumsum(axis=1)
     # Weights [anchor, year] that interpolate, and before the first anchor hold its value.
     between = np.array([np.interp(years, anchors, unit) for unit in np.eye(len(anchors))])
     walk = dice.z(len(years)).cumsum(axis=1)
     pinned = walk - walk[:, np.searchsorted(years, anchors)] @ between
     noise = dice.number(f"price_noise_{modality.key}", "price_noise", 1, modality=modality.name)
-    log_price = at_anchor @ between + noise * pinned
-    return np.asarray(np.exp(log_price))
+    return np.asarray(at_anchor @ between + noise * pinned)
 
 
-def _relative_spend(dice: Dice, patients: Array, use: Array) -> Array:
-    """Spend of a segment over the average of the treated [draw, year, region, depth, modality]."""
+def _relative_spend(dice: Dice) -> Array:
+    """Spend of a segment relative to others, before it is averaged [region, depth, modality]."""
     pset, modalities = dice.pset, dice.pset.ledger.modalities
     deviation = pset.number("region_premium_modality_sd") * dice.z(len(pset.ledger.regions), len(modalities))
     premium = dice.prior("region_premium")[..., None] + deviation
     stepped = np.array([modality.uptake != "launch" for modality in modalities])
-    rel = np.exp(premium[:, :, None] + dice.rise("intensity_step")[:, None, :, None] * stepped)[:, None]
-    treated = patients[..., None] * use
-    # Nobody is treated before a launch: the average is then over those who may be.
-    may_be = patients[..., None] * np.stack([_eligible(pset, m) for m in modalities], axis=-1)
-    weight = np.where(treated.sum(axis=(2, 3), keepdims=True) > 0, treated, may_be)
-    average = (weight * rel).sum(axis=(2, 3), keepdims=True) / weight.sum(axis=(2, 3), keepdims=True)
-    return np.asarray(rel / average)
-
-
-def placed(weight: Array, offset: Array, mean: Array) -> Array:
-    """Probabilities expit(c + offset) whose weighted mean over region and depth is `mean`, by bisection for c.
-
-    Parameters: `weight` [..., region, depth], not negative; `offset`, logits that broadcast against it; `mean` [...]
-    inside (0, 1). Returns [..., region, depth].
-    """
-    offset, weight = np.broadcast_arrays(offset, weight)
-    share = weight / weight.sum(axis=(-2, -1), keepdims=True)
-    target = mean[..., None, None]
-    # The mean lies between the smallest and the largest of the probabilities, so these ends hold c.
-    low = logit(target) - offset.max(axis=(-2, -1), keepdims=True)
-    high = logit(target) - offset.min(axis=(-2, -1), keepdims=True)
-    for _ in range(_HALVINGS):
-        middle = (low + high) / 2
-        over = (share * expit(middle + offset)).sum(axis=(-2, -1), keepdims=True) > target
-        low, high = np.where(over, low, middle), np.where(over, middle, high)
-    return expit((low + high) / 2 + offset)
+    return np.asarray(np.exp(premium[:, :, None] + dice.rise("intensity_step")[:, None, :, None] * stepped))
 
 
 # ---- evidence ------------------------------------------------------------------------------------------------------
 
 
-def _evidence(dice: Dice, market: Arrays, vendor_factor: float) -> Arrays:
+def _evidence(dice: Dice, drawn: Drawn, views: dict[str, Arrays], vendor_factor: float) -> Arrays:
     """Each source's error in each year it speaks of, and each row's mean and value on the log scale."""
-    pset, rows = dice.pset, dice.pset.evidence
+    pset, rows, report = dice.pset, dice.pset.evidence, dice.pset.ledger.report
     if not rows:
         return {}
-    errors, mean = {}, np.stack([_log_aggregate(pset, market, row) for row in rows], axis=1)
+    tied = dict(views["report"])
+    tied["revenue"] = tied["revenue"] * np.exp(_tie(dice, drawn))[:, :, None, None]
+    means = []
+    for row in rows:
+        told = tied if row.quantity == "revenue" else views["report"]
+        means.append(_log_aggregate(pset, told if row.source == report.id else views["other"], row))
+    errors, mean = {}, np.stack(means, axis=1)
     for source in dict.fromkeys(row.source for row in rows):
         sizes = [k for k, row in enumerate(rows) if row.source == source and row.quantity in SIZES]
         if not sizes:
             continue
-        is_report = source == pset.ledger.report.id
-        years = sorted({rows[k].year for k in sizes} | set(pset.ledger.report.anchors if is_report else ()))
+        is_report = source == report.id
+        years = sorted(
+            {year for k in sizes if (year := rows[k].year) is not None} | set(report.anchors if is_report else ())
+        )
         variance = np.diff(pset.source_log_sd(source, years) ** 2, prepend=0.0)
         walk = (np.sqrt(np.maximum(variance, 0.0)) * dice.z(len(years))).cumsum(axis=1)
         error = pset.source_log_bias(source, years) + walk
         name = "source_error" if is_report else f"source_error_{re.sub(r'[^0-9A-Za-z]+', '_', source).strip('_')}"
         errors[name] = error
         for k in sizes:
-            mean[:, k] += error[:, years.index(rows[k].year)]
+            mean[:, k] += error[:, years.index(rows[k].year or 0)]
             if is_report and rows[k].quantity == "revenue":
                 mean[:, k] += np.log(vendor_factor)
     value = mean + np.array([row.log_sd for row in rows]) * dice.z(len(rows))
     return {**errors, "evidence_log_mean": mean, "evidence": value}
 
 
+def _tie(dice: Dice, drawn: Drawn) -> Array:
+    """How far the report's revenue follows its own patients and adoption, and not ours, log [year, modality]."""
+    pset, anchors, years = dice.pset, dice.pset.ledger.report.anchors, dice.pset.ledger.years
+    between = np.array([np.interp(years, anchors, unit) for unit in np.eye(len(anchors))])
+    apart = np.repeat(drawn.pool[:, None], len(years), axis=1)
+    strength, ties = dice.prior("vendor_build_up")[:, None], []
+    for modality in pset.ledger.modalities:
+        also = np.zeros(1)
+        if modality.name in drawn.level:
+            claimed = expit([p.mu for p in pset.blocks[pset.own("adoption_level", modality)].priors])
+            also = np.log(drawn.level[modality.name] / claimed) @ between
+        ties.append(-strength * (apart + also))
+    return np.stack(ties, axis=-1)
+
+
 def _log_aggregate(pset: PriorSet, market: Arrays, row: Evidence) -> Array:
-    """The log of the true value [draw] of what one row of evidence is about."""
-    year = pset.ledger.years.index(row.year)
+    """The log of the true value [draw] of what one row is about: without a year, of the mean over the anchors."""
+    years = pset.ledger.report.anchors if row.year is None else (row.year,)
+    return np.asarray(np.log(np.mean([_aggregate(pset, market, row, year) for year in years], axis=0)))
+
+
+def _aggregate(pset: PriorSet, market: Arrays, row: Evidence, when: int) -> Array:
+    """The true value [draw], in one year, of what one row of evidence is about."""
+    year = pset.ledger.years.index(when)
     where: list[Any] = [slice(None)]
     for dim, names in pset.ledger.segments.items():
         name = getattr(row, dim)
@@ -393,4 +416,4 @@ def _log_aggregate(pset: PriorSet, market: Arrays, row: Evidence) -> Array:
     else:
         revenue = market["revenue"][:, year]
         number = total(revenue[tuple(where)]) / (total(revenue) if row.quantity.endswith("_share") else 1.0)
-    return np.asarray(np.log(number))
+    return np.asarray(number)

@@ -293,7 +293,8 @@ class Free:
     """A free variable, or a part of one, and the group of priors that it belongs to.
 
     `part`: what of it, as `DataArray.sel` takes it; empty for all. `block`: the prior block that elicits it, if one
-    does. `pooled`: whether it is a partially pooled deviation, the inner level of a hierarchy, which nobody elicits.
+    does, and `cells` the labels of its priors that do, None where they are those of `part`. `pooled`: whether it is a
+    partially pooled deviation, the inner level of a hierarchy, which nobody elicits.
     """
 
     name: str
@@ -301,6 +302,12 @@ class Free:
     part: Mapping[str, str] = field(default_factory=dict)
     block: str | None = None
     pooled: bool = False
+    cells: Mapping[str, str] | None = None
+
+    @property
+    def elicited(self) -> Mapping[str, str]:
+        """The labels of the priors of `block` that elicit it; empty for all."""
+        return self.part if self.cells is None else self.cells
 
 
 def free(pset: PriorSet) -> tuple[Free, ...]:
@@ -392,14 +399,15 @@ def _intensity(pset: PriorSet) -> Iterator[Free]:
     for modality in pset.ledger.modalities:
         group, priced = f"{INTENSITY}: {modality.name}", modality.name in pset.coords["priced"]
         if modality.uptake == "launch" and priced:
-            yield Free(log_price(modality), group, block=PRICE)
+            yield Free(log_price(modality), group, block=PRICE, cells={"priced": modality.name})
             yield from _elicited(pset, group, price_growth(modality))
         elif modality.uptake == "launch":
             yield Free(standard(spend_residual(modality)), group)
         else:
             for k, anchor in enumerate(anchors):
                 block = (price_growth(modality) if k else PRICE) if priced else None
-                yield Free(stated_revenue(anchor), group, {sold(anchor): modality.name}, block)
+                cells: dict[str, str] = {"priced": modality.name} if block == PRICE else {}
+                yield Free(stated_revenue(anchor), group, {sold(anchor): modality.name}, block, cells=cells)
         if len(pset.anchors(modality)) < len(years):
             yield Free(standard(price_noise(modality)), NOISE)
     if lead_row(pset) is None:

@@ -34,7 +34,7 @@ def log_build_up(pset: PriorSet, pool: Pool) -> Callable[[int], TensorVariable]:
 
     def by_year(year: int) -> TensorVariable:
         at = interpolation([year], pset.ledger.report.anchors)[0]
-        beside = [at_anchors[k] @ at if k in at_anchors else pt.zeros(()) for k in range(len(modalities))]
+        beside = [(at_anchors[k] * at).sum() if k in at_anchors else pt.zeros(()) for k in range(len(modalities))]
         return -strength * (of_pool + pt.stack(beside))
 
     return by_year

@@ -216,9 +216,10 @@ def _launch_blocks(ledger: Ledger, settings: Settings) -> list[Block]:
     if not line_labels(ledger)["launch"]:
         return []
     eligibility = {"eligible_share": ELIGIBLE[settings.stringency]}
-    return [
+    blocks = [
         _labelled(ledger, name, eligibility.get(name, assumed), dims) for name, (assumed, dims) in OF_LAUNCHES.items()
     ]
+    return [block for block in blocks if block.priors]  # pipeline lines alone have no vendor's date
 
 
 def _line_blocks(ledger: Ledger, settings: Settings) -> list[Block]:

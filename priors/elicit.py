@@ -59,6 +59,14 @@ def _standard_cdf(family: Family, score: Any) -> Any:
     return stdtr(STUDENT_DF, score) if is_heavy(family) else ndtr(score)
 
 
+def standard_log_density(family: Family, score: ArrayLike) -> NDArray[np.float64]:
+    """Returns the log density of a score, in sds from the centre on the link scale, up to a constant of the family."""
+    squared = np.square(np.asarray(score, dtype=np.float64))
+    if is_heavy(family):
+        return np.asarray(-(STUDENT_DF + 1) / 2 * np.log1p(squared / STUDENT_DF), dtype=np.float64)
+    return np.asarray(-squared / 2, dtype=np.float64)
+
+
 @dataclass(frozen=True)
 class Prior:
     """A normal or Student-t distribution on a link scale, and where it came from.
@@ -96,8 +104,7 @@ class Prior:
         """Returns the log density at `value` (in `unit`), up to a constant of the family."""
         x, (forward, _) = np.asarray(value, dtype=np.float64), LINK[self.family]
         with np.errstate(divide="ignore", invalid="ignore"):
-            squared = ((forward(x) - self.mu) / self.sd) ** 2
-            standard = -(STUDENT_DF + 1) / 2 * np.log1p(squared / STUDENT_DF) if is_heavy(self.family) else -squared / 2
+            standard = standard_log_density(self.family, (forward(x) - self.mu) / self.sd)
             slope = -np.log(x) if self.family.startswith("log") else np.zeros_like(x)  # of the link, log
             if self.family.startswith("logit"):
                 slope = slope - np.log1p(-x)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import product
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -102,6 +103,20 @@ class PriorSet:
     def modalities(self, uptake: str) -> tuple[Modality, ...]:
         """Returns the modalities with one kind of uptake."""
         return tuple(m for m in self.ledger.modalities if m.uptake == uptake)
+
+    def cells(self, block: str, part: Mapping[str, str]) -> NDArray[np.bool_]:
+        """Returns whether each prior [k] of a block has these labels, by dimension; all have an empty part.
+
+        Raises :class:`ValueError` for a dimension that the block does not have.
+        """
+        of = self.blocks[block]
+        if not set(part) <= set(of.dims):
+            raise ValueError(f"{block} has dims {of.dims}, not {[*part]}")
+        labels = [[str(key) for key in self.coords.get(dim, range(len(of.priors)))] for dim in of.dims]
+        chosen = [
+            [part.get(dim, label) == label for label in along] for dim, along in zip(of.dims, labels, strict=True)
+        ]
+        return np.array([all(cell) for cell in product(*chosen)])
 
     def number(self, name: str, **where: Key) -> float:
         """Returns a fixed number of the assumptions, for a segment and year."""

@@ -1,12 +1,14 @@
 """Stored draws against rows of evidence: aggregates, and their densities with a source's error integrated out.
 
-What `models/evidence.py` observes, computed from a finished run in NumPy, so that asking costs no compiler.
+What `models/evidence.py` observes, computed from a finished run in NumPy, so that asking costs no compiler. A run
+stores what happens. Rows of other sources are about that; the report's are about its own view of launches, and its
+revenue follows its own patients and adoption, so draws hold what its rows observe only where the run has these rows.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,9 +18,11 @@ from postcgrp.inference.diagnostics import SAMPLE
 from postcgrp.models import variables as v
 from postcgrp.priors import Evidence, PriorSet
 from postcgrp.priors.catalogue import SIZES
+from postcgrp.priors.ledger import Modality
 from postcgrp.priors.segments import SEGMENT_DIMS
 
 Array = NDArray[np.float64]
+_STILL = 1e-12  # log: a claim that does not move
 
 
 def needed(pset: PriorSet, rows: Iterable[Evidence]) -> list[str]:
@@ -31,11 +35,31 @@ def needed(pset: PriorSet, rows: Iterable[Evidence]) -> list[str]:
     return list(dict.fromkeys(names))
 
 
-def log_aggregate(draws: Dataset, row: Evidence) -> DataArray:
-    """The log of what a row observes, before any error [chain, draw].
+def unseen(pset: PriorSet, row: Evidence) -> str:
+    """Why stored draws do not hold what a row observes; empty if they do."""
+    if row.source != pset.ledger.report.id:
+        return ""
+    launched = bool(pset.coords["launch"])
+    on_launch = launched and (
+        row.quantity == "revenue_share" or (row.quantity == v.ADOPTION and row.modality in pset.coords["launched"])
+    )
+    if row.quantity != v.REVENUE and not on_launch:
+        return ""
+    return (
+        f"{row.id!r} is about the report's own view of {'launches' if on_launch else 'the market'}, which stored draws "
+        "do not hold"
+    )
 
-    Parameters: `draws`, a posterior with the variables that :func:`needed` names.
+
+def log_aggregate(draws: Dataset, row: Evidence, window: Sequence[int]) -> DataArray:
+    """The log of what a row observes, before any error [chain, draw]; minus infinity where that is nothing.
+
+    Parameters: `draws`, a posterior with the variables that :func:`needed` names; `window`, the years over whose mean
+    a row without a year is.
     """
+    if row.year is None:
+        of_years = [log_aggregate(draws, replace(row, year=year), window) for year in window]
+        return _log(of_years[0].copy(data=np.mean([np.exp(log.values) for log in of_years], axis=0)))
 
     def part(cells: DataArray) -> DataArray:
         labels = {dim: label for dim in SEGMENT_DIMS if dim in cells.dims and (label := getattr(row, dim)) is not None}
@@ -58,7 +82,8 @@ def log_aggregate(draws: Dataset, row: Evidence) -> DataArray:
 class Residuals:
     """Rows of one source against draws: log value less what is expected [draw, row], and its covariance [row, row].
 
-    Normal, with the source's error integrated out at every year at which the draws do not hold it.
+    Normal, with the source's error integrated out at every year at which the draws do not hold it. A value is infinite
+    where a draw has nothing of what the row is about, as after a launch that failed.
     """
 
     rows: tuple[Evidence, ...]
@@ -67,19 +92,24 @@ class Residuals:
 
     def terms(self) -> Array:
         """Each row's part of the log density [draw, row], up to one constant: they add up to all of it."""
-        return np.asarray(-self.values * np.linalg.solve(self.covariance, self.values.T).T / 2)
+        some = np.where(np.isinf(self.values), 0.0, self.values)
+        parts = -some * np.linalg.solve(self.covariance, some.T).T / 2
+        return np.where(np.isinf(self.values), -np.inf, parts)
 
 
 def residuals(draws: Dataset, pset: PriorSet, rows: Sequence[Evidence], known: Sequence[int] = ()) -> Residuals:
-    """Rows of one source against draws.
+    """Rows of one source against draws; NaN for a row that is :func:`unseen`.
 
     Parameters: `rows`, all of one source; `known`, years at which `draws` hold that source's error, which is then
     taken as known there and, as the random walk that it is, conditioned on elsewhere. `pset` has the error's model.
     """
-    source = rows[0].source
-    expected = np.column_stack([flat(log_aggregate(draws, row)) for row in rows])
+    source, report = rows[0].source, pset.ledger.report
+    hidden = np.full(draws.sizes["chain"] * draws.sizes["draw"], np.nan)
+    expected = np.column_stack(
+        [hidden if unseen(pset, row) else flat(log_aggregate(draws, row, report.anchors)) for row in rows]
+    )
     sized = np.array([row.quantity in SIZES for row in rows])
-    years = [row.year for row in rows]
+    years = [report.first_year if row.year is None else row.year for row in rows]  # a share has no such error
     variance = _walk(pset, source, years, years)
     expected = expected + sized * pset.source_log_bias(source, years)
     if len(known):
@@ -109,6 +139,69 @@ def against(draws: Dataset, pset: PriorSet, rows: Iterable[Evidence]) -> list[Re
     return [residuals(draws, pset, of_one, known_years(draws, pset, source)) for source, of_one in by_source.items()]
 
 
+# ---- the report's own funnel ---------------------------------------------------------------------------------------
+
+
+def funnel_ratio(draws: Dataset, pset: PriorSet, other: PriorSet) -> Array | None:
+    """Log likelihood ratio [draw] of the report's revenue if its own claims on patients and adoption were other ones.
+
+    The report's revenue follows these claims (`vendor_build_up`). Parameters: `draws` of a run of `pset`; `other`, with
+    the same rows of evidence and other middles of the claims. Returns None where the draws do not say.
+    """
+    ratio = np.zeros(draws.sizes["chain"] * draws.sizes["draw"])
+    for row in pset.evidence:
+        if (row.source, row.quantity) == (pset.ledger.report.id, v.REVENUE):
+            moved = log_moved(draws, pset, other, row)
+            if moved is None:
+                return None
+            if np.any(moved):
+                gap = np.log(row.value) - stated_mean(draws, row)
+                ratio += (gap**2 - (gap - moved) ** 2) / (2 * row.log_sd**2)
+    return ratio
+
+
+def stated_mean(draws: Dataset, row: Evidence) -> Array:
+    """The mean of the log of a row [draw], the errors of its source included, of a run that has the row."""
+    return flat(draws[v.EVIDENCE_MEAN].sel({v.EVIDENCE_ROW: row.id}))
+
+
+def log_moved(draws: Dataset, pset: PriorSet, other: PriorSet, row: Evidence) -> Array | None:
+    """How far the mean of a row of the report's revenue moves [draw], log, with the claims of `other`.
+
+    None for a row over several modalities that move differently, unless it is on the whole market at an anchor: there
+    the draws hold the report's revenue by modality.
+    """
+    zeros = np.zeros(draws.sizes["chain"] * draws.sizes["draw"])
+    if row.year is None:
+        return zeros
+    by_modality = {m.name: _claimed(other, m, row.year) - _claimed(pset, m, row.year) for m in pset.ledger.modalities}
+    mine = by_modality if row.modality is None else {row.modality: by_modality[row.modality]}
+    shifts = np.array([*mine.values()])
+    if not np.abs(shifts).max() > _STILL:
+        return zeros
+    strength = flat(draws[v.VENDOR_BUILD_UP])
+    if np.ptp(shifts) < _STILL:
+        return np.asarray(strength * shifts[0])
+    stated = v.stated_revenue(row.year)
+    if stated not in draws or row.region is not None or row.depth is not None:
+        return None
+    whole, sold = np.exp(stated_mean(draws, row)), draws[stated]
+    of_sold = np.exp(flat(sold))
+    launched = next((by_modality[m.name] for m in pset.ledger.modalities if m.uptake == "launch"), 0.0)
+    factors = np.exp(np.multiply.outer(strength, [by_modality[str(m)] for m in sold[v.sold(row.year)].values]))
+    rest = (whole - of_sold.sum(axis=1)) * np.exp(strength * launched)
+    return np.asarray(np.log((of_sold * factors).sum(axis=1) + rest) - np.log(whole))
+
+
+def _claimed(pset: PriorSet, modality: Modality, year: int) -> float:
+    """Log of the report's claim on patients and, where a modality is adopted, on adoption in a year."""
+    patients = np.log(np.exp([prior.mu for prior in pset.blocks[v.REGION_PATIENTS].priors]).sum())
+    if modality.uptake != "adoption":
+        return float(patients)
+    levels = [np.log(prior.quantile(0.5)) for prior in pset.blocks[v.level(pset, modality)].priors]
+    return float(patients + np.interp(year, pset.ledger.report.anchors, levels))
+
+
 def flat(draws: DataArray) -> Array:
     """Values [chain x draw, ...], one chain after the other."""
     values = draws.transpose(*SAMPLE, ...).values
@@ -127,4 +220,5 @@ def _sum(cells: DataArray) -> DataArray:
 
 
 def _log(values: DataArray) -> DataArray:
-    return values.copy(data=np.log(values.values))
+    with np.errstate(divide="ignore"):  # of a launch that failed
+        return values.copy(data=np.log(values.values))

@@ -81,7 +81,7 @@ def label(name: str, pset: PriorSet) -> str:
     for modality in pset.ledger.modalities:
         name = name.replace(modality.name, (modality.label or modality.name).split()[0].lower())
     head, _, where = name.replace("_", " ").partition("[")
-    return f"{head}, {where.rstrip(']')}" if where else head
+    return f"{head}, {where.replace(']', '')}" if where else head
 
 
 def in_unit(value: float, unit: str) -> str:

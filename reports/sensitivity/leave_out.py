@@ -36,6 +36,7 @@ from postcgrp.reports.sensitivity.tornado import CLEAR, total_revenue
 
 Array = NDArray[np.float64]
 REPLICATION_SEED = 20
+LINE_DIRECTION = "line_use_direction"
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,7 @@ def variables_for_conflicts(pset: PriorSet) -> tuple[str, ...]:
         if m.uptake != "everyone"
         for name in (v.uptake_region, v.uptake_region_sd)
     }
-    return (v.EVIDENCE_MEAN, *sorted(claimed), *sorted(effects))
+    return (v.EVIDENCE_MEAN, *sorted(claimed), *sorted(effects), v.LINE_USE_REGION)
 
 
 def modality_shares(draws: Dataset) -> DataArray:
@@ -216,18 +217,35 @@ def _sign_conflict(left: LeftOut, draws: Dataset) -> dict[str, object]:
     claim, pset = left.claim, left.without
     if claim is None or not claim.value or claim.region is None:
         return {}
-    named = [m for m in pset.ledger.modalities if m.uptake != "everyone" and claim.modality in (None, m.name)]
-    for m in named:
+    effect = _line_effect(pset, claim, draws) if claim.quantity == LINE_DIRECTION else _effect(pset, claim, draws)
+    if effect is None:
+        return {}
+    lean = effect.sel(region=claim.region) - effect.mean("region")
+    agrees = (np.sign(claim.value) * lean.transpose(*SAMPLE).values > 0).astype(float)
+    return {"value": claim.value, "unit": claim.unit, "p": float(agrees.mean()), "p_se": mcse_mean(agrees)}
+
+
+def _effect(pset: PriorSet, claim: Claim, draws: Dataset) -> DataArray | None:
+    """Effects of regions on the uptake of the first modality that a claim is about [chain, draw, region]."""
+    for m in pset.ledger.modalities:
         name, spread = v.uptake_region(pset, m), v.uptake_region_sd(pset, m)
-        if name not in draws or spread not in draws:
+        if m.uptake == "everyone" or claim.modality not in (None, m.name) or name not in draws or spread not in draws:
             continue
-        size = pset.number("uptake_region_size", modality=m.name)
-        centre = size * pset.signs(claim.quantity, "region", m.name)
-        effect = draws[spread] * draws[name] + centre
-        lean = effect.sel(region=claim.region) - effect.mean("region")
-        agrees = (np.sign(claim.value) * lean.transpose(*SAMPLE).values > 0).astype(float)
-        return {"value": claim.value, "unit": claim.unit, "p": float(agrees.mean()), "p_se": mcse_mean(agrees)}
-    return {}
+        centre = pset.number("uptake_region_size", modality=m.name) * pset.signs(claim.quantity, "region", m.name)
+        return draws[spread] * draws[name] + DataArray(centre, {"region": pset.coords["region"]}, ("region",))
+    return None
+
+
+def _line_effect(pset: PriorSet, claim: Claim, draws: Dataset) -> DataArray | None:
+    """Effects of regions on the use of the first line that a claim is about [chain, draw, region]."""
+    for line in map(str, pset.coords["line_claimed"]):
+        if claim.line not in (None, line) or v.LINE_USE_REGION not in draws:
+            continue
+        spread = pset.number("line_use_region_sd", line=line)
+        centre = pset.number("line_use_region_size", line=line) * pset.line_signs("region", line)
+        deviations = draws[v.LINE_USE_REGION].sel(line_claimed=line)
+        return spread * deviations + DataArray(centre, {"region": pset.coords["region"]}, ("region",))
+    return None
 
 
 def _expected(values: Array) -> dict[str, object]:

@@ -41,6 +41,7 @@ from postcgrp.reports.sensitivity.tornado import (
     END_SDS,
     ElicitedNumber,
     elicited_numbers,
+    fixed_numbers,
     shifted_sets,
     tornado_table,
     total_revenue,
@@ -48,6 +49,7 @@ from postcgrp.reports.sensitivity.tornado import (
 
 SCHEMA = "postcgrp.sensitivity/1"
 AS_IT_IS, SAME = "as it is", "the same, fitted again"
+NUMBERS = ("coverage", "vendor_build_up")  # settings that are no words
 _ENDS = {"low": -1, "high": 1}
 Say = Callable[[str], None]
 
@@ -130,7 +132,7 @@ def sensitivity(
     ended = {name: fits[f"end: {name}"] for name in ends}
     write("leave_one_out", influence(base, pset, claims, without))
     write("conflicts", conflicts(pset, claims, without))
-    write("tornado", tornado_table(tree, base, pset, numbers, ended))
+    write("tornado", tornado_table(tree, base, pset, [*numbers, *fixed_numbers(pset)], ended))
     if decision is not None:
         with clock("flips"):
             known = tornado_points(numbers, ended, decision, pset)
@@ -250,9 +252,9 @@ def parse_vary(text: str) -> tuple[str, list[Any]]:
         near = get_close_matches(name, known, 1)
         raise InputError(f"--vary {text!r}: {name!r} is no setting: use {near[0] if near else ', '.join(known)}")
     try:
-        read = [float(value) for value in values] if name == "coverage" else list(values)
+        read = [float(value) for value in values] if name in NUMBERS else list(values)
     except ValueError:
-        raise InputError(f"--vary {text!r}: coverage is a number: write coverage=0.5,0.8,0.9") from None
+        raise InputError(f"--vary {text!r}: {name} is a number: write {name}=0.5,0.8,0.9") from None
     if not read or len(set(read)) < len(read):
         raise InputError(f"--vary {text!r}: needs distinct values: write {name}=A,B")
     return name, [(value,) for value in read] if name == "leave_out" else read

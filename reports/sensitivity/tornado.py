@@ -8,7 +8,7 @@ few patients and an optimistic report.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -20,7 +20,9 @@ from xarray import DataTree
 
 from postcgrp.inference.diagnostics import SAMPLE, ess_mean, mcse_mean
 from postcgrp.models import variables as v
+from postcgrp.models.standard import standard_of
 from postcgrp.priors import InputError, Prior, PriorSet
+from postcgrp.reports.runs.evidence import funnel_ratio
 from postcgrp.reports.runs.groups import group
 from postcgrp.reports.sensitivity.refits import Refit
 
@@ -37,7 +39,8 @@ class ElicitedNumber:
 
     Attributes: `kind`: `prior`; `base`, a source's error in its first year, shared by all of its years; or `drift`,
     what the last year adds to that. `block`, the block's name, or the source. `index`, the cell in the flattened block.
-    `prior`, its distribution; for an error, that of the factor stated / true.
+    `prior`, its distribution; for an error, that of the factor stated / true. `beside`, further cells that one standard
+    draw moves together with this one: each is shifted by as many of its own sds.
     """
 
     name: str
@@ -45,6 +48,7 @@ class ElicitedNumber:
     block: str
     index: int
     prior: Prior
+    beside: tuple[int, ...] = ()
 
     def value(self, sds: float = 0.0) -> float:
         """The centre (median), in `prior.unit`, shifted by `sds` prior sds."""
@@ -52,13 +56,12 @@ class ElicitedNumber:
 
 
 def elicited_numbers(pset: PriorSet) -> list[ElicitedNumber]:
-    """Every elicited number that a user could shift: each cell of each closed prior, and the report's errors."""
-    cells = [
-        ElicitedNumber(prior.name, "prior", block.name, index, prior)
-        for block in pset.blocks.values()
-        for index, prior in enumerate(block.priors)
-        if not prior.open
-    ]
+    """Every elicited number that a user could shift: each cell of each closed prior, and the report's errors.
+
+    Cells that one standard draw moves together are one number. Fixed numbers have no sd to be shifted by: see
+    :func:`fixed_numbers`.
+    """
+    cells = [number for name in pset.blocks for number in _numbers_of(pset, name)]
     source = pset.ledger.report.id
     if source not in pset.sources:
         return cells
@@ -76,6 +79,28 @@ def elicited_numbers(pset: PriorSet) -> list[ElicitedNumber]:
     return cells
 
 
+def _numbers_of(pset: PriorSet, name: str) -> Iterator[ElicitedNumber]:
+    """The numbers of one block that can be shifted."""
+    block, standard = pset.blocks[name], standard_of(pset, name)
+    together = np.arange(len(block.priors))[:, None] if standard is None else standard.cells
+    for cells in together.reshape(-1, together.shape[-1]) if together.size else ():
+        moved = [int(k) for k in cells if block.priors[k].sd > 0 and not block.priors[k].open]
+        if moved:
+            prior = block.priors[moved[0]]
+            named = prior.name if len(moved) == 1 else f"{prior.name} and {len(moved) - 1} more"
+            yield ElicitedNumber(named, "prior", name, moved[0], prior, tuple(moved[1:]))
+
+
+def fixed_numbers(pset: PriorSet) -> list[ElicitedNumber]:
+    """The cells of prior blocks that are fixed numbers, which nothing shifts."""
+    return [
+        ElicitedNumber(prior.name, "prior", block.name, index, prior)
+        for block in pset.blocks.values()
+        for index, prior in enumerate(block.priors)
+        if prior.sd == 0
+    ]
+
+
 def shift_prior(pset: PriorSet, number: ElicitedNumber, by_sds: float) -> PriorSet:
     """The prior set with the centre of one number shifted by so many of its prior sds, on its link scale.
 
@@ -85,9 +110,9 @@ def shift_prior(pset: PriorSet, number: ElicitedNumber, by_sds: float) -> PriorS
     if number.kind == "prior":
         block = pset.blocks[number.block]
         priors = list(block.priors)
-        priors[number.index] = replace(
-            number.prior, mu=number.prior.mu + shift, low=None, high=None, coverage=None, origin="moved"
-        )
+        for k in (number.index, *number.beside):
+            moved = priors[k].mu + by_sds * priors[k].sd
+            priors[k] = replace(priors[k], mu=moved, low=None, high=None, coverage=None, origin="moved")
         changed = replace(block, priors=tuple(priors))
         changed.cholesky  # noqa: B018  raises if the order cannot be kept
         return replace(pset, blocks={**pset.blocks, number.block: changed})
@@ -128,8 +153,9 @@ def _error_draws(run: DataTree, pset: PriorSet, kind: str) -> Array | None:
 
 def _price_draws(run: DataTree, pset: PriorSet, number: ElicitedNumber) -> Array:
     """A modality's price at its first anchor, or its yearly log growth between two anchors [chain, draw]."""
+    modalities = {m.name: m for m in pset.ledger.modalities}
     growth = {v.price_growth(m): m for m in pset.ledger.modalities}
-    modality = growth.get(number.block) or pset.ledger.modalities[number.index]
+    modality = growth.get(number.block) or modalities[str(pset.coords["priced"][number.index])]
     anchors = pset.anchors(modality)
     price = group(run)[v.PRICE].sel(modality=modality.name)
     if number.block == v.PRICE:
@@ -142,24 +168,35 @@ def _price_draws(run: DataTree, pset: PriorSet, number: ElicitedNumber) -> Array
 def log_ratio(run: DataTree, pset: PriorSet, number: ElicitedNumber, shifted: PriorSet) -> Array | None:
     """Log density ratio of stored draws, shifted prior over prior [chain, draw].
 
-    `shifted` is the prior set of :func:`shift_prior`; coupled levels are coupled as they are there. Returns None if the
-    run has no draws of the number, or if the shifted prior gives them no density.
+    `shifted` is the prior set of :func:`shift_prior`; coupled levels are coupled as they are there. Where the report's
+    revenue follows the claim that is moved, its likelihood moves too. Returns None if the run has no draws of the
+    number, if the shifted prior gives them no density, or if they do not say how the likelihood moves.
     """
     if number.kind != "prior":
         return _error_ratio(run, pset, shifted)
-    block, new = pset.blocks[number.block], shifted.blocks[number.block]
-    sds = (new.priors[number.index].mu - number.prior.mu) / number.prior.sd
-    if block.correlation is not None:
-        z = group(run)[v.standard(number.block)].transpose(*SAMPLE, ...).values
-        score = z @ block.cholesky.T  # on the link scale, in prior sds
-        score[..., number.index] -= sds
-        other = np.linalg.solve(new.cholesky, score.reshape(-1, score.shape[-1]).T).T.reshape(score.shape)
-        logs = np.log(np.diag(block.cholesky)).sum() - np.log(np.diag(new.cholesky)).sum()
-        return np.asarray(((z**2).sum(axis=-1) - (other**2).sum(axis=-1)) / 2 + logs)
+    prior = _prior_ratio(run, pset, number, shifted)
+    likelihood = funnel_ratio(group(run), pset, shifted)
+    if prior is None or likelihood is None:
+        return None
+    return prior + likelihood.reshape(prior.shape)
+
+
+def _prior_ratio(run: DataTree, pset: PriorSet, number: ElicitedNumber, shifted: PriorSet) -> Array | None:
+    standards = [standard_of(one, number.block) for one in (pset, shifted)]
+    new = shifted.blocks[number.block].priors[number.index]
+    if standards[0] is not None and standards[1] is not None:
+        name = v.standard(number.block)
+        if name not in group(run):
+            return None
+        before, after = standards[0], standards[1]
+        score = before.scores(group(run)[name].transpose(*SAMPLE, ...).values)
+        moved = np.any(before.cells == number.index, axis=-1)
+        logs = after.log_density(score - moved * (new.mu - number.prior.mu) / number.prior.sd)
+        return np.asarray((logs - before.log_density(score)).sum(axis=tuple(range(2, score.ndim))))
     draws = draws_of_number(run, pset, number)
     if draws is None:
         return None
-    return new.priors[number.index].log_density(draws) - number.prior.log_density(draws)
+    return new.log_density(draws) - number.prior.log_density(draws)
 
 
 def _error_ratio(run: DataTree, pset: PriorSet, shifted: PriorSet) -> Array | None:
@@ -205,15 +242,22 @@ def conditional_means(run: DataTree, pset: PriorSet, number: ElicitedNumber, out
 
 
 def shifted_sets(pset: PriorSet, numbers: Iterable[ElicitedNumber]) -> dict[str, PriorSet]:
-    """The prior sets at both ends of a tornado, by `NAME low` and `NAME high`, without those that break an order."""
+    """The prior sets at both ends of a tornado, by `NAME low` and `NAME high`.
+
+    Without those that break an order, and those of fixed numbers.
+    """
     out = {}
-    for number in numbers:
+    for number in (one for one in numbers if one.prior.sd > 0):
         for end, sds in (("low", -END_SDS), ("high", END_SDS)):
             try:
                 out[f"{number.name} {end}"] = shift_prior(pset, number, sds)
             except InputError:
                 continue
     return out
+
+
+def _unfitted(number: ElicitedNumber) -> str:
+    return "a fixed number is not moved" if number.prior.sd == 0 else "the order of its neighbours forbids it"
 
 
 def total_revenue(fit: Refit, year: int) -> Array:
@@ -242,7 +286,7 @@ def tornado_table(
             "value": number.value(),
             "value_high": number.value(END_SDS),
             "missed": "; ".join(
-                f"{end}: {'the order of its neighbours forbids it' if fit is None else fit.missed}"
+                f"{end}: {_unfitted(number) if fit is None else fit.missed}"
                 for end, fit in ends.items()
                 if fit is None or fit.missed
             ),
@@ -259,4 +303,5 @@ def tornado_table(
         row["direction"] = ("+" if swing > 0 else "-") if clear else "0" if np.isfinite(swing) else ""
         rows.append(row | conditional_means(run, pset, number, outcome))
     table = pd.DataFrame(rows)
-    return table.loc[table["swing"].abs().sort_values(ascending=False, na_position="last").index].reset_index(drop=True)
+    order = table["swing"].abs().sort_values(ascending=False, na_position="last", kind="stable").index
+    return table.loc[order].reset_index(drop=True)

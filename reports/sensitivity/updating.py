@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from os.path import relpath
 from pathlib import Path
@@ -20,7 +20,7 @@ from postcgrp.inference.psis import Array, Weights, reweight
 from postcgrp.priors import Evidence, InputError, Ledger, PriorSet
 from postcgrp.priors.files import sha256
 from postcgrp.priors.shipped import FUNNEL_FILE, SHARES_FILE
-from postcgrp.reports.runs.evidence import against, flat, needed
+from postcgrp.reports.runs.evidence import against, flat, needed, unseen
 from postcgrp.reports.runs.folder import INPUTS, SCHEMA, UPDATE_SCHEMA, WEIGHTS, finite, write_manifest
 from postcgrp.reports.runs.groups import draw_numbers
 from postcgrp.reports.runs.place import check_folder, new_folder
@@ -60,7 +60,8 @@ def update(run: Run, rows: Sequence[Evidence]) -> Update:
 
     A source that the run does not know has its error integrated out; one that it knows has the error that each draw
     holds. Where the run was updated before, its draws as they were fitted are weighted by the rows of all updates at
-    once. Raises :class:`InputError` for rows that are at odds with the model or with the evidence it has.
+    once. Rows on what draws do not hold (:func:`postcgrp.reports.runs.evidence.unseen`) have their weights refused.
+    Raises :class:`InputError` for rows that are at odds with the model or with the evidence it has.
     """
     priors = run.priors.with_evidence([*run.priors.evidence, *rows])
     draws = run.fitted.read([*READ, *needed(priors, [*run.added, *rows])])
@@ -68,6 +69,8 @@ def update(run: Run, rows: Sequence[Evidence]) -> Update:
     shape = (draws.sizes["chain"], draws.sizes["draw"])
     log_ratio = np.sum([part.terms().sum(axis=1) for part in parts], axis=0)
     weights = reweight(log_ratio.reshape(shape))
+    if hidden := next(filter(None, (unseen(priors, row) for row in rows)), ""):
+        weights = replace(weights, refused=hidden)
     new = {row.id for row in rows}
     expected = pd.DataFrame(
         surprise(row, part.values[:, i], float(np.sqrt(part.covariance[i, i])), run.weights)

@@ -67,10 +67,41 @@ def modalities(tables: Tables, **uptakes: str) -> Any:
                 )
 
 
-def launch_in(tables: Tables, year: int) -> Any:
+def launch_in(tables: Tables, year: float) -> Any:
     modalities(tables, drugs="everyone", device="adoption", implant="launch")
-    tables["assumptions"] = [a for a in tables["assumptions"] if a["id"] != "launch_year"]
-    tables["assumptions"].append(assumption("launch_year", "year", modality="implant", value=year))
+    launched = ("launch_year", "vendor_launch_year")
+    tables["assumptions"] = [a for a in tables["assumptions"] if a["id"] not in launched]
+    tables["assumptions"].append(assumption("vendor_launch_year", "year", value=year))
+    tables["assumptions"].append(assumption("launch_year", "year", low=year - 0.5, high=year + 2.5))
+
+
+def lines(tables: Tables, **modality_of: str) -> Any:
+    """These lines: each takes 30 % of its modality's users or more, unless it is their only one or named `pipeline_`.
+
+    Exclusivity of every second line may be lost.
+    """
+    for k, (name, modality) in enumerate(modality_of.items()):
+        stage = "pipeline" if name.startswith("pipeline_") else "sold"
+        tables["lines"] = [*tables["lines"], {"name": name, "modality": modality, "stage": stage}]
+        if stage == "sold" and [*modality_of.values()].count(modality) > 1:
+            tables["claims"].append(claim("line_use", line=name, low=0.3 + 0.1 * k, high=0.5 + 0.1 * k))
+        if k % 2:
+            for what, unit, low, high in (
+                ("year", "year", 2026.0, 2030.0),
+                ("fall", "fraction", 0.2, 0.6),
+                ("speed", "years", 2.0, 5.0),
+            ):
+                tables["assumptions"].append(
+                    assumption(f"line_exclusivity_{what}", unit, line=name, low=low, high=high)
+                )
+
+
+def directed(tables: Tables, line: str) -> Any:
+    """The report says where and to whom a line goes, and what takes from it."""
+    region, depth = tables["regions"][0]["name"], tables["depths"][-1]["name"]
+    tables["claims"].append(claim("line_use_direction", unit="sign", line=line, region=region, value=1))
+    tables["claims"].append(claim("line_use_direction", unit="sign", line=line, depth=depth, value=-1))
+    tables["assumptions"].append(assumption("displacement", "fraction", modality=DEVICE, line=line, low=0.3, high=0.9))
 
 
 def burden(tables: Tables, **ranges: tuple[float, float] | float) -> Any:
@@ -175,6 +206,15 @@ CHANGES: dict[str, Change] = {
         ),
     ),
     "euros": euros,
+    "lines": lambda t: (lines(t, shot=DRUG, pill=DRUG), directed(t, "pill")),
+    "lines of an adopted modality": lambda t: lines(t, catheter=DEVICE, balloon=DEVICE, pipeline_wire=DEVICE),
+    "a line for all": lambda t: lines(t, shot=DRUG, catheter=DEVICE),
+    "a pipeline line": lambda t: (lines(t, shot=DRUG, pipeline_pill=DRUG), directed(t, "shot")),
+    "two pipeline lines": lambda t: lines(t, pill=DRUG, pipeline_a=DRUG, pipeline_b=DRUG),
+    "lines of a launched modality": lambda t: (
+        launch_in(t, 2026), lines(t, implant_a="implant", implant_b="implant", pipeline_c="implant", shot="drugs")
+    ),
+    "a launched modality without lines": lambda t: (launch_in(t, 2026), lines(t, shot="drugs", pill="drugs")),
 }  # fmt: skip
 
 

@@ -18,6 +18,7 @@ from xarray import DataArray, Dataset, DataTree
 from postcgrp.inference import Sampling, powerscale, sample
 from postcgrp.inference.psis import reweight
 from postcgrp.models import build_model
+from postcgrp.models.standard import standard_of
 from postcgrp.priors import Evidence, InputError, PriorSet
 from postcgrp.tests.helpers.markets import CHANGES, prior_set_of
 
@@ -228,12 +229,13 @@ def test_every_variable_of_the_report_is_in_one_group(pset: PriorSet, model: pm.
     found = everything_once(pset, model)
     assert set(found) == {
         *("patients", "depth", "burden", "regions", "vendor trust", "yearly noise"),
-        *("adoption: non_invasive", "launch: implantable"),
+        *("adoption: non_invasive", "launch: implantable", "launch: pacap", "displacement", "prices in common"),
+        *("line use: pharmacologic", "exclusivity: pharmacologic"),
         *(f"intensity: {m.name}" for m in pset.ledger.modalities),
     }
     inner = powerscale.deviations(pset)
     assert inner <= {rv.name for rv in model.free_RVs}
-    assert "region" in {d for name in inner for d in model.named_vars_to_dims[name]}
+    assert {"region", "launch"} <= {d for name in inner for d in model.named_vars_to_dims[name]}
 
 
 MARKETS = (
@@ -294,36 +296,104 @@ def test_components_add_up_to_the_density_without_deviations(pset: PriorSet, mod
     assert stated.sizes["sold_2025"] == 2
     drug = "pharmacologic"
     drugs = sum(run["log_prior"][f"log_stated_revenue_{y}"].sel({f"sold_{y}": drug}) for y in (2025, 2030, 2035))
+    lines = [line.name for line in pset.ledger.lines_of(drug)]
+    costs = [run["log_prior"][f"{name}_z"].sel(line=lines) for name in COSTS]
+    drugs += sum(cost.sum([dim for dim in cost.dims if dim not in ("chain", "draw")]) for cost in costs)
     assert np.allclose(found["intensity: pharmacologic"], drugs)
+
+
+def test_draws_that_move_nothing_are_in_no_component(pset: PriorSet, model: pm.Model) -> None:
+    """A standard draw whose numbers are all fixed still has a density, which would only be noise."""
+    block = pset.blocks["launch_speed"]
+    fixed = replace(block, priors=(replace(block.priors[0], sd=0.0), *block.priors[1:]))
+    run, other = logs(pset, model), replace(pset, blocks={**pset.blocks, "launch_speed": fixed})
+    group = "launch: implantable"
+    without = powerscale.components(run, pset)[group] - powerscale.components(run, other)[group]
+    assert np.allclose(without, run["log_prior"]["launch_speed_z"].sel(launch="implantable"))
+    assert np.allclose(
+        powerscale.components(run, other)["launch: pacap"], powerscale.components(run, pset)["launch: pacap"]
+    )
 
 
 # ---- what a refit is made of ---------------------------------------------------------------------------------------
 
 
-POWERED = (
-    *("patients", "depth", "burden", "regions", "adoption: non_invasive", "launch: implantable"),
-    *("intensity: pharmacologic", "intensity: implantable"),
-)
+COSTS = ("line_list_price", "line_net_ratio", "persistence", "line_price_growth")
+POWERED = {  # by group, blocks of which it holds some or all cells, and how many
+    "patients": {"pool_error": 1, "region_patients": 5, "patient_growth": 2},
+    "depth": {
+        "depth_weight": 3,
+        "depth_weight_region_sd": 1,
+        "depth_drift": 1,
+        "adoption_step": 2,
+        "intensity_step": 2,
+    },
+    "burden": {
+        "burden_level": 2,
+        "acute_use_step": 2,
+        "moh_step": 2,
+        "burden_region_sd": 1,
+        "payer_block_level": 1,
+    },
+    "regions": {"adoption_region_sd": 1, "launch_region_sd": 1, "region_premium": 5},
+    "adoption: non_invasive": {"adoption_level": 3, "moh_effect": 1, "payer_brake": 1},
+    "launch: implantable": {
+        "success_probability": 1,
+        "launch_year": 5,
+        "launch_ceiling": 1,
+        "launch_speed": 1,
+        "vendor_launch_year": 1,
+        "eligible_share": 2,  # the third is fixed
+    },
+    "launch: pacap": {"success_probability": 1, "launch_year": 5, "launch_ceiling": 1, "launch_speed": 1},
+    "line use: pharmacologic": {"line_use_level": 4, "line_drift": 8},
+    "intensity: pharmacologic": dict.fromkeys(COSTS, 25),
+    "intensity: implantable": dict.fromkeys(COSTS, 5),
+    "displacement": {"displacement": 2},
+    "vendor trust": {"vendor_build_up": 1},
+}
 
 
 @pytest.mark.parametrize("alpha", powerscale.SHIFT_ALPHAS)
 @pytest.mark.parametrize("group", POWERED)
 def test_a_scaled_prior_set_is_the_density_to_the_power(pset: PriorSet, group: str, alpha: float) -> None:
     """The scaled prior's log density less alpha times the old one's is a constant, at every value of its variable."""
-    new, changed = powerscale.scaled(pset, group, alpha), 0
+    new, changed = powerscale.scaled(pset, group, alpha), dict[str, int]()
     for name, block in pset.blocks.items():
         for old, scaled in zip(block.priors, new.blocks[name].priors, strict=True):
             if old == scaled:
                 continue
-            changed += 1
-            own_scale = old.family == "lognormal" and name != "price"
+            changed[name] = changed.get(name, 0) + 1
+            own_scale = old.family == "lognormal" and standard_of(pset, name) is None
             log_x = np.linspace(old.mu - 3 * old.sd, old.mu + 3 * old.sd, 50)  # or x itself: the link scale
 
             def density(prior: Any, log_x: Any = log_x, own_scale: bool = own_scale) -> Any:
                 return -(((log_x - prior.mu) / prior.sd) ** 2) / 2 - own_scale * log_x
 
             assert np.ptp(density(scaled) - alpha * density(old)) < 1e-9
-    assert changed > 0
+    assert changed == POWERED[group]
+
+
+def test_one_price_of_several_is_scaled() -> None:
+    """Modalities without lines have their prices in one block; growth is the modality's own."""
+    pset = prior_set_of(CHANGES["five modalities"])
+    new = powerscale.scaled(pset, "intensity: d", 0.8)
+    changed = [
+        prior.name
+        for name, block in pset.blocks.items()
+        for prior, other in zip(block.priors, new.blocks[name].priors, strict=True)
+        if prior != other
+    ]
+    assert changed == ["price[d]", *(f"price_growth[{year}, d]" for year in pset.ledger.report.anchors[1:])]
+    assert new.ledger == pset.ledger
+
+
+def test_what_lines_leave_out_is_scaled_with_them(pset: PriorSet) -> None:
+    new = powerscale.scaled(pset, "intensity: pharmacologic", 4.0)
+    for name in powerscale.RESIDUAL:
+        for modality in pset.ledger.segments["modality"]:
+            by = 2 if modality == "pharmacologic" else 1
+            assert new.number(name, modality=modality) == pytest.approx(pset.number(name, modality=modality) / by)
 
 
 def test_scaled_evidence_and_trust(pset: PriorSet) -> None:

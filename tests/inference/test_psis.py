@@ -7,6 +7,7 @@ import pytest
 from arviz_stats.base import array_stats
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from scipy import stats
 from scipy.special import ndtri
 
 from postcgrp.inference.psis import k_limit, psis, relative_efficiency, reweight
@@ -80,10 +81,32 @@ def test_weights_that_cannot_be_trusted_are_refused(sd: float, kept: bool) -> No
     assert weights.refused == ("" if kept else f"Pareto k {weights.k:.2f} is above 0.70")
 
 
-def test_a_ratio_that_is_not_finite_is_refused() -> None:
-    lost = reweight(np.where(even_draws() > 3, -np.inf, 0.0))
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_ratio_that_is_not_finite_is_refused(value: float) -> None:
+    lost = reweight(np.where(even_draws() > 3, value, 0.0))
     assert lost.refused == f"the log ratio is not finite in {(even_draws() > 3).sum()} of {SIZE} draws"
     assert np.isnan(lost.values).all()
+
+
+def test_draws_that_the_new_density_rules_out_have_no_weight() -> None:
+    """From N(0, 1) to N(0.5, 0.9) above zero: what is left has its weights, and only it counts."""
+    z = even_draws()
+    log = -(((z - 0.5) / 0.9) ** 2) / 2 + z**2 / 2
+    weights = reweight(np.where(z > 0, log, -np.inf))
+    assert weights.refused == ""
+    assert (weights.values[z <= 0] == 0).all()
+    assert weights.values.sum() == pytest.approx(1)
+    assert (weights.values * z).sum() == pytest.approx(stats.truncnorm(-0.5 / 0.9, np.inf, 0.5, 0.9).mean(), abs=0.01)
+    equal = reweight(np.where(z > 0, 0.0, -np.inf))
+    assert (equal.ess, equal.refused) == ((z > 0).sum(), "")
+
+
+def test_too_few_possible_draws_are_refused() -> None:
+    few = reweight(np.where(even_draws() > 3, 0.0, -np.inf))
+    assert few.refused == f"{(even_draws() > 3).sum()} of {SIZE} draws are possible, too few"
+    none = reweight(np.full((CHAINS, LENGTH), -np.inf))
+    assert none.refused == f"0 of {SIZE} draws are possible, too few"
+    assert np.isnan(none.values).all()
 
 
 def test_equal_densities_leave_the_draws_as_they_are() -> None:

@@ -6,23 +6,26 @@ from typing import Any
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from postcgrp.inference import Sampling, sample
 from postcgrp.models import build_model
-from postcgrp.models.variables import source_years
-from postcgrp.priors import InputError, PriorSet
+from postcgrp.priors import InputError
+from postcgrp.tests.helpers.coherence import check, in_ranges
 from postcgrp.tests.helpers.markets import (
     CHANGES,
     Tables,
     anchors,
     assumption,
+    burden,
     claim,
     depths,
     drop,
     evidence,
     keep_regions,
     launch_in,
+    lines,
     modalities,
     prior_set_of,
 )
@@ -33,94 +36,6 @@ pytestmark = pytest.mark.fit
 DRAWS = 300
 
 
-def check(pset: PriorSet, draws: dict[str, NDArray[Any]]) -> None:
-    """What must hold of any market in every draw: finite, positive, coherent, ordered, and at the stated ranges."""
-    ledger, years = pset.ledger, pset.ledger.years
-    for name, values in draws.items():
-        assert np.isfinite(values).all(), name
-    patients, use, revenue = draws["patients"], draws["use"], draws["revenue"]
-    sizes = [len(names) for names in ledger.segments.values()]
-    assert revenue.shape[1:] == (len(years), *sizes)
-    assert np.allclose(revenue.sum(axis=(2, 3, 4)), draws["revenue_total"], rtol=1e-9, atol=0)
-    assert np.allclose(patients[..., None] * use * draws["intensity"] / 1e6, revenue, rtol=1e-9, atol=0)
-    assert np.allclose(draws["depth_share"].sum(axis=-1), 1, atol=1e-12)
-    assert (patients > 0).all()
-    assert (draws["intensity"] > 0).all()
-    assert (revenue >= 0).all()
-    assert ((use >= 0) & (use <= 1)).all()
-    assert (np.diff(draws["intensity"], axis=3) >= -1e-9 * draws["intensity"][..., :1, :]).all()
-    for k, modality in enumerate(ledger.modalities):
-        of, weight = use[..., k], patients.sum(axis=(2, 3))
-        mean = (patients * of).sum(axis=(2, 3)) / weight
-        if modality.uptake == "everyone":
-            assert (of == 1).all()
-            continue
-        level = draws[pset.own(f"{modality.uptake}_level", modality)]
-        turn = -1 if pset.blocks[pset.own(f"{modality.uptake}_level", modality)].falling else 1
-        assert (turn * np.diff(level, axis=1) >= 0).all()
-        if modality.uptake == "adoption":
-            assert (of > 0).all()
-            assert np.allclose(of, draws[pset.own("adoption", modality)])
-            assert np.allclose(mean, draws[pset.own("adoption_mean", modality)])
-            assert (np.diff(of, axis=3) >= 0).all()
-        else:
-            share = np.array(
-                [pset.number("eligible_share", depth=d, modality=modality.name) for d in ledger.segments["depth"]]
-            )
-            launch = int(pset.number("launch_year", modality=modality.name))
-            before = [year < launch for year in years]
-            assert (of[:, before] == 0).all()
-            assert (of[:, np.invert(before)][..., share > 0] > 0).all()
-            assert (of[..., share == 0] == 0).all()
-            mean = mean * weight / (patients * share).sum(axis=(2, 3))
-        assert (turn * np.diff(mean, axis=1) >= -1e-6 * mean[:, 1:]).all()
-        reached = mean[:, [years.index(a) for a in pset.anchors(modality)]]
-        assert np.allclose(
-            reached, level, rtol=1e-4
-        )  # 1e-5 but for odds that differ between regions by a factor of 400
-    users = patients[..., None] * use
-    sold = users.sum(axis=(2, 3)) > 0
-    spend = (users * draws["intensity"]).sum(axis=(2, 3))
-    assert np.allclose(spend[sold], (draws["price"] * users.sum(axis=(2, 3)))[sold], rtol=1e-9)
-    check_burden(pset, draws)
-    check_evidence(pset, draws)
-
-
-def check_burden(pset: PriorSet, draws: dict[str, NDArray[Any]]) -> None:
-    base = draws["patients"][:, 0]
-    for k, name in enumerate(p.name for p in pset.blocks["burden_level"].priors) if "burden_level" in draws else ():
-        mean = (base * draws[name]).sum(axis=(1, 2)) / base.sum(axis=(1, 2))
-        assert np.allclose(mean, draws["burden_level"][:, k], rtol=1e-4)
-    if "acute_use" in draws:
-        assert (np.diff(draws["acute_use"], axis=2) >= 0).all()
-        assert (draws.get("moh", draws["acute_use"]) <= draws["acute_use"]).all()
-
-
-def check_evidence(pset: PriorSet, draws: dict[str, NDArray[Any]]) -> None:
-    """Each row is observed around the logarithm of the sum of its cells and, but for shares, the report's error."""
-    for k, row in enumerate(pset.evidence):
-        whole = draws["patients" if row.quantity == "patients" else "revenue"][:, pset.ledger.years.index(row.year)]
-        part = whole
-        for axis, (dim, names) in enumerate(list(pset.ledger.segments.items())[: whole.ndim - 1], start=1):
-            if (label := getattr(row, dim)) is not None:
-                part = part.take([names.index(label)], axis=axis)
-        mean = np.log(part.reshape(len(part), -1).sum(axis=1))
-        if row.quantity == "revenue_share":
-            mean -= np.log(whole.reshape(len(whole), -1).sum(axis=1))
-        else:
-            mean += draws["source_error"][:, source_years(pset).index(row.year)]
-        assert np.allclose(mean, draws["evidence_log_mean"][:, k], atol=1e-4), row.id
-
-
-def in_ranges(pset: PriorSet, draws: dict[str, NDArray[Any]]) -> None:
-    """Stated ranges hold their mass, within what so few draws can tell."""
-    for name, block in pset.blocks.items():
-        for k, prior in enumerate(block.priors):
-            if name.startswith(("adoption_level", "burden_level", "launch_level")) and prior.coverage is not None:
-                inside = (draws[name][:, k] > prior.low) & (draws[name][:, k] < prior.high)
-                assert inside.mean() == pytest.approx(prior.coverage, abs=0.1), prior.name
-
-
 SLOW = {
     "adoption first",
     "launch before the last anchor",
@@ -129,6 +44,8 @@ SLOW = {
     "a long window",
     "burden overlapping",
     "patients of another year",
+    "lines",
+    "a line for all",
 }
 
 
@@ -140,17 +57,42 @@ def test_any_shape_of_ledger_gives_a_coherent_model(name: str) -> None:
     assert all(model.coords.get(dim) != () for variable in dims for dim in variable), "a variable without elements"
     draws = prior_draws(model, DRAWS)
     check(pset, draws)
-    in_ranges(pset, draws)
+    in_ranges(pset, draws, within=0.1)
 
 
-def test_an_adoption_that_neither_rises_nor_falls_throughout_is_refused() -> None:
-    def up_and_down(tables: Tables) -> None:
-        CHANGES["adoption that falls"](tables)
-        tables["claims"] = [c | ({"low": 0.3, "high": 0.4} if c["year"] == 2027 else {}) for c in tables["claims"]]
+@st.composite
+def shapes(draw: st.DrawFn) -> dict[str, Any]:
+    """A market of any size: regions, depths, and modalities of any uptake with any number of lines."""
+    uptakes = draw(st.lists(st.sampled_from(["everyone", "adoption", "launch"]), min_size=1, max_size=3))
+    of: dict[str, str] = {}
+    for k, uptake in enumerate(uptakes):
+        names = [f"line_{k}{end}" for end in "ab"[: draw(st.integers(0, 2))]]
+        names += [f"pipeline_{k}"] * bool(names and uptake != "launch" and draw(st.booleans()))
+        of |= dict.fromkeys(names, f"m{k}")
+    return {
+        "regions": draw(st.integers(1, 4)),
+        "depths": draw(st.sampled_from([(1.0,), (0.6, 0.4), (0.2, 0.3, 0.5)])),
+        "uptakes": {f"m{k}": uptake for k, uptake in enumerate(uptakes)},
+        "lines": of,
+        "burden": draw(st.booleans()),
+    }
 
-    assert prior_set_of(CHANGES["adoption that falls"]).blocks["adoption_level"].falling
-    with pytest.raises(InputError, match=r"then .* must not fall"):
-        prior_set_of(up_and_down)
+
+@settings(max_examples=6, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+@given(shapes())
+def test_markets_that_nobody_thought_of_are_coherent(shape: dict[str, Any]) -> None:
+    def change(tables: Tables) -> None:
+        keep_regions(tables, shape["regions"])
+        depths(tables, *shape["depths"])
+        modalities(tables, **shape["uptakes"])
+        if shape["burden"]:
+            burden(tables, moh=(0.3, 0.4), acute_use=(0.5, 0.6), payer_block=(0.1, 0.3))
+        if set(shape["uptakes"].values()) == {"launch"}:
+            drop(tables, year=2024, quantity="revenue")
+        lines(tables, **shape["lines"])
+
+    pset = prior_set_of(change)
+    check(pset, prior_draws(build_model(pset), 60))
 
 
 def test_a_count_of_another_year_is_the_count_of_that_year() -> None:
@@ -185,7 +127,11 @@ def test_each_modality_takes_the_direction_said_of_it() -> None:
             0.0,
             "nothing is sold in 2030 to depth one bio",
         ),
-        ({"year": 2025, "modality": "implant"}, 0.5, "evidence in 2025, before its launch_year 2026: make .* or move"),
+        (
+            {"year": 2025, "modality": "implant"},
+            0.5,
+            "evidence in 2025, before its vendor_launch_year 2026: make .* or move",
+        ),
         ({"year": 2030}, {None: 0.0, "two or more": 0.0}, "eligible_share of implant is 0 at every depth: raise one"),
     ],
 )

@@ -29,7 +29,7 @@ from postcgrp.tests.helpers.paths import ROOT
 QUANTITIES = {v.PATIENTS, v.DEPTH_SHARE, v.ACUTE_USE, v.MOH, v.PAYER_BLOCK, v.ADOPTION, v.PRICE, v.USE, v.INTENSITY}
 QUANTITIES |= {v.REVENUE, v.REVENUE_TOTAL, v.ADOPTION_MEAN, v.EVIDENCE, v.REGION_PREMIUM, v.ELIGIBLE_SHARE}
 # The simulator is written from docs/model.md alone; what elicits a variable is called by it.
-ELSEWHERE = {Path("models/variables.py"), Path("models/simulator.py")}
+ELSEWHERE = {Path("models/variables.py"), *(Path(f"models/{name}.py") for name in ("simulator", "simulator_lines"))}
 
 
 def names(pset: PriorSet) -> tuple[set[str], set[str]]:

@@ -13,16 +13,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import logit
-from xarray import Dataset, DataTree
+from xarray import DataArray, Dataset, DataTree
 
 from postcgrp.inference import Sampling, sample
 from postcgrp.models import build_model
 from postcgrp.priors import InputError, Ledger, PriorSet, from_range
+from postcgrp.priors.elicit import LINK
 from postcgrp.priors.sets import load_overlay, prior_set
 from postcgrp.reports.forecast.style import styled
-from postcgrp.reports.runs.evidence import flat
+from postcgrp.reports.runs.evidence import flat, funnel_ratio
 from postcgrp.reports.runs.run import Run
-from postcgrp.reports.sensitivity.attribution import ANOTHER, Factor, between
+from postcgrp.reports.sensitivity import prior_factors
+from postcgrp.reports.sensitivity.attribution import ANOTHER, between
 from postcgrp.reports.sensitivity.comparison import (
     _REST,
     Comparison,
@@ -34,6 +36,9 @@ from postcgrp.reports.sensitivity.comparison import (
     path_weights,
 )
 from postcgrp.reports.sensitivity.comparison_files import save_comparison
+from postcgrp.reports.sensitivity.evidence_factors import FUNNEL
+from postcgrp.reports.sensitivity.sides import Factor, Side
+from postcgrp.reports.sensitivity.tornado import elicited_numbers, shift_prior
 from postcgrp.reports.sensitivity.waterfall import waterfall
 from postcgrp.tests.helpers.markets import CHANGES, other_market, prior_set_of, row
 from postcgrp.tests.helpers.stored import prior_run, restated, write
@@ -121,30 +126,40 @@ def assumption(name: str, change: str, where: str = "") -> str:
 Read = Callable[[Dataset], np.ndarray]
 RATIOS: dict[str, tuple[str, Read, float, float]] = {
     # by the factor's name: the change, the quantity that is normal under the new prior, its mean and sd
-    "patient_growth": (
-        assumption("patient_growth", "low = 0.0\nhigh = 0.03"),
-        lambda draws: flat(draws["patient_growth"]),
-        *from_range(0.0, 0.03, 0.9, "normal"),
+    "patient_growth[2030]": (  # correlated with the other period
+        assumption("patient_growth", "low = 0.0\nhigh = 0.05", "year = 2030"),
+        lambda draws: flat(draws["patient_growth"])[:, 0],
+        *from_range(0.0, 0.05, 0.9, "normal"),
     ),
     "burden_region_sd": (
         assumption("burden_region_sd", "low = 0.08\nhigh = 0.5"),
         lambda draws: np.log(flat(draws["burden_region_sd"])),
         *from_range(0.08, 0.5, 0.9, "lognormal"),
     ),
-    "price[pharmacologic]": (  # free as stated revenue
-        assumption("price", "low = 2000.0\nhigh = 6000.0", 'modality = "pharmacologic"'),
-        lambda draws: np.log(flat(draws["price"].sel(modality="pharmacologic", year=2025))),
-        *from_range(2000, 6000, 0.9, "lognormal"),
+    "line_list_price[toxin, Japan]": (  # correlated with the other regions
+        assumption("line_list_price", "low = 1700.0\nhigh = 5500.0", 'region = "Japan"\nline = "toxin"'),
+        lambda draws: np.log(flat(draws["line_list_price"].sel(region="Japan", line="toxin"))),
+        *from_range(1700, 5500, 0.9, "lognormal"),
     ),
-    "price_growth[2035, pharmacologic]": (
-        assumption("price_growth", "low = -0.01\nhigh = 0.05", 'modality = "pharmacologic"\nyear = 2035'),
-        lambda draws: np.diff(np.log(flat(draws["price"].sel(modality="pharmacologic", year=[2030, 2035]))))[:, 0] / 5,
-        *from_range(-0.01, 0.05, 0.9, "normal"),
+    "launch_speed[implantable]": (
+        assumption("launch_speed", "low = 4.5\nhigh = 10.0", 'modality = "implantable"'),
+        lambda draws: np.log(flat(draws["launch_speed"].sel(launch="implantable"))),
+        *from_range(4.5, 10, 0.9, "lognormal"),
     ),
-    "price[implantable]": (
-        assumption("price", "low = 20000.0\nhigh = 70000.0", 'modality = "implantable"'),
-        lambda draws: np.log(flat(draws["price"].sel(modality="implantable", year=2030))),
-        *from_range(20_000, 70_000, 0.9, "lognormal"),
+    "line_use[gepant]": (
+        '[[claim]]\nid = "line_use_gepant_2025"\nlow = 0.16\nhigh = 0.22\nreason = "x"\n',
+        lambda draws: logit(flat(draws["line_use_level"].sel(line_claimed="gepant"))),
+        *from_range(0.16, 0.22, 0.9, "logitnormal"),
+    ),
+    "line_use_direction[gepant]": (  # EU5's deviation around the new centre
+        assumption("line_use_region_size", "value = 0.3"),
+        lambda draws: flat(draws["line_use_region"].sel(line_claimed="gepant", region="EU5")) * 0.35 - 0.4 + 0.3,
+        *(0.0, 0.35),
+    ),
+    "spend_residual[implantable]": (
+        assumption("spend_residual_sd", "value = 0.22", 'modality = "implantable"'),
+        lambda draws: 0.25 * flat(draws["spend_residual_implantable_z"])[:, 0],
+        *(0.0, 0.22),
     ),
     "region_premium[Japan]": (
         assumption("region_premium", "low = -0.3\nhigh = 0.3", 'region = "Japan"'),
@@ -177,6 +192,10 @@ RATIOS: dict[str, tuple[str, Read, float, float]] = {
         *(0.0, 1.0),
     ),
 }
+SHIFTED = {  # numbers whose cells one standard draw moves together, by as many of their sds
+    "launch_year[pacap, United States] and 4 more": 0.5,
+    "line_persistence[device, United States] and 4 more": -0.4,
+}
 HEAVY = assumption("pool_error", 'family = "student"')
 
 
@@ -185,6 +204,8 @@ def factors(bare: Run, ledger: Ledger, tmp_path_factory: pytest.TempPathFactory)
     """All of these changes at once: each factor is about its own."""
     folder = tmp_path_factory.mktemp("changed")
     other = changed(ledger, HEAVY + "".join(change for change, *_ in RATIOS.values()), folder)
+    for number in elicited_numbers(other):
+        other = shift_prior(other, number, SHIFTED.get(number.name, 0.0))
     found = between(bare, restated(bare, other, folder / "run"))
     assert not found.structure
     return {factor.name: factor for factor in found.factors}
@@ -196,7 +217,67 @@ def weights_by(factor: Factor) -> np.ndarray:
 
 
 def test_every_change_is_a_factor_and_nothing_else(factors: dict[str, Factor]) -> None:
-    assert set(factors) == {*RATIOS, "pool_error"}
+    lines = {f"line_use_direction[{line}]" for line in ("toxin", "cgrp_antibody", "acute")}  # of one size
+    assert set(factors) == {*RATIOS, *SHIFTED, *lines, "pool_error"}
+
+
+@pytest.mark.parametrize("name", SHIFTED)
+def test_numbers_that_move_together_are_one_factor(name: str, bare: Run, factors: dict[str, Factor]) -> None:
+    number = next(n for n in elicited_numbers(bare.priors) if n.name == name)
+    weights, block = weights_by(factors[name]), bare.priors.blocks[number.block]
+    values = flat(bare.read([number.block])[number.block]).reshape(len(weights), -1)
+    for k in (number.index, *number.beside):
+        z = (LINK[block.priors[k].family][0](values[:, k]) - block.priors[k].mu) / block.priors[k].sd
+        ess = 1 / (weights**2).sum()
+        assert weights @ z == pytest.approx(SHIFTED[name], abs=4 / np.sqrt(ess))
+
+
+def test_what_cannot_be_in_both_runs_asks_for_a_refit(bare: Run, ledger: Ledger, tmp_path: Path) -> None:
+    """One of several numbers that one draw moves is another, or a number is fixed elsewhere."""
+    earlier = assumption("launch_year", "low = 2028.0\nhigh = 2031.0", 'modality = "implantable"\nregion = "EU5"')
+    fixed = assumption("depth_drift", "value = 0.01")
+    found = between(bare, restated(bare, changed(ledger, earlier + fixed, tmp_path), tmp_path / "run"))
+    assert not found.factors
+    assert [text.split(" ")[0] for text in found.structure] == ["depth_drift", "launch_year[implantable,"]
+    assert found.structure[0].endswith("-> 0.01")
+
+
+def test_prices_without_lines_are_factors(tmp_path: Path) -> None:
+    market = other_market("five modalities").with_evidence([])
+    stored = prior_run(market, tmp_path / "one", DRAWS)
+    names, other = ("price[d]", "price[a]", "price_growth[2032, d]"), market
+    for number in elicited_numbers(market):
+        other = shift_prior(other, number, 0.4 if number.name in names else 0.0)
+    found = {f.name: f for f in between(stored, restated(stored, other, tmp_path / "two")).factors}
+    assert set(found) == set(names)
+    price, anchors = stored.read(["price"])["price"], market.ledger.report.anchors
+    first = {m.name: market.anchors(m)[0] for m in market.ledger.modalities}
+    values = {f"price[{m}]": np.log(flat(price.sel(modality=m, year=first[m]))) for m in ("a", "d")}
+    log = np.log(flat(price.sel(modality="d", year=list(anchors[-2:]))))
+    values["price_growth[2032, d]"] = np.diff(log, axis=1)[:, 0] / (anchors[-1] - anchors[-2])
+    priors = {prior.name: prior for block in market.blocks.values() for prior in block.priors}
+    for name in names:
+        weights = weights_by(found[name])
+        z = (values[name] - priors[name].mu) / priors[name].sd
+        assert weights @ z == pytest.approx(0.4, abs=4 * np.sqrt((weights**2).sum()))
+
+
+def test_residuals_of_a_sold_modality_are_read_from_its_prior_density(pset: PriorSet) -> None:
+    rng, sds = np.random.default_rng(2), np.array([0.15, 0.08, 0.08])
+    z = rng.normal(size=(2, 50, 3))
+    log = -(z**2) / 2 - np.log(sds) - np.log(2 * np.pi) / 2
+    density = {
+        f"log_stated_revenue_{year}": DataArray(
+            log[..., k : k + 1], {f"sold_{year}": ["pharmacologic"]}, ("chain", "draw", f"sold_{year}")
+        )
+        for k, year in enumerate(pset.ledger.report.anchors)
+    }
+    constants = Dataset({"spend_residual_pharmacologic_sd": ("anchor_pharmacologic", sds)})
+    run = Run.in_memory(DataTree.from_dict({"log_prior": Dataset(density)}), pset)
+    side = Side(run, pset, Dataset(), constants)
+    found = prior_factors._squares(side, pset.ledger.modalities[0])
+    assert found is not None
+    assert found == pytest.approx(z.reshape(-1, 3) ** 2)
 
 
 @pytest.mark.parametrize("name", RATIOS)
@@ -222,10 +303,12 @@ def test_trust_and_every_row_are_factors(pset: PriorSet, ledger: Ledger, tmp_pat
     dropped = kept.pop()
     second = prior_set(ledger, turned={"trust": "low"}).with_evidence([*kept, *extra])
     one, other = prior_run(pset, tmp_path / "one", DRAWS), prior_run(second, tmp_path / "other", DRAWS)
-    found = {f.name: f for f in between(one, other).factors}
-    assert set(found) == {extra[0].id, extra[1].id, dropped.id, "revenue_pharmacologic_2035", "trust: smr"}
-    assert found[dropped.id].change.endswith("dropped")
+    between_them = between(one, other)
+    found = {f.name: f for f in between_them.factors}
+    assert set(found) == {extra[0].id, "revenue_pharmacologic_2035", "trust: smr"}
     assert found[extra[0].id].change.endswith("added")
+    # What the report's own rows are about is in the draws of a run that has them, and in no other's.
+    assert between_them.structure == [f"{dropped.id} dropped", f"{extra[1].id} added"]
     # In prior draws the error is the prior's: weighted by trust alone it is the other prior's.
     backward = -found["trust: smr"].log_ratio[1]
     weights = np.exp(backward - backward.max())
@@ -240,6 +323,24 @@ def test_trust_and_every_row_are_factors(pset: PriorSet, ledger: Ledger, tmp_pat
     assert np.allclose(found["revenue_pharmacologic_2035"].log_ratio[0], expected, atol=1e-6)
 
 
+def test_revenue_follows_the_claims_that_differ(pset: PriorSet, ledger: Ledger, tmp_path: Path) -> None:
+    """The report multiplies its own patients and adoption: with other claims the same draws expect other rows."""
+    change = '[[claim]]\nid = "{}"\nlow = {}\nhigh = {}\nreason = "x"\n'
+    path = tmp_path / "claims.toml"
+    text = change.format("adoption_2035", 0.32, 0.42) + change.format("adoption_2030", 0.23, 0.29)
+    path.write_text(f'schema = 1\nname = "other"\nsays = "x"\n{text}', encoding="utf-8")
+    second = prior_set(ledger, load_overlay(path))
+    one, other = prior_run(pset, tmp_path / "one", 200), prior_run(second, tmp_path / "other", 200)
+    found = {f.name: f for f in between(one, other).factors}
+    assert set(found) == {"adoption[2030, non_invasive] and 1 more", FUNNEL}
+    for k, (run, back) in enumerate(((one, second), (other, pset))):
+        draws, sign = run.read(run.names()), (1, -1)[k]
+        ratio = funnel_ratio(draws, run.priors, back)
+        assert ratio is not None
+        assert np.ptp(ratio) > 1
+        assert found[FUNNEL].log_ratio[k] == pytest.approx(sign * ratio)
+
+
 # ---- comparing runs ------------------------------------------------------------------------------------------------
 
 
@@ -251,8 +352,8 @@ def test_a_run_and_itself_do_not_differ(bare: Run) -> None:
 
 
 def test_contributions_add_up_to_what_moved(bare: Run, ledger: Ledger, tmp_path: Path) -> None:
-    overlay = assumption("price", "low = 2000.0\nhigh = 6000.0", 'modality = "pharmacologic"')
-    overlay += assumption("patient_growth", "low = 0.0\nhigh = 0.03")
+    overlay = assumption("line_price_common", "low = -0.05\nhigh = 0.2")
+    overlay += assumption("pool_error", "low = -0.1\nhigh = 0.2")
     second = prior_run(changed(ledger, overlay, tmp_path), tmp_path / "second", DRAWS, seed=8)
     found = compare(bare, second)
     by = ["quantity", "year", "modality"]
@@ -265,7 +366,7 @@ def test_contributions_add_up_to_what_moved(bare: Run, ledger: Ledger, tmp_path:
         assert part["widens"].sum() == pytest.approx(after.sd - before.sd, rel=1e-9)
         assert last["factor"] == _REST
         assert abs(last["moves"]) < 4 * last["moves_mcse"]
-        assert set(part["factor"]) == {"price[pharmacologic]", "patient_growth", _REST}
+        assert set(part["factor"]) == {"line_price_common", "pool_error", _REST}
 
 
 def test_what_no_ratio_expresses_is_said(pset: PriorSet, bare: Run, ledger: Ledger, tmp_path: Path) -> None:
@@ -273,15 +374,20 @@ def test_what_no_ratio_expresses_is_said(pset: PriorSet, bare: Run, ledger: Ledg
     found = compare(bare, restated(bare, scope, tmp_path / "scope"))
     assert found.structure == ("adoption_scope alone -> with_launched",)
     assert (found.why["change"] == found.structure[0]).all()
-    launch = changed(ledger, assumption("launch_year", "value = 2029"), tmp_path)
+    later = assumption("vendor_launch_year", "low = 2031.0\nhigh = 2033.0")
+    launch = changed(ledger, later, tmp_path, leave_out=("revenue_implantable_2030",))
     said = compare(bare, restated(bare, launch, tmp_path / "launch")).structure
-    assert "launch of implantable 2027 -> 2029" in said
-    eligible = changed(ledger, assumption("eligible_share", "value = 0.3", 'depth = "2"'), tmp_path)
-    assert compare(bare, restated(bare, eligible, tmp_path / "eligible")).structure == ("eligible_share",)
+    assert "first anchor of implantable 2030 -> 2035" in said
+    priced = changed(ledger, assumption("line_price_year", "value = 2025"), tmp_path)
+    assert compare(bare, restated(bare, priced, tmp_path / "priced")).structure == ("line_price_year",)
+    modalities = tuple(m.model_copy(update={"vendor_assumes": "expectation"}) for m in ledger.modalities)
+    other = replace(bare.priors, ledger=ledger.model_copy(update={"modalities": modalities}))
+    found = compare(bare, restated(bare, other, tmp_path / "expectation"))
+    assert "vendor_assumes of implantable success -> expectation" in found.structure
 
 
 def test_runs_that_hardly_overlap_are_not_explained(bare: Run, ledger: Ledger, tmp_path: Path) -> None:
-    far = changed(ledger, assumption("price", "low = 90000.0\nhigh = 99000.0", 'modality = "pharmacologic"'), tmp_path)
+    far = changed(ledger, assumption("line_price_common", "low = 1.0\nhigh = 1.05"), tmp_path)
     found = compare(bare, prior_run(far, tmp_path / "far", 200))
     assert "hardly overlap" in found.refused
     assert (found.why["factor"] == _REST).all()
@@ -342,7 +448,7 @@ def test_small_parts_are_one_bar(bare: Run, ledger: Ledger, tmp_path: Path) -> N
 def test_contributions_agree_with_refits(pset: PriorSet, ledger: Ledger, run: DataTree, tmp_path: Path) -> None:
     """Alone, a change's contribution is what a refit of it moves; together nothing is left over."""
     vendor, trust = row(pset, "vendor: second", 500), prior_set(ledger, turned={"trust": "low"})
-    growth = changed(ledger, assumption("price_growth", "low = 0.01\nhigh = 0.09", "year = 2035"), tmp_path)
+    growth = changed(ledger, assumption("depth_drift", "low = 0.0\nhigh = 0.08"), tmp_path)
 
     def fitted(name: str, other: PriorSet) -> Run:
         made = sample(build_model(other), Sampling(seed=3))

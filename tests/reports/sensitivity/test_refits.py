@@ -63,6 +63,14 @@ def test_without_anything_of_the_report_its_error_is_gone_too(pset: PriorSet) ->
     assert align(bottom_up, pset) is bottom_up
 
 
+def test_measured_sales_of_a_launch_are_not_silenced(pset: PriorSet) -> None:
+    """However wide, such a row makes the launch certain."""
+    seen = Evidence("mine", "actuals", "revenue", 2031, None, None, "implantable", 30.0, "USD million", 0.2)
+    base = pset.with_evidence([*pset.evidence, seen])
+    assert align(pset, base) is pset
+    assert len(align(base.with_evidence(base.evidence[1:]), base).evidence) == len(base.evidence)
+
+
 def test_a_silent_row_above_its_whole_leaves_the_variant_alone(pset: PriorSet) -> None:
     part = next(row for row in pset.evidence if row.id == "revenue_non_invasive_2030")
     low = [replace(row, value=part.value / 2) if row.id == "revenue_2030" else row for row in pset.evidence]
@@ -81,8 +89,8 @@ def refits(other: PriorSet, tmp_path_factory: pytest.TempPathFactory) -> Refits:
 def test_variants_keep_their_names_totals_add_up_and_none_is_fitted_twice(
     refits: Refits, other: PriorSet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rate = other.blocks["patient_growth"].priors[0]
-    quick = replace(other.blocks["patient_growth"], priors=(replace(rate, mu=rate.mu + 0.05),))
+    growth = other.blocks["patient_growth"]
+    quick = replace(growth, priors=tuple(replace(rate, mu=rate.mu + 0.05) for rate in growth.priors))
     variants = {"as it is": other, "faster": replace(other, blocks={**other.blocks, "patient_growth": quick})}
     seen: list[tuple[str, int, int]] = []
     found = replace(refits, progress=lambda *now: seen.append(now))(variants, also=("price",))
