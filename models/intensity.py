@@ -13,7 +13,7 @@ from pytensor.tensor import TensorVariable
 
 from postcgrp.models import variables as v
 from postcgrp.models.cells import Cells
-from postcgrp.models.latent import deviation, draw_on_link, hyper, hyperparameters, variable
+from postcgrp.models.latent import assumed, deviation, draw_on_link, hyper, hyperparameters, variable
 from postcgrp.models.shapes import gradient, interpolation, pinned_walk
 from postcgrp.priors import PriorSet
 from postcgrp.priors.catalogue import MILLION
@@ -176,7 +176,7 @@ def spend_path(pset: PriorSet, log_spend: Sequence[TensorVariable]) -> TensorVar
     years, paths = pset.ledger.years, []
     for modality, walk in zip(pset.ledger.modalities, log_spend, strict=True):
         on_market = pset.anchors(modality)
-        noise = hyper(v.price_noise(modality), pset.number("price_noise", modality=modality.name))
+        noise = assumed(pset, v.price_noise(modality), "price_noise", modality=modality.name)
         z = deviation(v.standard(v.price_noise(modality)), f"free_year_{modality.key}")
         paths.append(interpolation(years, on_market) @ walk + noise * (pinned_walk(years, on_market) @ z))
     return pt.stack(paths, axis=1)

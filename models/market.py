@@ -27,8 +27,8 @@ from postcgrp.models.vendor import log_build_up
 from postcgrp.models.views import LaunchView, happening, measured, stated
 from postcgrp.priors import PriorSet
 from postcgrp.priors.catalogue import MILLION
-from postcgrp.priors.checks import SEGMENTS
 from postcgrp.priors.ledger import Modality
+from postcgrp.priors.segments import SEGMENTS
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pytensor.tensor import TensorVariable
 
 from postcgrp.models import variables as v
-from postcgrp.models.latent import deviation, from_standard, hyper, variable
+from postcgrp.models.latent import assumed, deviation, from_standard, variable
 from postcgrp.models.structure import stated_years
 from postcgrp.priors import PriorSet
 
@@ -60,7 +60,7 @@ def _passed(years: Sequence[int], anchors: Sequence[int]) -> NDArray[np.float64]
 def patient_pool(pset: PriorSet) -> Pool:
     """The pool of patients: regional counts x common error x growth x depth mix."""
     stated = variable(pset, v.REGION_PATIENTS) * pt.exp(variable(pset, v.POOL_ERROR))
-    spread = hyper(v.sd(v.PATIENT_GROWTH_REGION), pset.number("patient_growth_region_sd"))
+    spread = assumed(pset, v.sd(v.PATIENT_GROWTH_REGION), "patient_growth_region_sd")
     common = from_standard(pset, v.PATIENT_GROWTH, "period")
     growth = common[:, None] + spread * deviation(v.PATIENT_GROWTH_REGION, "region")
     return Pool(pset, stated, growth, depth_shares(pset), from_standard(pset, v.DEPTH_DRIFT))

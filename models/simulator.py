@@ -136,7 +136,8 @@ def _drawn(dice: Dice) -> Drawn:
     patients = number[..., None] * _drifting(dice, share)
     seen = {"depth_share": share, "patients": patients, **_burden(dice, patients[:, 0])}
     if "payer_block_level" in pset.blocks:
-        level, spread = dice.prior("payer_block_level"), pset.number("payer_block_region_sd")
+        level = dice.prior("payer_block_level")
+        spread = dice.number("payer_block_region_sd", "payer_block_region_sd", 1)
         seen["payer_block"] = expit(logit(level)[:, None] + spread * dice.z(len(pset.ledger.regions)))
     begun = launches(dice)
     ceiling = {m.name: procedures(dice, begun, m) for m in pset.modalities("launch") if begun is not None}
@@ -228,7 +229,8 @@ def _region_patients(dice: Dice, count: Array) -> Array:
     }
     # Years of each period passed by each year [period, year].
     passed = np.clip(years - anchors[:-1, None], 0, np.diff(anchors)[:, None])
-    deviation = dice.pset.number("patient_growth_region_sd") * dice.z(len(ledger.regions))
+    spread = dice.number("patient_growth_region_sd", "patient_growth_region_sd", 1)
+    deviation = spread * dice.z(len(ledger.regions))
     growth = dice.prior("patient_growth")[:, None] + deviation[..., None]
     grown = growth @ passed
     since = [ledger.years.index(counted[name]) for name in ledger.segments["region"]]
@@ -294,7 +296,9 @@ def _adoption_offset(dice: Dice, modality: Modality, market: Arrays) -> Array:
     size = pset.number("uptake_region_size", modality=modality.name)
     stated = size * pset.signs("adoption_direction", "region", modality.name)
     spread = dice.prior(pset.own("adoption_region_sd", modality))[:, None] * dice.z(len(stated))
-    steeper = pset.number("adoption_step_region_sd", modality=modality.name) * dice.z(len(stated))
+    name = pset.own("adoption_step_region_sd", modality)
+    steepness = dice.number(name, "adoption_step_region_sd", 1, modality=modality.name)
+    steeper = steepness * dice.z(len(stated))
     rise = dice.rise(pset.own("adoption_step", modality))[:, None]
     offset = (stated + spread)[..., None] + rise * np.exp(steeper)[..., None]
     if "moh" in market:
@@ -319,7 +323,8 @@ def _spend(dice: Dice, modality: Modality) -> Array:
     between = np.array([np.interp(years, anchors, unit) for unit in np.eye(len(anchors))])
     walk = dice.z(len(years)).cumsum(axis=1)
     pinned = walk - walk[:, np.searchsorted(years, anchors)] @ between
-    return np.asarray(at_anchor @ between + pset.number("price_noise", modality=modality.name) * pinned)
+    noise = dice.number(f"price_noise_{modality.key}", "price_noise", 1, modality=modality.name)
+    return np.asarray(at_anchor @ between + noise * pinned)
 
 
 def _relative_spend(dice: Dice) -> Array:

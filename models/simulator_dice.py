@@ -53,13 +53,21 @@ class Dice:
             return value.reshape(self.draws, -1, last)
         return value if block.dims else value[:, 0]
 
+    def number(self, name: str, assumption: str, *dims: int, **where: str) -> Array:
+        """A number of the assumptions: [], or where the ledger has a range [draw, *dims], of which all are 1."""
+        if name not in self.pset.blocks:
+            return np.asarray(self.pset.number(assumption, **where))
+        return self.prior(name).reshape(self.draws, *dims)
+
     def rising(self, name: str) -> Array:
-        """A prior whose values [draw, cell] may not fall along the cells.
+        """A prior whose values [draw, cell] may not fall along the cells; or may not rise, if its block is falling.
 
         A claimed one is raised to the claimed ones before it; one that is left open is moved between the claimed ones
         around it, and then raised to any left open before it.
         """
         value, claimed = self.prior(name), self.pset.blocks[name].open == 0
+        if self.pset.blocks[name].falling:
+            value = 1 - value
         out = np.zeros_like(value)
         for k in range(value.shape[1]):
             before = [value[:, j] for j in range(k) if claimed[j]]
@@ -68,7 +76,8 @@ class Dice:
             after = [j for j in range(k + 1, value.shape[1]) if claimed[j]]
             if not claimed[k] and after:
                 out[:, k] = np.minimum(out[:, k], np.maximum(value[:, after[0]], least))
-        return np.maximum.accumulate(out, axis=1)
+        kept = np.maximum.accumulate(out, axis=1)
+        return 1 - kept if self.pset.blocks[name].falling else kept
 
     def rise(self, name: str) -> Array:
         """The sum of a prior's positive steps up to each depth [draw, depth], from zero at the first."""

@@ -35,7 +35,8 @@ Array = NDArray[np.float64]
 class Block:
     """The priors of one model variable: one per cell of its dims, in row-major order.
 
-    `correlation`: of each cell with the one before it, None for none; `ordered`: whether the cells must not fall.
+    `correlation`: of each cell with the one before it, None for none; `ordered`: whether the cells must not fall, or if
+    `falling` must not rise.
     """
 
     name: str
@@ -43,15 +44,16 @@ class Block:
     priors: tuple[Prior, ...]
     correlation: float | None = None
     ordered: bool = True
+    falling: bool = False
 
     @property
     def cholesky(self) -> Array:
         """Lower Cholesky factor [k, k] of the correlation between cells."""
         if self.correlation is None:
             return np.eye(len(self.priors))
-        return (
-            coupling(self.priors, self.correlation) if self.ordered else markov([self.correlation] * len(self.priors))
-        )
+        if not self.ordered:
+            return markov([self.correlation] * len(self.priors))
+        return coupling(self.priors, self.correlation, falling=self.falling)
 
     @property
     def open(self) -> Array:
@@ -234,7 +236,7 @@ class PriorSet:
         """Returns priors, evidence, trust and every ledger row as text: equal texts give equal posteriors."""
         parts = (
             self.table().to_csv(index=False),
-            repr([(block.name, block.dims, block.correlation) for block in self.blocks.values()]),
+            repr([(b.name, b.dims, b.correlation, *(["falling"] * b.falling)) for b in self.blocks.values()]),
             self.evidence_table().to_csv(index=False),
             self.trust.model_dump_json(),
             repr(self.settings),

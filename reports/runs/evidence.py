@@ -18,8 +18,8 @@ from postcgrp.inference.diagnostics import SAMPLE
 from postcgrp.models import variables as v
 from postcgrp.priors import Evidence, PriorSet
 from postcgrp.priors.catalogue import SIZES
-from postcgrp.priors.evidence import SEGMENT_DIMS
 from postcgrp.priors.ledger import Modality
+from postcgrp.priors.segments import SEGMENT_DIMS
 
 Array = NDArray[np.float64]
 _STILL = 1e-12  # log: a claim that does not move

@@ -71,8 +71,9 @@ def check_adoption(pset: PriorSet, draws: Draws, modality: Modality) -> None:
     assert (np.diff(of, axis=3) >= 0).all()
     mean, level = mean_by_patients(draws, of), draws[pset.own("adoption_level", modality)]
     assert np.allclose(mean, draws[pset.own("adoption_mean", modality)])
-    assert (np.diff(mean, axis=1) >= -1e-6 * mean[:, 1:]).all()
-    assert (np.diff(level, axis=1) >= 0).all()
+    turn = -1 if pset.blocks[pset.own("adoption_level", modality)].falling else 1
+    assert (turn * np.diff(mean, axis=1) >= -1e-6 * mean[:, 1:]).all()
+    assert (turn * np.diff(level, axis=1) >= 0).all()
     if pset.settings.adoption_scope == "alone":
         reached = mean[:, [pset.ledger.years.index(a) for a in pset.anchors(modality)]]
         # 1e-5 but for odds that differ between regions by a factor of 400

@@ -23,12 +23,14 @@ from scipy.stats import ks_1samp, t
 from postcgrp.models import build_model
 from postcgrp.models.simulator import DRIFT, MISSPECIFICATIONS, SHOCK_DF, SHOCK_SCALE, VENDOR_FACTOR, simulate
 from postcgrp.models.simulator_dice import placed
+from postcgrp.models.variables import free
 from postcgrp.priors import Evidence, Ledger, PriorSet, Settings, Trust, effective, load_ledger, load_overlay
-from postcgrp.priors.catalogue import OBSERVED
-from postcgrp.priors.sets import Change, Overlay, prior_set
+from postcgrp.priors.catalogue import OBSERVED, RANGED
+from postcgrp.priors.changes import Change
+from postcgrp.priors.sets import Overlay, prior_set
 from postcgrp.priors.shipped import shipped
+from postcgrp.tests.helpers.markets import CHANGES, other_market, prior_set_of
 from postcgrp.tests.helpers.markets import market as tables_of
-from postcgrp.tests.helpers.markets import other_market
 
 pytestmark = pytest.mark.fit
 
@@ -345,6 +347,29 @@ def turned(**settings: Any) -> PriorSet:
 )
 def test_other_settings_are_drawn_as_the_page_says(settings: dict[str, Any]) -> None:
     pset = turned(**settings)
+    compare(Market(pset, simulate(pset, DRAWS, SEED)))
+
+
+@pytest.mark.parametrize("left_out", [None, 2027], ids=["claimed", "open"])
+def test_an_adoption_that_falls_is_drawn_as_the_page_says(left_out: int | None) -> None:
+    ledger = prior_set_of(CHANGES["adoption that falls"]).ledger
+    ids = tuple(c.id for c in ledger.claims if (c.quantity, c.year) == ("adoption", left_out))
+    pset = effective(ledger, Settings(leave_out=ids))
+    assert pset.blocks["adoption_level"].falling
+    compare(Market(pset, simulate(pset, DRAWS, SEED)))
+
+
+def test_numbers_with_a_range_are_drawn_as_the_page_says() -> None:
+    """Every number that may have a range has one."""
+    tables = load_ledger().model_dump()
+    rows = [row for row in tables["assumptions"] if row["id"] not in RANGED]
+    kept = {row["id"]: row for row in tables["assumptions"] if row["id"] in RANGED}
+    ranges = [row | {"modality": None, "value": None, "low": 0.1, "high": 0.4} for row in kept.values()]
+    assert set(kept) == set(RANGED)
+    pset = effective(Ledger.model_validate(tables | {"assumptions": [*rows, *ranges]}))
+    named = {prior.name.partition("[")[0] for block in pset.blocks.values() for prior in block.priors}
+    assert set(RANGED) <= named
+    assert {variable.name for variable in free(pset)} == {rv.name for rv in build_model(pset).free_RVs}
     compare(Market(pset, simulate(pset, DRAWS, SEED)))
 
 

@@ -20,6 +20,7 @@ from scipy import stats
 
 from postcgrp.models.structure import structure_key
 from postcgrp.priors import InputError, PriorSet, Settings, load_ledger
+from postcgrp.priors.numbers import fixed_numbers
 from postcgrp.priors.shipped import ASSUMPTIONS_FILE, REPORT_FILE
 from postcgrp.reports.cli.main import main
 from postcgrp.reports.forecast.figures import RUN_FIGURES
@@ -289,7 +290,7 @@ def test_audit_and_priors_print_and_write(tmp_path: Path, capsys: pytest.Capture
     assert "growth_rate" in capsys.readouterr().out
     assert main(["priors", "--out", str(tmp_path / "priors.csv")]) == 0
     table = pd.read_csv(tmp_path / "priors.csv")
-    assert len(table) == len(pset.table())
+    assert len(table) == len(pset.table()) + len(fixed_numbers(pset))
     assert table["because"].notna().all()
     assert "cannot be written" in refused(capsys, "priors", "--out", str(tmp_path / "no" / "where.csv"))
 
