@@ -82,15 +82,16 @@ def budget_bars(rows: pd.DataFrame, bridge: pd.DataFrame, words: Words) -> Spec 
     shown = shown.assign(
         low=(shown["share"] - 2 * shown["se"]).clip(lower=0),
         high=shown["share"] + 2 * shown["se"],
-        called=[f"{g}: {100 * share:.0f} %" for g, share in zip(shown["group"], shown["share"], strict=True)],
+        called=[f"{_group(g, words)}: {100 * s:.0f} %" for g, s in zip(shown["group"], shown["share"], strict=True)],
     )
     total: Any = bridge[(bridge["segment"] == "") & (bridge["effect"] == "end")].iloc[0]
     first: Any = shown.iloc[0]
+    leading = _group(first["group"], words)
     y = names("called", shown["called"].tolist())
     x = fractions("share", "Share of the variance of log revenue")
     known = {"y": y, "x": x | {"field": "first_order"}}
     return figure(
-        f"{first['group'].capitalize()} makes {100 * first['share']:.0f} % of the interval around {words.last} "
+        f"{leading[:1].upper()}{leading[1:]} makes {100 * first['share']:.0f} % of the interval around {words.last} "
         f"({short(total['low_90'])}–{short(total['high_90'])} {words.money})",
         "Bars: shares, which add up to 100 % (lines: two standard errors). Diamonds: what would go if this alone "
         "became known; these overlap and do not add up.",
@@ -114,6 +115,12 @@ def budget_bars(rows: pd.DataFrame, bridge: pd.DataFrame, words: Words) -> Spec 
         width=WIDE - 150,
         height=ROW * 1.3 * len(shown),
     )
+
+
+def _group(name: str, words: Words) -> str:
+    """A group of unknowns in words: where it names a modality, by its label."""
+    kind, colon, of = name.partition(": ")
+    return f"{kind}{colon and ' of '}{words.labels['modality'].get(of, of)}"
 
 
 def signed(amount: float, largest: float) -> str:

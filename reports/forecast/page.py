@@ -13,7 +13,7 @@ from postcgrp.inference.convergence import Check
 from postcgrp.priors import PriorSet
 from postcgrp.priors.audit import Finding
 from postcgrp.reports.forecast.numbers import short
-from postcgrp.reports.forecast.summary import exceedance, growth, headline_rows
+from postcgrp.reports.forecast.summary import exceedance, growth
 
 NEARLY_CERTAIN = 0.995  # probabilities above it would round to 100 %
 
@@ -44,6 +44,7 @@ def page(
     Parameters: `table`, the summary; `checks`, the gate; `findings`, the audit; `record`, the manifest; `bench`, the
     variance budget (empty with too few draws), the growth bridge and the claim about it, by file name.
     """
+    totals = table[table["quantity"] == "revenue_total"]
     anchors = list(pset.ledger.report.anchors)
     levels = exceedance(run, pset.ledger)
     return (
@@ -51,7 +52,7 @@ def page(
         .get_template("report.html.j2")
         .render(
             report=pset.ledger.report,
-            headline=headline_rows(table, pset.ledger).to_dict("records"),
+            headline=totals[totals["year"].isin(anchors)].to_dict("records"),
             segments=table[table["quantity"] == "revenue"].to_dict("records"),
             labels={s.name: s.label or s.name for s in (*pset.ledger.modalities, *pset.ledger.regions)},
             anchors=anchors,

@@ -24,8 +24,6 @@ SUMMARY_COLUMNS = (
     *(f"{end}_{width}" for width in INTERVALS for end in ("low", "high")),
     "report",
     "p_above_report",
-    "report_low",
-    "report_high",
 )
 
 
@@ -38,15 +36,15 @@ def report_point(ledger: Ledger, year: int, region: str | None = None, modality:
     return float("nan")
 
 
-def stated_range(ledger: Ledger, year: int, region: str | None = None, modality: str | None = None) -> dict[str, float]:
-    """The range of revenue that the report states for a year and segment: `report_low`, `report_high`, NaN for none."""
+def stated_range(ledger: Ledger, year: int) -> tuple[float, float]:
+    """The ends of the range that the report states for a year's total revenue, in millions; NaN where it has none."""
     none = float("nan")
     for claim in ledger.claims:
-        here = (claim.year, claim.region, claim.modality, claim.depth)
-        if claim.quantity == "revenue" and here == (year, region, modality, None) and claim.value is None:
+        whole = (claim.region, claim.depth, claim.modality) == (None, None, None)
+        if whole and (claim.quantity, claim.year, claim.value) == ("revenue", year, None):
             low, high = (none if end is None else end for end in (claim.low, claim.high))
-            return {"report_low": low, "report_high": high}
-    return {"report_low": none, "report_high": none}
+            return low, high
+    return none, none
 
 
 def interval(draws: DataArray, width: float) -> tuple[float, float]:
@@ -73,15 +71,13 @@ def summary(run: DataTree, ledger: Ledger) -> pd.DataFrame:
     def rows() -> Iterable[dict[str, object]]:
         for year in ledger.years:
             draws = posterior["revenue_total"].sel(year=year)
-            about = describe(draws, report_point(ledger, year)) | stated_range(ledger, year)
-            yield {"quantity": "revenue_total", "year": year, **about}
+            yield {"quantity": "revenue_total", "year": year, **describe(draws, report_point(ledger, year))}
         for dim, other in (("modality", "region"), ("region", "modality")):
             for label in ledger.segments[dim]:
                 for year in ledger.report.anchors:
                     draws = by_segment.sel({"year": year, dim: label}).sum(other)
                     point = report_point(ledger, year, **{dim: label})
-                    about = describe(draws, point) | stated_range(ledger, year, **{dim: label})
-                    yield {"quantity": "revenue", "year": year, dim: label, **about}
+                    yield {"quantity": "revenue", "year": year, dim: label, **describe(draws, point)}
 
     return pd.DataFrame(rows()).assign(unit=f"{ledger.report.currency} million").reindex(columns=list(SUMMARY_COLUMNS))
 
@@ -91,29 +87,27 @@ def headline(table: pd.DataFrame, ledger: Ledger) -> pd.DataFrame:
 
     Its years are the anchors and those for which the report states revenue.
     """
-    rows = headline_rows(table, ledger)
-    ranges = [
-        "" if np.isnan(low) and np.isnan(high) else f"{low:,.0f} - {high:,.0f}".replace("nan", "?")
-        for low, high in zip(rows["report_low"], rows["report_high"], strict=True)
-    ]
+    ranges = {year: stated_range(ledger, year) for year in ledger.years}
+    ranged = [year for year, ends in ranges.items() if np.isfinite(ends).any()]
+    spoken_of = table["year"].isin([*ledger.report.anchors, *ranged]) | table["report"].notna()
+    rows = table[(table["quantity"] == "revenue_total") & spoken_of]
     shown = pd.DataFrame(
         {
-            "year": rows["year"],
+            "year": rows["year"].astype(int),
             "report": rows["report"],
-            "report's range": ranges,
+            "report's range": [_range(*ranges[year]) for year in rows["year"].astype(int)],
             "median": rows["median"].round(),
             "50 % interval": [f"{a:,.0f} - {b:,.0f}" for a, b in zip(rows["low_50"], rows["high_50"], strict=True)],
             "90 % interval": [f"{a:,.0f} - {b:,.0f}" for a, b in zip(rows["low_90"], rows["high_90"], strict=True)],
             "P(above report)": [f"{p:.0%}" if np.isfinite(p) else "" for p in rows["p_above_report"]],
         }
     )
-    return shown if any(ranges) else shown.drop(columns="report's range")
+    return shown if ranged else shown.drop(columns="report's range")
 
 
-def headline_rows(table: pd.DataFrame, ledger: Ledger) -> pd.DataFrame:
-    """The rows of a summary for the total, in the anchors and the years for which the report states revenue."""
-    said = table[["report", "report_low", "report_high"]].notna().any(axis=1)
-    return table[(table["quantity"] == "revenue_total") & (table["year"].isin(ledger.report.anchors) | said)]
+def _range(low: float, high: float) -> str:
+    ends = [f"{end:,.0f}" if np.isfinite(end) else "" for end in (low, high)]
+    return " - ".join(ends).strip() if any(ends) else ""
 
 
 def exceedance(run: DataTree, ledger: Ledger, steps: int = 9) -> pd.DataFrame:

@@ -14,12 +14,14 @@ import vl_convert
 from xarray import DataArray, Dataset, DataTree
 
 from postcgrp.priors import Ledger
+from postcgrp.reports.forecast.attribution_figures import bridge_waterfall, budget_bars
 from postcgrp.reports.forecast.composition_figures import MOST_LAYERS, composition
 from postcgrp.reports.forecast.figures import MOST_CURVES, adoption_fans, exceedance_curves, fan_modality, fan_total
 from postcgrp.reports.forecast.layers import BANDS, STATED_COLUMNS, stated, with_stated
 from postcgrp.reports.forecast.prior_figures import prior_posterior, prior_ranges
 from postcgrp.reports.forecast.style import LABEL_LIMIT, Spec, json_rows
 from postcgrp.reports.forecast.summary import headline, summary
+from postcgrp.reports.forecast.variance_budget import UNATTRIBUTED
 from postcgrp.reports.forecast.words import Words, distinct, unlike, words_of
 from postcgrp.tests.helpers.markets import claim, market
 
@@ -259,3 +261,39 @@ def test_the_headline_has_every_year_that_the_report_speaks_of() -> None:
     shown = headline(table, other).set_index("year")
     assert shown.index.tolist() == [2024, 2026, 2027, 2032]
     assert shown["report's range"].to_dict() == {2024: "", 2026: "300 - 340", 2027: "", 2032: ""}
+
+
+def test_the_budget_names_groups_by_labels_and_leaves_out_what_is_not_attributed(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    groups = {"price: device": 0.6, "patients": 0.4, UNATTRIBUTED: 0.0}
+    table = pd.DataFrame({"group": groups.keys(), "share": groups.values(), "se": 0.01, "first_order": 0.7})
+    bridge = pd.DataFrame([{"segment": "", "effect": "end", "low_90": 600.0, "high_90": 1100.0}])
+    spec = budget_bars(table, bridge, words())
+    assert spec is not None
+    message = " ".join(spec["title"]["text"])
+    assert message == "Price of device, in words makes 60 % of the interval around 2035 (600–1,100 EUR million)"
+    assert shown(spec)["called"].tolist() == ["price of device, in words: 60 %", "patients: 40 %"]
+    assert "patients: 40 %" in texts(drawn(spec, capfd))
+    assert budget_bars(table.iloc[:0], bridge, words()) is None
+
+
+def test_the_bridge_leads_from_the_first_year_to_the_last(capfd: pytest.CaptureFixture[str]) -> None:
+    steps = {"start": 400.0, "patients": -50.0, "mix": 0.0, "adoption": 200.0, "intensity": 100.0, "end": 650.0}
+    segments = [("", ""), ("region", "drug"), ("modality", "device")]
+    table = pd.DataFrame(
+        [
+            {"segment": dim, "name": name, "effect": effect, "mean": mean, "low_90": mean - 9, "high_90": mean + 9}
+            for dim, name in segments
+            for effect, mean in steps.items()
+        ]
+    )
+    claims = pd.DataFrame({"reading": ["intensity alone", "per patient"], "probability": [0.7, 1.0]})
+    spec = bridge_waterfall(table, claims, words())
+    bars = shown(spec)
+    total = bars[bars["part"] == "steps"]
+    assert total["to"].tolist() == [400, 600, 700, 700, 650, 650]
+    assert bars[bars["part"] == "segments"]["to"].tolist() == [200, 300, 0, -50] * 2
+    said = texts(drawn(spec, capfd))
+    assert {"+200", "\N{MINUS SIGN}50", "+250", "2025", "2035"} <= set(said)
+    assert "probability 70 %; with adoption and mix, > 99.9 %" in " ".join(spec["title"]["subtitle"])
