@@ -14,7 +14,18 @@ from postcgrp.inference.ranks import ERROR, ERROR_SHARES, JOINT, KINDS, MIN_REFI
 from postcgrp.reports.forecast.colours import ACCENT, CONTRAST, NEUTRAL
 from postcgrp.reports.forecast.drawing import draw
 from postcgrp.reports.forecast.layers import halo
-from postcgrp.reports.forecast.style import PANEL_SIZE, SMALL, Spec, colours, figure, lines, mark, once, panel, quantity
+from postcgrp.reports.forecast.style import (
+    PANEL_SIZE,
+    SMALL,
+    Spec,
+    colours,
+    figure,
+    lines,
+    mark,
+    once,
+    panel,
+    quantity,
+)
 
 FINE, FAILING, BAND = ACCENT, CONTRAST, "#dfe5ea"
 MOST_PANELS, PANELS_PER_ROW = 20, 4

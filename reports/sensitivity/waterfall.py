@@ -26,8 +26,8 @@ DECIMAL_BELOW = 10  # what is below it has a decimal
 def waterfall(why: pd.DataFrame, means: tuple[float, float], run_names: tuple[str, str], of: str) -> Spec:
     """The mean of one quantity from the first run to the second, one bar per factor, the largest first.
 
-    Parameters: `why`, the rows of one quantity of :class:`Comparison`; `means` and `run_names` of both runs; `of`,
-    the quantity's name and unit. Whiskers are 95 % Monte-Carlo intervals.
+    Parameters: `why`, the rows of one quantity of :class:`postcgrp.reports.sensitivity.comparison.Comparison`; `means`
+    and `run_names` of both runs; `of`, the quantity's name and unit. Whiskers are 95 % Monte-Carlo intervals.
     """
     factors = leading(why, MOST_FACTORS)
     shown = _rows(factors, means, run_names)

@@ -11,7 +11,19 @@ import pandas as pd
 from postcgrp.reports.forecast.colours import ACCENT, CONTRAST, INK, QUIET, SEGMENT_COLOURS
 from postcgrp.reports.forecast.drawing import draw
 from postcgrp.reports.forecast.layers import halo
-from postcgrp.reports.forecast.style import LONG_NAME, ROW, SMALL, WIDE, Spec, colours, figure, mark, money, names, once
+from postcgrp.reports.forecast.style import (
+    LONG_NAME,
+    ROW,
+    SMALL,
+    WIDE,
+    Spec,
+    colours,
+    figure,
+    mark,
+    money,
+    names,
+    once,
+)
 from postcgrp.reports.forecast.words import unlike
 from postcgrp.reports.valuation.figures import INPUT_TABLES, input_in_words
 
@@ -24,7 +36,8 @@ NEGLIGIBLE = 0.005  # of the EVPI: rows below it share one line of the note; a s
 def worth_bars(information: pd.DataFrame, unit: str) -> Spec:
     """Bars of what inputs, groups and studies are worth, two standard errors each way, the EVPI as a line.
 
-    Parameters: `information`, a table of :func:`information_table`; `unit` of its values, such as "USD million".
+    Parameters: `information`, a table of :func:`postcgrp.reports.valuation.information.information_table`; `unit`
+    of its values, such as "USD million".
     """
     total, rows = float(information["value"].iloc[0]), information.iloc[1:].sort_values("value", ascending=False)
     kept = bars_kept(rows, total)
