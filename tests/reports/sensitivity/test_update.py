@@ -20,6 +20,7 @@ from xarray import DataArray, Dataset, DataTree
 from postcgrp.inference import Sampling, sample
 from postcgrp.models import build_model
 from postcgrp.priors import Evidence, InputError, PriorSet
+from postcgrp.reports.forecast.layers import BANDS
 from postcgrp.reports.runs.evidence import known_years, residuals
 from postcgrp.reports.runs.run import Run, open_run
 from postcgrp.reports.sensitivity import updating
@@ -157,7 +158,7 @@ def test_an_update_is_the_conjugate_posterior(lognormal: Run) -> None:
     mean = variance * (MEAN / SPREAD**2 + precision.sum(axis=0) @ np.log([r.value for r in rows]))
     assert result.moved is not None
     after: Any = result.moved[(result.moved["state"] == "after") & (result.moved["year"] == 2030)].iloc[0]
-    for name, probability in updating._ENDS.items():
+    for name, probability in BANDS.items():
         exact = np.exp(mean + np.sqrt(variance) * ndtri(probability))
         assert after[name] == pytest.approx(exact, abs=4 * max(after["mcse_median"], after["mcse_high_90"]))
     assert after["median"] - 500 > 10 * after["mcse_median"]  # a forgotten row would be seen
