@@ -63,7 +63,8 @@ def _voi(options: argparse.Namespace) -> int:
     from postcgrp.reports.runs.place import save_csv
     from postcgrp.reports.runs.run import Run
     from postcgrp.reports.valuation import decision, information, information_figures
-    from postcgrp.reports.valuation.information_inputs import decision_of, parse_study, read_decision
+    from postcgrp.reports.valuation.draws_file import read_decision
+    from postcgrp.reports.valuation.information_inputs import decision_of, parse_study
 
     studies = [parse_study(text) for text in options.study]
     views: list[decision.View] = [decision.CARA(a) for a in options.cara]

@@ -1,4 +1,4 @@
-"""What can be learned before deciding: the unknowns of a market, studies of them, and draws from files."""
+"""What can be learned before deciding: the unknowns of a market and of deals, and studies of them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from xarray import DataArray, ufuncs
 from postcgrp.models import variables as v
 from postcgrp.priors import InputError
 from postcgrp.reports.runs.evidence import flat
-from postcgrp.reports.runs.groups import INDEX
 from postcgrp.reports.runs.run import Run
 from postcgrp.reports.valuation.deal import load_deal
 from postcgrp.reports.valuation.decision import Decision, as_decision
@@ -136,61 +135,6 @@ def parse_study(text: str) -> Study:
     raise InputError(f"study {text!r}: is not understood: write {STUDIES}, before it NAME= if you like")
 
 
-def read_draws(path: Path) -> tuple[pd.DataFrame, int]:
-    """A CSV file with a header and one row per draw, and how many chains it holds (column .chain, if it has one).
-
-    Raises :class:`InputError` for a file that cannot be read, or holds a draw twice or what is no finite number.
-    """
-    table, ids = _read(path)
-    return table, _chains(ids)
-
-
-def read_decision(net_benefit: Path, inputs: Path) -> tuple[Decision, dict[str, Array], str, str]:
-    """A decision and its inputs from two CSV files with a row for each draw; its unit and recipe, as far as known.
-
-    Rows are joined by the columns `INDEX` that both files have, else by their order. Raises :class:`InputError`.
-    """
-    (values, ids), (known, others) = _read(net_benefit), _read(inputs)
-    shared = [name for name in INDEX if name in ids and name in others]
-    if shared:
-        at, there = (each.sort_values(shared, kind="stable").index for each in (ids, others))
-        if not np.array_equal(ids.loc[at, shared], others.loc[there, shared]):
-            raise InputError(
-                f"{inputs}: its draws, by {', '.join(shared)}, are not those of {net_benefit}: "
-                "give the same draws in both"
-            )
-        values, known = values.loc[at], known.loc[there]
-    elif len(values) == len(known):
-        both = pd.concat([ids, others], axis=1)  # chain after chain
-        at = both.sort_values([str(name) for name in both], kind="stable").index if len(both.columns) else both.index
-        values, known = values.loc[at], known.loc[at]
-    chains = max(_chains(ids), _chains(others))
-    return as_decision(values, chains), grouped(known), "in the file's unit", f"{net_benefit} {inputs}"
-
-
-def _read(path: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The numbers and the columns `INDEX` of a CSV file, see :func:`read_draws`."""
-    try:
-        table = pd.read_csv(path)
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: cannot be read ({' '.join(str(error).split())}): give a CSV file") from None
-    ids = table[[name for name in INDEX if name in table]]
-    if (".draw" in ids or len(ids.columns) > 1) and (again := ids.duplicated()).any():
-        by = ", ".join(map(str, ids))
-        raise InputError(f"{path}: the draw in line {int(np.argmax(again)) + 2} stands twice (by {by}): keep one")
-    table = table.drop(columns=ids.columns)
-    for name in table.columns:
-        numbers = pd.to_numeric(table[name], errors="coerce")
-        if not np.isfinite(numbers).all():
-            row = int(np.argmin(np.isfinite(numbers)))
-            raise InputError(f"{path}: {name!r} has {table[name][row]!r} in line {row + 2}: give finite numbers only")
-    return table.astype(float), ids
-
-
-def _chains(ids: pd.DataFrame) -> int:
-    return int(ids[".chain"].nunique()) if ".chain" in ids else 1
-
-
 @dataclass(frozen=True)
 class DealDecision:
     """A decision among deals, and passing, on a run's draws.
@@ -226,13 +170,6 @@ def voi(
     asked = [parse_study(study) if isinstance(study, str) else study for study in studies]
     decided = decision_of(run, [Path(path) for path in deals], seed)
     return information_table(decided.decision, decided.inputs, decided.groups, asked, method=method, seed=seed)
-
-
-def grouped(table: pd.DataFrame) -> dict[str, Array]:
-    """Columns as inputs; those named alike but for a [label], such as price[2025] and price[2030], as one group."""
-    names = [str(name).split("[")[0] if str(name).endswith("]") else str(name) for name in table.columns]
-    arrays = {name: table.loc[:, [n == name for n in names]].to_numpy(dtype=float) for name in dict.fromkeys(names)}
-    return {name: array[:, 0] if array.shape[1] == 1 else array for name, array in arrays.items()}
 
 
 def _log(array: DataArray) -> DataArray:

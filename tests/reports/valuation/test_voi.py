@@ -20,12 +20,9 @@ from postcgrp.priors import InputError, PriorSet, effective, load_ledger
 from postcgrp.reports.runs.run import Run
 from postcgrp.reports.valuation import information, information_figures, regression
 from postcgrp.reports.valuation.information_inputs import (
-    grouped,
     market_inputs,
     measurement,
     parse_study,
-    read_decision,
-    read_draws,
     readout,
     survey,
 )
@@ -398,43 +395,6 @@ def test_studies_are_read_from_text() -> None:
     assert parse_study("measure:device: price:0.1").measures == ("device: price",)
     assert parse_study("survey:payer blocking:60").name == "survey:payer blocking:60"
     assert parse_study("readout:pivotal succeeds").measures == ("pivotal succeeds",)
-
-
-def test_draws_travel_by_csv(tmp_path: Path) -> None:
-    rng = np.random.default_rng(0)
-    frame = pd.DataFrame(rng.normal(size=(60, 3)), columns=["price[2025]", "price[2030]", "pool"])
-    index = pd.DataFrame({".chain": np.repeat([1, 2], 30), ".iteration": [*range(30)] * 2, ".draw": range(60)})
-    pd.concat([index, frame], axis=1).to_csv(tmp_path / "x.csv", index=False)
-    table, chains = read_draws(tmp_path / "x.csv")
-    inputs = grouped(table)
-    assert chains == 2
-    assert {name: array.shape for name, array in inputs.items()} == {"price": (60, 2), "pool": (60,)}
-    np.testing.assert_allclose(inputs["price"], frame.to_numpy()[:, :2])
-    gains = pd.DataFrame({"pass": 0.0, "invest": frame["pool"]})
-    gains.to_csv(tmp_path / "nb.csv", index=False)
-    drawn, known, _, _ = read_decision(tmp_path / "nb.csv", tmp_path / "x.csv")
-    assert drawn.chains == 2
-    assert information.evppi(drawn, known, "pool") == information.evppi(gains, inputs, "pool", chains=2)
-    mixed = pd.concat([index, frame], axis=1).sample(frac=1, random_state=1)
-    mixed.to_csv(tmp_path / "mixed.csv", index=False)
-    pd.concat([index, gains], axis=1).to_csv(tmp_path / "named.csv", index=False)
-    again, shuffled, _, _ = read_decision(tmp_path / "named.csv", tmp_path / "mixed.csv")  # joined by their ids
-    np.testing.assert_array_equal(again.values, drawn.values)
-    np.testing.assert_array_equal(shuffled["pool"], inputs["pool"])
-    gains.loc[mixed.index].to_csv(tmp_path / "alike.csv", index=False)
-    again, shuffled, _, _ = read_decision(tmp_path / "alike.csv", tmp_path / "mixed.csv")  # no ids: by their rows
-    np.testing.assert_array_equal(again.values, drawn.values)
-    np.testing.assert_array_equal(shuffled["pool"], inputs["pool"])
-    mixed.iloc[1:].to_csv(tmp_path / "fewer.csv", index=False)
-    with pytest.raises(InputError, match=r"are not those of .*named.csv: give the same draws"):
-        read_decision(tmp_path / "named.csv", tmp_path / "fewer.csv")
-    pd.concat([mixed, mixed.tail(1)]).to_csv(tmp_path / "twice.csv", index=False)
-    with pytest.raises(InputError, match="the draw in line 62 stands twice"):
-        read_draws(tmp_path / "twice.csv")
-    (tmp_path / "bad.csv").write_text("a,b\n1,2\n3,lots\n")
-    for path, says in (("bad.csv", "'lots' in line 3"), ("none.csv", "cannot be read")):
-        with pytest.raises(InputError, match=says):
-            read_draws(tmp_path / path)
 
 
 def fake_run(pset: PriorSet) -> DataTree:
