@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -23,6 +23,7 @@ ADVICE = {
     "ess_bulk": "too few effective draws for the centre: raise --draws",
     "ess_tail": "too few effective draws for the tails: raise --draws",
 }
+ONE_CHAIN = "R-hat needs two chains, to see whether they agree: use --chains 2 or more"
 
 
 @dataclass(frozen=True)
@@ -73,8 +74,9 @@ def gate_arrays(
     if all(check.passed for check in checks[:2]):
         diagnosed = _diagnose(draws, [*free, *also])
         rhat = {name: figures.rhat.max() for name, figures in diagnosed.items()}
+        alike = _worst("rhat", rhat, f"< {MAX_RHAT:g}", lambda x: x < MAX_RHAT)
         checks += [
-            _worst("rhat", rhat, f"< {MAX_RHAT:g}", lambda x: x < MAX_RHAT),
+            replace(alike, where="", advice=ONE_CHAIN) if len(diverging) == 1 else alike,
             _least("ess_bulk", {name: figures.ess_bulk.min() for name, figures in diagnosed.items()}),
             _least("ess_tail", {name: figures.ess_tail.min() for name, figures in diagnosed.items()}),
         ]

@@ -17,8 +17,10 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
 import sys
 from contextlib import suppress
+from pathlib import Path
 from typing import Any, NoReturn
 
 ALLOCATIONS = 50_000  # between two searches for garbage; Python's own 2 000 searches what will never be garbage
@@ -41,8 +43,20 @@ def with_dask() -> None:
         del _MODULES["dask"]
 
 
+class Terminated(KeyboardInterrupt):
+    """The process was asked to end, by a supervisor or with its terminal: it cleans up as after Ctrl-C."""
+
+
+def terminate(*signalled: object) -> NoReturn:
+    """Raise :class:`Terminated`: a handler of signals."""
+    raise Terminated(*signalled)
+
+
 def begin_command() -> None:
     """Prepare this process for one command."""
+    for ending in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(ending) is signal.SIG_DFL:  # under nohup, SIGHUP is ignored and must stay so
+            signal.signal(ending, terminate)
     without_dask()
     gc.freeze()  # what is imported by now stays until the end
     gc.set_threshold(ALLOCATIONS)
@@ -61,6 +75,25 @@ def begin_helper() -> None:
     gc.disable()
 
 
+def helper_command(module: str, *arguments: str) -> list[str]:
+    """The command line of a helper process: this interpreter on one module, which finds no code in the user's folder.
+
+    Python puts the working directory first on a module's import path, and a `calendar.py` there would be run.
+    """
+    return [sys.executable, "-P", "-m", module, *arguments]
+
+
 def helper_environment() -> dict[str, str]:
-    """The environment of a helper process that is going to fork: this one's import path, and no extra threads."""
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), **ONE_THREAD}
+    """The environment of a helper process that is going to fork: this one's import path, and no extra threads.
+
+    The empty path, which is the working directory, is left out, and so is that directory itself where only it stands
+    for it.
+    """
+    paths = [path for path in sys.path if path and not _is_working_directory(path)]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths), **ONE_THREAD}
+
+
+def _is_working_directory(path: str) -> bool:
+    """Whether a path of imports is the folder that a command happens to be in, and not one that holds this package."""
+    here = os.path.realpath(path)
+    return here == os.path.realpath(Path.cwd()) and not (Path(here) / __package__.split(".")[0]).is_dir()

@@ -16,17 +16,19 @@ from postcgrp.priors.shipped import ASSUMPTIONS_FILE, REPORT_FILE, shipped
 from postcgrp.reports.cli import export as export_commands
 from postcgrp.reports.cli import sensitivity as sensitivity_commands
 from postcgrp.reports.cli import valuation as valuation_commands
+from postcgrp.reports.cli.inputs import readable_again
 from postcgrp.reports.cli.terminal import (
     BAD_INPUT,
     DONE,
     GATE_FAILED,
     INTERRUPTED,
+    TERMINATED,
     hushed,
     progress_bar,
     say,
     show,
 )
-from postcgrp.reports.process import begin_command, end_command, with_dask
+from postcgrp.reports.process import Terminated, begin_command, end_command, with_dask
 
 if TYPE_CHECKING:
     from postcgrp.priors import PriorSet
@@ -67,13 +69,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(options: argparse.Namespace) -> int:
     try:
-        return int(options.command(options))
+        with readable_again(options):
+            return int(options.command(options))
     except InputError as error:
         print(f"postcgrp {options.verb}: {' '.join(str(error).split())}", file=sys.stderr)
         return BAD_INPUT
-    except KeyboardInterrupt:
-        print(f"postcgrp {options.verb}: interrupted; {options.interrupted}", file=sys.stderr)
-        return INTERRUPTED
+    except KeyboardInterrupt as ending:
+        asked = isinstance(ending, Terminated)
+        said = "asked to end" if asked else "interrupted"
+        print(f"postcgrp {options.verb}: {said}; {options.interrupted}", file=sys.stderr)
+        return TERMINATED if asked else INTERRUPTED
     except BrokenPipeError:
         sys.stderr.close()
         return DONE

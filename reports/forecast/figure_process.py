@@ -22,9 +22,10 @@ from typing import Any
 import pandas as pd
 from xarray import DataTree
 
+from postcgrp.inference.settings import workers
 from postcgrp.models import variables as v
 from postcgrp.priors import PriorSet
-from postcgrp.reports.process import begin_helper, helper_environment
+from postcgrp.reports.process import begin_helper, helper_command, helper_environment
 from postcgrp.reports.runs.groups import group
 
 _INHERITED: list[Any] = []  # in a forked copy: the draws, the prior set, the folder and the recipe
@@ -79,7 +80,7 @@ def drawing(pset: PriorSet, folder: Path, recipe: str) -> Iterator[Drawing]:
     here, there = Pipe()
     with here, there:
         process = subprocess.Popen(  # noqa: S603  this interpreter, this module
-            [sys.executable, "-m", __name__, str(there.fileno())],
+            helper_command(__name__, str(there.fileno())),
             pass_fds=[there.fileno()],
             env=helper_environment(),
             start_new_session=True,
@@ -116,7 +117,8 @@ def draw_as_told(connection: Connection) -> None:
             prior_figure = save_priors(pset, folder, recipe)
             inherited = (connection.recv(), pset, folder, recipe)
             # A forked copy has the draws already, so that only a figure's name or small tables are sent to it.
-            with ProcessPoolExecutor(os.cpu_count() or 1, get_context("fork"), _INHERITED.extend, (inherited,)) as pool:
+            size = workers(len(RUN_FIGURES) + len(TABLE_FIGURES))
+            with ProcessPoolExecutor(size, get_context("fork"), _INHERITED.extend, (inherited,)) as pool:
                 begun = [pool.submit(_draw, name) for name in RUN_FIGURES]
                 tables = connection.recv()
                 begun += [

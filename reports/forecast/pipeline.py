@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -90,17 +89,18 @@ def forecast(
     cannot be written.
     """
     check_folder(out, SCHEMA)
+    kept = {name: path.read_bytes() for name, path in (sources or {}).items()}  # as they are now, not after the fit
     report = progress or (lambda stage, done, total: None)
     with new_folder(out) as folder, drawing(pset, folder, pset.fingerprint()) as figures:
         start = perf_counter()
-        import jax
-
         from postcgrp.inference import Clock, Sampling, enable_cache, passed, sample
         from postcgrp.inference.convergence import gate_table
+        from postcgrp.inference.programs import backend
         from postcgrp.models import build_model
 
         settings, clock = Sampling(**sampling), clock or Clock()
         clock.seconds["import"] = perf_counter() - start
+        platform = backend()
         check_space(out, settings.draws * settings.chains + settings.prior_draws)
         enable_cache()
         with clock("build"):
@@ -118,13 +118,13 @@ def forecast(
             findings = audit(pset.ledger)
         report("writing", 0, 0)
         status = "passed" if passed(checks) else "failed"
-        record = manifest(pset, settings, checks, status, clock, f"JAX on {jax.default_backend()}")
+        record = manifest(pset, settings, checks, status, clock, f"JAX on {platform}")
         with clock("write"):
-            for name, path in (sources or {}).items():
-                shutil.copyfile(path, folder / name)
+            for name, content in kept.items():
+                (folder / name).write_bytes(content)
             (folder / INPUTS).write_text(pset.to_json(), encoding="utf-8")
             (folder / "recipe.txt").write_text(pset.recipe(), encoding="utf-8")
-            for name, content in {
+            for name, table_of in {
                 "summary": table,
                 "priors": pset.table(),
                 "evidence": pset.evidence_table(),
@@ -132,7 +132,7 @@ def forecast(
                 "gate": gate_table(checks),
                 **bench,
             }.items():
-                content.to_csv(folder / f"{name}.csv", index=False)
+                table_of.to_csv(folder / f"{name}.csv", index=False)
             digest = write_draws(run, pset.recipe(), record, folder)
         report("drawing", 0, 0)
         with clock("wait for figures"):

@@ -112,7 +112,7 @@ def against(draws: Dataset, pset: PriorSet, rows: Iterable[Evidence]) -> list[Re
 def flat(draws: DataArray) -> Array:
     """Values [chain x draw, ...], one chain after the other."""
     values = draws.transpose(*SAMPLE, ...).values
-    return np.asarray(values.reshape(-1, *values.shape[2:]), dtype=float)
+    return np.asarray(values.reshape(values.shape[0] * values.shape[1], *values.shape[2:]), dtype=float)
 
 
 def _walk(pset: PriorSet, source: str, first: Sequence[int], second: Sequence[int]) -> Array:

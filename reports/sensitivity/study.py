@@ -102,6 +102,7 @@ def sensitivity(
     ledger = original(run)
     grid = crossed(pset, ledger, vary)
     decision = None if flip is None else parse_flip(flip)
+    budget = variance_budget(tree, pset)  # before the folder is made: it refuses a run of few draws
     target, clock = working_folder(out, SCHEMA), Clock()
     enable_cache()
     tables: dict[str, pd.DataFrame] = {}
@@ -114,7 +115,7 @@ def sensitivity(
         examined, densities = powerscale.headline_quantities(tree, pset), powerscale.components(tree, pset)
         write("power_scaling", powerscale.power_scaling(examined, densities))
         write("power_shifts", powerscale.shifts(examined, densities))
-        write("variance_budget", variance_budget(tree, pset))
+        write("variance_budget", budget)
     say(f"{target}: power_scaling.csv, power_shifts.csv and variance_budget.csv are ready; refits follow")
 
     base, numbers = as_refit(tree, pset), elicited_numbers(pset)

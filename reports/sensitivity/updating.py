@@ -20,7 +20,7 @@ from postcgrp.inference.psis import Array, Weights, reweight
 from postcgrp.priors import Evidence, InputError, Ledger, PriorSet
 from postcgrp.priors.files import sha256
 from postcgrp.reports.runs.evidence import against, flat, needed
-from postcgrp.reports.runs.folder import INPUTS, SCHEMA, UPDATE_SCHEMA, WEIGHTS, finite, write_manifest
+from postcgrp.reports.runs.folder import INPUTS, SCHEMA, UPDATE_SCHEMA, WEIGHTS, write_manifest
 from postcgrp.reports.runs.groups import draw_numbers
 from postcgrp.reports.runs.place import check_folder, new_folder
 from postcgrp.reports.runs.run import WEIGHT, Run
@@ -89,7 +89,8 @@ def surprise(row: Evidence, residual: Array, sd: float, weights: Array | None = 
     w = np.full(len(residual), 1 / len(residual)) if weights is None else weights.ravel()
     below = float(w @ ndtr(residual / sd))
     nodes = ndtri((np.arange(_NODES) + 0.5) / _NODES)
-    predicted = row.value * np.exp(sd * nodes[:, None] - residual)
+    with np.errstate(over="ignore"):  # an error that wide is infinite
+        predicted = row.value * np.exp(sd * nodes[:, None] - residual)
     low, median, high = quantile(predicted, np.broadcast_to(w, predicted.shape), [0.05, 0.5, 0.95])
     return {
         "row": row.id,
@@ -194,7 +195,7 @@ def save_update(result: Update, run: Run, files: Sequence[Path], out: Path) -> N
         },
         "recipe_sha256": result.priors.fingerprint(),
         "evidence": dict(run.manifest.get("evidence", {})) | {path.name: sha256(path) for path in files},
-        "weights": {key: finite(about[key]) for key in ("k", "limit", "ess")},
+        "weights": {key: about[key] for key in ("k", "limit", "ess")},
     }
     with new_folder(out) as folder:
         (folder / INPUTS).write_text(result.priors.to_json(), encoding="utf-8")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +17,8 @@ from postcgrp.inference.estimates import quantile
 from postcgrp.priors import Evidence, InputError, PriorSet
 from postcgrp.priors.files import sha256
 from postcgrp.reports.cli.main import main
+from postcgrp.reports.export import export
+from postcgrp.reports.runs.folder import as_json
 from postcgrp.reports.runs.run import Run, open_run
 from postcgrp.reports.sensitivity.comparison import compare
 from postcgrp.reports.sensitivity.updating import Update, save_update, update
@@ -54,6 +58,18 @@ def test_an_updated_run_is_a_run(fitted: Run, tmp_path: Path) -> None:
     assert f"worth {result.weights.ess:,.0f} of {result.weights.values.size:,} draws" in run.note
     assert fitted.note == ""
     assert run.fitted.folder == fitted.folder
+
+
+def test_a_manifest_is_json_whatever_the_figures(fitted: Run, tmp_path: Path) -> None:
+    """JSON has no Infinity, and a row that says nothing leaves Pareto k at minus that; nor has it NaN."""
+    result, run = updated(fitted, [replace(survey(2027, 0.18), log_sd=1e9)], tmp_path / "updated")
+    assert result.weights.k == -np.inf
+    assert run.manifest["weights"]["k"] is None
+    assert "Pareto k none" in run.note
+    export(run, tmp_path / "csv", to="csv")
+    for path in (tmp_path / "updated" / "manifest.json", *(tmp_path / "csv").glob("*.json")):
+        json.loads(path.read_text(), parse_constant=pytest.fail)
+    assert as_json({"a": [np.nan, (np.inf, 1.5)], "b": np.float64("nan")}) == '{"a": [null, [null, 1.5]], "b": null}'
 
 
 def test_its_draws_have_equal_weights_and_the_updated_distribution(fitted: Run, tmp_path: Path) -> None:
@@ -130,6 +146,22 @@ def test_what_moved_from_a_run_to_its_update_is_the_new_evidence(fitted: Run, tm
     assert not found.structure
     total = found.why[(found.why["quantity"] == "revenue_total") & (found.why["year"] == 2035)]
     assert set(total["factor"]) == {"survey 2027", "not attributed"}
+
+
+def test_evidence_from_a_pipe_is_read_once_and_kept(fitted: Run, tmp_path: Path) -> None:
+    """As from `--evidence <(zcat a.csv.gz)`."""
+    text = "source,quantity,year,modality,value,unit\nstudy,adoption,2027,non_invasive,0.18,fraction\n"
+    pipe, out = tmp_path / "pipe", tmp_path / "updated"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=pipe.write_text, args=(text,))
+    writer.start()
+    assert main(["update", str(fitted.folder), "--evidence", str(pipe), "--out", str(out)]) == 0
+    writer.join()
+    assert (out / "evidence-1.csv").read_text() == text
+    record = json.loads((out / "manifest.json").read_text())
+    assert record["files"]["evidence-1.csv"] == sha256(out / "evidence-1.csv")
+    assert list(record["evidence"].values()) == [sha256(out / "evidence-1.csv")]
+    assert open_run(out).evidence[-1].value == 0.18
 
 
 @pytest.mark.parametrize("name", ["inputs.json", "weights.csv"])

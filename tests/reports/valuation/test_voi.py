@@ -26,7 +26,9 @@ from postcgrp.reports.valuation.information_inputs import (
     readout,
     survey,
 )
+from postcgrp.tests.helpers.markets import other_market
 from postcgrp.tests.helpers.paths import OTHER_MARKET
+from postcgrp.tests.helpers.stored import prior_run
 
 pytestmark = pytest.mark.fit
 
@@ -438,6 +440,13 @@ def test_what_a_market_has_to_learn_comes_from_its_ledger(folder: Path | None) -
         assert (f"{label}: uptake" in inputs) == (modality.uptake != "everyone")
     found = information.information_table(invest(np.log(inputs[f"patients {first}"]) - 2), inputs, chains=2)
     assert found["name"][1] == f"patients {first}"
+
+
+def test_a_market_of_one_region_and_one_depth_has_no_shares_to_learn(tmp_path: Path) -> None:
+    pset = other_market("one region, one depth, one modality")
+    inputs = market_inputs(prior_run(pset, tmp_path / "run", draws=30))
+    assert not {"patients by region", "failure depth", "value by region"} & set(inputs)
+    assert f"patients {pset.ledger.years[0]}" in inputs
 
 
 def test_the_figure_calls_a_deals_inputs_by_plain_words() -> None:
