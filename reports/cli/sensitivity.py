@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from postcgrp.reports.cli.terminal import DONE, GATE_FAILED, Verb, progress_bar, say, show, status_of
+from postcgrp.reports.cli.terminal import DONE, GATE_FAILED, Verb, answer, progress_bar, say, show, status_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -43,30 +43,42 @@ def add(verb: Verb) -> None:
 def _update(options: argparse.Namespace) -> int:
     # Neither JAX nor PyMC starts unless the model is fitted again.
     from postcgrp.priors.evidence_file import read_evidence
+    from postcgrp.reports.runs.folder import SCHEMA, UPDATE_SCHEMA
+    from postcgrp.reports.runs.place import check_folder
     from postcgrp.reports.runs.run import Run
-    from postcgrp.reports.sensitivity.updating import brief, refit, save_update, update
+    from postcgrp.reports.sensitivity.movement import brief, said
+    from postcgrp.reports.sensitivity.updating import brief_rows, refit, save_update, update
 
     run = Run.open(options.run)
     priors = run.priors
     rows = read_evidence(options.evidence, priors.ledger, priors.trust, priors.evidence)
+    if options.out is not None:
+        check_folder(options.out, SCHEMA if options.refit else UPDATE_SCHEMA, SCHEMA)
     result = update(run, rows)
     weights = result.weights
-    show(result.rows, "The new evidence, and what the run expected of it (p: chance of something as extreme)")
-    worth = "" if weights.refused else f"; the weights are worth {weights.ess:,.0f} of {weights.values.size:,} draws"
-    say(f"Pareto k = {weights.k:.2f} of at most {weights.limit:.2f}{worth}")
-    if result.moved is not None and not options.refit:
-        show(
-            brief(result.moved), f"Revenue before and after, {run.money} (stored draws reweighted; median ± its error)"
-        )
+    worth = "" if weights.refused else f"; the weights are worth {result.worth:,.0f} of {weights.values.size:,} draws"
+    quality = f"Pareto k = {weights.k:.2f} of at most {weights.limit:.2f}{worth}"
+    expected = "The new evidence, and what the run expected of it (p: chance of something as extreme)"
+    if result.moved is not None and result.parts is not None and not options.refit:
+        answer(said(result.parts, result.moved))
+        show(brief_rows(result.rows), expected)
+        say(quality)
+        where = "" if options.out is None else str(options.out / "update.csv")
+        show(brief(result.moved), "Before and after: stored draws reweighted, each figure with its error", where=where)
+        show(result.parts, f"Why the mean moved, {run.money}")
         if options.out is not None:
             save_update(result, run, options.evidence, options.out)
             say(f"{options.out}: a run that every command takes; update.csv and evidence.csv say what moved")
         return status_of(run, "update")
     out = options.out or Path("runs/update")
-    say(f"{weights.refused or 'asked for'}: fitting again, into {out}")
+    say(f"{result.refused or 'asked for'}: fitting again, into {out}")
     with progress_bar("update") as progress:
-        made, moved = refit(result, run, options.evidence, out, progress)
-    show(brief(moved), f"Revenue before and after, {run.money} (fitted again; median ± its error)")
+        made, table, parts = refit(result, run, options.evidence, out, progress)
+    answer(said(parts, table))
+    show(brief_rows(result.rows), expected)
+    say(quality)
+    show(brief(table), "Before and after: fitted again, each figure with its error", where=str(out / "summary.csv"))
+    show(parts, f"Why the mean moved, {run.money}")
     show(made.gate, "The gate")
     if not made.passed:
         print("postcgrp update: the gate failed; the run is marked so", file=sys.stderr)
@@ -78,7 +90,7 @@ def _compare(options: argparse.Namespace) -> int:
     from postcgrp.reports.runs.run import Run
     from postcgrp.reports.sensitivity.comparison import compare, last_total, leading
     from postcgrp.reports.sensitivity.comparison_files import save_comparison
-    from postcgrp.reports.sensitivity.updating import brief
+    from postcgrp.reports.sensitivity.movement import brief
 
     first, second = (Run.open(path) for path in options.runs)
     found = compare(first, second)

@@ -33,8 +33,8 @@ def schema_of(folder: Path) -> str | None:
         return None
 
 
-def check_folder(out: Path, schema: str) -> None:
-    """Refuse, before any work, a folder that cannot be written or holds anything but earlier results of this schema.
+def check_folder(out: Path, *schemas: str) -> None:
+    """Refuse, before any work, a folder that cannot be written or holds anything but earlier results of these schemas.
 
     Raises :class:`InputError`.
     """
@@ -42,8 +42,8 @@ def check_folder(out: Path, schema: str) -> None:
         raise InputError(f"--out {out}: is a file: name a folder")
     if out.is_mount():
         raise InputError(f"--out {out}: is where a disk is mounted, which cannot be replaced: name a folder in it")
-    if out.is_dir() and any(out.iterdir()) and schema_of(out) != schema:
-        kind = schema.split("/", 1)[0].removeprefix("postcgrp.")
+    if out.is_dir() and any(out.iterdir()) and schema_of(out) not in schemas:
+        kind = schemas[0].split("/", 1)[0].removeprefix("postcgrp.")
         raise InputError(f"--out {out}: holds other files: name a new folder, or one that holds an earlier {kind}")
     check_parent(out)
 

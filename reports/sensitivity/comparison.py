@@ -20,7 +20,15 @@ from postcgrp.priors import InputError
 from postcgrp.reports.runs.evidence import Array, flat
 from postcgrp.reports.runs.run import Run
 from postcgrp.reports.sensitivity.attribution import between
-from postcgrp.reports.sensitivity.updating import AFTER, BEFORE, READ, TOTAL, Label, forecast_quantities, moved
+from postcgrp.reports.sensitivity.movement import (
+    AFTER,
+    BEFORE,
+    READ,
+    TOTAL,
+    Label,
+    forecast_quantities,
+    moved,
+)
 
 _NODES, STEPS = np.polynomial.legendre.leggauss(32)  # with 8, an eighth of the move to a set without revenue is missed
 PATH = (_NODES + 1) / 2  # of the path, 0 to 1
@@ -61,7 +69,11 @@ def compare(first: Run, second: Run) -> Comparison:
     if units[0] != units[1]:
         raise InputError(f"{second.folder}: is in {units[1]}, but {first.folder} in {units[0]}: compare runs of one")
     sides = [forecast_quantities(run.read(READ), run.priors.ledger) for run in (first, second)]
-    labels = [label for label in sides[0] if label in sides[1]]
+    labels = [
+        label
+        for label in sides[0]
+        if label in sides[1] and any(np.ptp(side[label].values) > 0 for side in sides)  # there is nothing to explain
+    ]
     if not labels:
         raise InputError(
             f"{second.folder}: has no anchor year in common with {first.folder}: compare runs of one market"
@@ -83,16 +95,18 @@ def compare(first: Run, second: Run) -> Comparison:
     parts, errors = contributions(values, pools)
     named = [(f.name, f.kind, f.change) for f in found.factors] if not refused else []
     rest = refused or "; ".join(found.structure) or "Monte-Carlo error"
-    rows = _rows(labels, [*named, (_REST, "rest", rest)], parts, errors)
-    return Comparison(
-        moved(sides[0], sides[1], units[0]), rows.assign(unit=units[0]), tuple(found.structure), ess, refused
+    rows = _rows(
+        labels, [sides[0][label].attrs["unit"] for label in labels], [*named, (_REST, "rest", rest)], parts, errors
     )
+    return Comparison(moved(sides[0], sides[1]), rows, tuple(found.structure), ess, refused)
 
 
-def _rows(labels: list[Label], named: list[tuple[str, str, str]], parts: Array, errors: Array) -> pd.DataFrame:
+def _rows(
+    labels: list[Label], units: list[str], named: list[tuple[str, str, str]], parts: Array, errors: Array
+) -> pd.DataFrame:
     rows: list[dict[str, Any]] = []
     for q, label in enumerate(labels):
-        own = dict(zip(("quantity", "year", "modality"), label, strict=True))
+        own = dict(zip(("quantity", "year", "modality"), label, strict=True)) | {"unit": units[q]}
         order = sorted(range(len(named)), key=lambda j: (named[j][0] == _REST, -abs(parts[j, 0, q])))
         for j in order:
             by = dict(zip(("factor", "kind", "change"), named[j], strict=True))

@@ -117,7 +117,7 @@ def test_updates_in_turn_are_one_update_with_all_rows(fitted: Run, tmp_path: Pat
 def test_it_can_be_priced_compared_and_taken_away(
     pset: PriorSet, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    fitted = prior_run(pset, tmp_path / "fitted", draws=200)
+    fitted = prior_run(pset, tmp_path / "fitted", draws=500)
     _, run = updated(fitted, [survey(2027, 0.18)], tmp_path / "updated")
     here, deal = str(run.folder), str(DEAL)
     expected = price(run, load_deal(DEAL)).rnpv.mean()
@@ -137,6 +137,26 @@ def test_it_can_be_priced_compared_and_taken_away(
     ):
         assert main(command) == 0, command
         assert "updated by weights" in capsys.readouterr().out, command
+
+
+def test_two_updates_in_turn_can_be_priced_and_taken_away(
+    pset: PriorSet, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    prior_run(pset, tmp_path / "run 0", draws=1000)
+    head = "source,quantity,year,modality,value,unit\n"
+    rows = ("study,adoption,2027,non_invasive,0.16,fraction\n", "study: 2,adoption,2028,non_invasive,0.2,fraction\n")
+    for k, text in enumerate(rows):
+        (tmp_path / f"{k}.csv").write_text(head + text)
+        given = ["--evidence", str(tmp_path / f"{k}.csv"), "--out", str(tmp_path / f"run {k + 1}")]
+        assert main(["update", str(tmp_path / f"run {k}"), *given]) == 0
+        assert capsys.readouterr().out.startswith("The median of 2035 goes from ")
+    twice = str(tmp_path / "run 2")
+    assert [path.name for path in sorted(Path(twice).glob("evidence-*"))] == ["evidence-1.csv", "evidence-2.csv"]
+    assert main(["value", twice, "--deal", str(DEAL), "--out", str(tmp_path / "value")]) == 0
+    assert main(["export", twice, "--to", "netcdf", "--out", str(tmp_path / "x.nc")]) == 0
+    assert main(["compare", str(tmp_path / "run 0"), twice]) == 0
+    recipe = json.loads((tmp_path / "value" / "manifest.json").read_text())["recipe_sha256"]
+    assert recipe == open_run(twice).recipe
 
 
 def test_what_moved_from_a_run_to_its_update_is_the_new_evidence(fitted: Run, tmp_path: Path) -> None:
