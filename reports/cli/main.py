@@ -23,6 +23,7 @@ from postcgrp.reports.cli.terminal import (
     GATE_FAILED,
     INTERRUPTED,
     TERMINATED,
+    answer,
     hushed,
     progress_bar,
     say,
@@ -235,7 +236,9 @@ def _forecast(options: argparse.Namespace) -> int:
 
     pset = _prior_set(options)
     check_folder(options.out, SCHEMA)
+    from postcgrp.reports.forecast.conflict import CONFLICT, conflict_said
     from postcgrp.reports.forecast.pipeline import forecast
+    from postcgrp.reports.forecast.summary import forecast_said
 
     sampling = {name: getattr(options, name) for name, *_ in SAMPLING if hasattr(options, name)}
     with progress_bar("forecast") as progress:
@@ -246,8 +249,14 @@ def _forecast(options: argparse.Namespace) -> int:
             progress=progress,
             **sampling,
         )
-    show(result.headline, f"Total revenue, {pset.ledger.report.currency} million")
-    show(result.gate, "The gate")
+    answer(f"{forecast_said(result.summary, pset.ledger)} {conflict_said(result.disagreement)}")
+    show(
+        result.headline, f"Total revenue, {pset.ledger.report.currency} million", where=str(options.out / "summary.csv")
+    )
+    apart = result.disagreement[result.disagreement["verdict"] == CONFLICT]
+    if len(apart):
+        show(apart, "Where prior and evidence disagree", most=6, where=str(options.out / "prior_evidence.csv"))
+    show(result.gate, "The gate", where=str(options.out / "gate.csv"))
     say(f"{options.out / 'report.html'}: the page; summary.csv, posterior.nc and manifest.json lie beside it")
     if not result.passed:
         print("postcgrp forecast: the gate failed; the run is marked so", file=sys.stderr)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -15,6 +15,7 @@ from postcgrp.models.structure import structure_key
 from postcgrp.priors import InputError, PriorSet
 from postcgrp.priors.audit import audit, findings_table
 from postcgrp.reports.forecast import growth_bridge
+from postcgrp.reports.forecast.conflict import advice_of_conflict, prior_evidence
 from postcgrp.reports.forecast.figure_process import drawing
 from postcgrp.reports.forecast.page import page
 from postcgrp.reports.forecast.summary import headline, summary
@@ -42,13 +43,23 @@ UNTOLD = ("use", "intensity")  # of the prior draws: a quarter of the file, and 
 
 @dataclass(frozen=True)
 class Forecast:
-    """What a forecast came to: the run, the summary and headline tables, the gate's table and verdict."""
+    """What a forecast came to: the run, the summary and headline tables, the gate's table and verdict.
+
+    `disagreement`: where prior and evidence disagree, see :func:`prior_evidence`.
+    """
 
     run: Run
     summary: pd.DataFrame
     headline: pd.DataFrame
     gate: pd.DataFrame
     passed: bool
+    disagreement: pd.DataFrame
+
+
+def with_conflict(checks: tuple[Check, ...], disagreement: pd.DataFrame) -> tuple[Check, ...]:
+    """The gate's verdicts; where it failed and prior and evidence are far apart, its advice is to mend that."""
+    advice = advice_of_conflict(disagreement)
+    return tuple(replace(check, advice=advice) if advice and not check.passed else check for check in checks)
 
 
 def judge(run: DataTree) -> tuple[Check, ...]:
@@ -110,7 +121,8 @@ def forecast(
         figures.begin(run)
         report("judging", 0, 0)
         with clock("gate"):
-            checks = judge(run)
+            disagreement = prior_evidence(run, pset)
+            checks = with_conflict(judge(run), disagreement)
         with clock("summary"):
             table = summary(run, pset.ledger)
             bench = bench_tables(run, pset)
@@ -130,6 +142,7 @@ def forecast(
                 "evidence": pset.evidence_table(),
                 "audit": findings_table(findings),
                 "gate": gate_table(checks),
+                "prior_evidence": disagreement,
                 **bench,
             }.items():
                 table_of.to_csv(folder / f"{name}.csv", index=False)
@@ -142,4 +155,4 @@ def forecast(
         seconds = {stage: round(value, 3) for stage, value in clock.seconds.items()}
         write_manifest({**record, "seconds": seconds}, folder, {DRAWS: digest})
     made = Run(out, pset, read_manifest(out), loaded=run)
-    return Forecast(made, table, headline(table, pset.ledger), gate_table(checks), passed(checks))
+    return Forecast(made, table, headline(table, pset.ledger), gate_table(checks), passed(checks), disagreement)

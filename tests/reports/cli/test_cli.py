@@ -41,6 +41,7 @@ FILES = {
     "evidence.csv",
     "audit.csv",
     "gate.csv",
+    "prior_evidence.csv",
     "recipe.txt",
     "report.toml",
     "assumptions.toml",

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.special import ndtr, ndtri
+from scipy.special import expit, ndtr, ndtri
 from xarray import DataArray, Dataset, DataTree
 
 from postcgrp.inference.density import density, derived
@@ -341,6 +341,29 @@ def test_conflict_has_its_closed_form(pset: PriorSet) -> None:
     assert table.loc["adoption_2035", "p"] == pytest.approx(expected, abs=4 * table.loc["adoption_2035", "p_se"])
     assert table.loc["adoption_2035", "inside"] < 0.05
     assert table.loc["adoption_2035", "above"] == 0
+
+
+def test_a_claim_that_nothing_else_informs_has_nothing_to_compare_with(pset: PriorSet) -> None:
+    """The draws without it are those of the vague prior in its place; p would only compare the claim with that."""
+    left = next(one for one in claims_left_out(pset)[0] if one.id == "adoption_2035")
+    vague = left.without.blocks["adoption_level"].priors
+    index = next(k for k, p in enumerate(vague) if "2035" in p.name)
+    scores = ndtri((np.random.default_rng(2).permutation(CHAINS * DRAWS) + 0.5) / (CHAINS * DRAWS))
+    levels = np.full((CHAINS, DRAWS, len(vague)), 0.2)
+
+    def verdict(width: float) -> Any:
+        levels[..., index] = expit(vague[index].mu + width * vague[index].sd * scores).reshape(CHAINS, DRAWS)
+        draws = Dataset({"adoption_level": (("chain", "draw", "anchor"), levels)})
+        return conflicts(pset, [left], {left.id: Refit(draws)}).iloc[0]
+
+    nothing = verdict(1.0)
+    assert nothing["verdict"] == "nothing to compare with"
+    assert np.isnan(nothing["p"])
+    assert abs(nothing["informed"]) < 0.01
+    compared = verdict(0.3)
+    assert compared["verdict"] in ("agrees", "disagrees")
+    assert compared["informed"] == pytest.approx(1 - 0.3**2, abs=0.01)
+    assert 0 < compared["notices"] < nothing["notices"]
 
 
 def test_a_direction_is_judged_by_its_sign(pset: PriorSet) -> None:
