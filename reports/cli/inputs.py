@@ -12,7 +12,7 @@ from typing import Any
 from postcgrp.priors.errors import InputError
 
 # Options that name files to read.
-READ = ("report", "assumptions", "priors", "diff", "evidence", "deal", "net_benefit", "inputs")
+INPUT_FILES = ("report", "assumptions", "priors", "diff", "evidence", "deal", "net_benefit", "inputs")
 
 
 @contextmanager
@@ -36,7 +36,7 @@ def readable_again(options: argparse.Namespace) -> Iterator[None]:
                 raise InputError(f"{given}: cannot be read ({error.strerror}): name a file") from None
             return type(given)(copy)
 
-        for name in READ:
+        for name in INPUT_FILES:
             if hasattr(options, name):
                 setattr(options, name, steady(getattr(options, name)))
         yield

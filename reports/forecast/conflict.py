@@ -25,20 +25,20 @@ Array = NDArray[np.float64]
 DISAGREES = 0.05  # tail probability below which a row surprises the priors, or a posterior its prior
 APART = 1e-3  # below which a failed gate is put down to the conflict
 BLUNT = 5.0  # factor: what cannot tell a row from one so many times as large compares it with nothing
-CONFLICT, NOTHING, AGREES = "disagrees", "nothing to compare with", "agrees"
-COLUMNS = ("kind", "name", "verdict", "p", "stated", "median", "low_90", "high_90", "unit", "notices")
+CONFLICT, NO_POWER, AGREES = "disagrees", "nothing to compare with", "agrees"
+DISAGREEMENT_COLUMNS = ("kind", "name", "verdict", "p", "stated", "median", "low_90", "high_90", "unit", "notices")
 
 
 def prior_evidence(run: DataTree, pset: PriorSet) -> pd.DataFrame:
     """Each row of evidence against the priors, then each prior whose posterior left it, the most surprising first.
 
-    Returns the columns `COLUMNS`. Of a row (`kind` evidence): what it `stated`, and median and 90 % interval of what
-    the priors expect; `p`, the chance under the priors of something as extreme; `notices`, by how many times as much or
-    as little a row would have to differ from the median to have p below 0.05, so how much p can see. Of a prior: the
-    middle of its posterior, and the prior's median and interval; `p` of the former under the latter.
+    Returns the columns `DISAGREEMENT_COLUMNS`. Of a row (`kind` evidence): what it `stated`, and median and 90 %
+    interval of what the priors expect; `p`, the chance under the priors of something as extreme; `notices`, by how many
+    times as much or as little a row would have to differ from the median to have p below 0.05, so how much p can see.
+    Of a prior: the middle of its posterior, and the prior's median and interval; `p` of the former under the latter.
     """
     rows = [*_rows(run, pset), *_pulled(run, pset)]
-    return pd.DataFrame(rows, columns=list(COLUMNS))
+    return pd.DataFrame(rows, columns=list(DISAGREEMENT_COLUMNS))
 
 
 def _rows(run: DataTree, pset: PriorSet) -> list[dict[str, Any]]:
@@ -51,9 +51,9 @@ def _rows(run: DataTree, pset: PriorSet) -> list[dict[str, Any]]:
         logs = logs[np.isfinite(logs)]
         low, near, median, far, high = np.quantile(logs, [0.05, 0.025, 0.5, 0.975, 0.95])
         p, notices = _tail(logs, np.log(row.value)), float(np.exp(max(far - median, median - near)))
-        verdict = CONFLICT if p < DISAGREES else NOTHING if notices > BLUNT else AGREES
+        verdict = CONFLICT if p < DISAGREES else NO_POWER if notices > BLUNT else AGREES
         figures = (verdict, p, row.value, *np.exp([median, low, high]).tolist(), row.unit, notices)
-        found.append(dict(zip(COLUMNS, ("evidence", row.id, *figures), strict=True)))
+        found.append(dict(zip(DISAGREEMENT_COLUMNS, ("evidence", row.id, *figures), strict=True)))
     return sorted(found, key=lambda one: one["p"])
 
 
@@ -76,7 +76,7 @@ def _pulled(run: DataTree, pset: PriorSet) -> list[dict[str, Any]]:
         low, median, high = np.quantile(prior[:, at], [0.05, 0.5, 0.95])
         label = f"{name}[{', '.join(labels)}]" if labels else name
         figures = (CONFLICT, tails[at], middles[at], median, low, high, block.priors[0].unit, np.nan)
-        found.append(dict(zip(COLUMNS, ("prior", label, *figures), strict=True)))
+        found.append(dict(zip(DISAGREEMENT_COLUMNS, ("prior", label, *figures), strict=True)))
     return sorted(found, key=lambda one: one["p"])
 
 
@@ -92,7 +92,7 @@ def conflict_said(table: pd.DataFrame) -> str:
     if rows.empty:
         return "There is no evidence for the priors to disagree with."
     against = rows[rows["verdict"] == CONFLICT]
-    blind = (rows["verdict"] == NOTHING).sum()
+    blind = (rows["verdict"] == NO_POWER).sum()
     unseen = f"; of {blind} of {len(rows)} rows the priors know too little to disagree" if blind else ""
     if against.empty:
         return f"No row of evidence surprises the priors{unseen}."

@@ -28,6 +28,7 @@ from postcgrp.reports.sensitivity.movement import (
     Label,
     forecast_quantities,
     moved,
+    with_error,
 )
 
 _NODES, STEPS = np.polynomial.legendre.leggauss(32)  # with 8, an eighth of the move to a set without revenue is missed
@@ -121,6 +122,22 @@ def last_total(found: Comparison) -> tuple[pd.DataFrame, tuple[float, float], in
     year = int(total["year"].max())
     sides = found.moved[(found.moved["quantity"] == TOTAL) & (found.moved["year"] == year)].set_index("state")["mean"]
     return total[total["year"] == year], (float(sides[BEFORE]), float(sides[AFTER])), year
+
+
+def compare_said(found: Comparison) -> str:
+    """One sentence on a comparison: where the last year's median went, and the factor that moved its mean most."""
+    why, means, year = last_total(found)
+    sides = found.moved[(found.moved["quantity"] == TOTAL) & (found.moved["year"] == year)].set_index("state")
+    before, after = (with_error(float(sides["median"][s]), float(sides["mcse_median"][s])) for s in (BEFORE, AFTER))
+    told = f"The median of {year} goes from {before} to {after} {sides['unit'].iloc[0]}"
+    known = why[(why["factor"] != _REST) & (why["moves"].abs() > _CLEAR * why["moves_mcse"])]
+    if known.empty:
+        return (
+            f"{told}; its mean moves by {means[1] - means[0]:+,.0f}, of which no factor is clear of Monte-Carlo error."
+        )
+    top: Any = known.iloc[int(known["moves"].abs().argmax())]
+    moved_by = f"{top['moves']:+,.1f} ± {top['moves_mcse']:,.1f}"
+    return f"{told}; its mean moves by {means[1] - means[0]:+,.1f}, most by {top['factor']}, {moved_by}."
 
 
 def leading(why: pd.DataFrame, most: int) -> pd.DataFrame:

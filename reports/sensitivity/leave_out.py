@@ -36,14 +36,14 @@ from postcgrp.inference.diagnostics import SAMPLE, mcse_mean
 from postcgrp.models import variables as v
 from postcgrp.priors import Evidence, InputError, Prior, PriorSet, effective
 from postcgrp.priors.ledger import Claim
-from postcgrp.reports.forecast.conflict import AGREES, CONFLICT, DISAGREES, NOTHING
+from postcgrp.reports.forecast.conflict import AGREES, CONFLICT, DISAGREES, NO_POWER
 from postcgrp.reports.sensitivity.refits import Refit
 from postcgrp.reports.sensitivity.tornado import CLEAR, total_revenue
 
 Array = NDArray[np.float64]
 REPLICATION_SEED = 20
 LEAST_INFORMED = 0.1  # of the variance of a claim's vague replacement: less, and nothing else informs it
-SMALLEST = 1e-12  # tail of a prior in which draws have normal scores
+SMALLEST_TAIL = 1e-12  # tail of a prior in which draws have normal scores
 
 
 @dataclass(frozen=True)
@@ -58,9 +58,7 @@ class LeftOut:
 
 def claims_left_out(pset: PriorSet) -> tuple[list[LeftOut], dict[str, str]]:
     """Every claim and row of evidence that the model uses, left out in turn; and why some claims cannot be, by id."""
-    stated = {claim.id for claim in pset.ledger.claims}
-    extra = [row for row in pset.evidence if row.id not in stated]
-    used = {row.id for row in pset.evidence}
+    extra, used = further_rows(pset), {row.id for row in pset.evidence}
     out, forbidden = list[LeftOut](), dict[str, str]()
     for claim in pset.ledger.claims:
         if claim.id in pset.settings.leave_out or not (claim.role == "prior" or claim.id in used):
@@ -76,6 +74,42 @@ def claims_left_out(pset: PriorSet) -> tuple[list[LeftOut], dict[str, str]]:
         rest = [other for other in pset.evidence if other.id != row.id]
         out.append(LeftOut(row.id, f"evidence: {row.source}", pset.with_evidence(rest)))
     return out, forbidden
+
+
+def further_rows(pset: PriorSet) -> list[Evidence]:
+    """The rows of evidence that are not the ledger's."""
+    stated = {claim.id for claim in pset.ledger.claims}
+    return [row for row in pset.evidence if row.id not in stated]
+
+
+def claim_groups(pset: PriorSet) -> dict[str, PriorSet | str]:
+    """Prior sets without several claims at once, by name, or why there is none.
+
+    What no single claim moves, for the others say the same, a group may: every forecast, all revenue, and all that is
+    said of one modality. A group of one is no group.
+    """
+    first, used = pset.ledger.years[0], {row.id for row in pset.evidence}
+    claims = [c for c in pset.ledger.claims if c.role == "prior" or c.id in used]
+    named = {
+        "every forecast of revenue": [c for c in claims if c.id in used and c.year is not None and c.year > first],
+        "all revenue": [c for c in claims if c.quantity in ("revenue", "revenue_share")],
+        **{f"all of {m.name}": [c for c in claims if c.modality == m.name] for m in pset.ledger.modalities},
+    }
+    out: dict[str, PriorSet | str] = {}
+    for group, of in named.items():
+        ids = [claim.id for claim in of if claim.id not in pset.settings.leave_out]
+        if len(ids) < 2:  # noqa: PLR2004
+            continue
+        name, settings = (
+            f"{group} ({len(ids)} claims)",
+            replace(pset.settings, leave_out=(*pset.settings.leave_out, *ids)),
+        )
+        try:
+            without = effective(pset.ledger, settings)
+            out[name] = without.with_evidence([*without.evidence, *further_rows(pset)])
+        except InputError as error:
+            out[name] = str(error)
+    return out
 
 
 def note_on_unused_claims(pset: PriorSet) -> str:
@@ -194,7 +228,7 @@ def _conflict(pset: PriorSet, left: LeftOut, draws: Dataset) -> dict[str, object
 
 def _informed(vague: Prior, values: Array) -> float:
     """How much of a vague prior's variance everything else removes, as normal scores [chain, draw]: 0 if nothing."""
-    scores = ndtri(np.clip(vague.cdf(values), SMALLEST, 1 - SMALLEST))
+    scores = ndtri(np.clip(vague.cdf(values), SMALLEST_TAIL, 1 - SMALLEST_TAIL))
     return float(1 - scores.var())
 
 
@@ -204,7 +238,7 @@ def _judged(row: dict[str, object]) -> dict[str, object]:
     if not isinstance(p, float) or not isinstance(informed, float):
         return row
     if informed < LEAST_INFORMED:
-        return row | {"verdict": NOTHING, "p": np.nan, "p_se": np.nan, "p_centre": np.nan}
+        return row | {"verdict": NO_POWER, "p": np.nan, "p_se": np.nan, "p_centre": np.nan}
     return row | {"verdict": CONFLICT if p < DISAGREES else AGREES}
 
 

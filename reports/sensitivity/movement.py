@@ -24,9 +24,9 @@ READ = (v.REVENUE, TOTAL, v.PATIENTS, v.USE, v.PRICE)  # for :func:`forecast_qua
 BEFORE, AFTER = "before", "after"
 WITH_ERROR = ("low_90", "median", "high_90")
 ENDS = {"low_90": 0.05, "low_50": 0.25, "median": 0.5, "high_50": 0.75, "high_90": 0.95}
-PATIENTS, UPTAKE, SPEND = "patients", "uptake", "price"
-BLOCKS = 12  # of consecutive draws, left out one after another
-CLEAR = 2.0  # Monte-Carlo errors from zero
+BY_PATIENTS, BY_UPTAKE, BY_PRICE = "patients", "uptake", "price"
+JACKKNIFE = 12  # of consecutive draws, left out one after another
+CLEARLY = 2.0  # Monte-Carlo errors from zero
 STILL = 1e-12  # a log ratio up to which nothing moved
 _SEGMENTS = ("region", "depth")
 
@@ -124,14 +124,14 @@ def with_error(value: float, error: float) -> str:
 
 
 @dataclass(frozen=True)
-class Side:
+class WeightedDraws:
     """Draws on one side of a move, and their weights [chain, draw], None where they are equal."""
 
     draws: Dataset
     weights: Array | None = None
 
 
-def decomposition(before: Side, after: Side, ledger: Ledger) -> pd.DataFrame:
+def decomposition(before: WeightedDraws, after: WeightedDraws, ledger: Ledger) -> pd.DataFrame:
     """The move of the last year's mean total, in millions, split into patients, uptake and price of each modality.
 
     A modality's mean revenue is mean patients x the share of them treated x spend per treated patient, each a ratio of
@@ -151,17 +151,17 @@ def decomposition(before: Side, after: Side, ledger: Ledger) -> pd.DataFrame:
     variance = np.zeros_like(whole)
     for sides in ((0, 1),) if paired else ((0,), (1,)):
         parts = []
-        for block in np.array_split(np.arange(len(tables[sides[0]])), BLOCKS):
+        for block in np.array_split(np.arange(len(tables[sides[0]])), JACKKNIFE):
             left = [w.copy() for w in weights]
             for side in sides:
                 left[side][block] = 0.0
             parts.append(_split(*(w @ table / w.sum() for w, table in zip(left, tables, strict=True))))
-        variance += np.var(parts, axis=0) * (BLOCKS - 1)
+        variance += np.var(parts, axis=0) * (JACKKNIFE - 1)
     errors = np.where(np.abs(whole) > 0, np.sqrt(variance), 0.0)
     rows = [
         {"part": part, "modality": m.name, "moves": whole[k, i], "mcse": errors[k, i]}
         for k, m in enumerate(ledger.modalities)
-        for i, part in enumerate((PATIENTS, UPTAKE, SPEND))
+        for i, part in enumerate((BY_PATIENTS, BY_UPTAKE, BY_PRICE))
     ]
     table = pd.DataFrame(rows)
     return table.loc[table["moves"].abs().sort_values(ascending=False, kind="stable").index].reset_index(drop=True)
@@ -207,14 +207,14 @@ def said(parts: pd.DataFrame, table: pd.DataFrame) -> str:
     """One sentence on the move of the last year's total: its median, its mean, and the parts that clearly moved it."""
     year = table["year"].max()
     total = table[(table["quantity"] == TOTAL) & (table["year"] == year)].set_index("state")
-    before, after = (with_error(total.loc[s, "median"], total.loc[s, "mcse_median"]) for s in (BEFORE, AFTER))
+    before, after = (with_error(float(total["median"][s]), float(total["mcse_median"][s])) for s in (BEFORE, AFTER))
     gap = float(total.loc[AFTER, "mean"] - total.loc[BEFORE, "mean"])
     first = f"The median of {year} goes from {before} to {after} {total['unit'].iloc[0]}"
     if parts.empty:
         return f"{first}."
     sums = parts.groupby("part", sort=False)["moves"].sum()
-    shares = ", ".join(f"{name} {sums[name]:+,.1f}" for name in (PATIENTS, UPTAKE, SPEND))
-    clear = parts[parts["moves"].abs() > CLEAR * parts["mcse"]]
+    shares = ", ".join(f"{name} {sums[name]:+,.1f}" for name in (BY_PATIENTS, BY_UPTAKE, BY_PRICE))
+    clear = parts[parts["moves"].abs() > CLEARLY * parts["mcse"]]
     if clear.empty:
         most = "no part of it is clear of Monte-Carlo error"
     else:

@@ -29,7 +29,7 @@ from postcgrp.reports.runs.run import WEIGHT, Run
 from postcgrp.reports.sensitivity.movement import (
     READ,
     TOTAL,
-    Side,
+    WeightedDraws,
     decomposition,
     forecast_quantities,
     moved,
@@ -91,7 +91,7 @@ def update(run: Run, rows: Sequence[Evidence]) -> Update:
         return Update(priors, expected, weights, worth, refused, None, None)
     now = forecast_quantities(draws, priors.ledger)
     table = moved(now, now, weights.values, run.weights)
-    split = decomposition(Side(draws, run.weights), Side(draws, weights.values), priors.ledger)
+    split = decomposition(WeightedDraws(draws, run.weights), WeightedDraws(draws, weights.values), priors.ledger)
     return Update(priors, expected, weights, worth, "", table, split)
 
 
@@ -215,7 +215,7 @@ def refit(
     ledger = result.priors.ledger
     before, after = run.read(READ), made.run.posterior
     table = moved(forecast_quantities(before, ledger), forecast_quantities(after, ledger))
-    return made, table, decomposition(Side(before), Side(after), ledger)
+    return made, table, decomposition(WeightedDraws(before), WeightedDraws(after), ledger)
 
 
 def _evidence_files(run: Run, files: Sequence[Path]) -> dict[str, Path]:

@@ -11,14 +11,13 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from postcgrp.priors import InputError
+from postcgrp.priors.evidence_file import DELIMITERS, ENCODINGS
 from postcgrp.reports.runs.groups import INDEX
 from postcgrp.reports.valuation.decision import Decision, as_decision
 
 Array = NDArray[np.float64]
 
-ENCODINGS = ("utf-8-sig", "cp1252")  # beside UTF-16, which its first two bytes tell
-UTF16 = (b"\xff\xfe", b"\xfe\xff")
-DELIMITERS = (";", "\t", ",")
+UTF16 = (b"\xff\xfe", b"\xfe\xff")  # how such a file begins
 # Names of columns that number draws, without dots, underscores and case: as in R's posterior, Stan and ArviZ.
 NUMBERING = {"chain": ".chain", "iter": ".iteration", "iteration": ".iteration", "draw": ".draw"}
 # What tools call a column that only counts rows; an unknown may have such a name too, so its values decide.
@@ -165,7 +164,9 @@ def _text(path: Path) -> str:
         content = path.read_bytes()
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}): give a CSV file") from None
-    for encoding in ("utf-16",) if content[:2] in UTF16 else ENCODINGS:
+    for encoding in ENCODINGS:
+        if (encoding == "utf-16") != (content[:2] in UTF16):
+            continue
         try:
             text = content.decode(encoding)
         except UnicodeDecodeError:

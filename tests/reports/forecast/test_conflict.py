@@ -12,7 +12,7 @@ from xarray import Dataset, DataTree
 
 from postcgrp.inference import Check
 from postcgrp.priors import PriorSet
-from postcgrp.reports.forecast.conflict import COLUMNS, advice_of_conflict, conflict_said, prior_evidence
+from postcgrp.reports.forecast.conflict import DISAGREEMENT_COLUMNS, advice_of_conflict, conflict_said, prior_evidence
 from postcgrp.reports.forecast.pipeline import with_conflict
 
 DRAWS = 20_000
@@ -39,7 +39,7 @@ def run_of(pset: PriorSet, off: float, sd: float) -> DataTree:
 
 def test_a_row_far_from_what_the_priors_expect_is_named_with_the_prior_it_overruled(pset: PriorSet) -> None:
     table = prior_evidence(run_of(pset, np.log(20), 0.5), pset)
-    assert tuple(table.columns) == COLUMNS
+    assert tuple(table.columns) == DISAGREEMENT_COLUMNS
     first: Any = table.iloc[0]
     assert (first["name"], first["verdict"]) == (pset.evidence[0].id, "disagrees")
     assert first["median"] == pytest.approx(20 * pset.evidence[0].value, rel=0.03)

@@ -528,7 +528,9 @@ def test_the_terminal_has_the_last_year_s_power_scaling_with_its_draws() -> None
             "group": group,
             "quantity": quantity,
             "psi": psi,
-            "noise": 0.01,
+            "psi_se": 0.02,
+            "noise": 0.05,
+            "clear": psi > 0.05,
             "sign": "+",
             "spread": 0.1,
             "k_low": 0.1,
@@ -543,4 +545,5 @@ def test_the_terminal_has_the_last_year_s_power_scaling_with_its_draws() -> None
     assert (name, draws) == ("revenue 2035", 1200)
     assert list(shown["group"]) == ["refused", "strong", "weak"]
     assert list(shown["refused"]) == ["Pareto k", "", ""]
+    assert list(shown["psi"]) == ["", "0.300 ± 0.020", "(0.010 ± 0.020)"]
     assert (shown["pareto_k"] == 0.2).all()

@@ -24,7 +24,7 @@ from postcgrp.priors import Evidence, InputError, PriorSet
 from postcgrp.reports.runs.evidence import known_years, residuals
 from postcgrp.reports.runs.run import Run, open_run
 from postcgrp.reports.sensitivity import movement
-from postcgrp.reports.sensitivity.movement import Side, brief, decomposition, forecast_quantities, moved, said
+from postcgrp.reports.sensitivity.movement import WeightedDraws, brief, decomposition, forecast_quantities, moved, said
 from postcgrp.reports.sensitivity.updating import brief_rows, refit, save_update, surprise, update
 from postcgrp.tests.helpers.markets import other_market, row
 from postcgrp.tests.helpers.stored import prior_run, write
@@ -232,13 +232,13 @@ def test_the_move_of_the_total_is_split_by_what_moved(pset: PriorSet, tmp_path: 
         (more, "patients", None),
         (taken, "uptake", "implantable"),
     ):
-        found = decomposition(Side(draws), Side(after), ledger)
+        found = decomposition(WeightedDraws(draws), WeightedDraws(after), ledger)
         gap = (after["revenue"] - draws["revenue"]).sel(year=year).sum(["region", "depth", "modality"]).mean()
         assert found["moves"].sum() == pytest.approx(float(gap))
         own = found[(found["part"] == part) & (found["modality"] == modality if modality else True)]
         assert own["moves"].sum() == pytest.approx(float(gap))
     gone = draws.assign(use=draws["use"] * 0, revenue=draws["revenue"] * 0)
-    found = decomposition(Side(draws), Side(gone), ledger)
+    found = decomposition(WeightedDraws(draws), WeightedDraws(gone), ledger)
     assert set(found.loc[found["moves"] != 0, "part"]) == {"uptake"}
 
 
