@@ -93,6 +93,17 @@ def gate_table(checks: Sequence[Check]) -> pd.DataFrame:
     return pd.DataFrame([asdict(check) for check in checks])
 
 
+def gate_said(checks: Sequence[Check]) -> str:
+    """The verdict in one sentence: passed, or what was missed and what to do about the first of it."""
+    failed = [check for check in checks if not check.passed]
+    if passed(checks):
+        return "The run passed its gate: its draws can be relied on."
+    if not failed:
+        return "The gate could not judge the run."
+    missed = ", ".join(f"{check.check} {check.figure:.4g} ({check.rule})" for check in failed)
+    return f"The run missed its gate: {missed}; {failed[0].advice}."
+
+
 def parameters(run: DataTree) -> pd.DataFrame:
     """R-hat, bulk and tail ESS of the free parameters, one row per parameter."""
     posterior = run["posterior"].to_dataset()[[str(name) for name in run["log_prior"].data_vars]]

@@ -26,6 +26,8 @@ from typing import Any, NoReturn
 ALLOCATIONS = 50_000  # between two searches for garbage; Python's own 2 000 searches what will never be garbage
 # OpenBLAS and OpenMP start threads when they load, and a process with threads cannot safely fork.
 ONE_THREAD = {f"{library}_NUM_THREADS": "1" for library in ("OPENBLAS", "OMP", "MKL")}
+# What XLA itself says on standard error, such as "Very slow compile?", helps nobody who did not write XLA.
+WITHOUT_XLA_REMARKS = ("TF_CPP_MIN_LOG_LEVEL", "3")
 _MODULES: dict[str, Any] = sys.modules
 
 
@@ -57,6 +59,7 @@ def begin_command() -> None:
     for ending in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(ending) is signal.SIG_DFL:  # under nohup, SIGHUP is ignored and must stay so
             signal.signal(ending, terminate)
+    os.environ.setdefault(*WITHOUT_XLA_REMARKS)  # before XLA is loaded
     without_dask()
     gc.freeze()  # what is imported by now stays until the end
     gc.set_threshold(ALLOCATIONS)

@@ -28,6 +28,7 @@ from postcgrp.reports.cli.terminal import (
     progress_bar,
     say,
     show,
+    show_gate,
 )
 from postcgrp.reports.process import Terminated, begin_command, end_command, with_dask
 
@@ -256,7 +257,7 @@ def _forecast(options: argparse.Namespace) -> int:
     apart = result.disagreement[result.disagreement["verdict"] == CONFLICT]
     if len(apart):
         show(apart, "Where prior and evidence disagree", most=6, where=str(options.out / "prior_evidence.csv"))
-    show(result.gate, "The gate", where=str(options.out / "gate.csv"))
+    show_gate(result.gate)
     say(f"{options.out / 'report.html'}: the page; summary.csv, posterior.nc and manifest.json lie beside it")
     if not result.passed:
         print("postcgrp forecast: the gate failed; the run is marked so", file=sys.stderr)
@@ -270,15 +271,17 @@ def _diagnose(options: argparse.Namespace) -> int:
 
     run = Run.open(options.run)
     from postcgrp.inference import passed
-    from postcgrp.inference.convergence import gate_table, parameters
+    from postcgrp.inference.convergence import gate_said, gate_table, parameters
     from postcgrp.reports.forecast.pipeline import judge
 
     if run.note:
         say(f"{run.folder}: {run.note}; the gate judges the draws of {run.fitted.folder} as they were fitted")
     tree = run.fitted.tree
     checks, each = judge(tree), parameters(tree)
-    show(gate_table(checks), "The gate")
-    show(each.sort_values("ess_tail").head(15), "The 15 parameters with the fewest effective tail draws")
+    answer(gate_said(checks))
+    show_gate(gate_table(checks))
+    most, where = 15, "" if options.out is None else str(options.out)
+    show(each.sort_values("ess_tail"), "Parameters by their effective tail draws", most=most, where=where)
     save_csv(each, options.out)
     return DONE if passed(checks) else GATE_FAILED
 

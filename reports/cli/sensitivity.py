@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from postcgrp.reports.cli.terminal import DONE, GATE_FAILED, Verb, answer, progress_bar, say, show, status_of
+from postcgrp.reports.cli.terminal import DONE, GATE_FAILED, Verb, answer, progress_bar, say, show, show_gate, status_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -81,7 +81,7 @@ def _update(options: argparse.Namespace) -> int:
     say(quality)
     show(brief(table), "Before and after: fitted again, each figure with its error", where=str(out / "summary.csv"))
     show(parts, f"Why the mean moved, {run.money}")
-    show(made.gate, "The gate")
+    show_gate(made.gate)
     if not made.passed:
         print("postcgrp update: the gate failed; the run is marked so", file=sys.stderr)
         return GATE_FAILED

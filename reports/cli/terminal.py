@@ -95,6 +95,14 @@ def _console(*, soft_wrap: bool = False) -> Console:
     return console
 
 
+def show_gate(table: pd.DataFrame) -> None:
+    """The verdicts of a gate, and below them what to do about each that was missed."""
+    show(table.drop(columns="advice"), "The gate")
+    for check, advice in zip(table["check"], table["advice"], strict=True):
+        if advice:
+            say(f"{check}: {advice}")
+
+
 def status_of(run: Run, verb: str) -> int:
     """The exit status of what was made from a run, once the user was told how its weights and its gate bear on it."""
     if run.note:

@@ -65,14 +65,14 @@ def headlines(fit: Refit, pset: PriorSet) -> dict[str, Array]:
     `revenue YEAR` for every year and `MODALITY YEAR` for every anchor, in millions; `growth a year`, as a fraction,
     from the first anchor to the last.
     """
-    total, parts = fit.draws["revenue_total"], fit.draws["revenue_modality"]
+    total, parts = fit.draws["revenue_total"], fit.draws.get("revenue_modality")
     anchors = pset.ledger.report.anchors
     found = {f"revenue {year}": total.sel(year=year) for year in pset.ledger.years}
     span = max(1, anchors[-1] - anchors[0])
     found["growth a year"] = (total.sel(year=anchors[-1]) / total.sel(year=anchors[0])) ** (1 / span) - 1
-    for modality in pset.ledger.modalities:
-        for year in anchors:
-            found[f"{modality.name} {year}"] = parts.sel(modality=modality.name, anchor=year)
+    if parts is not None:
+        for modality in pset.ledger.modalities:
+            found |= {f"{modality.name} {year}": parts.sel(modality=modality.name, anchor=year) for year in anchors}
     return {name: np.asarray(values.transpose(*SAMPLE).values) for name, values in found.items()}
 
 

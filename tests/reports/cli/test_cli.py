@@ -92,14 +92,23 @@ def test_what_is_made_of_a_failed_run_is_marked_as_failed(
     said = capsys.readouterr()
     assert "marked as failed by its gate" in said.err
     assert "Does the choice survive, CARA 0.1?" in said.out
+    for command in (
+        ["compare", str(folder), str(folder)],
+        ["export", str(folder), "--to", "netcdf", "--out", str(tmp_path / "x.nc")],
+        ["workbook", str(folder), "--out", str(tmp_path / "x.xlsx")],
+    ):
+        assert main(command) == 3, command
+        assert f"postcgrp {command[0]}: {folder} is marked as failed by its gate" in capsys.readouterr().err, command
 
 
 @pytest.mark.parametrize(
     ("more", "says"),
     [
         (["--seed", "-1"], "--seed -1: is negative"),
-        (["--out", "none/x.csv"], "--out none/x.csv: is no CSV file in a folder that exists"),
-        (["--out", "x.png"], "--out x.png: is no CSV file"),
+        (["--out", str(REPORT_FILE)], "is a file: name a folder"),
+        (["--rate", "10"], "--rate 10: is no rate a year"),
+        (["--study", "measure:patients 2025:0.05@-1"], "neither may be negative"),
+        (["--study", "measure:patients 2025:0.05@soon"], "'soon' is no cost and delay"),
         (["--inputs", "x.csv"], "--inputs: goes with --net-benefit, which is not given"),
         (["--method", "kriging"], "--method: invalid choice: 'kriging'"),
         (["--study", "survey:payer blocking:" + "9" * 30], "ask at least one, at most 1,000,000,000"),

@@ -132,7 +132,7 @@ def test_it_can_be_priced_compared_and_taken_away(
         ["export", here, "--to", "parquet", "--out", str(tmp_path / "parquet")],
         ["export", here, "--to", "netcdf", "--out", str(tmp_path / "x.nc")],
         ["workbook", here, "--deal", deal, "--out", str(tmp_path / "x.xlsx")],
-        ["voi", here, "--deal", deal, "--out", str(tmp_path / "voi.csv")],
+        ["voi", here, "--deal", deal, "--out", str(tmp_path / "voi")],
         ["compare", str(fitted.folder), here, "--out", str(tmp_path / "compare")],
     ):
         assert main(command) == 0, command

@@ -81,9 +81,9 @@ def test_the_command_recommends_an_alternative(
     (tmp_path / "nb.csv").write_text(r_names(frame))
     (tmp_path / "x.csv").write_text(numbered(Iteration=range(1, DRAWS + 1))(frame[["invest"]]))  # type: ignore[operator]
     given = ["--net-benefit", str(tmp_path / "nb.csv"), "--inputs", str(tmp_path / "x.csv")]
-    assert main(["voi", *given, "--out", str(tmp_path / "voi.csv")]) == 0
+    assert main(["voi", *given, "--out", str(tmp_path / "voi")]) == 0
     assert "Unnamed" not in capsys.readouterr().out
-    found = pd.read_csv(tmp_path / "voi.csv")
+    found = pd.read_csv(tmp_path / "voi" / "voi.csv")
     expected = decision_table(frame)["expected_loss"].min()
     assert found.loc[0, "value"] == pytest.approx(expected)
     assert list(found["name"]) == ["everything", "invest"]

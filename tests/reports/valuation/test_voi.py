@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,7 +19,7 @@ from xarray import DataArray, Dataset, DataTree
 
 from postcgrp.priors import InputError, PriorSet, effective, load_ledger
 from postcgrp.reports.runs.run import Run
-from postcgrp.reports.valuation import information, information_figures, regression
+from postcgrp.reports.valuation import information, information_figures, information_words, regression
 from postcgrp.reports.valuation.information_inputs import (
     market_inputs,
     measurement,
@@ -377,7 +378,6 @@ X = {"x": np.linspace(0, 1, 40)}
         (lambda: information.evsi(FRAME, X, information.Study("s", ("x",), lambda i, g: np.zeros(3))), "every draw"),
         (lambda: information.evsi(FRAME, X, measurement("s", "x", 0.05)), "not positive"),
         (lambda: information.evsi(FRAME, {"x": np.linspace(0, 2, 40)}, survey("s", "x", 9)), "no share"),
-        (lambda: information.evsi(FRAME, {"x": np.ones((40, 2))}, survey("s", "x", 9)), "single input"),
         (lambda: information.information_table(FRAME, X, {"g": ["x", "z"]}), "'z'"),
         (lambda: measurement("s", "x", -1), "log-sd"),
         (lambda: survey("s", "x", 0), "0 respondents"),
@@ -392,7 +392,50 @@ def test_bad_input_is_refused_in_one_line(call: object, says: str) -> None:
     assert "\n" not in str(caught.value)
 
 
+def test_a_group_is_studied_by_name() -> None:
+    """Prices and revenue are held as logs: an error is added there, and each number of the group gets its own."""
+    rng = np.random.default_rng(2)
+    logs = 4 + 0.3 * rng.normal(size=(4000, 2))
+    inputs = {"Implantable / interventional: revenue": logs, "share": np.full((4000, 2), 0.3)}
+    study = parse_study("measure:implantable: revenue:0.1", inputs)
+    assert study.measures == ("Implantable / interventional: revenue",)
+    result = study.simulate(inputs, np.random.default_rng(1))
+    np.testing.assert_allclose((result - logs).std(axis=0), 0.1, rtol=0.05)
+    assert parse_study("survey:share:50").simulate(inputs, np.random.default_rng(1)).shape == (4000, 2)
+    gain = invest(np.exp(logs[:, 0]) + np.exp(logs[:, 1]) - 115)
+    exact, rough = (
+        information.evsi(gain, inputs, parse_study(f"measure:Implantable: revenue:{sd}", inputs)) for sd in (0.01, 1.0)
+    )
+    whole = information.evppi(gain, inputs, "Implantable / interventional: revenue")
+    assert rough.value < 0.5 * exact.value <= whole.value
+    assert exact.value == pytest.approx(whole.value, rel=0.1)
+
+
+def test_a_study_is_shown_net_of_its_cost_and_delay() -> None:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=2000)
+    gain, given = invest(x + 0.2), {"x": x}
+    studies = [
+        parse_study(text)
+        for text in ("free=readout:x", "dear=readout:x@0.1", "late=readout:x@0.1,2", "noise=readout:z")
+    ]
+    found = information.information_table(gain, {**given, "z": rng.normal(size=2000)}, {}, studies, rate=0.1)
+    rows: Any = found.set_index("name")
+    now, worth = gain["invest"].mean(), rows.loc["free", "value"]
+    assert rows.loc["free", "net"] == pytest.approx(worth)
+    assert rows.loc["dear", "net"] == pytest.approx(worth - 0.1)
+    assert rows.loc["late", "net"] == pytest.approx((now + worth) / 1.1**2 - now - 0.1)
+    assert rows.loc[["everything", "x"], "net"].isna().all()
+    shown = information_words.readable(found, "USD million")
+    assert list(shown["learn"][:5]) == ["everything", "free", "dear", "late", "noise"]  # asked for, so always shown
+    text = information_words.information_said(found, "USD million")
+    assert "the study free pays: net" in text
+    assert "the study noise" in text
+
+
 def test_studies_are_read_from_text() -> None:
+    study = parse_study("claims=measure:patients 2025:0.05@2,0.5")
+    assert (study.name, study.cost, study.delay) == ("claims", 2.0, 0.5)
     assert parse_study("claims=measure:patients 2025:0.05").name == "claims"
     assert parse_study("measure:device: price:0.1").measures == ("device: price",)
     assert parse_study("survey:payer blocking:60").name == "survey:payer blocking:60"
