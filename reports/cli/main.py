@@ -185,14 +185,13 @@ def _files(options: argparse.Namespace) -> dict[str, Path]:
 def _audit(options: argparse.Namespace) -> int:
     from postcgrp.priors import load_ledger
     from postcgrp.priors.audit import audit, findings_rows, findings_table
+    from postcgrp.reports.runs.place import check_csv, save_csv
 
+    check_csv(options.out)
     findings = audit(load_ledger(options.report, options.assumptions))
     columns = ("check", "status", "expected", "found", "treatment")
     show([{name: row[name] for name in columns} for row in findings_rows(findings)], "The report against itself")
-    if options.out is not None:
-        from postcgrp.reports.runs.place import save_csv
-
-        save_csv(findings_table(findings), options.out)
+    save_csv(findings_table(findings), options.out)
     return DONE
 
 
@@ -200,8 +199,9 @@ def _priors(options: argparse.Namespace) -> int:
     import pandas as pd
 
     from postcgrp.priors.sets import difference
-    from postcgrp.reports.runs.place import save_csv
+    from postcgrp.reports.runs.place import check_csv, save_csv
 
+    check_csv(options.out)
     pset = _prior_set(options)
     if options.diff is not None:
         options.priors = options.diff
@@ -266,9 +266,10 @@ def _forecast(options: argparse.Namespace) -> int:
 
 
 def _diagnose(options: argparse.Namespace) -> int:
-    from postcgrp.reports.runs.place import save_csv
+    from postcgrp.reports.runs.place import check_csv, save_csv
     from postcgrp.reports.runs.run import Run
 
+    check_csv(options.out)
     run = Run.open(options.run)
     from postcgrp.inference import passed
     from postcgrp.inference.convergence import gate_said, gate_table, parameters

@@ -182,9 +182,12 @@ def save_text(text: str, out: Path) -> None:
 
 
 def check_csv(out: Path | None) -> None:
-    """Refuse, before the work, a place where :func:`save_csv` cannot write. Raises :class:`InputError`."""
+    """Refuse, before the work, a place where :func:`save_csv` cannot write. Raises :class:`InputError`.
+
+    What one table answers goes into a CSV file; what takes several files, into a folder (:func:`check_folder`).
+    """
     if out is not None and (out.is_dir() or not out.parent.is_dir() or out.suffix in (".png", ".svg")):
-        raise InputError(f"--out {out}: is no CSV file in a folder that exists: name one")
+        raise InputError(f"--out {out}: is no CSV file in a folder that exists: name one, such as {out.stem}.csv")
 
 
 def _swap(folder: Path, out: Path) -> None:

@@ -68,7 +68,7 @@ class Information:
     advice: str = ""
     cost: float = 0.0
     delay: float = 0.0
-    net: float = np.nan
+    net: float | None = None
 
 
 @dataclass(frozen=True)

@@ -299,7 +299,9 @@ def test_audit_and_priors_print_and_write(tmp_path: Path, capsys: pytest.Capture
     table = pd.read_csv(tmp_path / "priors.csv")
     assert len(table) == len(pset.table())
     assert table["because"].notna().all()
-    assert "cannot be written" in refused(capsys, "priors", "--out", str(tmp_path / "no" / "where.csv"))
+    for verb in ("priors", "audit"):
+        for out in (tmp_path / "no" / "where.csv", tmp_path):
+            assert "is no CSV file in a folder that exists" in refused(capsys, verb, "--out", str(out))
 
 
 @pytest.mark.parametrize("verb", ["audit", "priors", "forecast", "diagnose"])
