@@ -15,7 +15,7 @@ import numpy as np
 import pytensor
 from jax import export
 
-from postcgrp.priors import InputError
+from postcgrp.inference.cache import backend
 from postcgrp.priors.files import replacing
 
 PACKAGE = Path(__file__).parents[1]
@@ -37,18 +37,6 @@ def compiled(program: export.Exported) -> Any:
         return lowered.compile(compiler_options=COMPILER_OPTIONS)
     except jax.errors.JaxRuntimeError:  # another version of XLA may not know the option
         return lowered.compile()
-
-
-def backend() -> str:
-    """The platform that JAX computes on, such as cpu. Raises :class:`InputError` where it cannot be started."""
-    try:
-        return str(jax.default_backend())
-    except (RuntimeError, AssertionError) as error:  # the second, and empty, where it has no library for a platform
-        asked = jax.config.jax_platforms
-        why = " ".join(str(error).split())[:160] or "it knows no such device here"
-        raise InputError(
-            f"JAX_PLATFORMS={asked}: JAX cannot start there ({why}): leave it unset, or name one that this machine has"
-        ) from None
 
 
 class Programs:

@@ -105,8 +105,8 @@ def forecast(
     with new_folder(out) as folder, drawing(pset, folder, pset.fingerprint()) as figures:
         start = perf_counter()
         from postcgrp.inference import Clock, Sampling, enable_cache, passed, sample
+        from postcgrp.inference.cache import backend
         from postcgrp.inference.convergence import gate_table
-        from postcgrp.inference.programs import backend
         from postcgrp.models import build_model
 
         settings, clock = Sampling(**sampling), clock or Clock()

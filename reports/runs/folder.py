@@ -63,7 +63,7 @@ def manifest(
 
 def check_space(out: Path, draws: int) -> None:
     """Refuse to begin a run whose draws (all chains') would not fit on the disk. Raises :class:`InputError`."""
-    needed, free = draws * BYTES_PER_DRAW, shutil.disk_usage(out.parent).free
+    needed, free = draws * BYTES_PER_DRAW, shutil.disk_usage(out.resolve().parent).free
     if free < needed:
         raise InputError(
             f"--out {out}: {free / 1e6:,.0f} MB are free, but the draws need some {needed / 1e6:,.0f} MB: "

@@ -117,8 +117,8 @@ def sensitivity(
     deals = [load_deal(path) for path in deal]
     numbers = elicited_numbers(pset)
     unfitted = from_stored_draws(run, deals, numbers, seed)  # before the folder is made: it refuses a run of few draws
+    enable_cache()  # before the folder is made: it refuses a platform that is not there
     target, clock = working_folder(out, SCHEMA), Clock()
-    enable_cache()
     tables: dict[str, pd.DataFrame] = {}
 
     def write(name: str, table: pd.DataFrame) -> None:

@@ -24,12 +24,12 @@ import sys
 from postcgrp.priors import InputError
 from postcgrp.inference import Sampling, enable_cache, sample
 import pymc as pm
-enable_cache()
 with pm.Model() as model:
     y = pm.Data("y", 1.0)
     x = pm.Normal("x")
     pm.Normal("seen", x, 1.0, observed=y)
 try:
+    enable_cache()
     run = sample(model, Sampling(draws=50, tune=50, prior_draws=200), key="of one normal")
 except InputError as error:
     sys.exit(str(error))
