@@ -202,10 +202,11 @@ def from_stored_draws(
     run: Run, deals: Sequence[Deal], numbers: Sequence[ElicitedNumber], seed: int
 ) -> dict[str, pd.DataFrame]:
     """The tables that need no fit, by name. Raises :class:`InputError` for a run of too few draws."""
+    budget = variance_budget(run.tree, run.priors)  # first, as it knows how many draws are enough
     examined, densities = powerscale.headline_quantities(run.tree, run.priors), power_groups(run)
     slugs = [f"_{file_slug(deal.name)}" if len(deals) > 1 else "" for deal in deals]
     return {
-        "variance_budget": variance_budget(run.tree, run.priors),
+        "variance_budget": budget,
         "power_scaling": powerscale.power_scaling(examined, densities),
         "power_shifts": powerscale.shifts(examined, densities),
         **{f"deal_flips{slug}": deal_flips(run, deal, numbers, seed) for deal, slug in zip(deals, slugs, strict=True)},

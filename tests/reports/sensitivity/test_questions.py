@@ -17,7 +17,7 @@ from postcgrp.reports.runs.evidence import needed, source_densities
 from postcgrp.reports.sensitivity.deal_flips import _pairs, deal_flips
 from postcgrp.reports.sensitivity.flip import headline_of, parse_flip
 from postcgrp.reports.sensitivity.refits import Refit
-from postcgrp.reports.sensitivity.study import together
+from postcgrp.reports.sensitivity.study import sensitivity, together
 from postcgrp.reports.sensitivity.tornado import elicited_numbers, log_ratio, shift_prior
 from postcgrp.reports.valuation.deal import load_deal
 from postcgrp.reports.valuation.valuation import price
@@ -45,6 +45,13 @@ def test_claims_that_say_the_same_are_left_out_together(pset: PriorSet) -> None:
         for v in together(pset.with_evidence([*pset.evidence, mine]))
         if v.pset
     )
+
+
+def test_a_run_of_few_draws_is_refused_in_one_line_and_leaves_no_folder(pset: PriorSet, tmp_path: Path) -> None:
+    run = prior_run(pset, tmp_path / "run", draws=2)
+    with pytest.raises(InputError, match="4 draws are too few for a variance budget"):
+        sensitivity(run, out=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 def test_any_headline_can_be_asked_for(pset: PriorSet) -> None:
