@@ -7,12 +7,21 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from postcgrp.reports.cli.terminal import DONE, GATE_FAILED, Verb, answer, progress_bar, say, show, show_gate, status_of
+from postcgrp.reports.cli.terminal import (
+    DONE,
+    GATE_FAILED,
+    SHOWN_ROWS,
+    Verb,
+    answer,
+    progress_bar,
+    say,
+    show,
+    show_gate,
+    status_of,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
-
-_MOST = 10  # rows on the terminal; the files have all
 
 
 def add(verb: Verb) -> None:
@@ -141,13 +150,13 @@ def _sensitivity(options: argparse.Namespace) -> int:
     show(views[columns], "Other views of the last year's revenue (shift: in sds)", where=f"{where}/sensitivity.csv")
     left = found.table[found.table["kind"] == "claim left out"]
     one = ["name", "median", "shift", "se", "clear", "missed"]
-    show(left[one], "Claims left out one at a time", most=_MOST, where=f"{where}/leave_one_out.csv")
+    show(left[one], "Claims left out one at a time", most=SHOWN_ROWS, where=f"{where}/leave_one_out.csv")
     if "verdict" in (against := found.tables["conflicts"]):
         shown = against[["claim", "verdict", "p", "value", "q05", "median", "q95", "notices", "unit"]]
-        show(shown, "Each claim against all the rest, the worst first", most=_MOST, where=f"{where}/conflicts.csv")
+        show(shown, "Each claim against all the rest, the worst first", most=SHOWN_ROWS, where=f"{where}/conflicts.csv")
     moves = ["input", "mean_low", "mean_high", "direction", "value_low", "value_high", "unit"]
     title = "What moves it most: the mean with an assumption at either end"
-    show(found.tables["tornado"][moves], title, most=_MOST, where=f"{where}/tornado.csv")
+    show(found.tables["tornado"][moves], title, most=SHOWN_ROWS, where=f"{where}/tornado.csv")
     power, name, draws = strongest(found.tables["power_scaling"])
     title = f"Power-scaling of {name} on {draws:,} draws (in brackets: no more than noise)"
     show(power, title, where=f"{where}/power_scaling.csv")
@@ -155,7 +164,7 @@ def _sensitivity(options: argparse.Namespace) -> int:
         there = flips[flips["flips_at_sds"].notna()]
         shown = there[["input", "value_now", "value", "flips_at_sds", "se", "outcome", "unit"]]
         title = f"Moved alone, what takes P across {options.flip} ({len(there)} of {len(flips)} assumptions)"
-        show(shown, title, most=_MOST, where=f"{where}/flips.csv")
+        show(shown, title, most=SHOWN_ROWS, where=f"{where}/flips.csv")
         if there.empty:
             say("No assumption moved alone within three prior sds flips it: flips.csv says how far each one goes")
     for name, table in found.tables.items():
@@ -163,7 +172,7 @@ def _sensitivity(options: argparse.Namespace) -> int:
             there = table[table["flips_at_sds"].notna()]
             shown = there[["input", "value_now", "value", "flips_at_sds", "unit", "how"]]
             title = f"What takes the mean rNPV across zero, now {table['rnpv_now'].iloc[0]:,.2f} {run.money}"
-            show(shown, title, most=_MOST, where=f"{where}/{name}.csv")
+            show(shown, title, most=SHOWN_ROWS, where=f"{where}/{name}.csv")
             if there.empty:
                 say(f"Nothing that stored draws can follow, alone or in pairs, does: {name}.csv says how far each goes")
     for note in found.notes:

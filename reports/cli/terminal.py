@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from postcgrp.reports.runs.run import Run
 
 DONE, BAD_INPUT, GATE_FAILED, INTERRUPTED, TERMINATED = 0, 2, 3, 130, 143  # exit statuses
+SHOWN_ROWS = 10  # of a long table; the files have all
 WIDE = 200  # columns of what is piped into a file or another program
 LEAST_TEXT = 24  # columns that a text of many words gets before its whole column is left out
 Verb = Callable[..., argparse.ArgumentParser]  # declares a command: its name, its function, what it does

@@ -7,11 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from postcgrp.priors.errors import InputError
-from postcgrp.reports.cli.terminal import DONE, Verb, progress_bar, say, show, status_of
+from postcgrp.reports.cli.terminal import DONE, SHOWN_ROWS, Verb, progress_bar, say, show, status_of
 from postcgrp.reports.cli.terminal import answer as say_first
 from postcgrp.reports.runs.place import check_folder
-
-_MOST = 10  # rows on the terminal; the files have all
 
 
 def add(verb: Verb) -> None:
@@ -61,11 +59,11 @@ def _value(options: argparse.Namespace) -> int:
     for one in answer.priced:
         name = one.deal.name
         figures = shown(answer.table[answer.table["deal"] == name])
-        show(figures, name, most=_MOST, where=str(options.out / "value.csv"))
+        show(figures, name, most=SHOWN_ROWS, where=str(options.out / "value.csv"))
         moves = answer.tornado[answer.tornado["deal"] == name].drop(columns=["deal", "swing"])
         moves = moves[["input", "rnpv_low", "rnpv_high", "input_low", "input_high", "of"]]
         title = f"{name}: what moves its mean rNPV, {run.money}"
-        show(moves, title, most=_MOST, where=str(options.out / "tornado.csv"))
+        show(moves, title, most=SHOWN_ROWS, where=str(options.out / "tornado.csv"))
     say(f"{options.out / 'value.csv'}: every figure; draws, assumptions and their sources, and figures lie beside it")
     return status_of(run, "value")
 
@@ -123,7 +121,7 @@ def _voi(options: argparse.Namespace) -> int:
     for title, table in tables.values():
         show(table, title)
     title = "Worth of learning before deciding"
-    show(information_words.readable(found, unit), title, most=1 + len(studies) + _MOST, where=where)
+    show(information_words.readable(found, unit), title, most=1 + len(studies) + SHOWN_ROWS, where=where)
     if options.out is not None:
         by_name = {name: table for name, (_, table) in tables.items()}
         about = {"runs": [run.provenance for run in runs], "deals": [str(path) for path in options.deal]}

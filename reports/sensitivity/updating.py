@@ -20,6 +20,7 @@ from postcgrp.inference.estimates import quantile
 from postcgrp.inference.psis import Array, Weights, reweight
 from postcgrp.priors import Evidence, InputError, PriorSet
 from postcgrp.priors.files import sha256
+from postcgrp.priors.shipped import FUNNEL_FILE, SHARES_FILE
 from postcgrp.reports.forecast.numbers import short
 from postcgrp.reports.runs.evidence import against, needed
 from postcgrp.reports.runs.folder import INPUTS, SCHEMA, UPDATE_SCHEMA, WEIGHTS, write_manifest
@@ -40,7 +41,7 @@ if TYPE_CHECKING:  # fitting starts JAX, which reweighting must not wait for
     from postcgrp.inference.progress import Progress
     from postcgrp.reports.forecast.pipeline import Forecast
 
-KEPT = ("report.toml", "assumptions.toml", "priors.toml")
+KEPT = ("report.toml", "assumptions.toml", "priors.toml", FUNNEL_FILE, SHARES_FILE)
 _NODES = 40  # equally probable points of a normal, one after another for each draw
 
 
@@ -161,10 +162,10 @@ def save_update(result: Update, run: Run, files: Sequence[Path], out: Path) -> N
     anything but an earlier update or cannot be written, and where the weights were refused.
     """
     if result.moved is None or result.parts is None:
-        raise InputError(f"{run.folder}: {result.refused}: there are no weights to write: refit")
+        raise InputError(f"{run.label}: {result.refused}: there are no weights to write: refit")
     check_folder(out, UPDATE_SCHEMA)
     fitted, values = run.fitted, result.weights.values
-    if out.resolve() in (run.folder.resolve(), fitted.folder.resolve()):
+    if out.resolve() in {folder.resolve() for folder in run.folders}:
         raise InputError(f"--out {out}: is the run that is updated: name a new folder")
     chains, draws = values.shape
     weights = pd.DataFrame({**draw_numbers(chains, draws), WEIGHT: values.ravel()})
@@ -204,12 +205,12 @@ def refit(
     Returns the forecast, the table of :func:`moved`, and why the total moved (:func:`decomposition`). Raises
     :class:`InputError` where `out` is the run itself, holds anything but an earlier run, or cannot be written.
     """
-    if out.resolve() in (run.folder.resolve(), run.fitted.folder.resolve()):
+    if out.resolve() in {folder.resolve() for folder in run.folders}:
         raise InputError(f"--out {out}: is the run that is updated: name a new folder")
     check_folder(out, SCHEMA)
     from postcgrp.reports.forecast.pipeline import forecast  # starts JAX
 
-    kept = {name: run.sources / name for name in KEPT}
+    kept = {name: folder / name for folder in run.folders[-1:] for name in KEPT}
     sources = {name: path for name, path in kept.items() if path.is_file()} | _evidence_files(run, files)
     made = forecast(result.priors, out=out, sources=sources, progress=progress, **run.manifest["sampling"])
     ledger = result.priors.ledger
@@ -220,6 +221,6 @@ def refit(
 
 def _evidence_files(run: Run, files: Sequence[Path]) -> dict[str, Path]:
     """Every file of evidence, the run's and the new ones, by the name under which it is kept."""
-    kept = [] if run.loaded else [sorted(folder.glob("evidence-*.csv")) for folder in (run.folder, run.sources)]
+    kept = [sorted(folder.glob("evidence-*.csv")) for folder in run.folders]
     earlier = sorted(next(filter(None, kept), []), key=lambda path: (len(path.name), path.name))
     return {f"evidence-{k}.csv": path for k, path in enumerate([*earlier, *files], start=1)}

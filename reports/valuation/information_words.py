@@ -17,9 +17,10 @@ SCHEMA = "postcgrp.voi/1"
 
 
 def readable(table: pd.DataFrame, unit: str) -> pd.DataFrame:
-    """The columns of :func:`information_table` that a reader needs, in plain words; `unit` such as "USD million".
+    """The columns that a reader needs, in plain words; `unit` such as "USD million".
 
-    Studies come first, whatever they are worth: they were asked for.
+    Studies come first, whatever they are worth: they were asked for. Parameters: `table`, of
+    :func:`postcgrp.reports.valuation.information.information_table`.
     """
     table = pd.concat([table[table["kind"] == "EVPI"], table[table["kind"] == "EVSI"], table[table["kind"] == "EVPPI"]])
     shown: dict[str, Any] = {"learn": table["name"], f"worth, {unit}": table["value"], "se": table["se"]}
@@ -31,7 +32,7 @@ def readable(table: pd.DataFrame, unit: str) -> pd.DataFrame:
 
 
 def information_said(table: pd.DataFrame, unit: str) -> str:
-    """One sentence on a table of :func:`information_table`: what is worth most, and which study pays."""
+    """One sentence on a table of worths: what is worth most, and which study pays."""
     total = table["value"].iloc[0]
     learned, studies = table[table["kind"] == "EVPPI"], table[table["kind"] == "EVSI"]
     if total <= 0:
@@ -53,8 +54,8 @@ def save_voi(
 ) -> None:
     """Write voi.csv, the figure voi.png and .svg, the other tables by name, and a manifest, whole or not at all.
 
-    Parameters: `found`, a table of :func:`information_table`; `recipe`, that the figure carries; `about`, what the
-    manifest records. Raises :class:`InputError` where `out` holds anything but an earlier answer or cannot be written.
+    Parameters: `found`, the table of worths; `recipe`, that the figure carries; `about`, what the manifest records.
+    Raises :class:`postcgrp.priors.InputError` where `out` holds anything but an earlier answer or cannot be written.
     """
     check_folder(out, SCHEMA)
     with new_folder(out) as folder:
