@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 DONE, BAD_INPUT, GATE_FAILED, INTERRUPTED, TERMINATED = 0, 2, 3, 130, 143  # exit statuses
 SHOWN_ROWS = 10  # of a long table; the files have all
-WIDE = 200  # columns of what is piped into a file or another program
+PIPE_WIDTH = 200  # columns of what is piped into a file or another program
 LEAST_TEXT = 24  # columns that a text of many words gets before its whole column is left out
 Verb = Callable[..., argparse.ArgumentParser]  # declares a command: its name, its function, what it does
 
@@ -92,7 +92,7 @@ def _console(*, soft_wrap: bool = False) -> Console:
 
     console = Patient(highlight=False, soft_wrap=soft_wrap)
     if not console.is_terminal and "COLUMNS" not in os.environ:
-        console.width = WIDE
+        console.width = PIPE_WIDTH
     return console
 
 

@@ -14,6 +14,7 @@ from postcgrp.inference.psis import Array
 from postcgrp.models import variables as v
 from postcgrp.priors import Ledger
 from postcgrp.priors.catalogue import MONEY_UNIT, SPEND_UNIT
+from postcgrp.reports.forecast.layers import BANDS
 from postcgrp.reports.forecast.numbers import short
 from postcgrp.reports.runs.evidence import flat
 
@@ -23,7 +24,6 @@ TOTAL = v.REVENUE_TOTAL
 READ = (v.REVENUE, TOTAL, v.PATIENTS, v.USE, v.PRICE)  # for :func:`forecast_quantities`
 BEFORE, AFTER = "before", "after"
 WITH_ERROR = ("low_90", "median", "high_90")
-ENDS = {"low_90": 0.05, "low_50": 0.25, "median": 0.5, "high_50": 0.75, "high_90": 0.95}
 BY_PATIENTS, BY_UPTAKE, BY_PRICE = "patients", "uptake", "price"
 JACKKNIFE = 12  # of consecutive draws, left out one after another
 CLEARLY = 2.0  # Monte-Carlo errors from zero
@@ -87,13 +87,13 @@ def _describe(draws: DataArray, weights: Array | None) -> dict[str, float]:
     x = flat(draws).reshape(draws.sizes["chain"], -1)
     w = np.full(x.shape, 1 / x.size) if weights is None else weights
     mean = float((w * x).sum())
-    ends = quantile(x, w, list(ENDS.values()))
+    ends = quantile(x, w, list(BANDS.values()))
     out = {
         "mean": mean,
         "sd": float(np.sqrt((w * (x - mean) ** 2).sum())),
-        **dict(zip(ENDS, ends.tolist(), strict=True)),
+        **dict(zip(BANDS, ends.tolist(), strict=True)),
     }
-    return out | {f"mcse_{name}": quantile_error(x, w, ENDS[name]) for name in WITH_ERROR}
+    return out | {f"mcse_{name}": quantile_error(x, w, BANDS[name]) for name in WITH_ERROR}
 
 
 def brief(table: pd.DataFrame, names: tuple[str, str] = (BEFORE, AFTER)) -> pd.DataFrame:

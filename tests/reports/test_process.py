@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from postcgrp.inference.settings import workers
-from postcgrp.reports.process import helper_command, helper_environment
 
 
 def run(program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -51,26 +50,6 @@ def test_what_a_command_printed_arrives_before_it_ends(status: int) -> None:
 def test_a_command_whose_output_is_closed_ends_in_silence() -> None:
     done = run("import sys\nfrom postcgrp.reports.process import end_command\nsys.stdout.close()\nend_command(2)\n")
     assert (done.returncode, done.stderr) == (2, "")
-
-
-def test_no_code_of_the_users_folder_is_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A `calendar.py` beside the run is not the module that the standard library imports by this name."""
-    (tmp_path / "calendar.py").write_text("raise SystemExit('the code of the working directory was run')")
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.syspath_prepend(str(tmp_path))
-    command = helper_command("calendar", "2026", "11")
-    done = subprocess.run(command, check=False, capture_output=True, text=True, env=helper_environment())
-    assert (done.returncode, done.stderr) == (0, "")
-    assert "November 2026" in done.stdout
-
-
-def test_a_helper_imports_what_this_process_can(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "of_the_user.py").write_text("print('found')")
-    monkeypatch.syspath_prepend(str(tmp_path))
-    done = subprocess.run(
-        helper_command("of_the_user"), check=False, capture_output=True, text=True, env=helper_environment()
-    )
-    assert done.stdout == "found\n"
 
 
 @pytest.mark.parametrize("ending", ["SIGTERM", "SIGHUP"])
