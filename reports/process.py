@@ -15,11 +15,14 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
 import sys
 from contextlib import suppress
 from typing import Any, NoReturn
 
 ALLOCATIONS = 50_000  # between two searches for garbage; Python's own 2 000 searches what will never be garbage
+# What XLA itself says on standard error, such as "Very slow compile?", helps nobody who did not write XLA.
+WITHOUT_XLA_REMARKS = ("TF_CPP_MIN_LOG_LEVEL", "3")
 _MODULES: dict[str, Any] = sys.modules
 
 
@@ -37,8 +40,21 @@ def with_dask() -> None:
         del _MODULES["dask"]
 
 
+class Terminated(KeyboardInterrupt):
+    """The process was asked to end, by a supervisor or with its terminal: it cleans up as after Ctrl-C."""
+
+
+def terminate(*signalled: object) -> NoReturn:
+    """Raise :class:`Terminated`: a handler of signals."""
+    raise Terminated(*signalled)
+
+
 def begin_command() -> None:
     """Prepare this process for one command."""
+    for ending in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(ending) is signal.SIG_DFL:  # under nohup, SIGHUP is ignored and must stay so
+            signal.signal(ending, terminate)
+    os.environ.setdefault(*WITHOUT_XLA_REMARKS)  # before XLA is loaded
     without_dask()
     gc.freeze()  # what is imported by now stays until the end
     gc.set_threshold(ALLOCATIONS)

@@ -22,7 +22,7 @@ from postcgrp.tests.helpers.source import (
 ALLOWED: dict[str, dict[str, str]] = {
     "runs": {},  # nor forecast/: a forecast is written by runs/
     "forecast": {},
-    "sensitivity": {},
+    "sensitivity": {"valuation": "deal_flips"},
     "calibration": {},
     "valuation": {},
     "export": {},

@@ -18,17 +18,21 @@ from postcgrp.reports.cli import exposure as exposure_commands
 from postcgrp.reports.cli import figures as figure_commands
 from postcgrp.reports.cli import sensitivity as sensitivity_commands
 from postcgrp.reports.cli import valuation as valuation_commands
+from postcgrp.reports.cli.inputs import readable_again
 from postcgrp.reports.cli.terminal import (
     BAD_INPUT,
     DONE,
     GATE_FAILED,
     INTERRUPTED,
+    TERMINATED,
+    answer,
     hushed,
     progress_bar,
     say,
     show,
+    show_gate,
 )
-from postcgrp.reports.process import begin_command, end_command, with_dask
+from postcgrp.reports.process import Terminated, begin_command, end_command, with_dask
 
 if TYPE_CHECKING:
     from postcgrp.priors import PriorSet
@@ -69,13 +73,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(options: argparse.Namespace) -> int:
     try:
-        return int(options.command(options))
+        with readable_again(options):
+            return int(options.command(options))
     except InputError as error:
         print(f"postcgrp {options.verb}: {' '.join(str(error).split())}", file=sys.stderr)
         return BAD_INPUT
-    except KeyboardInterrupt:
-        print(f"postcgrp {options.verb}: interrupted; {options.interrupted}", file=sys.stderr)
-        return INTERRUPTED
+    except KeyboardInterrupt as ending:
+        asked = isinstance(ending, Terminated)
+        said = "asked to end" if asked else "interrupted"
+        print(f"postcgrp {options.verb}: {said}; {options.interrupted}", file=sys.stderr)
+        return TERMINATED if asked else INTERRUPTED
     except BrokenPipeError:
         sys.stderr.close()
         return DONE
@@ -185,14 +192,13 @@ def _files(options: argparse.Namespace) -> dict[str, Path]:
 def _audit(options: argparse.Namespace) -> int:
     from postcgrp.priors import load_ledger
     from postcgrp.priors.audit import audit, findings_rows, findings_table
+    from postcgrp.reports.runs.place import check_csv, save_csv
 
+    check_csv(options.out)
     findings = audit(load_ledger(options.report, options.assumptions))
     columns = ("check", "status", "expected", "found", "treatment")
     show([{name: row[name] for name in columns} for row in findings_rows(findings)], "The report against itself")
-    if options.out is not None:
-        from postcgrp.reports.runs.place import save_csv
-
-        save_csv(findings_table(findings), options.out)
+    save_csv(findings_table(findings), options.out)
     return DONE
 
 
@@ -200,8 +206,9 @@ def _priors(options: argparse.Namespace) -> int:
     import pandas as pd
 
     from postcgrp.priors.sets import difference
-    from postcgrp.reports.runs.place import save_csv
+    from postcgrp.reports.runs.place import check_csv, save_csv
 
+    check_csv(options.out)
     pset = _prior_set(options)
     if options.diff is not None:
         options.priors = options.diff
@@ -237,7 +244,9 @@ def _forecast(options: argparse.Namespace) -> int:
 
     pset = _prior_set(options)
     check_folder(options.out, SCHEMA)
+    from postcgrp.reports.forecast.conflict import CONFLICT, conflict_said
     from postcgrp.reports.forecast.pipeline import forecast
+    from postcgrp.reports.forecast.summary import forecast_said
 
     sampling = {name: getattr(options, name) for name, *_ in SAMPLING if hasattr(options, name)}
     with progress_bar("forecast") as progress:
@@ -248,8 +257,14 @@ def _forecast(options: argparse.Namespace) -> int:
             progress=progress,
             **sampling,
         )
-    show(result.headline, f"Total revenue, {pset.ledger.report.currency} million")
-    show(result.gate, "The gate")
+    answer(f"{forecast_said(result.summary, pset.ledger)} {conflict_said(result.disagreement)}")
+    show(
+        result.headline, f"Total revenue, {pset.ledger.report.currency} million", where=str(options.out / "summary.csv")
+    )
+    apart = result.disagreement[result.disagreement["verdict"] == CONFLICT]
+    if len(apart):
+        show(apart, "Where prior and evidence disagree", most=6, where=str(options.out / "prior_evidence.csv"))
+    show_gate(result.gate)
     say(f"{options.out / 'report.html'}: the page; summary.csv, posterior.nc and manifest.json lie beside it")
     if not result.passed:
         print("postcgrp forecast: the gate failed; the run is marked so", file=sys.stderr)
@@ -258,20 +273,23 @@ def _forecast(options: argparse.Namespace) -> int:
 
 
 def _diagnose(options: argparse.Namespace) -> int:
-    from postcgrp.reports.runs.place import save_csv
+    from postcgrp.reports.runs.place import check_csv, save_csv
     from postcgrp.reports.runs.run import Run
 
+    check_csv(options.out)
     run = Run.open(options.run)
     from postcgrp.inference import passed
-    from postcgrp.inference.convergence import gate_table, parameters
+    from postcgrp.inference.convergence import gate_said, gate_table, parameters
     from postcgrp.reports.forecast.pipeline import judge
 
     if run.note:
         say(f"{run.folder}: {run.note}; the gate judges the draws of {run.fitted.folder} as they were fitted")
     tree = run.fitted.tree
     checks, each = judge(tree), parameters(tree)
-    show(gate_table(checks), "The gate")
-    show(each.sort_values("ess_tail").head(15), "The 15 parameters with the fewest effective tail draws")
+    answer(gate_said(checks))
+    show_gate(gate_table(checks))
+    most, where = 15, "" if options.out is None else str(options.out)
+    show(each.sort_values("ess_tail"), "Parameters by their effective tail draws", most=most, where=where)
     save_csv(each, options.out)
     return DONE if passed(checks) else GATE_FAILED
 

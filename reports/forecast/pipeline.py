@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -16,6 +15,7 @@ from postcgrp.models.structure import structure_key
 from postcgrp.priors import InputError, PriorSet
 from postcgrp.priors.audit import audit, findings_table
 from postcgrp.reports.forecast import growth_bridge
+from postcgrp.reports.forecast.conflict import advice_of_conflict, prior_evidence
 from postcgrp.reports.forecast.page import page
 from postcgrp.reports.forecast.summary import headline, summary
 from postcgrp.reports.forecast.variance_budget import variance_budget
@@ -42,13 +42,23 @@ UNTOLD = ("use", "intensity")  # of the prior draws: a quarter of the file, and 
 
 @dataclass(frozen=True)
 class Forecast:
-    """What a forecast came to: the run, the summary and headline tables, the gate's table and verdict."""
+    """What a forecast came to: the run, the summary and headline tables, the gate's table and verdict.
+
+    `disagreement`: where prior and evidence disagree, see :func:`prior_evidence`.
+    """
 
     run: Run
     summary: pd.DataFrame
     headline: pd.DataFrame
     gate: pd.DataFrame
     passed: bool
+    disagreement: pd.DataFrame
+
+
+def with_conflict(checks: tuple[Check, ...], disagreement: pd.DataFrame) -> tuple[Check, ...]:
+    """The gate's verdicts; where it failed and prior and evidence are far apart, its advice is to mend that."""
+    advice = advice_of_conflict(disagreement)
+    return tuple(replace(check, advice=advice) if advice and not check.passed else check for check in checks)
 
 
 def judge(run: DataTree) -> tuple[Check, ...]:
@@ -89,17 +99,18 @@ def forecast(
     cannot be written.
     """
     check_folder(out, SCHEMA)
+    kept = {name: path.read_bytes() for name, path in (sources or {}).items()}  # as they are now, not after the fit
     report = progress or (lambda stage, done, total: None)
     with new_folder(out) as folder:
         start = perf_counter()
-        import jax
-
         from postcgrp.inference import Clock, Sampling, enable_cache, passed, sample
+        from postcgrp.inference.cache import backend
         from postcgrp.inference.convergence import gate_table
         from postcgrp.models import build_model
 
         settings, clock = Sampling(**sampling), clock or Clock()
         clock.seconds["import"] = perf_counter() - start
+        platform = backend()
         check_space(out, settings.draws * settings.chains + settings.prior_draws)
         enable_cache()
         with clock("build"):
@@ -108,32 +119,34 @@ def forecast(
         run["prior"] = group(run, "prior").drop_vars(UNTOLD)
         report("judging", 0, 0)
         with clock("gate"):
-            checks = judge(run)
+            disagreement = prior_evidence(run, pset)
+            checks = with_conflict(judge(run), disagreement)
         with clock("summary"):
             table = summary(run, pset.ledger)
             bench = bench_tables(run, pset)
             findings = audit(pset.ledger)
         report("writing", 0, 0)
         status = "passed" if passed(checks) else "failed"
-        record = manifest(pset, settings, checks, status, clock, f"JAX on {jax.default_backend()}")
+        record = manifest(pset, settings, checks, status, clock, f"JAX on {platform}")
         with clock("write"):
-            for name, path in (sources or {}).items():
-                shutil.copyfile(path, folder / name)
+            for name, content in kept.items():
+                (folder / name).write_bytes(content)
             (folder / INPUTS).write_text(pset.to_json(), encoding="utf-8")
             (folder / "recipe.txt").write_text(pset.recipe(), encoding="utf-8")
-            for name, content in {
+            for name, table_of in {
                 "summary": table,
                 "priors": pset.table(),
                 "evidence": pset.evidence_table(),
                 "audit": findings_table(findings),
                 "gate": gate_table(checks),
+                "prior_evidence": disagreement,
                 **bench,
             }.items():
-                content.to_csv(folder / f"{name}.csv", index=False)
+                table_of.to_csv(folder / f"{name}.csv", index=False)
             digest = write_draws(run, pset.recipe(), record, folder)
         text = page(run, pset, table, checks, findings, record, bench)
         (folder / "report.html").write_text(text, encoding="utf-8")
         seconds = {stage: round(value, 3) for stage, value in clock.seconds.items()}
         write_manifest({**record, "seconds": seconds}, folder, {DRAWS: digest})
     made = Run(out, pset, read_manifest(out), loaded=run)
-    return Forecast(made, table, headline(table, pset.ledger), gate_table(checks), passed(checks))
+    return Forecast(made, table, headline(table, pset.ledger), gate_table(checks), passed(checks), disagreement)

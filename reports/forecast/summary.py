@@ -110,6 +110,19 @@ def _range(low: float, high: float) -> str:
     return " - ".join(ends).strip() if any(ends) else ""
 
 
+def forecast_said(table: pd.DataFrame, ledger: Ledger) -> str:
+    """The forecast in one sentence: the last year's median, its 90 % interval, and P(above the report's point)."""
+    year = ledger.years[-1]
+    row = table[(table["quantity"] == "revenue_total") & (table["year"] == year)].iloc[0]
+    told = (
+        f"Total revenue of {year}: median {row['median']:,.0f}, 90 % {row['low_90']:,.0f} to {row['high_90']:,.0f} "
+        f"{ledger.report.currency} million"
+    )
+    if not np.isfinite(row["report"]):
+        return f"{told}."
+    return f"{told}; {row['p_above_report']:.0%} that it is above the report's {row['report']:,.0f}."
+
+
 def exceedance(run: DataTree, ledger: Ledger, steps: int = 9) -> pd.DataFrame:
     """P(total revenue > level) for round levels (rows, in millions) at each anchor (columns)."""
     draws = group(run)["revenue_total"].sel(year=list(ledger.report.anchors))

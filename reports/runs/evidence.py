@@ -109,10 +109,24 @@ def against(draws: Dataset, pset: PriorSet, rows: Iterable[Evidence]) -> list[Re
     return [residuals(draws, pset, of_one, known_years(draws, pset, source)) for source, of_one in by_source.items()]
 
 
+def source_densities(draws: Dataset, pset: PriorSet) -> dict[str, DataArray]:
+    """Log likelihood of each source's rows with its error integrated out [chain, draw], up to a constant, by source.
+
+    This is what a source as a whole says of the market: given the error that a draw happens to hold, its rows would
+    only measure their own noise. Parameters: `draws`, with the variables that :func:`needed` names.
+    """
+    found = {}
+    for source in dict.fromkeys(row.source for row in pset.evidence):
+        part = residuals(draws, pset, [row for row in pset.evidence if row.source == source])
+        shape = (draws.sizes["chain"], draws.sizes["draw"])
+        found[source] = DataArray(part.terms().sum(axis=1).reshape(shape), dims=SAMPLE)
+    return found
+
+
 def flat(draws: DataArray) -> Array:
     """Values [chain x draw, ...], one chain after the other."""
     values = draws.transpose(*SAMPLE, ...).values
-    return np.asarray(values.reshape(-1, *values.shape[2:]), dtype=float)
+    return np.asarray(values.reshape(values.shape[0] * values.shape[1], *values.shape[2:]), dtype=float)
 
 
 def _walk(pset: PriorSet, source: str, first: Sequence[int], second: Sequence[int]) -> Array:

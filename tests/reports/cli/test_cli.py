@@ -40,6 +40,7 @@ FILES = {
     "evidence.csv",
     "audit.csv",
     "gate.csv",
+    "prior_evidence.csv",
     "recipe.txt",
     "report.toml",
     "assumptions.toml",
@@ -91,14 +92,23 @@ def test_what_is_made_of_a_failed_run_is_marked_as_failed(
     said = capsys.readouterr()
     assert "marked as failed by its gate" in said.err
     assert "Does the choice survive, CARA 0.1?" in said.out
+    for command in (
+        ["compare", str(folder), str(folder)],
+        ["export", str(folder), "--to", "netcdf", "--out", str(tmp_path / "x.nc")],
+        ["workbook", str(folder), "--out", str(tmp_path / "x.xlsx")],
+    ):
+        assert main(command) == 3, command
+        assert f"postcgrp {command[0]}: {folder} is marked as failed by its gate" in capsys.readouterr().err, command
 
 
 @pytest.mark.parametrize(
     ("more", "says"),
     [
         (["--seed", "-1"], "--seed -1: is negative"),
-        (["--out", "none/x.csv"], "--out none/x.csv: is no CSV file in a folder that exists"),
-        (["--out", "x.png"], "--out x.png: is no CSV file"),
+        (["--out", str(REPORT_FILE)], "is a file: name a folder"),
+        (["--rate", "10"], "--rate 10: is no rate a year"),
+        (["--study", "measure:patients 2025:0.05@-1"], "neither may be negative"),
+        (["--study", "measure:patients 2025:0.05@soon"], "'soon' is no cost and delay"),
         (["--inputs", "x.csv"], "--inputs: goes with --net-benefit, which is not given"),
         (["--method", "kriging"], "--method: invalid choice: 'kriging'"),
         (["--study", "survey:payer blocking:" + "9" * 30], "ask at least one, at most 1,000,000,000"),
@@ -287,7 +297,9 @@ def test_audit_and_priors_print_and_write(tmp_path: Path, capsys: pytest.Capture
     table = pd.read_csv(tmp_path / "priors.csv")
     assert len(table) == len(pset.table())
     assert table["because"].notna().all()
-    assert "cannot be written" in refused(capsys, "priors", "--out", str(tmp_path / "no" / "where.csv"))
+    for verb in ("priors", "audit"):
+        for out in (tmp_path / "no" / "where.csv", tmp_path):
+            assert "is no CSV file in a folder that exists" in refused(capsys, verb, "--out", str(out))
 
 
 @pytest.mark.parametrize("verb", ["audit", "priors", "forecast", "diagnose"])

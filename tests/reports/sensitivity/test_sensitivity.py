@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.special import ndtr, ndtri
+from scipy.special import expit, ndtr, ndtri
 from xarray import DataArray, Dataset, DataTree
 
 from postcgrp.inference.density import density, derived
@@ -343,6 +343,29 @@ def test_conflict_has_its_closed_form(pset: PriorSet) -> None:
     assert table.loc["adoption_2035", "above"] == 0
 
 
+def test_a_claim_that_nothing_else_informs_has_nothing_to_compare_with(pset: PriorSet) -> None:
+    """The draws without it are those of the vague prior in its place; p would only compare the claim with that."""
+    left = next(one for one in claims_left_out(pset)[0] if one.id == "adoption_2035")
+    vague = left.without.blocks["adoption_level"].priors
+    index = next(k for k, p in enumerate(vague) if "2035" in p.name)
+    scores = ndtri((np.random.default_rng(2).permutation(CHAINS * DRAWS) + 0.5) / (CHAINS * DRAWS))
+    levels = np.full((CHAINS, DRAWS, len(vague)), 0.2)
+
+    def verdict(width: float) -> Any:
+        levels[..., index] = expit(vague[index].mu + width * vague[index].sd * scores).reshape(CHAINS, DRAWS)
+        draws = Dataset({"adoption_level": (("chain", "draw", "anchor"), levels)})
+        return conflicts(pset, [left], {left.id: Refit(draws)}).iloc[0]
+
+    nothing = verdict(1.0)
+    assert nothing["verdict"] == "nothing to compare with"
+    assert np.isnan(nothing["p"])
+    assert abs(nothing["informed"]) < 0.01
+    compared = verdict(0.3)
+    assert compared["verdict"] in ("agrees", "disagrees")
+    assert compared["informed"] == pytest.approx(1 - 0.3**2, abs=0.01)
+    assert 0 < compared["notices"] < nothing["notices"]
+
+
 def test_a_direction_is_judged_by_its_sign(pset: PriorSet) -> None:
     left = next(one for one in claims_left_out(pset)[0] if one.id == "adoption_direction_eu5")
     regions = pset.coords["region"]
@@ -508,7 +531,9 @@ def test_the_terminal_has_the_last_year_s_power_scaling_with_its_draws() -> None
             "group": group,
             "quantity": quantity,
             "psi": psi,
-            "noise": 0.01,
+            "psi_se": 0.02,
+            "noise": 0.05,
+            "clear": psi > 0.05,
             "sign": "+",
             "spread": 0.1,
             "k_low": 0.1,
@@ -523,4 +548,5 @@ def test_the_terminal_has_the_last_year_s_power_scaling_with_its_draws() -> None
     assert (name, draws) == ("revenue 2035", 1200)
     assert list(shown["group"]) == ["refused", "strong", "weak"]
     assert list(shown["refused"]) == ["Pareto k", "", ""]
+    assert list(shown["psi"]) == ["", "0.300 ± 0.020", "(0.010 ± 0.020)"]
     assert (shown["pareto_k"] == 0.2).all()
