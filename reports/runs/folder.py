@@ -210,6 +210,14 @@ def read_inputs(folder: Path, record: Mapping[str, Any]) -> PriorSet:
     return priors
 
 
+def group_names(folder: Path) -> list[str]:
+    """The groups of a run's draws."""
+    import netCDF4
+
+    with netCDF4.Dataset(folder / DRAWS) as opened:
+        return list(opened.groups)
+
+
 def read_tree(folder: Path) -> DataTree:
     """Every group of a run's draws."""
     # Closed at once: where one handle is still open, the next one to the same file may bring the process down.

@@ -1,0 +1,94 @@
+"""One HTML file of a template, a style sheet and scripts: nothing is loaded from outside, nothing else may run."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from importlib.resources import files
+from typing import Any
+
+import pandas as pd
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from postcgrp.reports.forecast.numbers import short
+from postcgrp.reports.page.content import finite_or_none
+
+PACKAGE = "postcgrp.reports.page"
+NEARLY_CERTAIN = 0.995  # probabilities above it would round to 100 %
+# In the order of what they need. Each is a module by itself; inlined, they share one scope, so names differ.
+SCRIPTS = ("unpack", "stats", "numbers", "draws", "cashflow", "pricing", "svg", "charts", "answer", "deals", "sources",
+           "main")  # fmt: skip
+_IMPORT = re.compile(r"^import [^;]*;\n", re.MULTILINE)
+_EXPORT = re.compile(r"^export (?=(async )?(function|const|class|let) )", re.MULTILINE)
+
+
+def script(names: Sequence[str] = SCRIPTS) -> str:
+    """The modules as one script that keeps its names to itself."""
+    texts = [(files(PACKAGE) / "js" / f"{name}.js").read_text(encoding="utf-8") for name in names]
+    body = "\n".join(_EXPORT.sub("", _IMPORT.sub("", text)) for text in texts)
+    return f'(() => {{\n"use strict";\n{body}\n}})();\n'
+
+
+def style(*names: str) -> str:
+    """Style sheets, one after the other."""
+    return "".join((files(PACKAGE) / "css" / f"{name}.css").read_text(encoding="utf-8") for name in names)
+
+
+def policy(scripts: Sequence[str], styles: Sequence[str]) -> str:
+    """The Content-Security-Policy under which exactly these inline scripts and styles run, and nothing is loaded."""
+
+    def hashed(texts: Sequence[str]) -> str:
+        digests = (hashlib.sha256(text.encode()).digest() for text in texts)
+        return " ".join(f"'sha256-{base64.b64encode(digest).decode()}'" for digest in digests) or "'none'"
+
+    return (
+        f"default-src 'none'; script-src {hashed(scripts)}; style-src {hashed(styles)}; "
+        "base-uri 'none'; form-action 'none'"
+    )
+
+
+def embedded(data: Mapping[str, Any]) -> Markup:
+    """Data as JSON that may stand in a script element, whatever text it holds."""
+    text = json.dumps(finite_or_none(data), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return Markup(text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))
+
+
+def render(template: str, said: Mapping[str, Any], *, styles: Sequence[str], data: Mapping[str, Any] | None = None) -> str:
+    """A template as one HTML file; with `data`, the page's scripts are in it."""
+    css = style(*styles)
+    code = "" if data is None else script()
+    return (
+        environment()
+        .get_template(template)
+        .render(
+            **said,
+            css=Markup(css),
+            code=Markup(code),
+            data=None if data is None else embedded(data),
+            policy=policy([code] if code else [], [css]),
+        )
+    )
+
+
+def environment() -> Environment:
+    """The template environment, which escapes HTML and raises for missing values."""
+    env = Environment(
+        loader=PackageLoader(PACKAGE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    env.filters["money"] = lambda x: "–" if pd.isna(x) else f"{x:,.0f}"
+    env.filters["signed"] = lambda x: "–" if pd.isna(x) else f"{x:+,.0f}".replace("-", "−")
+    env.filters["percent"] = lambda x, digits=0: "–" if pd.isna(x) else f"{100 * x:.{digits}f} %"
+    env.filters["chance"] = chance
+    env.filters["short"] = lambda x: "–" if pd.isna(x) else short(x)
+    return env
+
+
+def chance(p: float) -> str:
+    """A probability as a reader says it."""
+    if p > NEARLY_CERTAIN:
+        return "more than 99 %"
+    return "less than 1 %" if p < 1 - NEARLY_CERTAIN else f"{100 * p:.0f} %"

@@ -1,0 +1,124 @@
+"""The market that a page carries: its cells on every draw, and the labels by which they are picked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from xarray import DataArray
+
+from postcgrp.inference.diagnostics import SAMPLE
+from postcgrp.priors import Ledger
+from postcgrp.priors.ledger import Segment
+from postcgrp.reports.page.packing import Cells, pack_cells
+from postcgrp.reports.runs.run import Run
+
+Array = NDArray[np.float64]
+
+MOST_DRAWS = 4000  # that a page carries; of more, every second, third, ... of each chain
+TOTAL_STEP = 2.0**-11  # on the log scale, of each modality's total
+CELL_STEPS = (2.0**-8, 2.0**-7, 2.0**-6)  # of its cells, the coarsest within 0.8 %: the finest that the page has room for
+DIMS = ("year", "region", "depth", "leaf")
+
+
+@dataclass(frozen=True)
+class Leaf:
+    """The smallest part of the market by product: a line of a modality, or a modality without lines (`line` None)."""
+
+    modality: str
+    line: str | None = None
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """How the draws of a page were taken from the run: shape (chain, draw) and every how many-th draw of a chain."""
+
+    chains: int
+    draws: int
+    stride: int
+
+    def take(self, values: DataArray) -> DataArray:
+        """The same draws of any variable."""
+        return values.isel(draw=slice(None, None, self.stride))
+
+
+def drawn(run: Run, most: int = MOST_DRAWS) -> Drawn:
+    """Which draws of a run a page carries: at most so many, spread evenly over each chain."""
+    chains, draws = run.sizes
+    stride = -(-chains * draws // most)
+    return Drawn(chains, -(-draws // stride), stride)
+
+
+def cells_of(run: Run) -> tuple[DataArray, tuple[Leaf, ...]]:
+    """Revenue [chain, draw, year, region, depth, leaf] in millions, and what each leaf is."""
+    revenue = run.read(["revenue"])["revenue"]
+    leaves = tuple(Leaf(name) for name in run.priors.ledger.segments["modality"])
+    return revenue.rename(modality="leaf").transpose(*SAMPLE, *DIMS), leaves
+
+
+def market_data(run: Run, most: int) -> dict[str, Any]:
+    """The market for the page's JSON, in at most so many characters as the coarsest step and fewest draws allow.
+
+    The finest step is taken that fits; where none does, every second, third, ... draw of what is left is taken.
+    """
+    revenue, leaves = cells_of(run)
+    took = drawn(run)
+    while True:
+        values = _flat(took.take(revenue))
+        totals = pack_cells(values.sum(axis=(1, 2)), TOTAL_STEP)
+        for step in CELL_STEPS:
+            cells = pack_cells(values, step)
+            if cells.size + totals.size <= most:
+                return _described(run.priors.ledger, leaves, took, cells, totals)
+        if took.draws < 2 * MIN_DRAWS:
+            return _described(run.priors.ledger, leaves, took, cells, totals)
+        took = drawn(run, took.chains * took.draws // 2)
+
+
+MIN_DRAWS = 50  # of each chain, below which a page is rather too large
+
+
+def _described(ledger: Ledger, leaves: Sequence[Leaf], took: Drawn, cells: Cells, totals: Cells) -> dict[str, Any]:
+    parts = {"region": ledger.regions, "depth": ledger.depths}
+    labels = {m.name: m.label or m.name for m in ledger.modalities}
+    return {
+        "years": list(ledger.years),
+        "anchors": list(ledger.report.anchors),
+        "sample": {"chains": took.chains, "draws": took.draws},
+        "stride": took.stride,
+        "labels": {dim: [segment.label or segment.name for segment in rows] for dim, rows in parts.items()},
+        "leaves": [{"modality": labels[leaf.modality], "line": leaf.line} for leaf in leaves],
+        "cells": cells.data(),
+        "totals": totals.data(),
+    }
+
+
+def _flat(values: DataArray) -> Array:
+    """Draws [year, region, depth, leaf, draw]."""
+    stacked = values.transpose(*DIMS, *SAMPLE).values
+    return np.asarray(stacked.reshape(*stacked.shape[:4], -1), dtype=float)
+
+
+def points(ledger: Ledger) -> list[dict[str, Any]]:
+    """What the report says of revenue: year, segment by label (None: all), value in millions, and the claim's id."""
+    named = {
+        dim: {s.name: s.label or s.name for s in rows}
+        for dim, rows in (("region", ledger.regions), ("depth", ledger.depths), ("modality", ledger.modalities))
+    }
+    return [
+        {"year": c.year, "value": c.value, "claim": c.id, **_labelled(named, vars(c))}
+        for c in ledger.claims
+        if c.quantity == "revenue" and c.value is not None and c.year in ledger.years
+    ]
+
+
+def _labelled(named: Mapping[str, Mapping[str, str]], claim: Mapping[str, Any]) -> dict[str, str | None]:
+    return {dim: labels.get(claim[dim]) for dim, labels in named.items()}
+
+
+def label_of(segments: Iterable[Segment]) -> dict[str, str]:
+    """What a reader sees of each segment, by its name."""
+    return {segment.name: segment.label or segment.name for segment in segments}
