@@ -20,13 +20,14 @@ from postcgrp.tests.helpers.source import (
 # What a wing of reports/ may import beside runs/ and forecast/, and why.
 ALLOWED: dict[str, dict[str, str]] = {
     "runs": {},  # nor forecast/: a forecast is written by runs/
-    "forecast": {},
+    "forecast": {"page": "a forecast writes its page"},
+    "page": {"sensitivity": "--compare", "valuation": "--deal"},
     "sensitivity": {},
     "calibration": {},
     "valuation": {},
     "export": {},
     "workbook": {"export": "sheets", "valuation": "rNPV"},
-    "cli": dict.fromkeys(("sensitivity", "calibration", "valuation", "export", "workbook"), "commands"),
+    "cli": dict.fromkeys(("sensitivity", "calibration", "valuation", "export", "workbook", "page"), "commands"),
 }
 OPEN = ("runs", "forecast")
 # One idea that several modules state for themselves: a type, or what each file or command has.

@@ -14,6 +14,7 @@ from postcgrp.priors.errors import InputError
 from postcgrp.priors.settings import ADOPTION_SCOPES, UPTAKE_SHAPES, Settings
 from postcgrp.priors.shipped import ASSUMPTIONS_FILE, REPORT_FILE, shipped
 from postcgrp.reports.cli import export as export_commands
+from postcgrp.reports.cli import page as page_commands
 from postcgrp.reports.cli import sensitivity as sensitivity_commands
 from postcgrp.reports.cli import valuation as valuation_commands
 from postcgrp.reports.cli.terminal import (
@@ -131,6 +132,7 @@ def _parser() -> argparse.ArgumentParser:
     sensitivity_commands.add(verb)
     valuation_commands.add(verb)
     export_commands.add(verb)
+    page_commands.add(verb)
     return parser
 
 

@@ -77,9 +77,7 @@ def content(
         "segments": _segments(run, tables["summary"]),
         "fan": _fan(run, totals),
         "growth": growth(run.tree, ledger),
-        "vendor_sd": dict(
-            zip(ledger.report.anchors, run.priors.vendor_log_sd(ledger.report.anchors), strict=True)
-        ),
+        "vendor_sd": dict(zip(ledger.report.anchors, run.priors.vendor_log_sd(ledger.report.anchors), strict=True)),
         "centre": _centre(run),
         "led_by": _rows(tables["centre"]) if "centre" in tables else [],
         "width": _width(tables["variance_budget"]),
@@ -99,6 +97,7 @@ def content(
     data = {
         "money": run.money,
         "currency": ledger.report.currency,
+        "total": total_quantiles(run),
         "points": [point | {"place": claims.place(point["claim"])} for point in points(ledger)],
         "market": market,
         "deals": [deal["data"] for deal in deals],
@@ -139,6 +138,7 @@ class Claims:
 
     def revenue(self, year: int, region: object = None, modality: object = None) -> str:
         """Where the claim on the revenue of a year and segment stands."""
+
         def key(name: object) -> str | None:
             return name if isinstance(name, str) else None
 
@@ -160,12 +160,16 @@ def _rows(table: pd.DataFrame) -> Rows:
 def _fan(run: Run, totals: pd.DataFrame) -> Any:
     """The fan of total revenue that stays where no script runs."""
     years = [int(year) for year in totals["year"]]
-    draws = flat(run.read(["revenue_total"])["revenue_total"])
-    quantiles = dict(zip(FAN, np.quantile(draws, list(FAN.values()), axis=0).tolist(), strict=True))
     stated = totals.set_index("year")["report"].dropna().to_dict()
     report = run.priors.ledger.report
     title = f"Total revenue {years[0]} to {years[-1]}, {run.money}: median, 50 % and 90 % intervals, report's points"
-    return svg.fan(years, quantiles, {int(year): value for year, value in stated.items()}, title, report.anchors)
+    return svg.fan(years, total_quantiles(run), {int(year): value for year, value in stated.items()}, title, report.anchors)
+
+
+def total_quantiles(run: Run) -> dict[str, list[float]]:
+    """Quantiles of total revenue by year."""
+    draws = flat(run.read(["revenue_total"])["revenue_total"])
+    return dict(zip(FAN, np.quantile(draws, list(FAN.values()), axis=0).tolist(), strict=True))
 
 
 def _segments(run: Run, table: pd.DataFrame) -> Rows:

@@ -68,7 +68,9 @@ def kind(path: str) -> tuple[str, Kind]:
 
 
 def label(path: str) -> str:
-    """An input's path in words."""
+    """An input's path in words; the captured market's too."""
+    if seen := re.fullmatch(r"market\.(\w+)\.(\d+)", path):
+        return f"{seen[1]} of the captured market in {seen[2]}"
     words = re.sub(r"^(captured|economics|discounting|risk\.phase|economics\.(cost|milestone))\.", "", path)
     words = re.sub(r"^(cost|milestone)\.", "", words)
     words = re.sub(r"\.by_year\[(\d+)\]$", r", year \1", words)
@@ -179,4 +181,3 @@ def _said(one: Valuation) -> dict[str, Any]:
         "terminal": one.deal.terminal.label if one.deal.terminal else "",
         "key": f"deal-{one.deal.fingerprint()[:8]}",
     }
-

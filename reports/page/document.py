@@ -14,8 +14,10 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from postcgrp.priors.audit import Finding
 from postcgrp.reports.forecast.numbers import short
-from postcgrp.reports.page.content import finite_or_none
+from postcgrp.reports.page.content import content, finite_or_none
+from postcgrp.reports.runs.run import Run
 
 PACKAGE = "postcgrp.reports.page"
 NEARLY_CERTAIN = 0.995  # probabilities above it would round to 100 %
@@ -24,6 +26,19 @@ SCRIPTS = ("unpack", "stats", "numbers", "draws", "cashflow", "pricing", "svg", 
            "main")  # fmt: skip
 _IMPORT = re.compile(r"^import [^;]*;\n", re.MULTILINE)
 _EXPORT = re.compile(r"^export (?=(async )?(function|const|class|let) )", re.MULTILINE)
+
+
+def written(
+    run: Run,
+    tables: Mapping[str, pd.DataFrame],
+    findings: Sequence[Finding],
+    *,
+    deals: Sequence[Mapping[str, Any]] = (),
+    compared: Mapping[str, Any] | None = None,
+) -> str:
+    """The page of a run as HTML, from its parts; see :func:`postcgrp.reports.page.content.content`."""
+    made = content(run, tables, findings, deals=deals, compared=compared)
+    return render("page.html.j2", made.said, styles=["page"], data=made.data)
 
 
 def script(names: Sequence[str] = SCRIPTS) -> str:
@@ -57,7 +72,9 @@ def embedded(data: Mapping[str, Any]) -> Markup:
     return Markup(text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))
 
 
-def render(template: str, said: Mapping[str, Any], *, styles: Sequence[str], data: Mapping[str, Any] | None = None) -> str:
+def render(
+    template: str, said: Mapping[str, Any], *, styles: Sequence[str], data: Mapping[str, Any] | None = None
+) -> str:
     """A template as one HTML file; with `data`, the page's scripts are in it."""
     css = style(*styles)
     code = "" if data is None else script()
@@ -79,11 +96,11 @@ def environment() -> Environment:
     env = Environment(
         loader=PackageLoader(PACKAGE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    env.filters["money"] = lambda x: "–" if pd.isna(x) else f"{x:,.0f}"
+    env.filters["money"] = lambda x: "–" if pd.isna(x) else f"{x:,.0f}".replace("-", "−")
     env.filters["signed"] = lambda x: "–" if pd.isna(x) else f"{x:+,.0f}".replace("-", "−")
     env.filters["percent"] = lambda x, digits=0: "–" if pd.isna(x) else f"{100 * x:.{digits}f} %"
     env.filters["chance"] = chance
-    env.filters["short"] = lambda x: "–" if pd.isna(x) else short(x)
+    env.filters["short"] = lambda x: "–" if pd.isna(x) else short(x).replace("-", "−")
     return env
 
 

@@ -20,7 +20,11 @@ Array = NDArray[np.float64]
 
 MOST_DRAWS = 4000  # that a page carries; of more, every second, third, ... of each chain
 TOTAL_STEP = 2.0**-11  # on the log scale, of each modality's total
-CELL_STEPS = (2.0**-8, 2.0**-7, 2.0**-6)  # of its cells, the coarsest within 0.8 %: the finest that the page has room for
+CELL_STEPS = (
+    2.0**-8,
+    2.0**-7,
+    2.0**-6,
+)  # of its cells, the coarsest within 0.8 %: the finest that the page has room for
 DIMS = ("year", "region", "depth", "leaf")
 
 

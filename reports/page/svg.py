@@ -5,15 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from math import ceil, floor, log10
 
+import numpy as np
 from markupsafe import Markup, escape
+from numpy.typing import NDArray
 
 from postcgrp.reports.forecast.numbers import short
 
 WIDTH, HEIGHT = 720, 320
 LEFT, RIGHT, TOP, BOTTOM = 56, 64, 14, 30
 TICKS = 5
+BINS = 48
 BANDS = (("band90", "q05", "q95"), ("band50", "q25", "q75"))
 Scale = Callable[[float], float]
+Array = NDArray[np.float64]
 
 
 def element(name: str, *children: str, **attributes: object) -> Markup:
@@ -66,6 +70,30 @@ def fan(years: Sequence[int], quantiles: Mapping[str, Sequence[float]], points: 
     marks += [element("text", f"{end:,.0f}", x=x(years[-1]) + 8, y=y(end) + 4, class_="tick") for end in ends.values()]
     box = f"0 0 {WIDTH} {HEIGHT}"
     return element("svg", element("title", title), *marks, viewBox=box, role="img", class_="chart")
+
+
+def histogram(values: Array, weights: Array, low: float, high: float, mean: float, title: str) -> Markup:
+    """A histogram of money between two ends, losses and gains apart at zero, with its mean marked.
+
+    Parameters: `values` and `weights` [draw, end]; what lies outside the ends is counted in the outermost bars.
+    """
+    low, high = min(low, 0.0), max(high, 0.0)
+    shares, edges = np.histogram(np.clip(values, low, high), BINS, (low, high), weights=weights / weights.sum())
+    height = HEIGHT * 3 / 5
+    x = linear(low, high, LEFT, WIDTH - RIGHT)
+    y = linear(0, float(shares.max()), height - BOTTOM, TOP)
+    width = x(float(edges[1])) - x(float(edges[0])) - 1
+    marks = [
+        element("rect", x=x(float(left)), y=y(float(share)), width=width, height=y(0) - y(float(share)),
+                class_="loss" if left + right < 0 else "gain")
+        for share, left, right in zip(shares, edges, edges[1:], strict=False)
+    ]  # fmt: skip
+    for value in ticks(low, high, 7):
+        marks.append(element("text", short(value), x=x(value), y=height - 10, class_="tick middle"))
+    for value, kind in ((0.0, "zero"), (mean, "asked")):
+        marks.append(element("line", x1=x(value), x2=x(value), y1=y(0), y2=TOP, class_=kind))
+    return element("svg", element("title", title), *marks, viewBox=f"0 0 {WIDTH} {height:.0f}", role="img",
+                   class_="chart")  # fmt: skip
 
 
 def bar(start: float, end: float, low: float, high: float, kind: str = "", whisker: Sequence[float] = ()) -> Markup:

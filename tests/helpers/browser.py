@@ -55,7 +55,7 @@ class Page:
         self.ask("Page.navigate", url=path.absolute().as_uri())
         self._until(lambda: any(event["method"] == "Page.loadEventFired" for event in self.events))
         if scripts:
-            self._until(lambda: self.run("document.documentElement.dataset.state !== 'loading'"))
+            self._until(lambda: self.run("!['loading', 'answering'].includes(document.documentElement.dataset.state)"))
 
     def look(self, width: int, *, height: int = 900, dark: bool = False, media: str = "") -> None:
         """Set the width of the window, the colour scheme and, if given, the medium."""

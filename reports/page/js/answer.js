@@ -13,7 +13,8 @@ const SLIDER_STEPS = 400;
 /**
  * Set the section up and answer the first question.
  * @param {import("./draws.js").Market} market
- * @param {{money: string, points: Point[], compared: Compared | null}} data
+ * @param {{money: string, points: Point[], total: Record<string, number[]>, compared: Compared | null}} data where
+ *   `total` has the quantiles of the whole market by year as the tables print them, unrounded and of all draws
  */
 export function startAnswer(market, data) {
   const find = (/** @type {string} */ id) => /** @type {HTMLElement} */ (document.getElementById(id));
@@ -31,8 +32,9 @@ export function startAnswer(market, data) {
   const at = () => Number(year.value);
   const stated = () => data.points.filter((point) => matches(point, chosen, market.dims));
   const statedNow = () => stated().find((point) => point.year === market.years[at()]);
+  const whole = () => Object.values(chosen).every((labels) => labels.length === 0);
   const part = () => {
-    const named = Object.entries(chosen).flatMap(([dim, labels]) => (labels.length ? [labels.join(" + ")] : []));
+    const named = Object.values(chosen).flatMap((labels) => (labels.length ? [labels.join(" + ")] : []));
     return named.length ? named.join(", ") : "Total market";
   };
 
@@ -61,7 +63,9 @@ export function startAnswer(market, data) {
     find("ask-answer").dataset.error = String(estimate.error);
     /** @type {any} */
     const quantiles = {};
-    for (const [name, p] of Object.entries(PROBABILITIES)) quantiles[name] = sorted.map((draws) => quantile(draws, p));
+    for (const [name, p] of Object.entries(PROBABILITIES)) {
+      quantiles[name] = whole() ? data.total[name] : sorted.map((draws) => quantile(draws, p));
+    }
     drawFan(find("fan"), {
       years: market.years,
       anchors: market.anchors,
@@ -71,7 +75,7 @@ export function startAnswer(market, data) {
       level: asked,
       title: `${part()} by year, ${data.money}: median, 50 % and 90 % intervals; the table below has the numbers`,
       unit: `${part()}, ${data.money}`,
-      other: data.compared && part() === "Total market" ? data.compared.fan : null,
+      other: data.compared && whole() ? data.compared.fan : null,
     });
     drawExceedance(find("exceedance"), {
       sorted: sorted[at()],
@@ -80,7 +84,7 @@ export function startAnswer(market, data) {
       high,
       point: statedNow()?.value ?? null,
       title: `The chance that ${part()} is above a level in ${shown}`,
-      unit: `${part()} in ${shown}, ${data.money}`,
+      unit: `Chance that ${part()} in ${shown} is above a level, ${data.money}`,
     });
     return quantiles;
   }
@@ -99,7 +103,7 @@ export function startAnswer(market, data) {
       cell(String(shown), "t");
       cell(point ? claimLink(point) : "–", "report");
       cell(money(quantiles.q50[k]), "main");
-      cell(`${money(quantiles.q25[k])} – ${money(quantiles.q75[k])}`);
+      cell(`${money(quantiles.q25[k])} – ${money(quantiles.q75[k])}`, "half");
       cell(`${money(quantiles.q05[k])} – ${money(quantiles.q95[k])}`);
       cell(point && point.value > 0 ? percent(exceedance(paths[k], point.value, market.sample).value) : "–");
       if (!market.anchors.includes(shown)) row.className = "between";

@@ -14,7 +14,7 @@ export function ramp(since, years) {
 /**
  * What has been spent by a time `since` the start, of amounts each spread over one year.
  * @param {number} since
- * @param {number[]} amounts
+ * @param {ArrayLike<number>} amounts
  */
 export function steps(since, amounts) {
   let spent = 0;
@@ -25,8 +25,8 @@ export function steps(since, amounts) {
 /**
  * What marginal tiers yield: each rate on the sales from its level up to the next.
  * @param {number} sales
- * @param {number[]} above
- * @param {number[]} rates
+ * @param {ArrayLike<number>} above
+ * @param {ArrayLike<number>} rates
  */
 export function tiered(sales, above, rates) {
   let due = 0;
@@ -38,14 +38,14 @@ export function tiered(sales, above, rates) {
 }
 
 /**
- * Tax on yearly profits; losses are "carried forward", "relieved at once" or "lost".
+ * Write the tax on yearly profits to `due`; losses are "carried forward", "relieved at once" or "lost".
  * @param {Float64Array} profit
  * @param {number} rate
  * @param {string} losses
  * @param {number} limit share of a year's profit that losses carried forward may offset
+ * @param {Float64Array} due
  */
-export function taxes(profit, rate, losses, limit) {
-  const due = new Float64Array(profit.length);
+export function taxes(profit, rate, losses, limit, due) {
   let balance = 0;
   for (let t = 0; t < profit.length; t++) {
     let taxable = profit[t];
@@ -58,24 +58,22 @@ export function taxes(profit, rate, losses, limit) {
     }
     due[t] = taxable * rate;
   }
-  return due;
 }
 
 /**
- * Cash put into working capital, a share of sales; `released`: set free in the last year.
+ * Write the cash put into working capital, a share of sales, to `put`; `released`: set free in the last year.
  * @param {Float64Array} sales
  * @param {number} share
  * @param {boolean} released
+ * @param {Float64Array} put
  */
-export function tiedUp(sales, share, released) {
-  const put = new Float64Array(sales.length);
+export function tiedUp(sales, share, released, put) {
   let before = 0;
   for (let t = 0; t < sales.length; t++) {
     const balance = released && t === sales.length - 1 ? 0 : share * sales[t];
     put[t] = balance - before;
     before = balance;
   }
-  return put;
 }
 
 /**

@@ -11,7 +11,7 @@ import { linear, shape, through, ticks } from "./svg.js";
  * @returns {Frame}
  */
 function frame(width, height) {
-  return { width, height, left: 54, right: width < 500 ? 46 : 60, top: 14, bottom: 40 };
+  return { width, height, left: 54, right: width < 500 ? 46 : 60, top: 28, bottom: 26 };
 }
 
 /**
@@ -46,14 +46,18 @@ function levels(box, y, values, label) {
  * @param {import("./svg.js").Scale} x
  * @param {number[]} values
  * @param {(value: number) => string} label
- * @param {string} title
  */
-function below(box, x, values, label, title) {
-  const bottom = box.height - box.bottom;
-  return [
-    ...values.map((value) => shape("text", { x: x(value), y: bottom + 18, class: "tick middle" }, [label(value)])),
-    shape("text", { x: (box.left + box.width - box.right) / 2, y: box.height - 4, class: "axis middle" }, [title]),
-  ];
+function below(box, x, values, label) {
+  const y = box.height - box.bottom + 18;
+  return values.map((value) => shape("text", { x: x(value), y, class: "tick middle" }, [label(value)]));
+}
+
+/**
+ * What a chart is of, above it.
+ * @param {string} text
+ */
+function heading(text) {
+  return shape("text", { x: 0, y: 12, class: "heading" }, [text]);
 }
 
 /**
@@ -87,7 +91,8 @@ export function drawFan(container, data) {
     `${through([...line(high), ...line(low).reverse()])}Z`;
   const marks = [
     ...levels(box, y, ticks(0, top), money),
-    ...below(box, x, data.anchors, String, data.unit),
+    ...below(box, x, data.anchors, String),
+    heading(data.unit),
     shape("path", { d: band(quantiles.q05, quantiles.q95), class: "band90" }),
     shape("path", { d: band(quantiles.q25, quantiles.q75), class: "band50" }),
   ];
@@ -134,7 +139,8 @@ export function drawExceedance(container, data) {
   const share = above / data.sorted.length;
   const marks = [
     ...levels(box, y, [0, 0.25, 0.5, 0.75, 1], percent),
-    ...below(box, x, ticks(data.low, data.high, box.width < 500 ? 4 : 7), money, data.unit),
+    ...below(box, x, ticks(data.low, data.high, box.width < 500 ? 4 : 7), money),
+    heading(data.unit),
     shape("path", { d: `${through([[x(data.low), y(0)], ...places, [x(data.high), y(0)]])}Z`, class: "band90" }),
     shape("path", { d: through(places), class: "median" }),
   ];
@@ -177,7 +183,8 @@ export function drawHistogram(container, data) {
   const y = linear(0, top, box.height - box.bottom, box.top);
   const marks = [
     ...levels(box, y, ticks(0, top, 4), (share) => percent(share, top < 0.05 ? 1 : 0)),
-    ...below(box, x, ticks(low, high, box.width < 500 ? 4 : 7), (value) => short(value), data.unit),
+    ...below(box, x, ticks(low, high, box.width < 500 ? 4 : 7), (value) => short(value)),
+    heading(data.unit),
   ];
   for (let b = 0; b < bins; b++) {
     let from = 0;

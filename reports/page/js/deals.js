@@ -70,8 +70,11 @@ export function openDeal(data) {
 export function figures(priced, sample) {
   const { ends, npv, probability } = priced;
   const size = priced.upfront.length;
-  const loss = Float64Array.from(npv, (value) => (value < 0 ? 1 : 0));
-  const approved = Float64Array.from(probability, (p, i) => (i % ends === ends - 1 ? p : 0));
+  const [loss, approved] = [new Float64Array(npv.length), new Float64Array(npv.length)];
+  for (let i = 0; i < npv.length; i++) {
+    loss[i] = npv[i] < 0 ? 1 : 0;
+    approved[i] = i % ends === ends - 1 ? probability[i] : 0;
+  }
   const order = ordered(npv, probability);
   /** @type {Record<string, {value: number, error: number}>} */
   const found = {};
@@ -88,7 +91,8 @@ export function figures(priced, sample) {
   }
   found[`maximum bid, mean|${EVERY}`] = meanEstimate(bid, sample);
   if (ends > 1) {
-    const success = Float64Array.from({ length: size }, (_, d) => probability[d * ends + ends - 1]);
+    const success = new Float64Array(size);
+    for (let d = 0; d < size; d++) success[d] = probability[d * ends + ends - 1];
     found[`P(approval)|${EVERY}`] = meanEstimate(success, sample);
     found[`NPV, mean|${GIVEN}`] = weightedMean(npv, approved, sample);
     found[`P(NPV < 0)|${GIVEN}`] = weightedMean(loss, approved, sample);
@@ -97,7 +101,7 @@ export function figures(priced, sample) {
 }
 
 /**
- * Set up one deal's part of the page and price it as stated.
+ * Set up one deal's part of the page and price it as stated; returns what prices and draws it again.
  * @param {HTMLElement} section
  * @param {DealData} data
  */
@@ -146,7 +150,6 @@ export function startDeal(section, data) {
       title,
       unit: `NPV, ${data.money}`,
     });
-    return priced;
   }
 
   for (const one of data.inputs) {
@@ -161,7 +164,7 @@ export function startDeal(section, data) {
   find(".controls").hidden = false;
   find(".live").hidden = false;
   update();
-  return { deal, update };
+  return update;
 }
 
 /** @param {number} value */

@@ -61,6 +61,7 @@ export async function openMarket(data) {
   const paths = (chosen) => {
     const wanted = (/** @type {string} */ dim, /** @type {string | null} */ label) =>
       !chosen[dim]?.length || (label !== null && chosen[dim].includes(label));
+    /** @type {number[]} */
     const picked = [];
     for (let r = 0; r < regions; r++) {
       for (let p = 0; p < depths; p++) {

@@ -10,19 +10,19 @@ async function start() {
   const data = JSON.parse(document.getElementById("data")?.textContent ?? "{}");
   startSources();
   const redraw = [startAnswer(await openMarket(data.market), data)];
-  const deals = data.deals.map((/** @type {any} */ deal, /** @type {number} */ k) => {
+  root.dataset.state = "answering";
+  root.dataset.interactive = String(Math.round(performance.now()));
+  for (const [k, deal] of data.deals.entries()) {
+    await new Promise((resolve) => setTimeout(resolve)); // let a question in before the next deal is priced
     const section = /** @type {HTMLElement} */ (document.querySelector(`[data-deal="${k}"]`));
-    return startDeal(section, deal);
-  });
-  for (const { update } of deals) redraw.push(update);
+    redraw.push(startDeal(section, deal));
+  }
   let width = window.innerWidth;
   window.addEventListener("resize", () => {
     if (window.innerWidth === width) return;
     width = window.innerWidth;
     for (const one of redraw) one();
   });
-  root.dataset.ready = String(Math.round(performance.now()));
-  return { data, deals };
 }
 
 if (document.getElementById("data")) {

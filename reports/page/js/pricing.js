@@ -103,18 +103,29 @@ export function outcomes(deal, market, inputs) {
   const sales = new Float64Array(span);
   const income = new Float64Array(span);
   const profit = Array.from({ length: ends }, () => new Float64Array(span));
-  const at = (/** @type {ArrayLike<number>[]} */ arrays, /** @type {number} */ d) => arrays.map((one) => one[d]);
+  // Reused from draw to draw: making small arrays takes longer than filling them.
+  const [tax, tied, factor] = [new Float64Array(span), new Float64Array(span), new Float64Array(span)];
+  const [starts, finishes] = [new Float64Array(last), new Float64Array(last)];
+  const here = {
+    earnedAbove: new Float64Array(deal.royalty),
+    earnedRate: new Float64Array(deal.royalty),
+    owedAbove: new Float64Array(deal.royalty_paid),
+    owedRate: new Float64Array(deal.royalty_paid),
+    amounts: costs.map((cost) => new Float64Array(cost.years)),
+  };
+  const at = (/** @type {ArrayLike<number>[]} */ arrays, /** @type {number} */ d, /** @type {Float64Array} */ into) => {
+    for (let k = 0; k < into.length; k++) into[k] = arrays[k][d];
+    return into;
+  };
 
   for (let d = 0; d < size; d++) {
     let clock = valued;
     let taken = 1;
-    const starts = [];
-    const finishes = [];
     for (let k = 0; k < last; k++) {
       const { probability, duration, start } = phases[k];
-      starts.push(start ? Math.max(clock, start[d]) : clock);
+      starts[k] = start ? Math.max(clock, start[d]) : clock;
       clock = starts[k] + duration[d];
-      finishes.push(clock);
+      finishes[k] = clock;
       out.probability[d * ends + k] = taken * (1 - probability[d]);
       taken *= probability[d];
     }
@@ -122,13 +133,14 @@ export function outcomes(deal, market, inputs) {
     const launch = last ? Math.max(launchYear[d], clock) : launchYear[d];
     out.launch[d] = launch;
 
-    const [earnedAbove, earnedRate] = [at(earned.above, d), at(earned.rate, d)];
-    const [owedAbove, owedRate] = [at(owed.above, d), at(owed.rate, d)];
+    const [earnedAbove, earnedRate] = [at(earned.above, d, here.earnedAbove), at(earned.rate, d, here.earnedRate)];
+    const [owedAbove, owedRate] = [at(owed.above, d, here.owedAbove), at(owed.rate, d, here.owedRate)];
+    const rising = rampYears[d];
     for (let t = 0; t < span; t++) {
-      const grown = (/** @type {number} */ until) => ramp(until - launch, rampYears[d]);
       const part = upper[t] - lower[t];
-      let held = grown(upper[t]) - grown(lower[t]);
-      if (lost) held -= (1 - kept[d]) * (grown(upper[t]) - grown(clip(lost[d], lower[t], upper[t])));
+      const grown = ramp(upper[t] - launch, rising);
+      let held = grown - ramp(lower[t] - launch, rising);
+      if (lost) held -= (1 - kept[d]) * (grown - ramp(clip(lost[d], lower[t], upper[t]) - launch, rising));
       const spent = price ? (market[t][d] * price[d]) / MILLION : market[t][d];
       sales[t] = spent * ((peakShare[d] * held) / part) * net[d];
       out.peak[d] = Math.max(out.peak[d], sales[t]);
@@ -138,9 +150,10 @@ export function outcomes(deal, market, inputs) {
     for (let e = 0; e < ends; e++) {
       for (let t = 0; t < span; t++) profit[e][t] = e === last ? income[t] : 0;
     }
-    for (const cost of costs) {
+    for (let c = 0; c < costs.length; c++) {
+      const cost = costs[c];
       const begun = cost.from_year ?? (cost.stage === "launch" || cost.stage === null ? launch : starts[cost.reached]);
-      const amounts = at(cost.amounts, d);
+      const amounts = at(cost.amounts, d, here.amounts[c]);
       for (let t = 0; t < span; t++) {
         const paid = steps(upper[t] - begun, amounts) - steps(lower[t] - begun, amounts);
         for (let e = cost.reached; e < ends; e++) profit[e][t] -= paid;
@@ -159,14 +172,15 @@ export function outcomes(deal, market, inputs) {
     }
 
     const rate = discount[d];
-    const tied = tiedUp(sales, workingCapital[d], !(terminal && terminal.growth));
+    tiedUp(sales, workingCapital[d], !(terminal && terminal.growth), tied);
+    for (let t = 0; t < span; t++) factor[t] = (1 + rate) ** -times[t];
     for (let e = 0; e < ends; e++) {
-      const tax = taxes(profit[e], taxRate[d], deal.losses, lossLimit[d]);
+      taxes(profit[e], taxRate[d], deal.losses, lossLimit[d], tax);
       let value = -upfront[d];
       for (let t = 0; t < span; t++) {
         const flow = profit[e][t] - tax[t] - (e === last ? tied[t] : 0);
         out.flows[(d * ends + e) * span + t] = flow;
-        value += flow * (1 + rate) ** -times[t];
+        value += flow * factor[t];
       }
       out.npv[d * ends + e] = value;
     }
@@ -174,7 +188,7 @@ export function outcomes(deal, market, inputs) {
       const flow = (recurring / (upper[span - 1] - lower[span - 1])) * (1 - taxRate[d]);
       const stock = workingCapital[d] * sales[span - 1];
       const beyond = valueBeyond(terminal, d, flow, stock, rate);
-      out.npv[d * ends + last] += beyond * (1 + rate) ** -times[span - 1];
+      out.npv[d * ends + last] += beyond * factor[span - 1];
     }
   }
   return out;

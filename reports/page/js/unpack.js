@@ -9,7 +9,7 @@ const ROW_STEPS = 2 ** 40 - 1;
 /**
  * The bytes that base64 text stands for.
  * @param {string} text
- * @returns {Uint8Array}
+ * @returns {Uint8Array<ArrayBuffer>}
  */
 export function fromBase64(text) {
   const binary = atob(text);
@@ -21,7 +21,7 @@ export function fromBase64(text) {
 /**
  * The bytes that deflated base64 text stands for.
  * @param {string} text
- * @returns {Promise<Uint8Array>}
+ * @returns {Promise<Uint8Array<ArrayBuffer>>}
  */
 export async function inflated(text) {
   const stream = new Blob([fromBase64(text)]).stream().pipeThrough(new DecompressionStream("deflate"));
