@@ -8,14 +8,14 @@ from typing import Any
 
 from postcgrp.reports.cli.terminal import Verb, say, status_of
 
-DEAL: dict[str, Any] = {"type": Path, "action": "append", "metavar": "FILE"}
+_DEALS: dict[str, Any] = {"type": Path, "action": "append", "metavar": "FILE"}
 
 
 def add(verb: Verb) -> None:
     """Declare the commands."""
     shown = verb("page", _page, "the page of a run again, with deals to re-price in the browser", ledger=False)
     shown.add_argument("run", type=Path, metavar="RUN", help="a run folder")
-    shown.add_argument("--deal", default=[], help="a deal (TOML, docs/value.md); again for several", **DEAL)
+    shown.add_argument("--deal", default=[], help="a deal (TOML, docs/value.md); again for several", **_DEALS)
     shown.add_argument("--compare", type=Path, metavar="RUN", help="another run to show beside it")
     shown.add_argument("--seed", type=int, default=1, help="random seed of the deals' inputs (default %(default)s)")
     shown.add_argument("--out", type=Path, help="the file (default: RUN-page.html beside the run)")

@@ -12,7 +12,7 @@ from postcgrp.reports.sensitivity.comparison import compare, last_total, leading
 MOST_CAUSES = 12
 
 
-def against(run: Run, other: Run) -> dict[str, Any]:
+def beside_another(run: Run, other: Run) -> dict[str, Any]:
     """What the page of `run` says of another run of the same market.
 
     Raises :class:`InputError` for a run in another currency, of other years, or without a common anchor.

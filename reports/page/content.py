@@ -15,7 +15,7 @@ from postcgrp.priors.audit import Finding
 from postcgrp.priors.ledger import Claim
 from postcgrp.reports.forecast.summary import growth
 from postcgrp.reports.page import svg
-from postcgrp.reports.page.centre import SKEW, TOTAL, centre
+from postcgrp.reports.page.centre import SKEW, WHOLE, centre
 from postcgrp.reports.page.market import label_of, market_data, points
 from postcgrp.reports.page.narrowing import narrowing
 from postcgrp.reports.runs.evidence import flat
@@ -37,7 +37,7 @@ MEANINGS = {
 
 
 @dataclass(frozen=True)
-class Content:
+class PageContent:
     """A page: `said`, what its template prints, and `data`, what its scripts read (finite numbers only)."""
 
     said: dict[str, Any]
@@ -52,12 +52,12 @@ def content(
     deals: Sequence[Mapping[str, Any]] = (),
     compared: Mapping[str, Any] | None = None,
     scenarios: Mapping[str, Any] | None = None,
-) -> Content:
+) -> PageContent:
     """The content of a run's page.
 
     Parameters: `tables`, see :func:`postcgrp.reports.forecast.tables.tables_of`; `findings` of the audit; `deals`, see
-    :func:`postcgrp.reports.page.deals.deal_data`; `compared`, see :func:`postcgrp.reports.page.compared.against`;
-    `scenarios`, what a table of scenarios says, shown as it is.
+    :func:`postcgrp.reports.page.deals.deal_data`; `compared`, see
+    :func:`postcgrp.reports.page.compared.beside_another`; `scenarios`, what a table of scenarios says, shown as it is.
     """
     ledger = run.priors.ledger
     spent = sum(_characters(deal["data"]) for deal in deals)
@@ -103,7 +103,7 @@ def content(
         "deals": [deal["data"] for deal in deals],
         "compared": None if compared is None else compared["data"],
     }
-    return Content(said, data)
+    return PageContent(said, data)
 
 
 class Claims:
@@ -160,10 +160,11 @@ def _rows(table: pd.DataFrame) -> Rows:
 def _fan(run: Run, totals: pd.DataFrame) -> Any:
     """The fan of total revenue that stays where no script runs."""
     years = [int(year) for year in totals["year"]]
-    stated = totals.set_index("year")["report"].dropna().to_dict()
+    said = totals.dropna(subset="report")
+    stated = dict(zip(map(int, said["year"]), map(float, said["report"]), strict=True))
     report = run.priors.ledger.report
     title = f"Total revenue {years[0]} to {years[-1]}, {run.money}: median, 50 % and 90 % intervals, report's points"
-    return svg.fan(years, total_quantiles(run), {int(year): value for year, value in stated.items()}, title, report.anchors)
+    return svg.fan_svg(years, total_quantiles(run), stated, title, report.anchors)
 
 
 def total_quantiles(run: Run) -> dict[str, list[float]]:
@@ -194,7 +195,7 @@ def _centre(run: Run) -> dict[str, Any]:
         row["own"] = row["part"] in labels
         row["modality"] = row["part"] if row["own"] else None
         for name in columns:
-            kind = "skewed" if row["part"] == SKEW else "all" if row["part"] == TOTAL else ""
+            kind = "skewed" if row["part"] == SKEW else "all" if row["part"] == WHOLE else ""
             row[f"{name}_bar"] = svg.bar(0, row[name], low, high, kind) if np.isfinite(row[name]) else ""
     total = rows[-1]
     gaps = {row["label"]: row["posterior"] - row["report"] for row in rows[:-1] if np.isfinite(row["report"])}
@@ -246,7 +247,7 @@ def _bridges(table: pd.DataFrame, ledger: Ledger) -> Rows:
     rows = []
     for (_, name), part in table[table["segment"].fillna("") != ""].groupby(["segment", "name"], sort=False):
         means = part.set_index("effect")["mean"]
-        rows.append({"label": labels[name], **{str(effect): float(value) for effect, value in means.items()}})
+        rows.append({"label": labels[str(name)], **{str(effect): float(value) for effect, value in means.items()}})
     return rows
 
 

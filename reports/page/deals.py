@@ -12,7 +12,9 @@ from postcgrp.reports.page.market import Drawn
 from postcgrp.reports.page.packing import pack_rows
 from postcgrp.reports.valuation import distributions
 from postcgrp.reports.valuation.cashflow import year_fraction
+from postcgrp.reports.valuation.deal import Deal
 from postcgrp.reports.valuation.distributions import Kind
+from postcgrp.reports.valuation.pricing import Outcomes
 from postcgrp.reports.valuation.tables import EVERY, GIVEN, tornado, value_table
 from postcgrp.reports.valuation.valuation import Valuation
 
@@ -20,8 +22,9 @@ Array = NDArray[np.float64]
 
 # What an input is by the last part of its path: its limits, and the unit that a reader sees.
 FRACTION = ("fraction", distributions.SHARE)
-KINDS: dict[str, tuple[str, Kind]] = {
-    **dict.fromkeys(("peak_share", "share_kept", "net", "margin", "tax_rate", "loss_limit", "working_capital"), FRACTION),
+_KINDS: dict[str, tuple[str, Kind]] = {
+    **dict.fromkeys(("peak_share", "share_kept", "net", "margin"), FRACTION),
+    **dict.fromkeys(("tax_rate", "loss_limit", "working_capital"), FRACTION),
     "probability": ("fraction", distributions.POSITIVE_FRACTION),
     "launch_year": ("year", distributions.YEAR),
     "loss_of_exclusivity": ("year", distributions.YEAR),
@@ -64,10 +67,10 @@ def kind(path: str) -> tuple[str, Kind]:
     last = re.sub(r"\[\d+\]$", "", path).rsplit(".", 1)[-1]
     if last == "rate":
         return "fraction", distributions.RATE if path.startswith("discounting.") else distributions.SHARE
-    return KINDS[last]
+    return _KINDS[last]
 
 
-def label(path: str) -> str:
+def input_label(path: str) -> str:
     """An input's path in words; the captured market's too."""
     if seen := re.fullmatch(r"market\.(\w+)\.(\d+)", path):
         return f"{seen[1]} of the captured market in {seen[2]}"
@@ -79,13 +82,13 @@ def label(path: str) -> str:
     return "discount rate" if path == "discounting.rate" else words
 
 
-def shape(one: Valuation) -> dict[str, Any]:
+def deal_shape(deal: Deal, ends: Outcomes) -> dict[str, Any]:
     """What a deal is, without its numbers; `js/pricing.js` says what each field means."""
-    deal, economics, terminal = one.deal, one.deal.economics, one.deal.terminal
+    economics, terminal = deal.economics, deal.terminal
     return {
-        "years": list(one.years),
+        "years": [int(year) for year in ends.years],
         "valued": year_fraction(deal.discounting.valuation_date),
-        "times": one.ends.times.tolist(),
+        "times": ends.times.tolist(),
         "price": deal.captured.price is not None,
         "exclusivity": deal.captured.loss_of_exclusivity is not None,
         "royalty": len(economics.royalty),
@@ -114,7 +117,7 @@ def _data(one: Valuation, took: Drawn) -> dict[str, Any]:
         "name": one.deal.name,
         "money": f"{one.currency} million",
         "sample": {"chains": took.chains, "draws": took.draws},
-        "shape": shape(one),
+        "shape": deal_shape(one.deal, one.ends),
         "inputs": [_input(one, path, free) for path in one.deal.inputs],
         "rows": pack_rows(np.stack([_taken(row, one.market.sample, took) for row in rows])),
         "market": len(free),
@@ -135,7 +138,7 @@ def _input(one: Valuation, path: str, free: list[str]) -> dict[str, Any]:
         ends = (-0.3, 0.3)
     return {
         "path": path,
-        "label": label(path),
+        "label": input_label(path),
         "stated": _stated(str(said), unit, fixed=said.fixed, value=middle),
         "source": one.deal.source(path),
         "main": MAIN.fullmatch(path) is not None,
@@ -170,13 +173,13 @@ def _said(one: Valuation) -> dict[str, Any]:
         "all": list(found.values()),
         "inputs": [
             {
-                "label": label(path),
+                "label": input_label(path),
                 "stated": _stated(str(said), kind(path)[0], fixed=said.fixed, value=float(said.quantile(0.5))),
                 "source": one.deal.source(path),
             }
             for path, said in one.deal.inputs.items()
         ],
-        "swings": [{**row, "label": label(str(row["input"]))} for row in swings],
+        "swings": [{**row, "label": input_label(str(row["input"]))} for row in swings],
         "outcomes": list(zip(one.outcomes, one.ends.probability.mean(axis=0).tolist(), strict=True)),
         "terminal": one.deal.terminal.label if one.deal.terminal else "",
         "key": f"deal-{one.deal.fingerprint()[:8]}",

@@ -8,7 +8,7 @@ from pathlib import Path
 from postcgrp.priors import InputError
 from postcgrp.priors.audit import audit
 from postcgrp.reports.forecast.tables import tables_of
-from postcgrp.reports.page.compared import against
+from postcgrp.reports.page.compared import beside_another
 from postcgrp.reports.page.content import LARGEST_PAGE
 from postcgrp.reports.page.deals import deal_data
 from postcgrp.reports.page.document import written
@@ -31,7 +31,7 @@ def living_page(run: Run, deals: Sequence[str | Path] = (), other: Run | None = 
         tables_of(run.tree, run.priors),
         audit(run.priors.ledger),
         deals=[deal_data(one, took) for one in priced],
-        compared=None if other is None else against(run, other),
+        compared=None if other is None else beside_another(run, other),
     )
     if (size := len(text.encode())) > LARGEST_PAGE and deals:
         raise InputError(

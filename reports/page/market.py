@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -25,7 +25,9 @@ CELL_STEPS = (
     2.0**-7,
     2.0**-6,
 )  # of its cells, the coarsest within 0.8 %: the finest that the page has room for
-DIMS = ("year", "region", "depth", "leaf")
+MIN_DRAWS = 50  # of each chain, below which a page is rather too large
+FEW = 25  # draws of each chain, by which the size of all is foretold
+_CELL_DIMS = ("year", "region", "depth", "leaf")
 
 
 @dataclass(frozen=True)
@@ -60,29 +62,36 @@ def cells_of(run: Run) -> tuple[DataArray, tuple[Leaf, ...]]:
     """Revenue [chain, draw, year, region, depth, leaf] in millions, and what each leaf is."""
     revenue = run.read(["revenue"])["revenue"]
     leaves = tuple(Leaf(name) for name in run.priors.ledger.segments["modality"])
-    return revenue.rename(modality="leaf").transpose(*SAMPLE, *DIMS), leaves
+    return revenue.rename(modality="leaf").transpose(*SAMPLE, *_CELL_DIMS), leaves
 
 
 def market_data(run: Run, most: int) -> dict[str, Any]:
-    """The market for the page's JSON, in at most so many characters as the coarsest step and fewest draws allow.
+    """The market for the page's JSON, in about so many characters at most.
 
-    The finest step is taken that fits; where none does, every second, third, ... draw of what is left is taken.
+    The finest step is taken that fits all draws; where none does, the coarsest, with every second, third, ... draw.
     """
     revenue, leaves = cells_of(run)
     took = drawn(run)
-    while True:
-        values = _flat(took.take(revenue))
-        totals = pack_cells(values.sum(axis=(1, 2)), TOTAL_STEP)
-        for step in CELL_STEPS:
-            cells = pack_cells(values, step)
-            if cells.size + totals.size <= most:
-                return _described(run.priors.ledger, leaves, took, cells, totals)
-        if took.draws < 2 * MIN_DRAWS:
-            return _described(run.priors.ledger, leaves, took, cells, totals)
-        took = drawn(run, took.chains * took.draws // 2)
+    step, took = _fitting(revenue, took, most)
+    values = _flat(took.take(revenue))
+    totals = pack_cells(values.sum(axis=(1, 2)), TOTAL_STEP)
+    return _described(run.priors.ledger, leaves, took, pack_cells(values, step), totals)
 
 
-MIN_DRAWS = 50  # of each chain, below which a page is rather too large
+def _fitting(revenue: DataArray, took: Drawn, most: int) -> tuple[float, Drawn]:
+    """The step and the draws that fit, by what a few draws take."""
+    few = replace(took, stride=max(took.stride, revenue.sizes["draw"] // FEW))
+    values = _flat(few.take(revenue))
+    number = values.shape[-1]
+    totals = pack_cells(values.sum(axis=(1, 2)), TOTAL_STEP).size
+    step, each = CELL_STEPS[-1], 0.0
+    for step in CELL_STEPS:
+        each = (pack_cells(values, step).size + totals) / number
+        if each * took.chains * took.draws <= most:
+            return step, took
+    kept = max(MIN_DRAWS, int(most / each / took.chains))
+    stride = -(-revenue.sizes["draw"] // kept)
+    return step, Drawn(took.chains, -(-revenue.sizes["draw"] // stride), stride)
 
 
 def _described(ledger: Ledger, leaves: Sequence[Leaf], took: Drawn, cells: Cells, totals: Cells) -> dict[str, Any]:
@@ -102,7 +111,7 @@ def _described(ledger: Ledger, leaves: Sequence[Leaf], took: Drawn, cells: Cells
 
 def _flat(values: DataArray) -> Array:
     """Draws [year, region, depth, leaf, draw]."""
-    stacked = values.transpose(*DIMS, *SAMPLE).values
+    stacked = values.transpose(*_CELL_DIMS, *SAMPLE).values
     return np.asarray(stacked.reshape(*stacked.shape[:4], -1), dtype=float)
 
 

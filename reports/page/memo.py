@@ -13,19 +13,19 @@ from postcgrp.reports.forecast.numbers import short
 from postcgrp.reports.page import svg
 from postcgrp.reports.page.compared import name
 from postcgrp.reports.page.content import Rows
-from postcgrp.reports.page.deals import label
+from postcgrp.reports.page.deals import input_label
 from postcgrp.reports.page.document import render
 from postcgrp.reports.runs.run import Run
-from postcgrp.reports.valuation.deal import load_deal
+from postcgrp.reports.valuation.deal import Deal, load_deal
 from postcgrp.reports.valuation.information_inputs import voi
 from postcgrp.reports.valuation.tables import EVERY, GIVEN, tornado, value_table
 from postcgrp.reports.valuation.valuation import Valuation, price_all
 
-CLEAR = 2.0  # Monte-Carlo errors from zero
+_CLEAR = 2.0  # Monte-Carlo errors from zero
 HANGS_ON = 3
 LEARN = 4
 MOST_FLIPS = 5
-GO, NO_GO, CLOSE = "go", "no-go", "too close to call"
+GO, NO_GO, UNDECIDED = "go", "no-go", "too close to call"
 TABLE = (
     ("rNPV, mean", EVERY),
     ("P(NPV < 0)", EVERY),
@@ -62,7 +62,7 @@ def memo(run: Run, deal: str | Path, others: Sequence[Run] = (), *, seed: int = 
         "run": run,
         "record": run.manifest,
         "money": run.money,
-        "answer": verdict(figures),
+        "answer": go_or_not(figures),
         "rnpv": figures["rNPV, mean", EVERY],
         "loss": figures["P(NPV < 0)", EVERY],
         "bid": figures["maximum bid, mean", EVERY],
@@ -74,18 +74,17 @@ def memo(run: Run, deal: str | Path, others: Sequence[Run] = (), *, seed: int = 
         "views": [_view(one, run), *(_view(price_all(other, [loaded], seed)[0], other) for other in others)],
         "learn": _learn(run, deal, seed),
         "hangs_on": [_assumption(one, row) for row in swings.head(HANGS_ON).to_dict("records")],
-        "flips": _flips(swings, float(figures["rNPV, mean", EVERY]["value"])),
-        "sources": [{"label": label(path), "stated": str(said), "source": loaded.source(path)}
-                    for path, said in loaded.inputs.items() if loaded.source(path)],
-    }  # fmt: skip
+        "flips": _flips(swings),
+        "sources": _sources(loaded),
+    }
     return render("memo.html.j2", said, styles=["page", "memo"])
 
 
-def verdict(figures: dict[tuple[str, str], dict[str, Any]]) -> str:
+def go_or_not(figures: dict[tuple[str, str], dict[str, Any]]) -> str:
     """Go or no-go by the sign of the rNPV, unless its Monte-Carlo error hides it."""
     rnpv = figures["rNPV, mean", EVERY]
-    if abs(rnpv["value"]) <= CLEAR * rnpv["mc_error"]:
-        return CLOSE
+    if abs(rnpv["value"]) <= _CLEAR * rnpv["mc_error"]:
+        return UNDECIDED
     return GO if rnpv["value"] > 0 else NO_GO
 
 
@@ -104,7 +103,7 @@ def _view(one: Valuation, run: Run) -> dict[str, Any]:
         "rnpv": figures["rNPV, mean", EVERY],
         "loss": figures["P(NPV < 0)", EVERY],
         "bid": figures["maximum bid, mean", EVERY],
-        "answer": verdict(figures),
+        "answer": go_or_not(figures),
     }
 
 
@@ -121,8 +120,16 @@ def _learn(run: Run, deal: str | Path, seed: int) -> Rows:
     everything = table[table["kind"] == "EVPI"]
     rows = _rows(pd.concat([single[single["value"] > 0], everything]))
     for row in rows:
-        row["label"] = "everything there is to know" if row["kind"] == "EVPI" else label(str(row["name"]))
+        row["label"] = "everything there is to know" if row["kind"] == "EVPI" else input_label(str(row["name"]))
     return rows
+
+
+def _sources(deal: Deal) -> Rows:
+    """The inputs of a deal by where they come from, each as stated."""
+    by_source: dict[str, list[str]] = {}
+    for path, said in deal.inputs.items():
+        by_source.setdefault(deal.source(path), []).append(f"{input_label(path)} {said}")
+    return [{"source": source, "inputs": "; ".join(inputs)} for source, inputs in by_source.items()]
 
 
 def _assumption(one: Valuation, row: dict[Any, Any]) -> dict[str, Any]:
@@ -133,12 +140,12 @@ def _assumption(one: Valuation, row: dict[Any, Any]) -> dict[str, Any]:
     if path == "technical success":
         source = "; ".join(dict.fromkeys(one.deal.source(f"risk.phase.{p.name}.probability") for p in one.deal.phases))
     ends = "" if path == "technical success" else f"{short(row['input_low'])} to {short(row['input_high'])}"
-    return {**row, "label": label(path), "source": source, "stated": str(one.deal.inputs[path]) if own else ends}
+    return {**row, "label": input_label(path), "source": source, "stated": str(one.deal.inputs[path]) if own else ends}
 
 
-def _flips(swings: pd.DataFrame, rnpv: float) -> list[str]:
+def _flips(swings: pd.DataFrame) -> list[str]:
     """The inputs whose likely range contains a change of the answer."""
     lowest, highest = swings[["rnpv_low", "rnpv_high"]].min(axis=1), swings[["rnpv_low", "rnpv_high"]].max(axis=1)
     crossing = swings[(lowest < 0) & (highest > 0)]["input"]
-    shown = [label(str(path)) for path in crossing[:MOST_FLIPS]]
+    shown = [input_label(str(path)) for path in crossing[:MOST_FLIPS]]
     return [*shown, f"{len(crossing) - MOST_FLIPS} more"] if len(crossing) > MOST_FLIPS else shown

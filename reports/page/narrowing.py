@@ -17,8 +17,8 @@ from postcgrp.reports.runs.run import Run
 
 Array = NDArray[np.float64]
 
-INTERVAL_WIDTH = 90  # per cent
-RELATIVE_RIDGE = 1e-9
+_WIDTH = 90  # per cent
+_RIDGE = 1e-9
 
 
 def left_of_variance(target: Array, learned: Array, noise: Array | None = None) -> float:
@@ -29,7 +29,7 @@ def left_of_variance(target: Array, learned: Array, noise: Array | None = None) 
     """
     joint = np.cov(np.column_stack([target, learned]), rowvar=False)
     signals = joint[1:, 1:] + (0.0 if noise is None else noise)
-    signals = signals + RELATIVE_RIDGE * np.trace(signals) / len(signals) * np.eye(len(signals))
+    signals = signals + _RIDGE * np.trace(signals) / len(signals) * np.eye(len(signals))
     explained = joint[0, 1:] @ np.linalg.solve(signals, joint[1:, 0])
     return float(np.clip(1 - explained / joint[0, 0], 0, 1))
 
@@ -60,6 +60,6 @@ def narrowing(run: Run) -> pd.DataFrame:
         rows.append(("one more vendor as good as this one", left_of_variance(target, stated, noise)))
     if error in draws:
         rows.append(("the report's error known exactly", left_of_variance(target, flat(draws[error]))))
-    low, high = interval(total.sel(year=last), INTERVAL_WIDTH)
+    low, high = interval(total.sel(year=last), _WIDTH)
     table = pd.DataFrame(rows, columns=["learned", "left"])
     return table.assign(half_width=(high - low) / 2 * np.sqrt(table["left"]))

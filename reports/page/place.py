@@ -7,7 +7,7 @@ from pathlib import Path
 from postcgrp.priors import InputError
 from postcgrp.reports.runs.place import beside, check_parent
 
-SUFFIXES = (".html", ".htm")
+_SUFFIXES = (".html", ".htm")
 
 
 def default_html(run: Path, name: str) -> Path:
@@ -17,7 +17,7 @@ def default_html(run: Path, name: str) -> Path:
 
 def check_html(out: Path) -> None:
     """Refuse, before any work, a place that no page can be written to. Raises :class:`InputError`."""
-    if out.suffix.casefold() not in SUFFIXES:
+    if out.suffix.casefold() not in _SUFFIXES:
         raise InputError(f"--out {out}: is no HTML file: give it the suffix .html")
     if out.is_dir():
         raise InputError(f"--out {out}: is a folder: name a file")

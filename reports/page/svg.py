@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from math import ceil, floor, log10
 
 import numpy as np
-from markupsafe import Markup, escape
+from markupsafe import Markup
 from numpy.typing import NDArray
 
 from postcgrp.reports.forecast.numbers import short
@@ -15,18 +15,18 @@ WIDTH, HEIGHT = 720, 320
 LEFT, RIGHT, TOP, BOTTOM = 56, 64, 14, 30
 TICKS = 5
 BINS = 48
-BANDS = (("band90", "q05", "q95"), ("band50", "q25", "q75"))
+_BANDS = (("band90", "q05", "q95"), ("band50", "q25", "q75"))
 Scale = Callable[[float], float]
 Array = NDArray[np.float64]
 
 
 def element(name: str, *children: str, **attributes: object) -> Markup:
     """One element; text children and attributes are escaped, `class_` is `class`, underscores are hyphens."""
-    written = "".join(
+    written = Markup("").join(
         Markup(' {}="{}"').format(key.rstrip("_").replace("_", "-"), _number(value))
         for key, value in attributes.items()
     )
-    return Markup("<{0}{1}>{2}</{0}>").format(name, Markup(written), Markup("").join(escape(c) for c in children))
+    return Markup("<{0}{1}>{2}</{0}>").format(name, written, Markup("").join(children))
 
 
 def linear(low: float, high: float, start: float, end: float) -> Scale:
@@ -45,7 +45,7 @@ def ticks(low: float, high: float, most: int = TICKS) -> list[float]:
     return [k * step for k in range(ceil(low / step - 1e-9), floor(high / step + 1e-9) + 1)]
 
 
-def fan(years: Sequence[int], quantiles: Mapping[str, Sequence[float]], points: Mapping[int, float], title: str,
+def fan_svg(years: Sequence[int], quantiles: Mapping[str, Sequence[float]], points: Mapping[int, float], title: str,
         anchors: Sequence[int]) -> Markup:  # fmt: skip
     """A fan over years: 90 % and 50 % bands, the median, and the report's points.
 
@@ -59,12 +59,12 @@ def fan(years: Sequence[int], quantiles: Mapping[str, Sequence[float]], points: 
         marks.append(element("line", x1=LEFT, x2=WIDTH - RIGHT, y1=y(value), y2=y(value), class_="grid"))
         marks.append(element("text", f"{value:,.0f}", x=LEFT - 8, y=y(value) + 4, class_="tick end"))
     marks += [element("text", str(year), x=x(year), y=HEIGHT - 8, class_="tick middle") for year in anchors]
-    for name, low, high in BANDS:
+    for name, low, high in _BANDS:
         up = [(x(year), y(value)) for year, value in zip(years, quantiles[high], strict=True)]
         down = [(x(year), y(value)) for year, value in zip(years, quantiles[low], strict=True)]
-        marks.append(element("path", d=f"{path([*up, *reversed(down)])}Z", class_=name))
+        marks.append(element("path", d=f"{path_through([*up, *reversed(down)])}Z", class_=name))
     middle = [(x(year), y(value)) for year, value in zip(years, quantiles["q50"], strict=True)]
-    marks.append(element("path", d=path(middle), class_="median"))
+    marks.append(element("path", d=path_through(middle), class_="median"))
     marks += [element("circle", cx=x(year), cy=y(value), r=4.5, class_="report") for year, value in points.items()]
     ends = {name: quantiles[name][-1] for name in ("q05", "q50", "q95")}
     marks += [element("text", f"{end:,.0f}", x=x(years[-1]) + 8, y=y(end) + 4, class_="tick") for end in ends.values()]
@@ -88,16 +88,16 @@ def histogram(values: Array, weights: Array, low: float, high: float, mean: floa
                 class_="loss" if left + right < 0 else "gain")
         for share, left, right in zip(shares, edges, edges[1:], strict=False)
     ]  # fmt: skip
-    for value in ticks(low, high, 7):
-        marks.append(element("text", short(value), x=x(value), y=height - 10, class_="tick middle"))
-    for value, kind in ((0.0, "zero"), (mean, "asked")):
-        marks.append(element("line", x1=x(value), x2=x(value), y1=y(0), y2=TOP, class_=kind))
+    labels = [(value, short(value).replace("-", "−")) for value in ticks(low, high, 7)]
+    marks += [element("text", label, x=x(value), y=height - 10, class_="tick middle") for value, label in labels]
+    lines = ((0.0, "zero"), (mean, "asked"))
+    marks += [element("line", x1=x(value), x2=x(value), y1=y(0), y2=TOP, class_=kind) for value, kind in lines]
     return element("svg", element("title", title), *marks, viewBox=f"0 0 {WIDTH} {height:.0f}", role="img",
                    class_="chart")  # fmt: skip
 
 
 def bar(start: float, end: float, low: float, high: float, kind: str = "", whisker: Sequence[float] = ()) -> Markup:
-    """A bar for a table's cell, from `start` to `end` on an axis low..high, with zero and perhaps an interval marked."""
+    """A bar for a table's cell, from `start` to `end` on an axis low..high; zero and perhaps an interval are marked."""
     x = linear(low, high, 0, 100)
     left, right = sorted((x(start), x(end)))
     marks = [element("rect", x=left, width=max(right - left, 0.4), y=3, height=10, class_=f"bar {kind}")]
@@ -109,7 +109,7 @@ def bar(start: float, end: float, low: float, high: float, kind: str = "", whisk
     return element("svg", *marks, class_="inbar", aria_hidden="true", focusable="false", **size)
 
 
-def path(places: Sequence[tuple[float, float]]) -> str:
+def path_through(places: Sequence[tuple[float, float]]) -> str:
     """An open path through places."""
     return "M" + "L".join(f"{a:.1f},{b:.1f}" for a, b in places)
 

@@ -150,7 +150,7 @@ def browser(extra: Sequence[str] = ()) -> Iterator[Page]:
     to_browser, from_browser = _pipe(), _pipe()
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
         # The browser reads descriptor 3 and writes descriptor 4.
-        moves = [(os.POSIX_SPAWN_DUP2, to_browser[0], 3), (os.POSIX_SPAWN_DUP2, from_browser[1], 4)]
+        moves: list[Any] = [(os.POSIX_SPAWN_DUP2, to_browser[0], 3), (os.POSIX_SPAWN_DUP2, from_browser[1], 4)]
         moves += [(os.POSIX_SPAWN_OPEN, k, os.devnull, os.O_WRONLY, 0) for k in (1, 2)]
         command = [binary, *FLAGS, *extra, f"--user-data-dir={profile}"]
         process = os.posix_spawn(binary, command, os.environ, file_actions=moves)

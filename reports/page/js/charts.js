@@ -11,7 +11,7 @@ import { linear, shape, through, ticks } from "./svg.js";
  * @returns {Frame}
  */
 function frame(width, height) {
-  return { width, height, left: 54, right: width < 500 ? 46 : 60, top: 28, bottom: 26 };
+  return { width, height, left: 54, right: width < 500 ? 46 : 60, top: 12, bottom: 26 };
 }
 
 /**
@@ -19,11 +19,15 @@ function frame(width, height) {
  * @param {Element} container
  * @param {Frame} box
  * @param {string} title read aloud
+ * @param {string} heading above it
  * @param {Node[]} marks
  */
-function show(container, box, title, marks) {
+function show(container, box, title, heading, marks) {
   const attributes = { viewBox: `0 0 ${box.width} ${box.height}`, role: "img", class: "chart live", width: box.width };
-  container.replaceChildren(shape("svg", attributes, [shape("title", {}, [title]), ...marks]));
+  const above = document.createElement("p");
+  above.className = "heading";
+  above.textContent = heading;
+  container.replaceChildren(above, shape("svg", attributes, [shape("title", {}, [title]), ...marks]));
 }
 
 /**
@@ -52,13 +56,6 @@ function below(box, x, values, label) {
   return values.map((value) => shape("text", { x: x(value), y, class: "tick middle" }, [label(value)]));
 }
 
-/**
- * What a chart is of, above it.
- * @param {string} text
- */
-function heading(text) {
-  return shape("text", { x: 0, y: 12, class: "heading" }, [text]);
-}
 
 /**
  * @typedef {object} FanData
@@ -92,7 +89,6 @@ export function drawFan(container, data) {
   const marks = [
     ...levels(box, y, ticks(0, top), money),
     ...below(box, x, data.anchors, String),
-    heading(data.unit),
     shape("path", { d: band(quantiles.q05, quantiles.q95), class: "band90" }),
     shape("path", { d: band(quantiles.q25, quantiles.q75), class: "band50" }),
   ];
@@ -112,7 +108,7 @@ export function drawFan(container, data) {
     const value = quantiles[name][last];
     marks.push(shape("text", { x: box.width - box.right + 4, y: y(value) + 4, class: "tick" }, [money(value)]));
   }
-  show(container, box, data.title, marks);
+  show(container, box, data.title, data.unit, marks);
 }
 
 /**
@@ -140,7 +136,6 @@ export function drawExceedance(container, data) {
   const marks = [
     ...levels(box, y, [0, 0.25, 0.5, 0.75, 1], percent),
     ...below(box, x, ticks(data.low, data.high, box.width < 500 ? 4 : 7), money),
-    heading(data.unit),
     shape("path", { d: `${through([[x(data.low), y(0)], ...places, [x(data.high), y(0)]])}Z`, class: "band90" }),
     shape("path", { d: through(places), class: "median" }),
   ];
@@ -151,7 +146,7 @@ export function drawExceedance(container, data) {
     shape("line", { x1: x(data.level), x2: x(data.level), y1: y(0), y2: y(1), class: "asked" }),
     shape("circle", { cx: x(data.level), cy: y(share), r: 5, class: "here" }),
   );
-  show(container, box, data.title, marks);
+  show(container, box, data.title, data.unit, marks);
 }
 
 /**
@@ -184,7 +179,6 @@ export function drawHistogram(container, data) {
   const marks = [
     ...levels(box, y, ticks(0, top, 4), (share) => percent(share, top < 0.05 ? 1 : 0)),
     ...below(box, x, ticks(low, high, box.width < 500 ? 4 : 7), (value) => short(value)),
-    heading(data.unit),
   ];
   for (let b = 0; b < bins; b++) {
     let from = 0;
@@ -203,5 +197,5 @@ export function drawHistogram(container, data) {
     shape("line", { x1: x(0), x2: x(0), y1: y(0), y2: box.top, class: "zero" }),
     shape("line", { x1: x(data.mean), x2: x(data.mean), y1: y(0), y2: box.top, class: "asked" }),
   );
-  show(container, box, data.title, marks);
+  show(container, box, data.title, data.unit, marks);
 }

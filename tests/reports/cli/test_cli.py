@@ -19,11 +19,10 @@ import xarray as xr
 from scipy import stats
 
 from postcgrp.models.structure import structure_key
-from postcgrp.priors import InputError, PriorSet, Settings, load_ledger
-from postcgrp.priors.shipped import ASSUMPTIONS_FILE, REPORT_FILE
+from postcgrp.priors import InputError, PriorSet, Settings
+from postcgrp.priors.shipped import REPORT_FILE
 from postcgrp.reports.cli.main import main
 from postcgrp.reports.forecast.figures import RUN_FIGURES
-from postcgrp.reports.forecast.page import environment
 from postcgrp.reports.forecast.summary import SUMMARY_COLUMNS, describe, exceedance, headline, report_point, summary
 from postcgrp.reports.runs.place import new_folder
 from postcgrp.reports.runs.run import open_run
@@ -174,10 +173,8 @@ def test_page_is_one_offline_file_that_says_the_gate_failed(folder: Path) -> Non
             texts.append(data.strip())
 
     Reader().feed(text)
-    assert not [tag for tag, _ in tags if tag in ("script", "link", "iframe")]
-    sources = [attributes["src"] or "" for tag, attributes in tags if tag == "img"]
-    assert len(sources) == len(RUN_FIGURES) + 2  # the priors and the growth bridge; too few draws for the budget
-    assert all(source.startswith("data:image/png;base64,") for source in sources)
+    assert not [tag for tag, _ in tags if tag in ("img", "link", "iframe")]
+    assert not [name for _, attributes in tags for name in attributes if name in ("src", "onload", "style")]
     assert "missed its convergence gate" in text
     assert not {"nan", "None", "inf", "<NA>"} & set(texts)
 
@@ -324,9 +321,3 @@ def test_interrupt_leaves_an_earlier_run_as_it_was(folder: Path, tmp_path: Path)
     assert "Traceback" not in error
     assert {path.name for path in out.iterdir()} == FILES
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
-
-
-def test_text_of_a_ledger_is_never_markup(folder: Path) -> None:
-    page = environment().from_string("{{ quote }}").render(quote="<script>alert(1)</script>")
-    assert "<script>" not in page
-    assert load_ledger(REPORT_FILE, ASSUMPTIONS_FILE).report.title in (folder / "report.html").read_text()

@@ -21,8 +21,8 @@ from postcgrp.priors import InputError, PriorSet
 from postcgrp.reports.forecast.attribution_figures import TABLE_FIGURES, Tables
 from postcgrp.reports.forecast.figure_process import drawing, shown_variables
 from postcgrp.reports.forecast.figures import RUN_FIGURES, fan_modality, prior_ranges, save_figures, save_priors
-from postcgrp.reports.forecast.pipeline import bench_tables
 from postcgrp.reports.forecast.style import save_figure, styled
+from postcgrp.reports.forecast.tables import bench_tables
 from postcgrp.reports.runs.folder import DRAWS, write_draws
 from postcgrp.reports.runs.groups import group
 from postcgrp.reports.runs.place import new_folder

@@ -183,7 +183,7 @@ def test_years_that_make_no_bridge_are_refused(real: DataTree, pset: PriorSet, y
 
 def test_figures_are_drawn_for_any_market(real: DataTree, pset: PriorSet) -> None:
     from postcgrp.reports.forecast.attribution_figures import bridge_waterfall
-    from postcgrp.reports.forecast.pipeline import bench_tables
+    from postcgrp.reports.forecast.tables import bench_tables
 
     other = prior_set_of(CHANGES["one region, one depth, one modality"])
     for run, of in ((real, pset), (prior_tree(other), other)):
