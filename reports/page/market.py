@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from xarray import DataArray
+from xarray import DataArray, concat
 
 from postcgrp.inference.diagnostics import SAMPLE
 from postcgrp.priors import Ledger
@@ -60,9 +60,29 @@ def drawn(run: Run, most: int = MOST_DRAWS) -> Drawn:
 
 def cells_of(run: Run) -> tuple[DataArray, tuple[Leaf, ...]]:
     """Revenue [chain, draw, year, region, depth, leaf] in millions, and what each leaf is."""
-    revenue = run.read(["revenue"])["revenue"]
-    leaves = tuple(Leaf(name) for name in run.priors.ledger.segments["modality"])
-    return revenue.rename(modality="leaf").transpose(*SAMPLE, *_CELL_DIMS), leaves
+    draws = run.read(["revenue", "revenue_line"])
+    lines = getattr(run.priors.ledger, "lines", ())  # a ledger without lines has none
+    return by_leaf(draws["revenue"], draws.get("revenue_line"), {line.name: line.modality for line in lines})
+
+
+def by_leaf(
+    revenue: DataArray, by_line: DataArray | None, modality_of: Mapping[str, str]
+) -> tuple[DataArray, tuple[Leaf, ...]]:
+    """Revenue by line where a modality has lines, else by modality, in the order of the modalities.
+
+    Parameters: `revenue` [..., modality]; `by_line` [..., line], None without lines; `modality_of`, by line.
+    """
+    leaves: list[Leaf] = []
+    parts: list[DataArray] = []
+    for modality in map(str, revenue["modality"].values):
+        own = [line for line, of in modality_of.items() if of == modality] if by_line is not None else []
+        leaves += [Leaf(modality, line) for line in own] or [Leaf(modality)]
+        if by_line is not None and own:
+            parts += [by_line.sel(line=line, drop=True) for line in own]
+        else:
+            parts.append(revenue.sel(modality=modality, drop=True))
+    joined = concat(parts, "leaf", coords="minimal", compat="override", join="exact")
+    return joined.transpose(*SAMPLE, *_CELL_DIMS), tuple(leaves)
 
 
 def market_data(run: Run, most: int) -> dict[str, Any]:
@@ -96,14 +116,14 @@ def _fitting(revenue: DataArray, took: Drawn, most: int) -> tuple[float, Drawn]:
 
 def _described(ledger: Ledger, leaves: Sequence[Leaf], took: Drawn, cells: Cells, totals: Cells) -> dict[str, Any]:
     parts = {"region": ledger.regions, "depth": ledger.depths}
-    labels = {m.name: m.label or m.name for m in ledger.modalities}
+    labels = label_of((*ledger.modalities, *getattr(ledger, "lines", ())))
     return {
         "years": list(ledger.years),
         "anchors": list(ledger.report.anchors),
         "sample": {"chains": took.chains, "draws": took.draws},
         "stride": took.stride,
         "labels": {dim: [segment.label or segment.name for segment in rows] for dim, rows in parts.items()},
-        "leaves": [{"modality": labels[leaf.modality], "line": leaf.line} for leaf in leaves],
+        "leaves": [{"modality": labels[leaf.modality], "line": leaf.line and labels[leaf.line]} for leaf in leaves],
         "cells": cells.data(),
         "totals": totals.data(),
     }

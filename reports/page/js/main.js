@@ -17,6 +17,8 @@ async function start() {
     const section = /** @type {HTMLElement} */ (document.querySelector(`[data-deal="${k}"]`));
     redraw.push(startDeal(section, deal));
   }
+  // Once more when nobody waits: by then the engine has compiled what the first slider will run.
+  (window.requestIdleCallback ?? setTimeout)(() => redraw.forEach((one) => one()));
   let width = window.innerWidth;
   window.addEventListener("resize", () => {
     if (window.innerWidth === width) return;

@@ -30,7 +30,8 @@ const MILLION = 1e6;
  * @property {Float64Array} upfront [draw]
  * @property {Float64Array} launch [draw]
  * @property {Float64Array} peak [draw], the highest yearly net sales when approved
- * @property {Float64Array} flows [draw, end, year], after tax, without the upfront and what lies beyond the window
+ * @property {Float64Array | null} flows [draw, end, year], after tax, without the upfront and what lies beyond the
+ *   window, where they were asked for
  */
 
 /**
@@ -38,9 +39,10 @@ const MILLION = 1e6;
  * @param {DealShape} deal
  * @param {Float64Array[]} market [year][draw], from the valuation on: revenue (million), or people treated
  * @param {Inputs} inputs
+ * @param {boolean} keepFlows
  * @returns {Outcomes}
  */
-export function outcomes(deal, market, inputs) {
+export function outcomes(deal, market, inputs, keepFlows = false) {
   const { years, valued, times } = deal;
   const [size, span, last] = [market[0].length, years.length, deal.phases.length];
   const ends = last + 1;
@@ -98,7 +100,7 @@ export function outcomes(deal, market, inputs) {
     upfront: Float64Array.from(upfront),
     launch: new Float64Array(size),
     peak: new Float64Array(size),
-    flows: new Float64Array(size * ends * span),
+    flows: keepFlows ? new Float64Array(size * ends * span) : null,
   };
   const sales = new Float64Array(span);
   const income = new Float64Array(span);
@@ -179,7 +181,7 @@ export function outcomes(deal, market, inputs) {
       let value = -upfront[d];
       for (let t = 0; t < span; t++) {
         const flow = profit[e][t] - tax[t] - (e === last ? tied[t] : 0);
-        out.flows[(d * ends + e) * span + t] = flow;
+        if (out.flows) out.flows[(d * ends + e) * span + t] = flow;
         value += flow * factor[t];
       }
       out.npv[d * ends + e] = value;

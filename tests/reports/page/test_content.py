@@ -10,7 +10,7 @@ from xarray import DataTree
 
 from postcgrp.priors import PriorSet
 from postcgrp.reports.page.centre import SKEW, centre
-from postcgrp.reports.page.market import CELL_STEPS, MIN_DRAWS, drawn, market_data
+from postcgrp.reports.page.market import CELL_STEPS, MIN_DRAWS, Leaf, by_leaf, drawn, market_data
 from postcgrp.reports.page.narrowing import left_of_variance, narrowing
 from postcgrp.reports.page.svg import bar, ticks
 from postcgrp.reports.runs.run import Run
@@ -46,7 +46,7 @@ def test_each_column_of_the_centre_adds_up(run: Run) -> None:
         *parts, whole = table[column].tolist()
         assert sum(parts) == pytest.approx(whole)
     columns = ["bottom_up", "posterior", "report"]
-    wide, narrow, _ = table.loc[SKEW, columns].astype(float)
+    wide, narrow, _ = (float(number) for number in table.loc[[SKEW], columns].to_numpy()[0])
     assert wide > narrow > 0  # wider parts, more skew
     assert table["report"].tolist()[-1] == 870
 
@@ -89,6 +89,21 @@ def test_of_more_draws_than_a_page_carries_every_second_is_taken(run: Run) -> No
     assert (took.chains, took.draws, took.stride) == (CHAINS, DRAWS // 2, 2)
     assert took.take(run.posterior["revenue_total"]).sizes["draw"] == took.draws
     assert drawn(run).stride == 1
+
+
+def test_a_modality_with_lines_is_carried_by_line(run: Run) -> None:
+    revenue = run.posterior["revenue"]
+    drugs = revenue.sel(modality="pharmacologic", drop=True)
+    by_line = xr.concat([0.25 * drugs, 0.75 * drugs], pd.Index(["one", "other"], name="line"))
+    cells, leaves = by_leaf(revenue, by_line, {"one": "pharmacologic", "other": "pharmacologic"})
+    assert leaves == (
+        Leaf("pharmacologic", "one"),
+        Leaf("pharmacologic", "other"),
+        Leaf("non_invasive"),
+        Leaf("implantable"),
+    )
+    xr.testing.assert_allclose(cells.sum("leaf"), revenue.sum("modality"))
+    assert by_leaf(revenue, None, {})[1] == tuple(Leaf(name) for name in revenue["modality"].values)
 
 
 @pytest.mark.parametrize(("low", "high"), [(0, 1091), (-3.2, 4.4), (0.0001, 0.0009), (5, 5)])

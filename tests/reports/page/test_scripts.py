@@ -22,8 +22,14 @@ from postcgrp.tests.helpers.pricing_vectors import DEALS, FILE, priced, vectors
 from postcgrp.tests.helpers.scripts import needs_chromium, scripts
 
 NAMES = ("unpackCells", "unpackRows", "quantile", "meanEstimate", "essMean", "weightedMean", "ordered",
-         "quantileEstimate", "outcomes", "short", "ticks", "percent", "money", "exceedance")  # fmt: skip
+         "quantileEstimate", "outcomes", "short", "ticks", "percent", "money", "exceedance", "openMarket")  # fmt: skip
 MODULES = [name for name in SCRIPTS if name != "main"]
+ASKED: list[dict[str, list[str]]] = [
+    {},
+    {"modality": ["drugs"]},
+    {"line": ["new"], "region": ["b"], "depth": []},
+    {"modality": ["device"], "depth": ["1"]},
+]
 JS = ROOT / "reports" / "page" / "js"
 
 
@@ -41,6 +47,7 @@ def given() -> dict[str, Any]:
         "values": skewed.reshape(1000, 2),
         "weights": rng.random((1000, 2)),
         "vectors": json.loads(FILE.read_text(encoding="utf-8")),
+        "market": np.exp(rng.normal(size=(3, 2, 2, 3, 30))),
     }
 
 
@@ -50,7 +57,17 @@ def page(tmp_path_factory: pytest.TempPathFactory, given: dict[str, Any]) -> Ite
         key: value.ravel().tolist() for key, value in given.items() if isinstance(value, np.ndarray)
     }
     data |= {"packed": pack_cells(given["cells"], 2.0**-8).data(), "packedRows": pack_rows(given["rows"])}
-    data |= {"vectors": given["vectors"], "chained": {"chains": 4, "draws": 250}}
+    data |= {"vectors": given["vectors"], "chained": {"chains": 4, "draws": 250}, "asked": ASKED}
+    leaves = [{"modality": m, "line": line} for m, line in (("drugs", "old"), ("drugs", "new"), ("device", None))]
+    data["market"] = {
+        "years": [1, 2, 3],
+        "anchors": [1, 3],
+        "sample": {"chains": 1, "draws": 30},
+        "labels": {"region": ["a", "b"], "depth": ["1", "2"]},
+        "leaves": leaves,
+        "cells": pack_cells(given["market"], 2.0**-7).data(),
+        "totals": pack_cells(given["market"].sum(axis=(1, 2)), 2.0**-12).data(),
+    }
     with scripts(tmp_path_factory.mktemp("js"), MODULES, NAMES, data) as opened:
         yield opened
 
@@ -83,7 +100,7 @@ def test_the_vectors_take_every_branch() -> None:
 def test_every_draw_is_priced_as_in_python(page: Page, given: dict[str, Any]) -> None:
     found = page.run(
         "given.vectors.map(v => { const r = lib.outcomes(v.shape, v.market.map(m => Float64Array.from(m)),"
-        " path => v.inputs[path]);"
+        " path => v.inputs[path], true);"
         " return {probability: [...r.probability], npv: [...r.npv], flows: [...r.flows], launch: [...r.launch],"
         " peak: [...r.peak]}; })"
     )
@@ -111,6 +128,24 @@ def test_draws_are_unpacked(page: Page, given: dict[str, Any]) -> None:
     rows = np.array(page.run("lib.unpackRows(given.packedRows).map(row => [...row])"))
     width = np.ptp(given["rows"], axis=1, keepdims=True)
     assert (np.abs(rows - given["rows"]) <= 1e-12 * width + 4e-16 * np.abs(given["rows"])).all()
+
+
+@needs_chromium
+@pytest.mark.fit
+def test_any_part_of_a_market_with_lines_is_its_cells_summed(page: Page, given: dict[str, Any]) -> None:
+    """The cells are packed coarsely, each leaf's total finely: their sums follow the totals."""
+    found = page.run(
+        "lib.openMarket(given.market).then(market => ({dims: market.dims, parts: given.asked.map("
+        "chosen => market.paths(chosen).map(path => [...path]))}))"
+    )
+    assert found["dims"] == {
+        "modality": ["drugs", "device"], "line": ["old", "new"], "region": ["a", "b"], "depth": ["1", "2"]
+    }  # fmt: skip
+    cells = given["market"]  # [year, region, depth, leaf, draw]
+    expected = [cells.sum(axis=(1, 2, 3)), cells[:, :, :, :2].sum(axis=(1, 2, 3)), cells[:, 1, :, 1].sum(axis=1)]
+    expected.append(cells[:, :, 0, 2].sum(axis=1))
+    for ours, theirs, loss in zip(found["parts"], expected, (2e-4, 2e-4, 6e-3, 6e-3), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=loss)
 
 
 @needs_chromium
