@@ -55,7 +55,7 @@ def _memo(options: argparse.Namespace) -> int:
     out = options.out or default_html(options.run, "memo")
     check_html(out)
     load_deal(options.deal)
-    from postcgrp.reports.page.memo import memo
+    from postcgrp.reports.page.memorandum import memo
     from postcgrp.reports.runs.place import save_text
     from postcgrp.reports.runs.run import Run
 

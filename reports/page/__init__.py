@@ -6,7 +6,7 @@ from postcgrp.priors import lazy
 
 if TYPE_CHECKING:
     from postcgrp.reports.page.living import living_page
-    from postcgrp.reports.page.memo import memo
+    from postcgrp.reports.page.memorandum import memo
 
 __all__ = [
     "living_page",
@@ -18,6 +18,6 @@ if not TYPE_CHECKING:  # or the type checker would take any name for a public on
         __name__,
         {
             "living_page": "living",
-            "memo": "memo",
+            "memo": "memorandum",
         },
     )

@@ -18,6 +18,7 @@ from postcgrp.reports.page import svg
 from postcgrp.reports.page.centre import SKEW, WHOLE, centre
 from postcgrp.reports.page.market import label_of, market_data, points
 from postcgrp.reports.page.narrowing import narrowing
+from postcgrp.reports.page.without import without_rows
 from postcgrp.reports.runs.evidence import flat
 from postcgrp.reports.runs.run import Run
 
@@ -102,6 +103,7 @@ def content(
         "market": market,
         "deals": [deal["data"] for deal in deals],
         "compared": None if compared is None else compared["data"],
+        "scenarios": scenarios,
     }
     return PageContent(said, data)
 
@@ -119,6 +121,7 @@ class Claims:
         }
         priors = run.priors.table()
         observed = {row.id: row for row in run.priors.evidence}
+        without = without_rows(run)
         self.rows = [
             {
                 "place": self._places[claim.id],
@@ -127,6 +130,7 @@ class Claims:
                 "says": _says(claim),
                 "priors": _rows(priors[[claim.id in _names(origin) for origin in priors["origin"]]]),
                 "evidence": observed.get(claim.id),
+                "without": without.get(claim.id),
                 "left_out": claim.id in run.priors.settings.leave_out,
             }
             for claim in ledger.claims

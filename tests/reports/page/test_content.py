@@ -13,6 +13,7 @@ from postcgrp.reports.page.centre import SKEW, centre
 from postcgrp.reports.page.market import CELL_STEPS, MIN_DRAWS, Leaf, by_leaf, drawn, market_data
 from postcgrp.reports.page.narrowing import left_of_variance, narrowing
 from postcgrp.reports.page.svg import bar, ticks
+from postcgrp.reports.page.without import without_rows
 from postcgrp.reports.runs.run import Run
 
 CHAINS, DRAWS = 2, 400
@@ -117,3 +118,24 @@ def test_ticks_are_round_and_inside(low: float, high: float) -> None:
 
 def test_attributes_of_figures_are_escaped() -> None:
     assert 'class="bar &#34;&gt;"' in bar(0, 1, 0, 1, '">')
+
+
+def test_what_a_row_of_evidence_does_is_told_by_weights(pset: PriorSet) -> None:
+    """One normal quantity, two rows of which one is left out: the median goes to what the other says."""
+    rng = np.random.default_rng(6)
+    years = pset.coords["year"]
+    draws = rng.normal(500, 10, (4, 2000))  # the posterior of rows at 490 and 510, each with an sd of 14.1
+    total = xr.DataArray(np.repeat(draws[..., None], len(years), -1), {"year": years}, ("chain", "draw", "year"))
+    rows = xr.DataArray(
+        np.stack([-((draws - at) ** 2) / (4 * 100) for at in (490, 510)] + [-((draws - 500) ** 2) / 2], -1),
+        {"evidence_row": ["low", "high", "sharp"]},
+        ("chain", "draw", "evidence_row"),
+    )
+    posterior = xr.Dataset({"revenue_total": total})
+    tree = DataTree.from_dict({"posterior": posterior, "log_likelihood": xr.Dataset({"evidence": rows})})
+    found = without_rows(Run.in_memory(tree, pset))
+    assert found["low"].median == pytest.approx(510, abs=1.5)
+    assert found["high"].median == pytest.approx(490, abs=1.5)
+    assert np.isnan(found["sharp"].median)
+    assert "Pareto k" in found["sharp"].refused
+    assert without_rows(Run.in_memory(DataTree.from_dict({"posterior": posterior}), pset)) == {}

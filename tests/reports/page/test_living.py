@@ -19,7 +19,7 @@ from postcgrp.reports.page.deals import deal_data, kind
 from postcgrp.reports.page.document import SCRIPTS, embedded, style
 from postcgrp.reports.page.living import living_page
 from postcgrp.reports.page.market import drawn
-from postcgrp.reports.page.memo import memo
+from postcgrp.reports.page.memorandum import memo
 from postcgrp.reports.runs.evidence import flat
 from postcgrp.reports.runs.run import Run
 from postcgrp.reports.valuation.deal import load_deal

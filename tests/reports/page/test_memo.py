@@ -9,7 +9,7 @@ import pytest
 
 from postcgrp.priors import PriorSet
 from postcgrp.reports.cli.main import main
-from postcgrp.reports.page.memo import GO, NO_GO, UNDECIDED, go_or_not, memo
+from postcgrp.reports.page.memorandum import GO, NO_GO, UNDECIDED, go_or_not, memo
 from postcgrp.reports.runs.run import Run
 from postcgrp.reports.valuation.deal import load_deal
 from postcgrp.reports.valuation.tables import EVERY, value_table
