@@ -69,7 +69,7 @@ def content(
     said = {
         "report": ledger.report,
         "run": run,
-        "record": run.manifest,
+        "record": {**run.fitted.manifest, **run.manifest},  # an update has no sampling of its own
         "settings": run.priors.settings,
         "trust": run.priors.trust,
         "claims": claims,
@@ -89,10 +89,10 @@ def content(
         "deals": [deal["said"] for deal in deals],
         "compared": compared,
         "scenarios": scenarios,
-        "priors": _priors(run, claims),
+        "priors": _priors(claims),
         "evidence": _rows(run.priors.evidence_table()),
         "findings": [{**vars(f), "claims": [claims.place(c) for c in f.claims]} for f in findings],
-        "gate": run.manifest.get("gate", []),
+        "gate": run.fitted.manifest.get("gate", []),
         "market": {key: market[key] for key in ("sample", "stride")} | {"step": market["cells"]["step"]},
     }
     data = {
@@ -119,7 +119,8 @@ class Claims:
             for c in ledger.claims
             if c.quantity == "revenue" and c.depth is None and c.value is not None
         }
-        priors = run.priors.table()
+        self.priors = _rows(run.priors.table())
+        named = [set(_names(prior["origin"])) for prior in self.priors]
         observed = {row.id: row for row in run.priors.evidence}
         without = without_rows(run)
         self.rows = [
@@ -128,7 +129,7 @@ class Claims:
                 "claim": claim,
                 "where": _where(claim, ledger),
                 "says": _says(claim),
-                "priors": _rows(priors[[claim.id in _names(origin) for origin in priors["origin"]]]),
+                "priors": [prior for prior, names in zip(self.priors, named, strict=True) if claim.id in names],
                 "evidence": observed.get(claim.id),
                 "without": without.get(claim.id),
                 "left_out": claim.id in run.priors.settings.leave_out,
@@ -255,12 +256,12 @@ def _bridges(table: pd.DataFrame, ledger: Ledger) -> Rows:
     return rows
 
 
-def _priors(run: Run, claims: Claims) -> Rows:
-    rows = _rows(run.priors.table())
-    for row in rows:
-        named = _names(row["origin"])
-        row["places"] = [(name, claims.place(name)) for name in named if claims.place(name)]
-    return rows
+def _priors(claims: Claims) -> Rows:
+    """Every prior, with the places of the claims that it comes from."""
+    return [
+        row | {"places": [place for name in _names(row["origin"]) if (place := claims.place(name))]}
+        for row in claims.priors
+    ]
 
 
 def _names(origin: str) -> list[str]:

@@ -429,6 +429,23 @@ def test_forty_regions_fit_on_the_page(tab: Page, tmp_path: Path) -> None:
     assert float(table(tab)[-1][2].replace(",", "")) == pytest.approx(middle, rel=0.1, abs=0.51)
 
 
+@pytest.mark.fit
+def test_a_run_updated_by_weights_has_a_page_that_says_so(run: Run) -> None:
+    manifest = {"schema": "postcgrp.update/1", "status": "passed", "created": "now", "recipe_sha256": run.recipe}
+    weights = np.full(run.sizes, 1 / np.prod(run.sizes))
+    updated = Run(run.folder, run.priors, manifest | {"weights": {"ess": 321.0, "k": 0.2}}, base=run, weights=weights)
+    text = living_page(updated)
+    assert "Updated by weights" in text
+    assert "321 of 400 draws (Pareto k 0.20)" in text
+
+
+@pytest.mark.fit
+def test_a_failed_run_says_so_before_its_answer(run: Run) -> None:
+    failed = Run(run.folder, run.priors, {**run.manifest, "status": "failed"})
+    text = living_page(failed)
+    assert text.index("missed its convergence gate") < text.index("is as likely above as below")
+
+
 # ---- the commands ------------------------------------------------------------------------------------------------
 
 
