@@ -5,7 +5,7 @@ Two encodings, each undone by `js/unpack.js`:
 - *cells* of the market, [cell dims..., draw]: whole numbers of steps on the log scale, of which only what differs from
   the neighbouring cells of the same draw is kept (the Lorenzo predictor of Ibarria et al. 2003, Computer Graphics Forum
   22, 343), deflated. Zero stays zero. A cell is off by at most half a step, whatever its size.
-- *rows* of single quantities, [row, draw]: 40 binary digits between the smallest and the largest draw of the row.
+- *rows* of single quantities, [row, draw]: 48 binary digits between the smallest and the largest draw of the row.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 
 ESCAPE = 255  # a byte that stands for a larger number, kept apart
-ROW_STEPS = 2**40 - 1
+ROW_STEPS = 2**48 - 1
 LEVEL = 6  # of zlib; 9 takes three times as long for half a per cent
 
 
@@ -71,7 +71,7 @@ def unpack_cells(cells: Cells) -> Array:
 
 
 def pack_rows(values: Array) -> dict[str, Any]:
-    """Pack rows of draws [row, draw], each in 40 binary digits between its ends; a constant row keeps its value."""
+    """Pack rows of draws [row, draw], each in 48 binary digits between its ends; a constant row keeps its value."""
     low, high = values.min(axis=1, keepdims=True), values.max(axis=1, keepdims=True)
     width = np.where(high > low, high - low, 1.0)
     levels = np.rint((values - low) / width * ROW_STEPS).astype(np.uint64)
@@ -79,7 +79,7 @@ def pack_rows(values: Array) -> dict[str, Any]:
         "low": low[:, 0].tolist(),
         "width": (high - low)[:, 0].tolist(),
         "draws": values.shape[1],
-        "top": _text((levels >> np.uint64(32)).astype(np.uint8)),
+        "top": _text((levels >> np.uint64(32)).astype("<u2")),
         "rest": _text((levels & np.uint64(2**32 - 1)).astype("<u4")),
     }
 

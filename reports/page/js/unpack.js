@@ -4,7 +4,7 @@
 /** @typedef {{low: number[], width: number[], draws: number, top: string, rest: string}} PackedRows */
 
 const ESCAPE = 255;
-const ROW_STEPS = 2 ** 40 - 1;
+const ROW_STEPS = 2 ** 48 - 1;
 
 /**
  * The bytes that base64 text stands for.
@@ -69,13 +69,14 @@ export async function unpackCells(packed) {
  * @returns {Float64Array[]}
  */
 export function unpackRows(packed) {
-  const top = fromBase64(packed.top);
+  const top = new DataView(fromBase64(packed.top).buffer);
   const rest = new DataView(fromBase64(packed.rest).buffer);
   return packed.low.map((low, row) => {
     const values = new Float64Array(packed.draws);
     const width = packed.width[row];
     for (let d = 0, at = row * packed.draws; d < packed.draws; d++, at++) {
-      values[d] = low + (width * (top[at] * 2 ** 32 + rest.getUint32(4 * at, true))) / ROW_STEPS;
+      const level = top.getUint16(2 * at, true) * 2 ** 32 + rest.getUint32(4 * at, true);
+      values[d] = low + (width * level) / ROW_STEPS;
     }
     return values;
   });

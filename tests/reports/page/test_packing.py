@@ -37,7 +37,7 @@ def test_correlated_cells_take_less_than_a_byte_each() -> None:
     assert pack_cells(values, STEP).size < 0.6 * values.size
 
 
-def test_rows_are_exact_to_twelve_digits_of_their_range() -> None:
+def test_rows_are_exact_to_fourteen_digits_of_their_range() -> None:
     rng = np.random.default_rng(2)
     values = np.stack([rng.normal(1e6, 1e-3, 500), rng.lognormal(3, 2, 500), np.full(500, 7.25)])
     packed = pack_rows(values)

@@ -127,7 +127,7 @@ def test_draws_are_unpacked(page: Page, given: dict[str, Any]) -> None:
     assert cells == pytest.approx(unpack_cells(pack_cells(given["cells"], 2.0**-8)).ravel(), rel=1e-6)
     rows = np.array(page.run("lib.unpackRows(given.packedRows).map(row => [...row])"))
     width = np.ptp(given["rows"], axis=1, keepdims=True)
-    assert (np.abs(rows - given["rows"]) <= 1e-12 * width + 4e-16 * np.abs(given["rows"])).all()
+    assert (np.abs(rows - given["rows"]) <= 1e-14 * width + 4e-16 * np.abs(given["rows"])).all()
 
 
 @needs_chromium
