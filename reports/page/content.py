@@ -16,7 +16,7 @@ from postcgrp.priors.ledger import Claim
 from postcgrp.reports.forecast.summary import growth
 from postcgrp.reports.page import svg
 from postcgrp.reports.page.centre import SKEW, WHOLE, centre
-from postcgrp.reports.page.market import label_of, market_data, points
+from postcgrp.reports.page.market import market_data, points, segment_labels
 from postcgrp.reports.page.narrowing import narrowing
 from postcgrp.reports.page.without import without_rows
 from postcgrp.reports.runs.evidence import flat
@@ -29,6 +29,7 @@ LARGEST_MARKET = 2_300_000  # characters of it that draws of the market may take
 REST = 600_000  # bytes that text, style and scripts are allowed, so that the whole keeps to its limit
 LEAST_MARKET = 300_000
 FAN = {"q05": 0.05, "q25": 0.25, "q50": 0.5, "q75": 0.75, "q95": 0.95}
+SEGMENTS = ("modality", "line", "region", "depth")
 MEANINGS = {
     "patients": "more patients",
     "mix": "patients move among regions and failure depths",
@@ -179,25 +180,26 @@ def total_quantiles(run: Run) -> dict[str, list[float]]:
 
 
 def _segments(run: Run, table: pd.DataFrame) -> Rows:
-    ledger = run.priors.ledger
-    labels = label_of((*ledger.modalities, *ledger.regions))
+    labels = segment_labels(run.priors.ledger)
     rows = _rows(table[table["quantity"] == "revenue"])
     for row in rows:
-        row["label"] = labels[row["modality"] if isinstance(row["modality"], str) else row["region"]]
+        names = [row[dim] for dim in SEGMENTS if isinstance(row.get(dim), str)]
+        row["label"] = ", ".join(labels.get(name, name) for name in names)
     return rows
 
 
 def _centre(run: Run) -> dict[str, Any]:
     """The bridge of medians, with bars on one axis, and what it comes to in words."""
     table = centre(run)
-    labels = label_of(run.priors.ledger.modalities)
+    labels = segment_labels(run.priors.ledger)
+    modalities = run.priors.ledger.segments["modality"]
     columns = ("bottom_up", "posterior", "report")
     finite = table[list(columns)].to_numpy()[np.isfinite(table[list(columns)].to_numpy())]
     low, high = min(0.0, float(finite.min())), float(finite.max())
     rows = _rows(table)
     for row in rows:
         row["label"] = labels.get(row["part"], row["part"])
-        row["own"] = row["part"] in labels
+        row["own"] = row["part"] in modalities
         row["modality"] = row["part"] if row["own"] else None
         for name in columns:
             kind = "skewed" if row["part"] == SKEW else "all" if row["part"] == WHOLE else ""
@@ -248,11 +250,16 @@ def _bridge(table: pd.DataFrame) -> Rows:
 
 def _bridges(table: pd.DataFrame, ledger: Ledger) -> Rows:
     """The same by region and modality: one row per segment, its effects beside each other."""
-    labels = label_of((*ledger.modalities, *ledger.regions))
+    labels = segment_labels(ledger)
     rows = []
     for (_, name), part in table[table["segment"].fillna("") != ""].groupby(["segment", "name"], sort=False):
         means = part.set_index("effect")["mean"]
-        rows.append({"label": labels[str(name)], **{str(effect): float(value) for effect, value in means.items()}})
+        rows.append(
+            {
+                "label": labels.get(str(name), str(name)),
+                **{str(effect): float(value) for effect, value in means.items()},
+            }
+        )
     return rows
 
 
@@ -270,7 +277,7 @@ def _names(origin: str) -> list[str]:
 
 
 def _where(claim: Claim, ledger: Ledger) -> str:
-    labels = label_of((*ledger.regions, *ledger.modalities)) | label_of(ledger.depths)
+    labels = segment_labels(ledger)
     parts = (labels.get(name or "") for name in (claim.region, claim.modality, claim.depth))
     return ", ".join([*filter(None, parts), *([str(claim.year)] if claim.year is not None else [])])
 

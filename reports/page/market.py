@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,7 +12,6 @@ from xarray import DataArray, concat
 
 from postcgrp.inference.diagnostics import SAMPLE
 from postcgrp.priors import Ledger
-from postcgrp.priors.ledger import Segment
 from postcgrp.reports.page.packing import Cells, pack_cells
 from postcgrp.reports.runs.run import Run
 
@@ -61,8 +60,8 @@ def drawn(run: Run, most: int = MOST_DRAWS) -> Drawn:
 def cells_of(run: Run) -> tuple[DataArray, tuple[Leaf, ...]]:
     """Revenue [chain, draw, year, region, depth, leaf] in millions, and what each leaf is."""
     draws = run.read(["revenue", "revenue_line"])
-    lines = getattr(run.priors.ledger, "lines", ())  # a ledger without lines has none
-    return by_leaf(draws["revenue"], draws.get("revenue_line"), {line.name: line.modality for line in lines})
+    of = {line.name: line.modality for line in _lines(run.priors.ledger)}
+    return by_leaf(draws["revenue"], draws.get("revenue_line"), of)
 
 
 def by_leaf(
@@ -116,7 +115,7 @@ def _fitting(revenue: DataArray, took: Drawn, most: int) -> tuple[float, Drawn]:
 
 def _described(ledger: Ledger, leaves: Sequence[Leaf], took: Drawn, cells: Cells, totals: Cells) -> dict[str, Any]:
     parts = {"region": ledger.regions, "depth": ledger.depths}
-    labels = label_of((*ledger.modalities, *getattr(ledger, "lines", ())))
+    labels = segment_labels(ledger)
     return {
         "years": list(ledger.years),
         "anchors": list(ledger.report.anchors),
@@ -152,6 +151,12 @@ def _labelled(named: Mapping[str, Mapping[str, str]], claim: Mapping[str, Any]) 
     return {dim: labels.get(claim[dim]) for dim, labels in named.items()}
 
 
-def label_of(segments: Iterable[Segment]) -> dict[str, str]:
-    """What a reader sees of each segment, by its name."""
+def segment_labels(ledger: Ledger) -> dict[str, str]:
+    """What a reader sees of each modality, line, region and depth, by its name."""
+    segments = (*ledger.depths, *ledger.regions, *_lines(ledger), *ledger.modalities)
     return {segment.name: segment.label or segment.name for segment in segments}
+
+
+def _lines(ledger: Ledger) -> Sequence[Any]:
+    """The lines of a ledger that has any."""
+    return getattr(ledger, "lines", ())

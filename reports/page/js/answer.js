@@ -34,7 +34,7 @@ export function startAnswer(market, data) {
   const statedNow = () => stated().find((point) => point.year === market.years[at()]);
   const whole = () => Object.values(chosen).every((labels) => labels.length === 0);
   const part = () => {
-    const named = Object.values(chosen).flatMap((labels) => (labels.length ? [labels.join(" + ")] : []));
+    const named = Object.keys(market.dims).flatMap((dim) => (chosen[dim]?.length ? [chosen[dim].join(" + ")] : []));
     return named.length ? named.join(", ") : "Total market";
   };
 

@@ -12,6 +12,7 @@ import { unpackRows } from "./unpack.js";
  * @property {string} stated as the deal's file has it
  * @property {string} source
  * @property {boolean} main whether it is shown at once
+ * @property {boolean} used whether the deal's value depends on it
  * @property {number | null} value the number, where it is one
  * @property {number} row of its draws, where it is a distribution
  * @property {number} median
@@ -152,14 +153,14 @@ export function startDeal(section, data) {
     });
   }
 
-  for (const one of data.inputs) {
+  for (const one of data.inputs.filter((input) => input.used)) {
     const control = slider(one, (value) => {
       if (value === null) changed.delete(one.path);
       else changed.set(one.path, value);
       deal.set(one.path, value);
       update();
     });
-    find(one.main ? ".sliders.main" : ".sliders.more").append(control);
+    find(one.main ? ".sliders.first" : ".sliders.more").append(control);
   }
   find(".controls").hidden = false;
   find(".live").hidden = false;
