@@ -15,8 +15,8 @@ from postcgrp.priors.audit import Finding
 from postcgrp.priors.ledger import Claim
 from postcgrp.reports.forecast.summary import growth
 from postcgrp.reports.page import svg
-from postcgrp.reports.page.centre import SKEW, WHOLE, centre
 from postcgrp.reports.page.market import market_data, points, segment_labels
+from postcgrp.reports.page.medians import SKEW, WHOLE, median_bridge
 from postcgrp.reports.page.narrowing import narrowing
 from postcgrp.reports.page.without import without_rows
 from postcgrp.reports.runs.evidence import flat
@@ -30,6 +30,7 @@ REST = 600_000  # bytes that text, style and scripts are allowed, so that the wh
 LEAST_MARKET = 300_000
 FAN = {"q05": 0.05, "q25": 0.25, "q50": 0.5, "q75": 0.75, "q95": 0.95}
 SEGMENTS = ("modality", "line", "region", "depth")
+MOST_LEVERS = 8
 MEANINGS = {
     "patients": "more patients",
     "mix": "patients move among regions and failure depths",
@@ -76,12 +77,13 @@ def content(
         "claims": claims,
         "headline": _rows(totals[totals["year"].isin(ledger.report.anchors)]),
         "years": _rows(totals),
-        "segments": _segments(run, tables["summary"]),
+        "segments": _segments(tables["summary"], ledger),
         "fan": _fan(run, totals),
         "growth": growth(run.tree, ledger),
         "vendor_sd": dict(zip(ledger.report.anchors, run.priors.vendor_log_sd(ledger.report.anchors), strict=True)),
         "centre": _centre(run),
-        "led_by": _rows(tables["centre"]) if "centre" in tables else [],
+        "levers": _levers(tables.get("leverage")),
+        "weights": _weights(tables.get("centre"), ledger),
         "width": _width(tables["variance_budget"]),
         "narrowing": _narrowing(run),
         "bridge": _bridge(tables["growth_bridge"]),
@@ -179,9 +181,10 @@ def total_quantiles(run: Run) -> dict[str, list[float]]:
     return dict(zip(FAN, np.quantile(draws, list(FAN.values()), axis=0).tolist(), strict=True))
 
 
-def _segments(run: Run, table: pd.DataFrame) -> Rows:
-    labels = segment_labels(run.priors.ledger)
-    rows = _rows(table[table["quantity"] == "revenue"])
+def _segments(table: pd.DataFrame, ledger: Ledger) -> Rows:
+    """Revenue of every segment at the anchors."""
+    labels = segment_labels(ledger)
+    rows = _rows(table[table["quantity"].isin(("revenue", "revenue_line")) & table["year"].isin(ledger.report.anchors)])
     for row in rows:
         names = [row[dim] for dim in SEGMENTS if isinstance(row.get(dim), str)]
         row["label"] = ", ".join(labels.get(name, name) for name in names)
@@ -190,7 +193,7 @@ def _segments(run: Run, table: pd.DataFrame) -> Rows:
 
 def _centre(run: Run) -> dict[str, Any]:
     """The bridge of medians, with bars on one axis, and what it comes to in words."""
-    table = centre(run)
+    table = median_bridge(run)
     labels = segment_labels(run.priors.ledger)
     modalities = run.priors.ledger.segments["modality"]
     columns = ("bottom_up", "posterior", "report")
@@ -213,6 +216,24 @@ def _centre(run: Run) -> dict[str, Any]:
         "largest": max(gaps.items(), key=lambda item: abs(item[1])) if gaps else None,
         "total": total,
     }
+
+
+def _levers(table: pd.DataFrame | None) -> Rows:
+    """What each assumption carries of the centre, the largest first; the first without a source is marked."""
+    rows = [] if table is None else _rows(table.head(MOST_LEVERS))
+    reach = max((abs(row["change"]) for row in rows), default=1.0)
+    for row in rows:
+        row["bar"] = svg.bar(0, row["change"], -reach, reach, "gain" if row["change"] > 0 else "loss")
+    return rows
+
+
+def _weights(table: pd.DataFrame | None, ledger: Ledger) -> Rows:
+    """How far the report's figures of the last year have drawn each part from bottom-up towards them."""
+    if table is None:
+        return []
+    labels = segment_labels(ledger)
+    rows = _rows(table[(table["year"] == ledger.report.last_year) & table["report_weight"].notna()])
+    return [row | {"label": labels.get(row["modality"], "Total")} for row in rows]
 
 
 def _width(budget: pd.DataFrame) -> Rows:

@@ -9,8 +9,9 @@ import xarray as xr
 from xarray import DataTree
 
 from postcgrp.priors import PriorSet
-from postcgrp.reports.page.centre import SKEW, centre
+from postcgrp.reports.page.content import _levers, _weights
 from postcgrp.reports.page.market import CELL_STEPS, MIN_DRAWS, Leaf, by_leaf, drawn, market_data
+from postcgrp.reports.page.medians import SKEW, median_bridge
 from postcgrp.reports.page.narrowing import left_of_variance, narrowing
 from postcgrp.reports.page.svg import bar, ticks
 from postcgrp.reports.page.without import without_rows
@@ -42,7 +43,7 @@ def run(pset: PriorSet) -> Run:
 
 
 def test_each_column_of_the_centre_adds_up(run: Run) -> None:
-    table = centre(run).set_index("part")
+    table = median_bridge(run).set_index("part")
     for column in ("bottom_up", "posterior", "report"):
         *parts, whole = table[column].tolist()
         assert sum(parts) == pytest.approx(whole)
@@ -54,7 +55,7 @@ def test_each_column_of_the_centre_adds_up(run: Run) -> None:
 
 def test_a_run_without_prior_draws_has_no_bottom_up(run: Run, pset: PriorSet) -> None:
     alone = Run.in_memory(DataTree.from_dict({"posterior": run.posterior}), pset)
-    assert centre(alone)["bottom_up"].isna().all()
+    assert median_bridge(alone)["bottom_up"].isna().all()
 
 
 def test_what_stays_of_a_variance_is_that_of_a_joint_normal() -> None:
@@ -139,3 +140,22 @@ def test_what_a_row_of_evidence_does_is_told_by_weights(pset: PriorSet) -> None:
     assert np.isnan(found["sharp"].median)
     assert "Pareto k" in found["sharp"].refused
     assert without_rows(Run.in_memory(DataTree.from_dict({"posterior": posterior}), pset)) == {}
+
+
+def test_levers_and_weights_are_shown_where_a_run_has_them(pset: PriorSet) -> None:
+    levers = pd.DataFrame(
+        {"prior": ["a", "b"], "change": [0.12, -0.06], "sourced": [True, False], "source": ["book", "assumption"]}
+    )
+    assert [row["prior"] for row in _levers(levers)] == ["a", "b"]
+    assert _levers(None) == []
+    centres = pd.DataFrame(
+        {
+            "year": [2030, 2035, 2035],
+            "modality": ["implantable", "implantable", None],
+            "report_weight": [0.1, 0.4, np.nan],
+        }
+    )
+    assert [(row["label"], row["report_weight"]) for row in _weights(centres, pset.ledger)] == [
+        ("Implantable / interventional", 0.4)
+    ]
+    assert _weights(None, pset.ledger) == []

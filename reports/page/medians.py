@@ -1,4 +1,4 @@
-"""Why this centre: medians from the bottom-up prior to the posterior to the report, modality by modality."""
+"""Why this centre, part by part: medians from the bottom-up prior to the posterior to the report, modality by modality."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from postcgrp.reports.runs.run import Run
 SKEW, WHOLE = "skew of the sum", "total"
 
 
-def centre(run: Run, year: int | None = None) -> pd.DataFrame:
+def median_bridge(run: Run, year: int | None = None) -> pd.DataFrame:
     """Medians of a year's revenue by modality, before and after the evidence, and what the report says.
 
     One row per modality, then the skew of the sum (the median of the total less the sum of the medians: wide skewed
