@@ -29,7 +29,7 @@ LARGEST_MARKET = 2_300_000  # characters of it that draws of the market may take
 REST = 600_000  # bytes that text, style and scripts are allowed, so that the whole keeps to its limit
 LEAST_MARKET = 300_000
 FAN = {"q05": 0.05, "q25": 0.25, "q50": 0.5, "q75": 0.75, "q95": 0.95}
-SEGMENTS = ("modality", "line", "region", "depth")
+_LABELLED = ("modality", "line", "region", "depth")
 MOST_LEVERS = 8
 MEANINGS = {
     "patients": "more patients",
@@ -186,7 +186,7 @@ def _segments(table: pd.DataFrame, ledger: Ledger) -> Rows:
     labels = segment_labels(ledger)
     rows = _rows(table[table["quantity"].isin(("revenue", "revenue_line")) & table["year"].isin(ledger.report.anchors)])
     for row in rows:
-        names = [row[dim] for dim in SEGMENTS if isinstance(row.get(dim), str)]
+        names = [row[dim] for dim in _LABELLED if isinstance(row.get(dim), str)]
         row["label"] = ", ".join(labels.get(name, name) for name in names)
     return rows
 

@@ -1,4 +1,4 @@
-"""Why this centre, part by part: medians from the bottom-up prior to the posterior to the report, modality by modality."""
+"""Why this centre, part by part: medians from bottom-up to the posterior to the report, modality by modality."""
 
 from __future__ import annotations
 
