@@ -25,7 +25,7 @@ from postcgrp.reports.runs.run import Run
 Rows = list[dict[str, Any]]
 
 LARGEST_PAGE = 4_000_000  # bytes
-LARGEST_MARKET = 2_300_000  # characters of it that draws of the market may take
+LARGEST_MARKET = 2_900_000  # characters of it that draws of the market may take
 REST = 600_000  # bytes that text, style and scripts are allowed, so that the whole keeps to its limit
 LEAST_MARKET = 300_000
 FAN = {"q05": 0.05, "q25": 0.25, "q50": 0.5, "q75": 0.75, "q95": 0.95}

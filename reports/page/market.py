@@ -19,19 +19,15 @@ Array = NDArray[np.float64]
 
 MOST_DRAWS = 4000  # that a page carries; of more, every second, third, ... of each chain
 TOTAL_STEP = 2.0**-11  # on the log scale, of each modality's total
-CELL_STEPS = (
-    2.0**-8,
-    2.0**-7,
-    2.0**-6,
-)  # of its cells, the coarsest within 0.8 %: the finest that the page has room for
+CELL_STEPS = (2.0**-8, 2.0**-7, 2.0**-6, 2.0**-5)  # of its cells, the coarsest to within 1.6 %
 MIN_DRAWS = 50  # of each chain, below which a page is rather too large
-FEW = 25  # draws of each chain, by which the size of all is foretold
+FEW = 100  # draws of each chain, by which the size of all is foretold
 _CELL_DIMS = ("year", "region", "depth", "leaf")
 
 
 @dataclass(frozen=True)
 class Leaf:
-    """The smallest part of the market by product: a line of a modality, or a modality without lines (`line` None)."""
+    """The smallest part of the market by product: a line of a modality, or a modality as a whole (`line` None)."""
 
     modality: str
     line: str | None = None
@@ -67,7 +63,7 @@ def cells_of(run: Run) -> tuple[DataArray, tuple[Leaf, ...]]:
 def by_leaf(
     revenue: DataArray, by_line: DataArray | None, modality_of: Mapping[str, str]
 ) -> tuple[DataArray, tuple[Leaf, ...]]:
-    """Revenue by line where a modality has lines, else by modality, in the order of the modalities.
+    """Revenue by line where a modality has several lines, else by modality, in the order of the modalities.
 
     Parameters: `revenue` [..., modality]; `by_line` [..., line], None without lines; `modality_of`, by line.
     """
@@ -75,6 +71,7 @@ def by_leaf(
     parts: list[DataArray] = []
     for modality in map(str, revenue["modality"].values):
         own = [line for line, of in modality_of.items() if of == modality] if by_line is not None else []
+        own = own if len(own) > 1 else []  # an only line is all of its modality
         leaves += [Leaf(modality, line) for line in own] or [Leaf(modality)]
         if by_line is not None and own:
             parts += [by_line.sel(line=line, drop=True) for line in own]

@@ -2,9 +2,10 @@
 
 Two encodings, each undone by `js/unpack.js`:
 
-- *cells* of the market, [cell dims..., draw]: whole numbers of steps on the log scale, of which only what differs from
-  the neighbouring cells of the same draw is kept (the Lorenzo predictor of Ibarria et al. 2003, Computer Graphics Forum
-  22, 343), deflated. Zero stays zero. A cell is off by at most half a step, whatever its size.
+- *cells* of the market, [dims..., leaf, draw]: whole numbers of steps on the log scale, of which only what differs from
+  the neighbouring cells of the same leaf and draw is kept (the Lorenzo predictor of Ibarria et al. 2003, Computer
+  Graphics Forum 22, 343), deflated. Zero stays zero. A cell is off by at most half a step, whatever its size. Leaves
+  (products) have too little in common for differences between them to be small.
 - *rows* of single quantities, [row, draw]: 48 binary digits between the smallest and the largest draw of the row.
 """
 
@@ -27,7 +28,7 @@ LEVEL = 6  # of zlib; 9 takes three times as long for half a per cent
 
 @dataclass(frozen=True)
 class Cells:
-    """Draws [cell dims..., draw] as text; `step` on the log scale, `low` the log of the smallest positive draw."""
+    """Draws [dims..., leaf, draw] as text; `step` on the log scale, `low` the log of the smallest positive draw."""
 
     shape: tuple[int, ...]
     low: float
@@ -47,12 +48,12 @@ class Cells:
 
 
 def pack_cells(values: Array, step: float) -> Cells:
-    """Pack draws of quantities that are not negative [cell dims..., draw], each to within half a `step` of its log."""
+    """Pack draws of quantities that are not negative [dims..., leaf, draw], each to within half a `step` of its log."""
     positive = values > 0
     low = float(np.log(values[positive].min())) if positive.any() else 0.0
     levels = np.zeros(values.shape, dtype=np.int32)
     levels[positive] = np.rint((np.log(values[positive]) - low) / step).astype(np.int32) + 1
-    for axis in range(values.ndim - 1):
+    for axis in range(values.ndim - 2):
         levels = np.diff(levels, axis=axis, prepend=0)
     folded = ((levels << 1) ^ (levels >> 31)).astype(np.uint32).ravel()  # 0, -1, 1, -2, ... as 0, 1, 2, 3, ...
     small = np.minimum(folded, ESCAPE).astype(np.uint8)
@@ -60,12 +61,12 @@ def pack_cells(values: Array, step: float) -> Cells:
 
 
 def unpack_cells(cells: Cells) -> Array:
-    """The draws that a page sees, [cell dims..., draw]."""
+    """The draws that a page sees, [dims..., leaf, draw]."""
     small = np.frombuffer(_inflated(cells.bytes), dtype=np.uint8).astype(np.uint32)
     small[small == ESCAPE] = np.frombuffer(_inflated(cells.larger), dtype="<u4")
     levels = (small >> 1).astype(np.int32) ^ -(small & 1).astype(np.int32)
     levels = levels.reshape(cells.shape)
-    for axis in range(levels.ndim - 1):
+    for axis in range(levels.ndim - 2):
         levels = np.cumsum(levels, axis=axis, dtype=np.int32)
     return np.where(levels > 0, np.exp(cells.low + (levels - 1.0) * cells.step), 0.0)
 

@@ -29,7 +29,7 @@ export async function inflated(text) {
 }
 
 /**
- * Draws of cells, flat in the order of the shape, whose last dimension is the draw.
+ * Draws of cells, flat in the order of the shape, whose last dimensions are the leaf and the draw.
  * @param {PackedCells} packed
  * @returns {Promise<Float32Array>}
  */
@@ -46,9 +46,10 @@ export async function unpackCells(packed) {
     }
     levels[i] = (folded >>> 1) ^ -(folded & 1);
   }
-  // Undo the differences: along each dimension but the draws', a running sum.
-  let stride = packed.shape[packed.shape.length - 1];
-  for (let axis = packed.shape.length - 2; axis >= 0; axis--) {
+  // Undo the differences: along each dimension but the leaves' and the draws', a running sum.
+  const dims = packed.shape.length;
+  let stride = packed.shape[dims - 1] * packed.shape[dims - 2];
+  for (let axis = dims - 3; axis >= 0; axis--) {
     const block = stride * packed.shape[axis];
     for (let start = 0; start < levels.length; start += block) {
       for (let i = start + stride; i < start + block; i++) levels[i] += levels[i - stride];

@@ -33,7 +33,7 @@ def test_a_cell_is_off_by_half_a_step_at_most_and_zero_stays_zero(values: np.nda
 def test_correlated_cells_take_less_than_a_byte_each() -> None:
     rng = np.random.default_rng(1)
     year, region, depth = (np.exp(rng.normal(size=(n, 1000))) for n in (11, 5, 3))
-    values = year[:, None, None] * region[None, :, None] * depth[None, None, :]
+    values = (year[:, None, None] * region[None, :, None] * depth[None, None, :])[:, :, :, None]
     assert pack_cells(values, STEP).size < 0.6 * values.size
 
 
