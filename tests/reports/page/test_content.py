@@ -22,7 +22,7 @@ ROOM = 20_000  # characters, for fewer than all draws
 
 
 @pytest.fixture(scope="module")
-def run(pset: PriorSet) -> Run:
+def drawn_run(pset: PriorSet) -> Run:
     """A run whose modalities are lognormal and independent, before the evidence twice as wide."""
     coords = {"chain": range(CHAINS), "draw": range(DRAWS), **pset.coords}
     dims = ("chain", "draw", "year", "region", "depth", "modality")
@@ -42,8 +42,8 @@ def run(pset: PriorSet) -> Run:
     return Run.in_memory(DataTree.from_dict({"posterior": group(0.3), "prior": group(0.6)}), pset)
 
 
-def test_each_column_of_the_centre_adds_up(run: Run) -> None:
-    table = median_bridge(run).set_index("part")
+def test_each_column_of_the_centre_adds_up(drawn_run: Run) -> None:
+    table = median_bridge(drawn_run).set_index("part")
     for column in ("bottom_up", "posterior", "report"):
         *parts, whole = table[column].tolist()
         assert sum(parts) == pytest.approx(whole)
@@ -53,8 +53,8 @@ def test_each_column_of_the_centre_adds_up(run: Run) -> None:
     assert table["report"].tolist()[-1] == 870
 
 
-def test_a_run_without_prior_draws_has_no_bottom_up(run: Run, pset: PriorSet) -> None:
-    alone = Run.in_memory(DataTree.from_dict({"posterior": run.posterior}), pset)
+def test_a_run_without_prior_draws_has_no_bottom_up(drawn_run: Run, pset: PriorSet) -> None:
+    alone = Run.in_memory(DataTree.from_dict({"posterior": drawn_run.posterior}), pset)
     assert median_bridge(alone)["bottom_up"].isna().all()
 
 
@@ -67,16 +67,16 @@ def test_what_stays_of_a_variance_is_that_of_a_joint_normal() -> None:
     assert left_of_variance(x, rng.normal(size=(100_000, 1))) == pytest.approx(1, abs=1e-3)
 
 
-def test_more_knowledge_never_widens(run: Run) -> None:
-    table = narrowing(run)
+def test_more_knowledge_never_widens(drawn_run: Run) -> None:
+    table = narrowing(drawn_run)
     assert table["learned"].iloc[0] == "as it is"
     assert len(table) == 4
     assert (table["left"].iloc[1:] < 1).all()
     assert (table["half_width"].iloc[1:] < table["half_width"].iloc[0]).all()
 
 
-def test_a_market_is_packed_as_finely_as_there_is_room(run: Run) -> None:
-    roomy, tight = market_data(run, 10_000_000), market_data(run, ROOM)
+def test_a_market_is_packed_as_finely_as_there_is_room(drawn_run: Run) -> None:
+    roomy, tight = market_data(drawn_run, 10_000_000), market_data(drawn_run, ROOM)
     assert roomy["cells"]["step"] == CELL_STEPS[0]
     assert roomy["sample"] == {"chains": CHAINS, "draws": DRAWS}
     assert tight["cells"]["step"] == CELL_STEPS[-1]
@@ -86,15 +86,15 @@ def test_a_market_is_packed_as_finely_as_there_is_room(run: Run) -> None:
     assert size <= 1.2 * ROOM
 
 
-def test_of_more_draws_than_a_page_carries_every_second_is_taken(run: Run) -> None:
-    took = drawn(run, CHAINS * DRAWS // 2)
+def test_of_more_draws_than_a_page_carries_every_second_is_taken(drawn_run: Run) -> None:
+    took = drawn(drawn_run, CHAINS * DRAWS // 2)
     assert (took.chains, took.draws, took.stride) == (CHAINS, DRAWS // 2, 2)
-    assert took.take(run.posterior["revenue_total"]).sizes["draw"] == took.draws
-    assert drawn(run).stride == 1
+    assert took.take(drawn_run.posterior["revenue_total"]).sizes["draw"] == took.draws
+    assert drawn(drawn_run).stride == 1
 
 
-def test_a_modality_with_lines_is_carried_by_line(run: Run) -> None:
-    revenue = run.posterior["revenue"]
+def test_a_modality_with_lines_is_carried_by_line(drawn_run: Run) -> None:
+    revenue = drawn_run.posterior["revenue"]
     drugs = revenue.sel(modality="pharmacologic", drop=True)
     by_line = xr.concat([0.25 * drugs, 0.75 * drugs], pd.Index(["one", "other"], name="line"))
     of = {"one": "pharmacologic", "other": "pharmacologic", "device": "non_invasive"}

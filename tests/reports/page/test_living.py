@@ -50,6 +50,9 @@ by_year = [1]
 [discounting]
 rate = 0.1
 valuation_date = 2025-01-01
+[terminal]
+label = "<script>hacked=9</script>"
+growth = 0.02
 [sources]
 "captured" = "<iframe src=javascript:hacked=6>"
 """
@@ -409,6 +412,20 @@ def test_hostile_labels_are_text(tab: Page, attacked: tuple[Run, Path]) -> None:
     assert EVIL in tab.run("document.querySelector('h1').textContent")
     assert EVIL in tab.run("document.querySelector('#ask-part').textContent")
     assert "EUR million" in tab.run("document.querySelector('#ask-error').textContent")
+    assert not tab.problems
+
+
+@needs_chromium
+@pytest.mark.fit
+def test_a_deal_that_has_no_value_says_so_until_it_has_one(tab: Page, attacked: tuple[Run, Path]) -> None:
+    """A perpetuity that grows as fast as it is discounted."""
+    run, deal = attacked
+    opened(tab, run, [deal])
+    rate = "[data-path='discounting.rate'] input[type=number]"
+    set_input(tab, rate, 2)
+    assert "a perpetuity has no value" in tab.run("document.querySelector('.fault').innerText")
+    set_input(tab, rate, 9)
+    assert not tab.run("document.querySelector('.fault').checkVisibility()")
     assert not tab.problems
 
 
