@@ -138,10 +138,12 @@ export function outcomes(deal, market, inputs, keepFlows = false) {
     const [earnedAbove, earnedRate] = [at(earned.above, d, here.earnedAbove), at(earned.rate, d, here.earnedRate)];
     const [owedAbove, owedRate] = [at(owed.above, d, here.owedAbove), at(owed.rate, d, here.owedRate)];
     const rising = rampYears[d];
-    for (let t = 0; t < span; t++) {
+    // A year begins where the one before ended: what was reached by then is known.
+    for (let t = 0, before = ramp(lower[0] - launch, rising); t < span; t++) {
       const part = upper[t] - lower[t];
       const grown = ramp(upper[t] - launch, rising);
-      let held = grown - ramp(lower[t] - launch, rising);
+      let held = grown - before;
+      before = grown;
       if (lost) held -= (1 - kept[d]) * (grown - ramp(clip(lost[d], lower[t], upper[t]) - launch, rising));
       const spent = price ? (market[t][d] * price[d]) / MILLION : market[t][d];
       sales[t] = spent * ((peakShare[d] * held) / part) * net[d];
@@ -156,8 +158,10 @@ export function outcomes(deal, market, inputs, keepFlows = false) {
       const cost = costs[c];
       const begun = cost.from_year ?? (cost.stage === "launch" || cost.stage === null ? launch : starts[cost.reached]);
       const amounts = at(cost.amounts, d, here.amounts[c]);
-      for (let t = 0; t < span; t++) {
-        const paid = steps(upper[t] - begun, amounts) - steps(lower[t] - begun, amounts);
+      for (let t = 0, before = steps(lower[0] - begun, amounts); t < span; t++) {
+        const spent = steps(upper[t] - begun, amounts);
+        const paid = spent - before;
+        before = spent;
         for (let e = cost.reached; e < ends; e++) profit[e][t] -= paid;
       }
     }
@@ -175,7 +179,8 @@ export function outcomes(deal, market, inputs, keepFlows = false) {
 
     const rate = discount[d];
     tiedUp(sales, workingCapital[d], !(terminal && terminal.growth), tied);
-    for (let t = 0; t < span; t++) factor[t] = (1 + rate) ** -times[t];
+    const logRate = Math.log1p(rate);
+    for (let t = 0; t < span; t++) factor[t] = Math.exp(-times[t] * logRate); // faster than powers
     for (let e = 0; e < ends; e++) {
       taxes(profit[e], taxRate[d], deal.losses, lossLimit[d], tax);
       let value = -upfront[d];
