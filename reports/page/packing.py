@@ -60,17 +60,6 @@ def pack_cells(values: Array, step: float) -> Cells:
     return Cells(values.shape, low, step, _deflated(small), _deflated(folded[folded >= ESCAPE].astype("<u4")))
 
 
-def unpack_cells(cells: Cells) -> Array:
-    """The draws that a page sees, [dims..., leaf, draw]."""
-    small = np.frombuffer(_inflated(cells.bytes), dtype=np.uint8).astype(np.uint32)
-    small[small == ESCAPE] = np.frombuffer(_inflated(cells.larger), dtype="<u4")
-    levels = (small >> 1).astype(np.int32) ^ -(small & 1).astype(np.int32)
-    levels = levels.reshape(cells.shape)
-    for axis in range(levels.ndim - 2):
-        levels = np.cumsum(levels, axis=axis, dtype=np.int32)
-    return np.where(levels > 0, np.exp(cells.low + (levels - 1.0) * cells.step), 0.0)
-
-
 def pack_rows(values: Array) -> dict[str, Any]:
     """Pack rows of draws [row, draw], each in 48 binary digits between its ends; a constant row keeps its value."""
     low, high = values.min(axis=1, keepdims=True), values.max(axis=1, keepdims=True)
@@ -91,7 +80,3 @@ def _text(numbers: NDArray[Any]) -> str:
 
 def _deflated(numbers: NDArray[Any]) -> str:
     return base64.b64encode(zlib.compress(numbers.tobytes(), LEVEL)).decode("ascii")
-
-
-def _inflated(text: str) -> bytes:
-    return zlib.decompress(base64.b64decode(text))

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from postcgrp.reports.page.packing import ROW_STEPS, pack_cells, pack_rows, unpack_cells
+from postcgrp.reports.page.packing import ROW_STEPS, pack_cells, pack_rows
+from postcgrp.tests.helpers.packed import unpack_cells
 
 STEP = 2.0**-7
 

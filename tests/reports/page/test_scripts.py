@@ -14,9 +14,10 @@ import pytest
 from postcgrp.inference.diagnostics import mcse_mean
 from postcgrp.reports.forecast.numbers import short
 from postcgrp.reports.page.document import _IMPORT, SCRIPTS, script
-from postcgrp.reports.page.packing import pack_cells, pack_rows, unpack_cells
+from postcgrp.reports.page.packing import pack_cells, pack_rows
 from postcgrp.reports.valuation.tables import weighted_mean, weighted_quantile
 from postcgrp.tests.helpers.browser import Page
+from postcgrp.tests.helpers.packed import unpack_cells
 from postcgrp.tests.helpers.paths import ROOT
 from postcgrp.tests.helpers.pricing_vectors import DEALS, FILE, priced, vectors
 from postcgrp.tests.helpers.scripts import needs_chromium, scripts
