@@ -142,7 +142,7 @@ def _input(one: Valuation, path: str, free: list[str]) -> dict[str, Any]:
         "stated": _stated(str(said), unit, fixed=said.fixed, value=middle),
         "source": one.deal.source(path),
         "main": MAIN.fullmatch(path) is not None,
-        "used": path not in _unused(one.deal),
+        "used": path not in unused_inputs(one.deal),
         "value": middle if said.fixed else None,
         "row": -1 if said.fixed else free.index(path),
         "median": middle,
@@ -154,7 +154,7 @@ def _input(one: Valuation, path: str, free: list[str]) -> dict[str, Any]:
     }
 
 
-def _unused(deal: Deal) -> set[str]:
+def unused_inputs(deal: Deal) -> set[str]:
     """The inputs of a deal that its value does not depend on."""
     kept = set() if deal.captured.loss_of_exclusivity is not None else {"captured.share_kept"}
     return kept if deal.economics.losses == "carried forward" else kept | {"economics.loss_limit"}

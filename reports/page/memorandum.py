@@ -13,7 +13,7 @@ from postcgrp.reports.forecast.numbers import short
 from postcgrp.reports.page import svg
 from postcgrp.reports.page.compared import name
 from postcgrp.reports.page.content import Rows
-from postcgrp.reports.page.deals import input_label
+from postcgrp.reports.page.deals import input_label, unused_inputs
 from postcgrp.reports.page.document import render
 from postcgrp.reports.runs.run import Run
 from postcgrp.reports.valuation.deal import Deal, load_deal
@@ -24,6 +24,7 @@ from postcgrp.reports.valuation.valuation import Valuation, price_all
 _CLEAR = 2.0  # Monte-Carlo errors from zero
 HANGS_ON = 3
 LEARN = 4
+_WORTH_LISTING = 0.005  # share of all there is to learn, below which nothing is listed
 MOST_FLIPS = 5
 GO, NO_GO, UNDECIDED = "go", "no-go", "too close to call"
 TABLE = (
@@ -118,7 +119,7 @@ def _learn(run: Run, deal: str | Path, seed: int) -> Rows:
     table = voi(run, [deal], seed=seed)
     single = table[table["learned"].map(len) == 1].head(LEARN)
     everything = table[table["kind"] == "EVPI"]
-    rows = _rows(pd.concat([single[single["value"] > 0], everything]))
+    rows = _rows(pd.concat([single[single["share"] > _WORTH_LISTING], everything]))
     for row in rows:
         row["label"] = "everything there is to know" if row["kind"] == "EVPI" else input_label(str(row["name"]))
     return rows
@@ -128,7 +129,8 @@ def _sources(deal: Deal) -> Rows:
     """The inputs of a deal by where they come from, each as stated."""
     by_source: dict[str, list[str]] = {}
     for path, said in deal.inputs.items():
-        by_source.setdefault(deal.source(path), []).append(f"{input_label(path)} {said}")
+        if path not in unused_inputs(deal):
+            by_source.setdefault(deal.source(path), []).append(f"{input_label(path)}: {said}")
     return [{"source": source, "inputs": "; ".join(inputs)} for source, inputs in by_source.items()]
 
 
