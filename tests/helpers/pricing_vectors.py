@@ -150,4 +150,5 @@ def vectors() -> list[dict[str, Any]]:
 
 if __name__ == "__main__":
     FILE.parent.mkdir(exist_ok=True)
-    FILE.write_text(json.dumps(vectors(), indent=1) + "\n", encoding="utf-8")
+    lines = ",\n".join(json.dumps(row) for row in vectors())  # one deal per line
+    FILE.write_text(f"[\n{lines}\n]\n", encoding="utf-8")
