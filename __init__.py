@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from postcgrp.priors.ledger import load_ledger
     from postcgrp.priors.sets import prior_set
     from postcgrp.reports.export.exporting import export
+    from postcgrp.reports.exposure.answer import exposure
+    from postcgrp.reports.exposure.funnel_files import patient_funnel
     from postcgrp.reports.forecast.pipeline import forecast
     from postcgrp.reports.runs.run import Run, open_run
     from postcgrp.reports.sensitivity.study import sensitivity
@@ -21,9 +23,11 @@ __all__ = [
     "Run",
     "build_model",
     "export",
+    "exposure",
     "forecast",
     "load_ledger",
     "open_run",
+    "patient_funnel",
     "prior_set",
     "sample",
     "sensitivity",
@@ -39,9 +43,11 @@ if not TYPE_CHECKING:  # or the type checker would take any name for a public on
             "Run": "reports.runs.run",
             "build_model": "models.market",
             "export": "reports.export.exporting",
+            "exposure": "reports.exposure.answer",
             "forecast": "reports.forecast.pipeline",
             "load_ledger": "priors.ledger",
             "open_run": "reports.runs.run",
+            "patient_funnel": "reports.exposure.funnel_files",
             "prior_set": "priors.sets",
             "sample": "inference.sampling",
             "sensitivity": "reports.sensitivity.study",

@@ -13,10 +13,9 @@ from typing import Any
 import jax
 from jax import export
 
-from postcgrp.priors.files import replacing
+from postcgrp.priors.files import FOLDERS, replacing
 
 PACKAGE = Path(__file__).parents[1]
-FOLDERS = ("priors", "models", "inference", "reports")
 TRACING_LIBRARIES = ("postcgrp", "jax", "jaxlib", "numpyro", "blackjax", "pymc", "pytensor", "numpy")
 CHECKSUM = hashlib.sha256().digest_size  # bytes at the head of a stored file, the hash of all that follow
 # XLA's own library for sums takes longer than these small sums do (docs/performance.md).

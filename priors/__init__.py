@@ -10,29 +10,35 @@ if TYPE_CHECKING:
     from postcgrp.priors.errors import InputError
     from postcgrp.priors.evidence import Evidence
     from postcgrp.priors.evidence_file import read_evidence
+    from postcgrp.priors.funnel import Funnel, load_funnel
     from postcgrp.priors.ledger import Assumption, Claim, Ledger, Trust, load_ledger
     from postcgrp.priors.priorset import Block, PriorSet
     from postcgrp.priors.sets import Overlay, load_overlay, prior_set
     from postcgrp.priors.settings import Settings
+    from postcgrp.priors.shares import Shares, load_shares
 
 __all__ = [
     "Assumption",
     "Block",
     "Claim",
     "Evidence",
+    "Funnel",
     "InputError",
     "Ledger",
     "Overlay",
     "Prior",
     "PriorSet",
     "Settings",
+    "Shares",
     "Trust",
     "coupling",
     "effective",
     "from_json",
     "from_range",
+    "load_funnel",
     "load_ledger",
     "load_overlay",
+    "load_shares",
     "prior_set",
     "read_evidence",
 ]
@@ -45,19 +51,23 @@ if not TYPE_CHECKING:  # or the type checker would take any name for a public on
             "Block": "priorset",
             "Claim": "ledger",
             "Evidence": "evidence",
+            "Funnel": "funnel",
             "InputError": "errors",
             "Ledger": "ledger",
             "Overlay": "sets",
             "Prior": "elicit",
             "PriorSet": "priorset",
             "Settings": "settings",
+            "Shares": "shares",
             "Trust": "ledger",
             "coupling": "elicit",
             "effective": "build",
             "from_json": "build",
             "from_range": "elicit",
+            "load_funnel": "funnel",
             "load_ledger": "ledger",
             "load_overlay": "sets",
+            "load_shares": "shares",
             "prior_set": "sets",
             "read_evidence": "evidence_file",
         },

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+FOLDERS = ("priors", "models", "inference", "reports")  # of the package's source, as data flows
+
 
 @contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:

@@ -54,7 +54,8 @@ class PriorSet:
     """Everything the model is built from.
 
     Attributes: `ledger`; `settings`; `blocks`, the priors by model variable; `evidence`; `trust`, the error model of
-    the report. Raises :class:`InputError` for evidence that the model cannot observe or that contradicts itself.
+    the report. Raises :class:`postcgrp.priors.InputError` for evidence that the model cannot observe or that
+    contradicts itself.
     """
 
     ledger: Ledger
@@ -214,7 +215,7 @@ class PriorSet:
         return "\n".join(parts)
 
     def to_json(self) -> str:
-        """Returns JSON from which :func:`from_json` restores an equal prior set."""
+        """Returns JSON from which :func:`postcgrp.priors.from_json` restores an equal prior set."""
         content = {
             "ledger": self.ledger.model_dump(mode="json"),
             "settings": asdict(self.settings),

@@ -8,6 +8,7 @@ from postcgrp.priors.settings import Settings
 
 REPORT_FILE = Path(__file__).with_name("report.toml")
 ASSUMPTIONS_FILE = Path(__file__).with_name("assumptions.toml")
+FUNNEL_FILE, SHARES_FILE = "funnel.toml", "shares.toml"  # beside a ledger's assumptions, if it has them
 SETS_FOLDER = Path(__file__).with_name("sets")
 
 

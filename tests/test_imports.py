@@ -11,6 +11,7 @@ from postcgrp.tests.helpers.paths import ROOT
 from postcgrp.tests.helpers.source import (
     FOLDERS,
     circles,
+    constants_in_several_modules,
     imports,
     modules,
     names_in_several_modules,
@@ -27,7 +28,10 @@ ALLOWED: dict[str, dict[str, str]] = {
     "valuation": {},
     "export": {},
     "workbook": {"export": "sheets", "valuation": "rNPV"},
-    "cli": dict.fromkeys(("sensitivity", "calibration", "valuation", "export", "workbook", "page"), "commands"),
+    "exposure": {"export": "draws"},
+    "cli": dict.fromkeys(
+        ("sensitivity", "calibration", "valuation", "export", "workbook", "page", "exposure"), "commands"
+    ),
 }
 OPEN = ("runs", "forecast")
 # One idea that several modules state for themselves: a type, or what each file or command has.
@@ -37,6 +41,12 @@ SHARED = {
     "SCHEMA": "version",  # of the kind of file that the module reads or writes
     "add": "interface",  # every module of cli/ adds its commands by it
 }
+# One value that two modules each have by themselves.
+CHOSEN_APART = {
+    "most_bars": "look",  # how many bars one figure has room for says nothing of another
+}
+# Second readings of the model, which share no constant with the first.
+INDEPENDENT = ("models.simulator", "benchmarks.handwritten")
 
 
 def wing(module: str) -> str | None:
@@ -94,6 +104,15 @@ def test_no_test_module_imports_another() -> None:
 
 def test_a_public_name_has_one_home() -> None:
     assert {*names_in_several_modules()} == {*SHARED}, "rename or move a new one; delete from SHARED what has one home"
+
+
+def test_a_constant_has_one_home_also_behind_an_underscore() -> None:
+    copies = {
+        name: apart
+        for name, where in constants_in_several_modules().items()
+        if name not in CHOSEN_APART and len(apart := {*where} - {*INDEPENDENT}) > 1
+    }
+    assert not copies, "state it in one module and import it from there"
 
 
 @pytest.mark.parametrize("package", ["", *(name for name, path in modules().items() if path.name == "__init__.py")])

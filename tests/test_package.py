@@ -18,9 +18,9 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from postcgrp.priors import load_ledger
+from postcgrp.tests.helpers.paths import ROOT
+from postcgrp.tests.helpers.source import FOLDERS
 
-ROOT = Path(__file__).parents[1]
-FOLDERS = ("priors", "models", "inference", "reports")  # data flows this way
 MODULES = sorted(path.relative_to(ROOT) for folder in FOLDERS for path in (ROOT / folder).rglob("*.py"))
 PACKAGES = ["postcgrp", *(f"postcgrp.{name}" for name in FOLDERS if name != "reports")]
 PACKAGES += [

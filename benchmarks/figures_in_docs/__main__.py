@@ -20,7 +20,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 # Each of these modules fills BLOCKS.
-from postcgrp.benchmarks.figures_in_docs import deals, evidence, forecasts, sensitivity  # noqa: F401
+from postcgrp.benchmarks.figures_in_docs import deals, evidence, exposure, forecasts, sensitivity  # noqa: F401
 from postcgrp.benchmarks.figures_in_docs.runs import ROOT, drop_stale_runs, made
 from postcgrp.benchmarks.figures_in_docs.words import BLOCKS
 

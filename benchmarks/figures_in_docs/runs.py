@@ -17,11 +17,12 @@ import pandas as pd
 import xarray as xr
 from arviz_stats.base import array_stats
 
+from postcgrp.priors.files import FOLDERS
+
 ROOT = Path(__file__).resolve().parents[2]
 RUNS = ROOT / "runs" / "docs"
 DEALS = ("implantable_pivotal", "noninvasive_us", "pharmacologic_royalty")
 Table = Any  # a DataFrame; the types of pandas allow a cell to be anything, so arithmetic on one checks as nothing
-SOURCE = ("priors", "models", "inference", "reports")  # what a run depends on
 
 VENDOR = ["--evidence", "docs/examples/second_vendor.csv"]
 ACTUALS = ["--evidence", "docs/examples/actuals.csv"]
@@ -52,13 +53,15 @@ COMMANDS: dict[str, list[str]] = {
         for name in ("vendor_refit", "actuals_refit", "both_refit", "trust_low", "three_changes", "bottom_up")
     },
     "sensitivity": ["sensitivity", "{report}", "--seed", "1"],
+    "funnel": ["funnel", "--seed", "1"],
+    "exposure": ["exposure", "{report}", "--seed", "1"],
     "value": ["value", "{report}", *(word for deal in DEALS for word in ("--deal", f"docs/examples/{deal}.toml"))],
 }
 
 
 def source_hash() -> str:
     """Sha256 of every file that a run depends on."""
-    paths = (p for name in SOURCE for p in sorted((ROOT / name).rglob("*")) if p.suffix in (".py", ".toml", ".j2"))
+    paths = (p for name in FOLDERS for p in sorted((ROOT / name).rglob("*")) if p.suffix in (".py", ".toml", ".j2"))
     files = [*paths, *sorted((ROOT / "docs" / "examples").iterdir())]
     return hashlib.sha256(b"".join(str(p.relative_to(ROOT)).encode() + p.read_bytes() for p in files)).hexdigest()
 

@@ -28,7 +28,8 @@ class Ledger(Row):
     """The report's claims and the assumptions beside them, checked against each other.
 
     Attributes: `report` (header), `regions`, `depths`, `modalities` (coordinates, in file order),
-    `claims`, `assumptions`, `trust` (levels), `sources` (kinds of other sources). Built by :func:`load_ledger`.
+    `claims`, `assumptions`, `trust` (levels), `sources` (kinds of other sources). Built by
+    :func:`postcgrp.priors.load_ledger`.
     """
 
     report: ReportHeader

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from postcgrp.priors.errors import InputError
 from postcgrp.priors.settings import ADOPTION_SCOPES, UPTAKE_SHAPES, Settings
-from postcgrp.priors.shipped import ASSUMPTIONS_FILE, REPORT_FILE, shipped
+from postcgrp.priors.shipped import ASSUMPTIONS_FILE, FUNNEL_FILE, REPORT_FILE, SHARES_FILE, shipped
 from postcgrp.reports.cli import export as export_commands
+from postcgrp.reports.cli import exposure as exposure_commands
 from postcgrp.reports.cli import page as page_commands
 from postcgrp.reports.cli import sensitivity as sensitivity_commands
 from postcgrp.reports.cli import valuation as valuation_commands
@@ -133,6 +134,7 @@ def _parser() -> argparse.ArgumentParser:
     valuation_commands.add(verb)
     export_commands.add(verb)
     page_commands.add(verb)
+    exposure_commands.add(verb)
     return parser
 
 
@@ -172,6 +174,9 @@ def _prior_set(options: argparse.Namespace) -> PriorSet:
 def _files(options: argparse.Namespace) -> dict[str, Path]:
     """The files that a prior set is read from, by the names under which a run keeps them."""
     files = {"report.toml": options.report, "assumptions.toml": options.assumptions}
+    # What the model does not read, kept for the commands that do.
+    beside = (options.assumptions.with_name(name) for name in (FUNNEL_FILE, SHARES_FILE))
+    files |= {path.name: path for path in beside if path.is_file()}
     if options.priors is not None:
         files["priors.toml"] = shipped().get(options.priors, Path(options.priors))
     return files | {f"evidence-{k}.csv": path for k, path in enumerate(options.evidence, start=1)}

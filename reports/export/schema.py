@@ -17,7 +17,7 @@ from postcgrp.priors import InputError, PriorSet
 from postcgrp.priors.catalogue import MONEY_UNIT, SPEND_UNIT
 
 NAME = "postcgrp.export"
-_MAJOR, MINOR = 1, 0
+_MAJOR, MINOR = 1, 1
 KEY = "postcgrp"  # of the header in a file's metadata
 _FRACTION = "fraction"
 Header = dict[str, Any]
@@ -43,8 +43,12 @@ DIMS = (
     Column("region", "region", "string", "region, as the ledger names it"),
     Column("depth", "depth", "string", "failure depth, as the ledger names it"),
     Column("modality", "modality", "string", "treatment modality, as the ledger names it"),
+    Column("country", "country", "string", "country, as the ledger's shares name it"),
+    Column("company", "company", "string", "company, as the ledger's shares name it"),
+    Column("part", "part", "string", "what a company sells: a line where the run has lines, else a modality"),
 )
-CELLS = tuple(column.name for column in DIMS)
+LABELS = tuple(column.name for column in DIMS)
+CELLS = LABELS[:4]
 TYPES = {column.name: column.dtype.replace("string", "str") for column in DIMS}  # as numpy calls them
 
 
@@ -115,7 +119,7 @@ def make_header(
         "schema": f"{NAME}/{_MAJOR}.{MINOR}",
         "draws": {"count": data.sizes["draw"], "sha256": draws_sha256(data)},
         "thinning": dict(thinning),
-        "coords": {dim: data[dim].values.tolist() for dim in CELLS if dim in data.dims},
+        "coords": {dim: data[dim].values.tolist() for dim in LABELS if dim in data.dims},
         "tables": {
             name: {
                 "dims": list(quantity.dims),

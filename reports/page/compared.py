@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from postcgrp.priors import InputError
@@ -20,7 +21,7 @@ def beside_another(run: Run, other: Run) -> dict[str, Any]:
     found = compare(run, other)
     if run.priors.ledger.years != other.priors.ledger.years:
         years = other.priors.ledger.years
-        raise InputError(f"--compare {other.folder}: is about {years[0]}..{years[-1]}: compare runs of the same years")
+        raise InputError(f"--compare {other.label}: is about {years[0]}..{years[-1]}: compare runs of the same years")
     here, there = (total_quantiles(one) for one in (run, other))
     why, _, year = last_total(found)
     rows = leading(why, MOST_CAUSES)
@@ -36,7 +37,7 @@ def beside_another(run: Run, other: Run) -> dict[str, Any]:
 
 def name(run: Run) -> str:
     """What to call a run beside another: its prior set, and the folder it lies in."""
-    return f"{run.folder.name} (prior set {run.priors.settings.priors}, trust {run.priors.settings.trust})"
+    return f"{Path(run.label).name} (prior set {run.priors.settings.priors}, trust {run.priors.settings.trust})"
 
 
 def _rows(run: Run, here: dict[str, list[float]], there: dict[str, list[float]]) -> Rows:

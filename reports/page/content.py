@@ -16,7 +16,7 @@ from postcgrp.priors.ledger import Claim
 from postcgrp.reports.forecast.summary import growth
 from postcgrp.reports.page import svg
 from postcgrp.reports.page.market import market_data, points, segment_labels
-from postcgrp.reports.page.medians import SKEW, WHOLE, median_bridge
+from postcgrp.reports.page.medians import ALL_PARTS, SKEW, median_bridge
 from postcgrp.reports.page.narrowing import narrowing
 from postcgrp.reports.page.without import without_rows
 from postcgrp.reports.runs.evidence import flat
@@ -205,7 +205,7 @@ def _centre(run: Run) -> dict[str, Any]:
         row["own"] = row["part"] in modalities
         row["modality"] = row["part"] if row["own"] else None
         for name in columns:
-            kind = "skewed" if row["part"] == SKEW else "all" if row["part"] == WHOLE else ""
+            kind = "skewed" if row["part"] == SKEW else "all" if row["part"] == ALL_PARTS else ""
             row[f"{name}_bar"] = svg.bar(0, row[name], low, high, kind) if np.isfinite(row[name]) else ""
     total = rows[-1]
     gaps = {row["label"]: row["posterior"] - row["report"] for row in rows[:-1] if np.isfinite(row["report"])}

@@ -17,7 +17,7 @@ from postcgrp.reports.runs.run import Run
 
 Array = NDArray[np.float64]
 
-MOST_DRAWS = 4000  # that a page carries; of more, every second, third, ... of each chain
+MOST_CARRIED = 4000  # that a page carries; of more, every second, third, ... of each chain
 TOTAL_STEP = 2.0**-11  # on the log scale, of each modality's total
 CELL_STEPS = (2.0**-8, 2.0**-7, 2.0**-6, 2.0**-5)  # of its cells, the coarsest to within 1.6 %
 MIN_DRAWS = 50  # of each chain, below which a page is rather too large
@@ -46,7 +46,7 @@ class Drawn:
         return values.isel(draw=slice(None, None, self.stride))
 
 
-def drawn(run: Run, most: int = MOST_DRAWS) -> Drawn:
+def drawn(run: Run, most: int = MOST_CARRIED) -> Drawn:
     """Which draws of a run a page carries: at most so many, spread evenly over each chain."""
     chains, draws = run.sizes
     stride = -(-chains * draws // most)

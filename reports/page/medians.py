@@ -9,7 +9,7 @@ from xarray import Dataset
 from postcgrp.reports.forecast.summary import report_point
 from postcgrp.reports.runs.run import Run
 
-SKEW, WHOLE = "skew of the sum", "total"
+SKEW, ALL_PARTS = "skew of the sum", "total"
 
 
 def median_bridge(run: Run, year: int | None = None) -> pd.DataFrame:
@@ -29,7 +29,7 @@ def median_bridge(run: Run, year: int | None = None) -> pd.DataFrame:
         "posterior": _medians(run.read(["revenue"]), year, names),
         "report": _adding_up([report_point(ledger, year, modality=name) for name in names], report_point(ledger, year)),
     }
-    return pd.DataFrame({"part": [*names, SKEW, WHOLE], **columns})
+    return pd.DataFrame({"part": [*names, SKEW, ALL_PARTS], **columns})
 
 
 def _medians(draws: Dataset, year: int, names: tuple[str, ...]) -> list[float]:

@@ -17,16 +17,16 @@ from postcgrp.reports.page.deals import input_label, unused_inputs
 from postcgrp.reports.page.document import render
 from postcgrp.reports.runs.run import Run
 from postcgrp.reports.valuation.deal import Deal, load_deal
+from postcgrp.reports.valuation.decision import CLOSE, SURE
 from postcgrp.reports.valuation.information_inputs import voi
 from postcgrp.reports.valuation.tables import EVERY, GIVEN, tornado, value_table
 from postcgrp.reports.valuation.valuation import Valuation, price_all
 
-_CLEAR = 2.0  # Monte-Carlo errors from zero
 HANGS_ON = 3
 LEARN = 4
 _WORTH_LISTING = 0.005  # share of all there is to learn, below which nothing is listed
 MOST_FLIPS = 5
-GO, NO_GO, UNDECIDED = "go", "no-go", "too close to call"
+GO, NO_GO = "go", "no-go"
 TABLE = (
     ("rNPV, mean", EVERY),
     ("P(NPV < 0)", EVERY),
@@ -84,8 +84,8 @@ def memo(run: Run, deal: str | Path, others: Sequence[Run] = (), *, seed: int = 
 def go_or_not(figures: dict[tuple[str, str], dict[str, Any]]) -> str:
     """Go or no-go by the sign of the rNPV, unless its Monte-Carlo error hides it."""
     rnpv = figures["rNPV, mean", EVERY]
-    if abs(rnpv["value"]) <= _CLEAR * rnpv["mc_error"]:
-        return UNDECIDED
+    if abs(rnpv["value"]) <= SURE * rnpv["mc_error"]:
+        return CLOSE
     return GO if rnpv["value"] > 0 else NO_GO
 
 

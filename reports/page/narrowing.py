@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 
 from postcgrp.models import variables as v
 from postcgrp.reports.forecast.summary import interval
+from postcgrp.reports.forecast.variance_budget import RELATIVE_RIDGE
 from postcgrp.reports.runs.evidence import flat
 from postcgrp.reports.runs.run import Run
 
 Array = NDArray[np.float64]
 
 _WIDTH = 90  # per cent
-_RIDGE = 1e-9
 
 
 def left_of_variance(target: Array, learned: Array, noise: Array | None = None) -> float:
@@ -29,7 +29,7 @@ def left_of_variance(target: Array, learned: Array, noise: Array | None = None) 
     """
     joint = np.cov(np.column_stack([target, learned]), rowvar=False)
     signals = joint[1:, 1:] + (0.0 if noise is None else noise)
-    signals = signals + _RIDGE * np.trace(signals) / len(signals) * np.eye(len(signals))
+    signals = signals + RELATIVE_RIDGE * np.trace(signals) / len(signals) * np.eye(len(signals))
     explained = joint[0, 1:] @ np.linalg.solve(signals, joint[1:, 0])
     return float(np.clip(1 - explained / joint[0, 0], 0, 1))
 

@@ -28,13 +28,13 @@ WEIGHT = "weight"
 class Run:
     """A finished run, whose draws are read on first use.
 
-    `folder`: where it lies. `priors`: the prior set that it was made from. `manifest`: its recipe and the gate's
-    verdict. `base`: None, or, where an update left weights, the run that was updated and whose draws these are;
-    `weights` [chain, draw] then sum to one. Opened by :meth:`open`; a run that lies in memory only is made by
-    :meth:`in_memory`.
+    `written`: the folder where it lies, None for a run in memory only. `priors`: the prior set that it was made from.
+    `manifest`: its recipe and the gate's verdict. `base`: None, or, where an update left weights, the run that was
+    updated and whose draws these are; `weights` [chain, draw] then sum to one. Opened by :meth:`open`; a run in memory
+    only is made by :meth:`in_memory`.
     """
 
-    folder: Path
+    written: Path | None
     priors: PriorSet
     manifest: Mapping[str, Any]
     base: Run | None = None
@@ -63,7 +63,24 @@ class Run:
     @classmethod
     def in_memory(cls, tree: DataTree, priors: PriorSet, manifest: Mapping[str, Any] | None = None) -> Self:
         """A run whose draws were not written, or not yet."""
-        return cls(Path(), priors, manifest or {}, loaded=tree)
+        return cls(None, priors, manifest or {}, loaded=tree)
+
+    @property
+    def folder(self) -> Path:
+        """Where the run lies. Raises :class:`InputError` for a run in memory only: there are no files beside it."""
+        if self.written is None:
+            raise InputError("the run lies in memory only, without a folder: write one, forecast(..., out=FOLDER)")
+        return self.written
+
+    @property
+    def folders(self) -> tuple[Path, ...]:
+        """Where its files lie: its own folder and that of the run it updates; empty for a run in memory only."""
+        return tuple(dict.fromkeys(run.written for run in (self, self.fitted) if run.written is not None))
+
+    @property
+    def label(self) -> str:
+        """What messages call the run: its folder."""
+        return "the run in memory" if self.written is None else str(self.written)
 
     @property
     def evidence(self) -> tuple[Evidence, ...]:
@@ -94,11 +111,6 @@ class Run:
     def money(self) -> str:
         """The unit of revenue."""
         return f"{self.priors.ledger.report.currency} million"
-
-    @property
-    def sources(self) -> Path:
-        """The folder that keeps the files from which the prior set was read."""
-        return self.fitted.folder
 
     @property
     def provenance(self) -> dict[str, Any]:
@@ -180,7 +192,7 @@ class Run:
         """Every variable of the posterior [chain, draw, ...], in equally weighted draws."""
         return self.read(self.names())
 
-    @property
+    @cached_property
     def sizes(self) -> tuple[int, int]:
         """How many chains there are, and draws of each."""
         posterior = self.tree.children[POSTERIOR] if self.loaded is not None else self.fitted.read(["revenue_total"])

@@ -1,10 +1,11 @@
 """How the forecast moved from one run to another, and what moved it: contributions of claims, priors and evidence.
 
 Along the geometric path between two posteriors, p_t proportional to A^(1-t) B^t, the mean of any quantity q moves by
-dE_t[q]/dt = Cov_t(q, log B/A). The log ratio is a sum of factors (:mod:`attribution`), so the covariance
-and its integral are sums too: contributions that add up and need no order of the changes. Draws of both runs serve
-every t, weighted by the density there over that of the mixture of both (Shirts & Chodera 2008, J Chem Phys 129,
-124105; Meng & Wong 1996, Stat Sinica 6, 831), so no weight is large where the runs overlap at all.
+dE_t[q]/dt = Cov_t(q, log B/A). The log ratio is a sum of factors
+(:mod:`postcgrp.reports.sensitivity.attribution`), so the covariance and its integral are sums too: contributions that
+add up and need no order of the changes. Draws of both runs serve every t, weighted by the density there over that of
+the mixture of both (Shirts & Chodera 2008, J Chem Phys 129, 124105; Meng & Wong 1996, Stat Sinica 6, 831), so no weight
+is large where the runs overlap at all.
 """
 
 from __future__ import annotations
@@ -59,13 +60,11 @@ def compare(first: Run, second: Run) -> Comparison:
     """
     units = [run.money for run in (first, second)]
     if units[0] != units[1]:
-        raise InputError(f"{second.folder}: is in {units[1]}, but {first.folder} in {units[0]}: compare runs of one")
+        raise InputError(f"{second.label}: is in {units[1]}, but {first.label} in {units[0]}: compare runs of one")
     sides = [forecast_quantities(run.read(READ), run.priors.ledger) for run in (first, second)]
     labels = [label for label in sides[0] if label in sides[1]]
     if not labels:
-        raise InputError(
-            f"{second.folder}: has no anchor year in common with {first.folder}: compare runs of one market"
-        )
+        raise InputError(f"{second.label}: has no anchor year in common with {first.label}: compare runs of one market")
     values = [np.column_stack([flat(side[label]) for label in labels]) for side in sides]
     found = between(first, second)
     lost = [f.name for f in found.factors if not all(np.isfinite(ratio).all() for ratio in f.log_ratio)]

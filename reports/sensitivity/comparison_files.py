@@ -16,7 +16,8 @@ SCHEMA = "postcgrp.compare/1"
 def save_comparison(found: Comparison, first: Run, second: Run, out: Path) -> None:
     """Write compare.csv (why), moved.csv, waterfall.png and .svg, and a manifest that names both runs.
 
-    Raises :class:`InputError` where `out` holds anything but an earlier comparison or cannot be written.
+    Raises :class:`postcgrp.priors.InputError` where `out` holds anything but an earlier comparison or cannot be
+    written.
     """
     check_folder(out, SCHEMA)
     why, means, year = last_total(found)

@@ -188,8 +188,8 @@ def original(run: Run) -> Ledger:
 
     A run that was made in Python may not have its files; then it is the run's own ledger.
     """
-    files = [run.sources / "report.toml", run.sources / "assumptions.toml"]
-    return load_ledger(*files) if all(path.is_file() for path in files) else run.priors.ledger
+    files = [folder / name for folder in run.folders[-1:] for name in ("report.toml", "assumptions.toml")]
+    return load_ledger(*files) if files and all(path.is_file() for path in files) else run.priors.ledger
 
 
 def extra(pset: PriorSet) -> list[Any]:

@@ -19,6 +19,7 @@ from postcgrp.inference.estimates import quantile, quantile_error
 from postcgrp.inference.psis import Array, Weights, reweight
 from postcgrp.priors import Evidence, InputError, Ledger, PriorSet
 from postcgrp.priors.files import sha256
+from postcgrp.priors.shipped import FUNNEL_FILE, SHARES_FILE
 from postcgrp.reports.runs.evidence import against, flat, needed
 from postcgrp.reports.runs.folder import INPUTS, SCHEMA, UPDATE_SCHEMA, WEIGHTS, finite, write_manifest
 from postcgrp.reports.runs.groups import draw_numbers
@@ -31,7 +32,7 @@ if TYPE_CHECKING:  # fitting starts JAX, which reweighting must not wait for
 
 Label = tuple[str, int, str | None]
 
-KEPT = ("report.toml", "assumptions.toml", "priors.toml")
+KEPT = ("report.toml", "assumptions.toml", "priors.toml", FUNNEL_FILE, SHARES_FILE)
 _ENDS = {"low_90": 0.05, "low_50": 0.25, "median": 0.5, "high_50": 0.75, "high_90": 0.95}
 WITH_ERROR = ("low_90", "median", "high_90")
 TOTAL = "revenue_total"
@@ -172,10 +173,10 @@ def save_update(result: Update, run: Run, files: Sequence[Path], out: Path) -> N
     were refused.
     """
     if result.moved is None:
-        raise InputError(f"{run.folder}: {result.weights.refused}: there are no weights to write: refit")
+        raise InputError(f"{run.label}: {result.weights.refused}: there are no weights to write: refit")
     check_folder(out, UPDATE_SCHEMA)
     fitted, values = run.fitted, result.weights.values
-    if out.resolve() in (run.folder.resolve(), fitted.folder.resolve()):
+    if out.resolve() in {folder.resolve() for folder in run.folders}:
         raise InputError(f"--out {out}: is the run that is updated: name a new folder")
     chains, draws = values.shape
     weights = pd.DataFrame({**draw_numbers(chains, draws), WEIGHT: values.ravel()})
@@ -214,12 +215,12 @@ def refit(
     Returns the forecast, and the table of :func:`moved`. Raises :class:`InputError` where `out` is the run itself,
     holds anything but an earlier run, or cannot be written.
     """
-    if out.resolve() in (run.folder.resolve(), run.fitted.folder.resolve()):
+    if out.resolve() in {folder.resolve() for folder in run.folders}:
         raise InputError(f"--out {out}: is the run that is updated: name a new folder")
     check_folder(out, SCHEMA)
     from postcgrp.reports.forecast.pipeline import forecast  # starts JAX
 
-    kept = {name: run.sources / name for name in KEPT}
+    kept = {name: folder / name for folder in run.folders[-1:] for name in KEPT}
     sources = {name: path for name, path in kept.items() if path.is_file()} | _evidence_files(run, files)
     made = forecast(result.priors, out=out, sources=sources, progress=progress, **run.manifest["sampling"])
     ledger = result.priors.ledger
@@ -229,6 +230,6 @@ def refit(
 
 def _evidence_files(run: Run, files: Sequence[Path]) -> dict[str, Path]:
     """Every file of evidence, the run's and the new ones, by the name under which it is kept."""
-    kept = [] if run.loaded else [sorted(folder.glob("evidence-*.csv")) for folder in (run.folder, run.sources)]
+    kept = [sorted(folder.glob("evidence-*.csv")) for folder in run.folders]
     earlier = sorted(next(filter(None, kept), []), key=lambda path: (len(path.name), path.name))
     return {f"evidence-{k}.csv": path for k, path in enumerate([*earlier, *files], start=1)}

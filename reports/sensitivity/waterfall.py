@@ -23,8 +23,8 @@ SIDE_MARGIN = 0.12  # of the range, on either side
 def waterfall(why: pd.DataFrame, means: tuple[float, float], names: tuple[str, str], quantity: str) -> Figure:
     """The mean of one quantity from the first run to the second, one bar per factor, the largest first.
 
-    Parameters: `why`, the rows of one quantity of :class:`Comparison`; `means` and `names` of both runs; `quantity`,
-    its name and unit. Whiskers are 95 % Monte-Carlo intervals.
+    Parameters: `why`, the rows of one quantity of :class:`postcgrp.reports.sensitivity.comparison.Comparison`; `means`
+    and `names` of both runs; `quantity`, its name and unit. Whiskers are 95 % Monte-Carlo intervals.
     """
     factors = leading(why, MOST_FACTORS)
     rows: list[Any] = list(factors.itertuples())

@@ -17,11 +17,11 @@ from scipy.special import logsumexp
 from xarray import DataArray
 
 from postcgrp.inference.diagnostics import ess_mean
+from postcgrp.inference.estimates import SUMMARY_QUANTILES
 from postcgrp.priors import InputError
 
 Array = NDArray[np.float64]
 
-SHOWN_QUANTILES = (0.05, 0.5, 0.95)
 SURE = 2.0  # standard errors by which one alternative must be ahead to count as better
 FEWEST_DRAWS = 20
 CONSTANT = 1e-14  # relative spread up to which draws are a constant, which has no error
@@ -190,7 +190,7 @@ def decision_table(net_benefit: NetBenefit, chains: int = 1) -> pd.DataFrame:
     top = decision.values.max(axis=1, keepdims=True)
     ties = decision.values == top
     share, loss = ties / ties.sum(axis=1, keepdims=True), top - decision.values
-    quantiles = np.quantile(decision.values, SHOWN_QUANTILES, axis=0)
+    quantiles = np.quantile(decision.values, SUMMARY_QUANTILES, axis=0)
     rows = [
         {
             "alternative": name,
@@ -200,7 +200,7 @@ def decision_table(net_benefit: NetBenefit, chains: int = 1) -> pd.DataFrame:
             "p_se": mc_error(share[:, k], decision.chains),
             "expected_loss": loss[:, k].mean(),
             "loss_se": mc_error(loss[:, k], decision.chains),
-            **{f"q{round(100 * q):02d}": value for q, value in zip(SHOWN_QUANTILES, quantiles[:, k], strict=True)},
+            **{f"q{round(100 * q):02d}": value for q, value in zip(SUMMARY_QUANTILES, quantiles[:, k], strict=True)},
         }
         for k, name in enumerate(decision.alternatives)
     ]

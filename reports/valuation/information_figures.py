@@ -23,7 +23,8 @@ NEGLIGIBLE = 0.005  # of the EVPI: rows below it share one line of the caption
 def worth_bars(information: pd.DataFrame, unit: str) -> Figure:
     """Bars of what inputs, groups and studies are worth, two standard errors each way, the EVPI as a line.
 
-    Parameters: `information`, a table of :func:`information_table`; `unit` of its values, such as "USD million".
+    Parameters: `information`, a table of :func:`postcgrp.reports.valuation.information.information_table`; `unit`
+    of its values, such as "USD million".
     """
     total, rows = float(information["value"].iloc[0]), information.iloc[1:].sort_values("value", ascending=False)
     kept = rows[rows["value"] > NEGLIGIBLE * total].head(_MOST_BARS)

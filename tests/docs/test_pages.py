@@ -39,6 +39,17 @@ def test_files_that_a_page_names_exist(page: Path) -> None:
     assert not [path for path in sorted(named) if not (ROOT / path).exists()]
 
 
+def test_what_the_map_names_in_a_file_is_defined_there() -> None:
+    """A row of "Where things are" names functions, classes, constants or keys beside the files that have them."""
+    rows = (DOCS / "index.md").read_text(encoding="utf-8").partition("## Where things are")[2].split("\n## ")[0]
+    pairs = re.findall(r"`(\w+)` in `([\w/.]+)`", rows)
+    pairs += [(name, path) for path, name in re.findall(r"`([\w/.]+)`, function `(\w+)`", rows)]
+    assert len(pairs) >= 9, "one for each question that a place in the code answers"
+    for name, path in pairs:
+        text = (ROOT / path).read_text(encoding="utf-8")
+        assert re.search(rf"^(def |class )?{name}\b[ (:]", text, re.MULTILINE), f"{path} has no {name}"
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_links_lead_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\(([^)\s]+)\)", prose(page)):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -91,6 +92,33 @@ def names_in_several_modules() -> dict[str, tuple[str, ...]]:
             if not name.startswith("_"):
                 found.setdefault(name, []).append(module)
     return {name: tuple(where) for name, where in sorted(found.items()) if len(where) > 1}
+
+
+@cache
+def constants_in_several_modules() -> dict[str, tuple[str, ...]]:
+    """Constants that two modules or more state with one value, by their name without underscores, with these modules.
+
+    A list, tuple, set or dict of three or more is one constant under any name. Benchmarks count as modules here.
+    """
+    found: dict[str, list[tuple[str, str]]] = {}
+    benchmarks = {".".join(p.relative_to(ROOT).with_suffix("").parts): p for p in (ROOT / "benchmarks").rglob("*.py")}
+    for module, path in (modules() | benchmarks).items():
+        for name, value in _literals(tree(path)):
+            bare = name.strip("_").lower()
+            long = isinstance(value, list | tuple | set | dict) and len(value) > 2
+            found.setdefault(repr(value) if long else f"{bare} = {value!r}", []).append((bare, module))
+    several = [where for where in found.values() if len({module for _, module in where}) > 1]
+    return {where[0][0]: tuple(sorted(module for _, module in where)) for where in several}
+
+
+def _literals(module: ast.Module) -> Iterator[tuple[str, object]]:
+    """The names at the top of a module that are given a value written out in full, with that value."""
+    for node in module.body:
+        if isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None:
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            with suppress(ValueError):
+                value = ast.literal_eval(node.value)
+                yield from ((target.id, value) for target in targets if isinstance(target, ast.Name))
 
 
 def _defined(module: ast.Module) -> Iterator[str]:

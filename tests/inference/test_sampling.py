@@ -189,6 +189,7 @@ def test_the_source_of_any_folder_and_the_version_name_a_program(
     assert len(set(digests)) == len(digests)
 
 
+@pytest.mark.slow
 def test_samplers_agree_on_the_real_model(run: DataTree, model: pm.Model) -> None:
     """Within Monte-Carlo error: 5 standard errors of the difference, for every yearly total."""
     other = (

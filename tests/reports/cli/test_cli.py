@@ -43,6 +43,8 @@ FILES = {
     "recipe.txt",
     "report.toml",
     "assumptions.toml",
+    "funnel.toml",
+    "shares.toml",
     "inputs.json",
     "variance_budget.csv",
     "growth_bridge.csv",

@@ -197,7 +197,7 @@ DAMAGES: dict[str, tuple[str, Damage, str]] = {
         "xlsx", lambda p: edit_book(p, "acute_use", lambda s: s.move_range("D1:D200", cols=3)), "other columns|damaged",
     ),
     "xlsx provenance edited": (
-        "xlsx", lambda p: edit_book(p, "provenance", set_cell("A3", ' "schema": "postcgrp.export/1.1",')),
+        "xlsx", lambda p: edit_book(p, "provenance", set_cell("A3", ' "schema": "postcgrp.export/1.9",')),
         "header was changed",
     ),
     "xlsx unit edited": ("xlsx", lambda p: edit_book(p, "contents", set_cell("C2", "EUR million")), "'contents'"),

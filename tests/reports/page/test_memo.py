@@ -9,9 +9,10 @@ import pytest
 
 from postcgrp.priors import PriorSet
 from postcgrp.reports.cli.main import main
-from postcgrp.reports.page.memorandum import GO, NO_GO, UNDECIDED, go_or_not, memo
+from postcgrp.reports.page.memorandum import GO, NO_GO, go_or_not, memo
 from postcgrp.reports.runs.run import Run
 from postcgrp.reports.valuation.deal import load_deal
+from postcgrp.reports.valuation.decision import CLOSE
 from postcgrp.reports.valuation.tables import EVERY, value_table
 from postcgrp.reports.valuation.valuation import price_all
 from postcgrp.tests.helpers.browser import browser
@@ -28,7 +29,7 @@ def run(pset: PriorSet, tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 
 @pytest.mark.parametrize(
-    ("value", "error", "said"), [(1.0, 0.4, GO), (-1.0, 0.4, NO_GO), (0.5, 0.3, UNDECIDED), (-0.5, 0.3, UNDECIDED)]
+    ("value", "error", "said"), [(1.0, 0.4, GO), (-1.0, 0.4, NO_GO), (0.5, 0.3, CLOSE), (-0.5, 0.3, CLOSE)]
 )
 def test_the_verdict_is_the_sign_unless_the_error_hides_it(value: float, error: float, said: str) -> None:
     assert go_or_not({("rNPV, mean", EVERY): {"value": value, "mc_error": error}}) == said

@@ -12,15 +12,16 @@ import pandas as pd
 import pytest
 
 from postcgrp.inference.estimates import quantile
-from postcgrp.priors import Evidence, InputError, PriorSet
+from postcgrp.priors import Evidence, InputError, Ledger, PriorSet
 from postcgrp.priors.files import sha256
 from postcgrp.reports.cli.main import main
 from postcgrp.reports.runs.run import Run, open_run
 from postcgrp.reports.sensitivity.comparison import compare
+from postcgrp.reports.sensitivity.study import original
 from postcgrp.reports.sensitivity.updating import Update, save_update, update
 from postcgrp.reports.valuation.deal import load_deal
 from postcgrp.reports.valuation.valuation import price
-from postcgrp.tests.helpers.paths import EXAMPLES
+from postcgrp.tests.helpers.paths import EXAMPLES, OTHER_MARKET
 from postcgrp.tests.helpers.stored import prior_run
 
 DEAL = EXAMPLES / "noninvasive_us.toml"
@@ -174,3 +175,26 @@ def test_an_update_is_not_written_over_its_run(fitted: Run, tmp_path: Path) -> N
     result = update(run, [survey(2028, 0.2)])
     with pytest.raises(InputError, match="is the run that is updated"):
         save_update(result, run, [], run.folder)
+
+
+def test_a_run_in_memory_has_no_folder_to_look_beside(
+    fitted: Run, ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its folder was the current one, whose files of a like name were then taken for its own."""
+    loose = Run.in_memory(fitted.tree, fitted.priors, fitted.manifest)
+    shutil.copyfile(OTHER_MARKET / "report.toml", tmp_path / "report.toml")
+    shutil.copyfile(OTHER_MARKET / "assumptions.toml", tmp_path / "assumptions.toml")
+    monkeypatch.chdir(tmp_path)
+    assert original(loose) == ledger
+    assert loose.folders == ()
+    result = update(loose, [survey(2027, 0.18)])
+    with pytest.raises(InputError, match=r"in memory only, without a folder: write one, forecast"):
+        save_update(result, loose, [], tmp_path / "updated")
+    assert not (tmp_path / "updated").exists()
+
+
+def test_the_size_of_a_run_is_read_once(fitted: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = open_run(fitted.folder)
+    sizes = run.sizes
+    monkeypatch.setattr(Run, "read", lambda *_: pytest.fail("read again"))
+    assert run.sizes == sizes == (2, 1000)

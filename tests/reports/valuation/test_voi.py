@@ -253,6 +253,7 @@ def test_order_holds_exactly_with_splines(problem: tuple[pd.DataFrame, dict[str,
     check_order(*problem, "spline")
 
 
+@pytest.mark.slow
 @settings(max_examples=3, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(problems())
 def test_order_holds_exactly_with_processes(problem: tuple[pd.DataFrame, dict[str, Array]]) -> None:
