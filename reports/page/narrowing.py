@@ -12,13 +12,11 @@ from numpy.typing import NDArray
 
 from postcgrp.models import variables as v
 from postcgrp.reports.forecast.summary import interval
-from postcgrp.reports.forecast.variance_budget import RELATIVE_RIDGE
+from postcgrp.reports.forecast.variance_budget import INTERVAL_WIDTH, RELATIVE_RIDGE
 from postcgrp.reports.runs.evidence import flat
 from postcgrp.reports.runs.run import Run
 
 Array = NDArray[np.float64]
-
-_WIDTH = 90  # per cent
 
 
 def left_of_variance(target: Array, learned: Array, noise: Array | None = None) -> float:
@@ -60,6 +58,6 @@ def narrowing(run: Run) -> pd.DataFrame:
         rows.append(("one more vendor as good as this one", left_of_variance(target, stated, noise)))
     if error in draws:
         rows.append(("the report's error known exactly", left_of_variance(target, flat(draws[error]))))
-    low, high = interval(total.sel(year=last), _WIDTH)
+    low, high = interval(total.sel(year=last), INTERVAL_WIDTH)
     table = pd.DataFrame(rows, columns=["learned", "left"])
     return table.assign(half_width=(high - low) / 2 * np.sqrt(table["left"]))
