@@ -15,6 +15,7 @@ from postcgrp.priors.settings import ADOPTION_SCOPES, UPTAKE_SHAPES, Settings
 from postcgrp.priors.shipped import ASSUMPTIONS_FILE, FUNNEL_FILE, REPORT_FILE, SHARES_FILE, shipped
 from postcgrp.reports.cli import export as export_commands
 from postcgrp.reports.cli import exposure as exposure_commands
+from postcgrp.reports.cli import figures as figure_commands
 from postcgrp.reports.cli import page as page_commands
 from postcgrp.reports.cli import sensitivity as sensitivity_commands
 from postcgrp.reports.cli import valuation as valuation_commands
@@ -134,6 +135,7 @@ def _parser() -> argparse.ArgumentParser:
     valuation_commands.add(verb)
     export_commands.add(verb)
     page_commands.add(verb)
+    figure_commands.add(verb)
     exposure_commands.add(verb)
     return parser
 

@@ -15,7 +15,6 @@ from xarray import DataTree
 from postcgrp.models.structure import structure_key
 from postcgrp.priors import PriorSet
 from postcgrp.priors.audit import audit, findings_table
-from postcgrp.reports.forecast.figure_process import drawing
 from postcgrp.reports.forecast.summary import headline, summary
 from postcgrp.reports.forecast.tables import bench_tables
 from postcgrp.reports.page.document import written
@@ -33,7 +32,7 @@ from postcgrp.reports.runs.groups import group
 from postcgrp.reports.runs.place import check_folder, new_folder
 from postcgrp.reports.runs.run import Run
 
-if TYPE_CHECKING:  # JAX and PyMC are imported where a function needs them: a forecast starts its second process first
+if TYPE_CHECKING:  # JAX and PyMC are imported where a function needs them: who reads a run's tables does without
     from postcgrp.inference import Check, Clock
     from postcgrp.inference.progress import Progress
 
@@ -77,7 +76,7 @@ def forecast(
     """
     check_folder(out, SCHEMA)
     report = progress or (lambda stage, done, total: None)
-    with new_folder(out) as folder, drawing(pset, folder, pset.fingerprint()) as figures:
+    with new_folder(out) as folder:
         start = perf_counter()
         import jax
 
@@ -93,14 +92,12 @@ def forecast(
             model = build_model(pset)
         run = sample(model, settings, progress=progress, clock=clock, key=structure_key(pset))
         run["prior"] = group(run, "prior").drop_vars(UNTOLD)
-        figures.begin(run)
         report("judging", 0, 0)
         with clock("gate"):
             checks = judge(run)
         with clock("summary"):
             table = summary(run, pset.ledger)
             bench = bench_tables(run, pset)
-            figures.add(bench)
             findings = audit(pset.ledger)
         report("writing", 0, 0)
         status = "passed" if passed(checks) else "failed"
@@ -120,9 +117,6 @@ def forecast(
             }.items():
                 content.to_csv(folder / f"{name}.csv", index=False)
             digest = write_draws(run, pset.recipe(), record, folder)
-        report("drawing", 0, 0)
-        with clock("wait for figures"):
-            figures.finish()
         with clock("page"):
             text = written(Run.in_memory(run, pset, record), {"summary": table, **bench}, findings)
             (folder / PAGE).write_text(text, encoding="utf-8")

@@ -13,7 +13,7 @@ from postcgrp.reports.forecast.numbers import short
 
 WIDTH, HEIGHT = 720, 320
 LEFT, RIGHT, TOP, BOTTOM = 56, 64, 14, 30
-TICKS = 5
+TICK_INTERVALS = 5
 BINS = 48
 _BANDS = (("band90", "q05", "q95"), ("band50", "q25", "q75"))
 Scale = Callable[[float], float]
@@ -35,7 +35,7 @@ def linear(low: float, high: float, start: float, end: float) -> Scale:
     return lambda value: start + (value - low) / width * (end - start)
 
 
-def ticks(low: float, high: float, most: int = TICKS) -> list[float]:
+def ticks(low: float, high: float, most: int = TICK_INTERVALS) -> list[float]:
     """Round values between two ends, at most `most` + 1 of them."""
     if not high > low:
         return [low]
