@@ -56,7 +56,7 @@ def wheel(source: Path) -> set[str]:
 def test_wheel_holds_the_package_and_its_data_and_nothing_else(source: Path, wheel: set[str]) -> None:
     files = [source / "__init__.py", source / "py.typed", *(source / "priors").rglob("*.toml")]
     files += [path for folder in FOLDERS for path in (source / folder).rglob("*.py")]
-    files += (source / "reports" / "forecast" / "templates").glob("*")
+    files += (source / "reports" / "page").glob("*/*")
     package = {name for name in wheel if not re.match(r"postcgrp-[^/]+\.dist-info/", name)}
     assert package == {f"postcgrp/{path.relative_to(source).as_posix()}" for path in files}
 

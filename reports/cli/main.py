@@ -16,6 +16,7 @@ from postcgrp.priors.shipped import ASSUMPTIONS_FILE, FUNNEL_FILE, REPORT_FILE, 
 from postcgrp.reports.cli import export as export_commands
 from postcgrp.reports.cli import exposure as exposure_commands
 from postcgrp.reports.cli import figures as figure_commands
+from postcgrp.reports.cli import page as page_commands
 from postcgrp.reports.cli import sensitivity as sensitivity_commands
 from postcgrp.reports.cli import valuation as valuation_commands
 from postcgrp.reports.cli.inputs import readable_again
@@ -140,6 +141,7 @@ def _parser() -> argparse.ArgumentParser:
     sensitivity_commands.add(verb)
     valuation_commands.add(verb)
     export_commands.add(verb)
+    page_commands.add(verb)
     figure_commands.add(verb)
     exposure_commands.add(verb)
     return parser

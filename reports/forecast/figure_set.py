@@ -27,7 +27,7 @@ def run_figures(run: DataTree, pset: PriorSet, bench: Mapping[str, pd.DataFrame]
     """Every figure of a run by name; those that show nothing are left out, such as shares of a single region.
 
     Parameters: `bench`, its variance budget, growth bridge and growth claim, see
-    :func:`postcgrp.reports.forecast.pipeline.bench_tables`.
+    :func:`postcgrp.reports.forecast.tables.bench_tables`.
     """
     words = words_of(pset.ledger)
     budget, bridge, claim = (bench[name] for name in ("variance_budget", "growth_bridge", "growth_claim"))

@@ -8,7 +8,7 @@ from pathlib import Path
 from postcgrp.priors import InputError
 from postcgrp.reports.forecast.drawing import IMAGE_FORMATS, USUAL_FORMATS, save_figure, undrawable
 from postcgrp.reports.forecast.figure_set import run_figures
-from postcgrp.reports.forecast.pipeline import bench_tables
+from postcgrp.reports.forecast.tables import bench_tables
 from postcgrp.reports.runs.folder import write_manifest
 from postcgrp.reports.runs.place import check_folder, new_folder
 from postcgrp.reports.runs.run import Run

@@ -12,13 +12,12 @@ import pandas as pd
 from xarray import DataTree
 
 from postcgrp.models.structure import structure_key
-from postcgrp.priors import InputError, PriorSet
+from postcgrp.priors import PriorSet
 from postcgrp.priors.audit import audit, findings_table
-from postcgrp.reports.forecast import growth_bridge
 from postcgrp.reports.forecast.conflict import advice_of_conflict, prior_evidence
-from postcgrp.reports.forecast.page import page
 from postcgrp.reports.forecast.summary import headline, summary
-from postcgrp.reports.forecast.variance_budget import variance_budget
+from postcgrp.reports.forecast.tables import bench_tables
+from postcgrp.reports.page.document import written
 from postcgrp.reports.runs.folder import (
     DRAWS,
     INPUTS,
@@ -37,6 +36,7 @@ if TYPE_CHECKING:  # JAX and PyMC are imported where a function needs them: who 
     from postcgrp.inference import Check, Clock
     from postcgrp.inference.progress import Progress
 
+PAGE = "report.html"
 UNTOLD = ("use", "intensity")  # of the prior draws: a quarter of the file, and of no use without a fit
 
 
@@ -66,20 +66,6 @@ def judge(run: DataTree) -> tuple[Check, ...]:
     from postcgrp.inference import gate
 
     return gate(run, [str(name) for name in run["log_prior"].data_vars], ["revenue_total"])
-
-
-def bench_tables(run: DataTree, pset: PriorSet) -> dict[str, pd.DataFrame]:
-    """The variance budget (empty with too few draws), the growth bridge and the report's claim on it, by file name."""
-    try:
-        budget = variance_budget(run, pset)
-    except InputError:
-        budget = pd.DataFrame()
-    bridged = growth_bridge.bridge(run, pset)
-    return {
-        "variance_budget": budget,
-        "growth_bridge": growth_bridge.bridge_table(bridged, pset),
-        "growth_claim": growth_bridge.claim(bridged),
-    }
 
 
 def forecast(
@@ -144,8 +130,9 @@ def forecast(
             }.items():
                 table_of.to_csv(folder / f"{name}.csv", index=False)
             digest = write_draws(run, pset.recipe(), record, folder)
-        text = page(run, pset, table, checks, findings, record, bench)
-        (folder / "report.html").write_text(text, encoding="utf-8")
+        with clock("page"):
+            text = written(Run.in_memory(run, pset, record), {"summary": table, **bench}, findings)
+            (folder / PAGE).write_text(text, encoding="utf-8")
         seconds = {stage: round(value, 3) for stage, value in clock.seconds.items()}
         write_manifest({**record, "seconds": seconds}, folder, {DRAWS: digest})
     made = Run(out, pset, read_manifest(out), loaded=run)

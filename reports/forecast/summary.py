@@ -123,17 +123,6 @@ def forecast_said(table: pd.DataFrame, ledger: Ledger) -> str:
     return f"{told}; {row['p_above_report']:.0%} that it is above the report's {row['report']:,.0f}."
 
 
-def exceedance(run: DataTree, ledger: Ledger, steps: int = 9) -> pd.DataFrame:
-    """P(total revenue > level) for round levels (rows, in millions) at each anchor (columns)."""
-    draws = group(run)["revenue_total"].sel(year=list(ledger.report.anchors))
-    low, high = np.quantile(draws.values, [0.02, 0.98])
-    unit = 10 ** np.floor(np.log10((high - low) / steps))
-    step = unit * min((1, 2, 2.5, 5, 10), key=lambda m: abs(m * unit - (high - low) / steps))
-    levels = np.arange(np.ceil(low / step), np.floor(high / step) + 1) * step
-    table = {year: [float((draws.sel(year=year) > x).mean()) for x in levels] for year in ledger.report.anchors}
-    return pd.DataFrame(table, index=pd.Index(levels, name="level"))
-
-
 def growth(run: DataTree, ledger: Ledger) -> dict[str, float]:
     """Compound yearly growth of total revenue over the years of the report: `low` (5 %), `median` and `high` (95 %)."""
     total = group(run)["revenue_total"]

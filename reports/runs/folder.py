@@ -236,6 +236,14 @@ def opened_draws(folder: Path, group: str | None = None) -> Iterator[Dataset]:
         yield opened
 
 
+def group_names(folder: Path) -> list[str]:
+    """The groups of a run's draws."""
+    import netCDF4
+
+    with _NETCDF, netCDF4.Dataset(folder / DRAWS) as opened:
+        return list(opened.groups)
+
+
 def read_tree(folder: Path) -> DataTree:
     """Every group of a run's draws."""
     with _NETCDF, xr.open_datatree(folder / DRAWS, engine="netcdf4") as opened:

@@ -164,6 +164,12 @@ class Run:
         with files.opened_draws(self.folder, group) as data:
             return [str(name) for name in data.data_vars]
 
+    def has(self, group: str) -> bool:
+        """Whether the run kept a group, such as the prior's draws."""
+        if self.loaded is not None:
+            return group in self.loaded.children
+        return group in files.group_names(self.fitted.folder)
+
     @cached_property
     def tree(self) -> DataTree:
         """Every group of the run, in equally weighted draws, see :meth:`read`.

@@ -17,8 +17,8 @@ from postcgrp.reports.cli.main import main
 from postcgrp.reports.forecast.drawing import draw, save_figure, undrawable, use_fonts
 from postcgrp.reports.forecast.figure_set import run_figures
 from postcgrp.reports.forecast.gallery import parse_formats
-from postcgrp.reports.forecast.pipeline import bench_tables
 from postcgrp.reports.forecast.style import figure, mark, names, quantity
+from postcgrp.reports.forecast.tables import bench_tables
 from postcgrp.tests.helpers.markets import CHANGES, prior_set_of
 from postcgrp.tests.helpers.stored import prior_run, prior_tree
 
