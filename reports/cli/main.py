@@ -13,6 +13,7 @@ from postcgrp.priors.errors import InputError
 from postcgrp.priors.shipped import ASSUMPTIONS_FILE, REPORT_FILE
 from postcgrp.reports.cli import export as export_commands
 from postcgrp.reports.cli import exposure as exposure_commands
+from postcgrp.reports.cli import figures as figure_commands
 from postcgrp.reports.cli import priors as prior_commands
 from postcgrp.reports.cli import sensitivity as sensitivity_commands
 from postcgrp.reports.cli import valuation as valuation_commands
@@ -125,6 +126,7 @@ def _parser() -> argparse.ArgumentParser:
     sensitivity_commands.add(verb)
     valuation_commands.add(verb)
     export_commands.add(verb)
+    figure_commands.add(verb)
     exposure_commands.add(verb)
     return parser
 

@@ -91,7 +91,8 @@ def _voi(options: argparse.Namespace) -> int:
     show(information.readable(found, unit), "Worth of learning before deciding")
     if options.out is not None:
         save_csv(found.assign(learned=found["learned"].map(" + ".join)), options.out)
-        say(f"{information_figures.save_information(found, unit, options.out.with_suffix(''), recipe)}: the figure")
+        drawn = information_figures.save_information(found, unit, options.out.with_suffix(""), recipe)
+        say(f"{' and '.join(str(path) for path in drawn)}: the figure")
     return max((status_of(run, "voi") for run in runs), default=DONE)
 
 

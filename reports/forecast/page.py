@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -18,20 +16,6 @@ from postcgrp.reports.forecast.numbers import short
 from postcgrp.reports.forecast.summary import exceedance, growth
 
 NEARLY_CERTAIN = 0.995  # probabilities above it would round to 100 %
-CAPTIONS = {
-    "fan_total": "Total revenue by year: median, 50 % and 90 % intervals, and the report's points.",
-    "fan_modality": "The same by modality. Each panel has its own scale.",
-    "exceedance": "The chance that revenue is above any level, at the report's years.",
-    "composition_region": "Revenue by region. Dots are medians, bars the 50 % and 90 % intervals.",
-    "composition_depth": "Revenue by number of failed preventive treatments.",
-    "adoption": "Patient-weighted adoption against the ranges the report gives.",
-    "spend_per_adopter": "Spend per treated patient and year, as revenue, patients and adoption together imply.",
-    "variance_budget": "Where the width of the last year's interval comes from.",
-    "growth_bridge": "Where the growth comes from: patients, their mix, adoption, and spend per treated patient.",
-    "prior_predictive": "Left: patients, adoption and prices alone. Right: with the report's revenue as evidence.",
-    "prior_posterior": "What the evidence changed (blue) of what was assumed (grey).",
-    "priors": "Each prior elicited from a range, over that range (shaded).",
-}
 
 
 def environment() -> Environment:
@@ -52,21 +36,16 @@ def page(
     table: pd.DataFrame,
     checks: tuple[Check, ...],
     findings: tuple[Finding, ...],
-    figures: dict[str, Path],
     record: dict[str, Any],
     bench: Mapping[str, pd.DataFrame],
 ) -> str:
     """The page as HTML.
 
-    Parameters: `table`, the summary; `checks`, the gate; `findings`, the audit; `figures`, PNGs by name, which are
-    embedded; `record`, the manifest; `bench`, the variance budget (empty with too few draws), the growth bridge and the
-    claim about it, by file name.
+    Parameters: `table`, the summary; `checks`, the gate; `findings`, the audit; `record`, the manifest; `bench`, the
+    variance budget (empty with too few draws), the growth bridge and the claim about it, by file name.
     """
     totals = table[table["quantity"] == "revenue_total"]
     anchors = list(pset.ledger.report.anchors)
-    images = {
-        name: (base64.b64encode(path.read_bytes()).decode(), CAPTIONS.get(name, "")) for name, path in figures.items()
-    }
     levels = exceedance(run, pset.ledger)
     return (
         environment()
@@ -86,7 +65,6 @@ def page(
             findings=findings,
             priors=pset.table().to_dict("records"),
             evidence=pset.evidence_table().to_dict("records"),
-            images=images,
             record=record,
             budget=bench["variance_budget"].to_dict("records"),
             claim=bench["growth_claim"].to_dict("records"),

@@ -16,7 +16,6 @@ from postcgrp.models.structure import structure_key
 from postcgrp.priors import InputError, PriorSet
 from postcgrp.priors.audit import audit, findings_table
 from postcgrp.reports.forecast import growth_bridge
-from postcgrp.reports.forecast.figure_process import drawing
 from postcgrp.reports.forecast.page import page
 from postcgrp.reports.forecast.summary import headline, summary
 from postcgrp.reports.forecast.variance_budget import variance_budget
@@ -34,7 +33,7 @@ from postcgrp.reports.runs.groups import group
 from postcgrp.reports.runs.place import check_folder, new_folder
 from postcgrp.reports.runs.run import Run
 
-if TYPE_CHECKING:  # JAX and PyMC are imported where a function needs them: a forecast starts its second process first
+if TYPE_CHECKING:  # JAX and PyMC are imported where a function needs them: who reads a run's tables does without
     from postcgrp.inference import Check, Clock
     from postcgrp.inference.progress import Progress
 
@@ -91,7 +90,7 @@ def forecast(
     """
     check_folder(out, SCHEMA)
     report = progress or (lambda stage, done, total: None)
-    with new_folder(out) as folder, drawing(pset, folder, pset.fingerprint()) as figures:
+    with new_folder(out) as folder:
         start = perf_counter()
         import jax
 
@@ -107,14 +106,12 @@ def forecast(
             model = build_model(pset)
         run = sample(model, settings, progress=progress, clock=clock, key=structure_key(pset))
         run["prior"] = group(run, "prior").drop_vars(UNTOLD)
-        figures.begin(run)
         report("judging", 0, 0)
         with clock("gate"):
             checks = judge(run)
         with clock("summary"):
             table = summary(run, pset.ledger)
             bench = bench_tables(run, pset)
-            figures.add(bench)
             findings = audit(pset.ledger)
         report("writing", 0, 0)
         status = "passed" if passed(checks) else "failed"
@@ -134,10 +131,7 @@ def forecast(
             }.items():
                 content.to_csv(folder / f"{name}.csv", index=False)
             digest = write_draws(run, pset.recipe(), record, folder)
-        report("drawing", 0, 0)
-        with clock("wait for figures"):
-            drawn = figures.finish()
-        text = page(run, pset, table, checks, findings, drawn, record, bench)
+        text = page(run, pset, table, checks, findings, record, bench)
         (folder / "report.html").write_text(text, encoding="utf-8")
         seconds = {stage: round(value, 3) for stage, value in clock.seconds.items()}
         write_manifest({**record, "seconds": seconds}, folder, {DRAWS: digest})

@@ -36,6 +36,17 @@ def report_point(ledger: Ledger, year: int, region: str | None = None, modality:
     return float("nan")
 
 
+def stated_range(ledger: Ledger, year: int) -> tuple[float, float]:
+    """The ends of the range that the report states for a year's total revenue, in millions; NaN where it has none."""
+    none = float("nan")
+    for claim in ledger.claims:
+        whole = (claim.region, claim.depth, claim.modality) == (None, None, None)
+        if whole and (claim.quantity, claim.year, claim.value) == ("revenue", year, None):
+            low, high = (none if end is None else end for end in (claim.low, claim.high))
+            return low, high
+    return none, none
+
+
 def interval(draws: DataArray, width: float) -> tuple[float, float]:
     """The ends of the equal-tailed interval that holds `width` per cent of the draws."""
     tail = (1 - width / 100) / 2
@@ -72,18 +83,31 @@ def summary(run: DataTree, ledger: Ledger) -> pd.DataFrame:
 
 
 def headline(table: pd.DataFrame, ledger: Ledger) -> pd.DataFrame:
-    """The table to read first: for the total at each anchor, the report's point, and the median and intervals."""
-    rows = table[(table["quantity"] == "revenue_total") & table["year"].isin(ledger.report.anchors)]
-    return pd.DataFrame(
+    """The table to read first: for the total, the report's point or range, and the median and intervals.
+
+    Its years are the anchors and those for which the report states revenue.
+    """
+    ranges = {year: stated_range(ledger, year) for year in ledger.years}
+    ranged = [year for year, ends in ranges.items() if np.isfinite(ends).any()]
+    spoken_of = table["year"].isin([*ledger.report.anchors, *ranged]) | table["report"].notna()
+    rows = table[(table["quantity"] == "revenue_total") & spoken_of]
+    shown = pd.DataFrame(
         {
-            "year": rows["year"],
+            "year": rows["year"].astype(int),
             "report": rows["report"],
+            "report's range": [_range(*ranges[year]) for year in rows["year"].astype(int)],
             "median": rows["median"].round(),
             "50 % interval": [f"{a:,.0f} - {b:,.0f}" for a, b in zip(rows["low_50"], rows["high_50"], strict=True)],
             "90 % interval": [f"{a:,.0f} - {b:,.0f}" for a, b in zip(rows["low_90"], rows["high_90"], strict=True)],
             "P(above report)": [f"{p:.0%}" if np.isfinite(p) else "" for p in rows["p_above_report"]],
         }
     )
+    return shown if ranged else shown.drop(columns="report's range")
+
+
+def _range(low: float, high: float) -> str:
+    ends = [f"{end:,.0f}" if np.isfinite(end) else "" for end in (low, high)]
+    return " - ".join(ends).strip() if any(ends) else ""
 
 
 def exceedance(run: DataTree, ledger: Ledger, steps: int = 9) -> pd.DataFrame:

@@ -75,6 +75,12 @@ def working_folder(out: Path, schema: str) -> Path:
     return out
 
 
+def beside(run: Path, suffix: str) -> Path:
+    """A name beside a run folder, also where that is given as `.` or `..`, which is no place beside it."""
+    place = run if run.name not in ("", "..") else run.resolve()
+    return place.parent / f"{run.resolve().name}{suffix}"
+
+
 @contextmanager
 def new_folder(out: Path) -> Iterator[Path]:
     """A folder to write results into, which becomes `out` when all went well and is gone when not.

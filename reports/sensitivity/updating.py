@@ -20,6 +20,7 @@ from postcgrp.inference.psis import Array, Weights, reweight
 from postcgrp.priors import Evidence, InputError, Ledger, PriorSet
 from postcgrp.priors.files import sha256
 from postcgrp.priors.shipped import FUNNEL_FILE, SHARES_FILE
+from postcgrp.reports.forecast.layers import BANDS
 from postcgrp.reports.runs.evidence import against, flat, needed
 from postcgrp.reports.runs.folder import INPUTS, SCHEMA, UPDATE_SCHEMA, WEIGHTS, finite, write_manifest
 from postcgrp.reports.runs.groups import draw_numbers
@@ -33,7 +34,6 @@ if TYPE_CHECKING:  # fitting starts JAX, which reweighting must not wait for
 Label = tuple[str, int, str | None]
 
 KEPT = ("report.toml", "assumptions.toml", "priors.toml", FUNNEL_FILE, SHARES_FILE)
-_ENDS = {"low_90": 0.05, "low_50": 0.25, "median": 0.5, "high_50": 0.75, "high_90": 0.95}
 WITH_ERROR = ("low_90", "median", "high_90")
 TOTAL = "revenue_total"
 READ = ("revenue", TOTAL)  # for :func:`forecast_quantities`
@@ -140,13 +140,13 @@ def _describe(draws: DataArray, weights: Array | None) -> dict[str, float]:
     x = flat(draws).reshape(draws.sizes["chain"], -1)
     w = np.full(x.shape, 1 / x.size) if weights is None else weights
     mean = float((w * x).sum())
-    ends = quantile(x, w, list(_ENDS.values()))
+    ends = quantile(x, w, list(BANDS.values()))
     out = {
         "mean": mean,
         "sd": float(np.sqrt((w * (x - mean) ** 2).sum())),
-        **dict(zip(_ENDS, ends.tolist(), strict=True)),
+        **dict(zip(BANDS, ends.tolist(), strict=True)),
     }
-    return out | {f"mcse_{name}": quantile_error(x, w, _ENDS[name]) for name in WITH_ERROR}
+    return out | {f"mcse_{name}": quantile_error(x, w, BANDS[name]) for name in WITH_ERROR}
 
 
 def brief(table: pd.DataFrame, names: tuple[str, str] = (BEFORE, AFTER)) -> pd.DataFrame:

@@ -463,8 +463,11 @@ def test_the_tornado_names_what_moves_most_and_the_figure_says_so(
     assert list(rows["name"]) == ["as it is", "x"]
     assert rows["shift"][1] == pytest.approx(1.5, abs=0.1)
     figure = tornado_and_views(pset, rows, table, 810.0)
-    assert str(year) in figure.get_suptitle()
-    assert of[4].name.split("[")[0].replace("_", " ") in figure.get_suptitle()
+    message = " ".join(figure["title"]["text"])
+    assert str(year) in message
+    assert of[4].name.split("[")[0].replace("_", " ") in message
+    bars = [row for row in figure["data"]["values"] if row["part"] == "tornado"]
+    assert [row["to"] for row in bars[:2]] == [table["mean_low"][0], table["mean_high"][0]]
 
 
 @pytest.mark.slow

@@ -20,6 +20,7 @@ from xarray import DataArray, Dataset, DataTree
 from postcgrp.inference import Sampling, sample
 from postcgrp.models import build_model
 from postcgrp.priors import Evidence, InputError, PriorSet
+from postcgrp.reports.forecast.layers import BANDS
 from postcgrp.reports.runs.evidence import known_years, residuals
 from postcgrp.reports.runs.run import Run, open_run
 from postcgrp.reports.sensitivity import updating
@@ -157,7 +158,7 @@ def test_an_update_is_the_conjugate_posterior(lognormal: Run) -> None:
     mean = variance * (MEAN / SPREAD**2 + precision.sum(axis=0) @ np.log([r.value for r in rows]))
     assert result.moved is not None
     after: Any = result.moved[(result.moved["state"] == "after") & (result.moved["year"] == 2030)].iloc[0]
-    for name, probability in updating._ENDS.items():
+    for name, probability in BANDS.items():
         exact = np.exp(mean + np.sqrt(variance) * ndtri(probability))
         assert after[name] == pytest.approx(exact, abs=4 * max(after["mcse_median"], after["mcse_high_90"]))
     assert after["median"] - 500 > 10 * after["mcse_median"]  # a forgotten row would be seen
@@ -267,7 +268,7 @@ def test_what_is_no_run_or_was_changed_is_refused(lognormal: Run, tmp_path: Path
 
 
 def test_reweighting_starts_no_compiler(lognormal: Run) -> None:
-    """JAX, PyMC, SciPy's distributions and matplotlib take seconds to import: none may be needed."""
+    """JAX, PyMC, SciPy's distributions and what draws figures take seconds to import: none may be needed."""
     code = f"""
 import sys
 from pathlib import Path
@@ -278,7 +279,7 @@ from postcgrp.reports.sensitivity.updating import update
 stored = open_run(Path({str(lognormal.folder)!r}))
 row = Evidence("a", "actuals", "revenue", 2026, None, None, None, 520.0, "USD million", 0.02)
 assert update(stored, [row]).moved is not None
-print(*(m for m in ("jax", "pymc", "pytensor", "arviz_stats", "scipy.stats", "matplotlib") if m in sys.modules))
+print(*(m for m in ("jax", "pymc", "pytensor", "arviz_stats", "scipy.stats", "vl_convert") if m in sys.modules))
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == []

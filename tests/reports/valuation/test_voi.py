@@ -10,7 +10,6 @@ import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 from scipy.integrate import quad
 from scipy.stats import norm, qmc
@@ -487,10 +486,7 @@ def test_the_figure_calls_a_deals_inputs_by_plain_words() -> None:
     found = information.information_table(
         invest(draws), {f"{deal}: economics.cost.trial.by_year[1]": draws, "p_side[2025]": draws}
     )
-    labels = [
-        label.get_text().replace("\n", " ")
-        for label in information_figures.worth_bars(found, "USD").axes[0].get_yticklabels()
-    ]
+    labels = [row["bar"] for row in information_figures.worth_bars(found, "USD")["data"]["values"]]
     assert labels == ["A deal whose name is longer than…: cost trial, year 1", "p_side[2025]"]
 
 
@@ -500,10 +496,18 @@ def test_the_figure_says_what_is_worth_most() -> None:
     net_benefit = invest(inputs["input 2"] + 0.2 * inputs["input 1"])
     found = information.information_table(net_benefit, inputs, studies=[readout("trial", "input 2")])
     drawn = information_figures.worth_bars(found, "EUR million")
-    (axes,) = drawn.axes
-    title = drawn.get_suptitle()
+    title = " ".join(drawn["title"]["text"])
     assert "input 2" in title
     assert "EUR million" in title
     shown = [value for value in found["value"][1:] if value > information_figures.NEGLIGIBLE * found["value"][0]]
     assert len(shown) >= 3
-    assert [bar.get_width() for bar in axes.patches if isinstance(bar, Rectangle)] == sorted(shown, reverse=True)
+    assert [row["value"] for row in drawn["data"]["values"]] == sorted(shown, reverse=True)
+
+
+def test_a_study_has_a_bar_however_little_it_is_worth() -> None:
+    rng = np.random.default_rng(0)
+    inputs = {f"input {k}": rng.normal(size=500) for k in range(2)}
+    found = information.information_table(invest(inputs["input 0"]), inputs, studies=[readout("trial", "input 1")])
+    found.loc[found["kind"] == "EVSI", ["value", "se", "share"]] = 1e-9
+    rows = information_figures.worth_bars(found, "EUR million")["data"]["values"]
+    assert [row["kind"] for row in rows] == ["input", "study"]
