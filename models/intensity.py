@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pytensor.tensor import TensorVariable
 
 from postcgrp.models import variables as v
-from postcgrp.models.latent import deviation, draw_on_link, hyper, hyperparameters, variable
+from postcgrp.models.latent import assumed, deviation, draw_on_link, hyper, hyperparameters, variable
 from postcgrp.models.shapes import gradient, interpolation, pinned_walk
 from postcgrp.models.uptake import Uptake
 from postcgrp.priors import PriorSet
@@ -117,7 +117,7 @@ def price_path(pset: PriorSet, log_price: Sequence[TensorVariable]) -> TensorVar
     years, paths = pset.ledger.years, []
     for modality, walk in zip(pset.ledger.modalities, log_price, strict=True):
         on_market = pset.anchors(modality)
-        noise = hyper(v.price_noise(modality), pset.number("price_noise", modality=modality.name))
+        noise = assumed(pset, v.price_noise(modality), "price_noise", modality=modality.name)
         z = deviation(v.standard(v.price_noise(modality)), f"free_year_{modality.key}")
         paths.append(interpolation(years, on_market) @ walk + noise * (pinned_walk(years, on_market) @ z))
     return pm.Deterministic(v.PRICE, pt.exp(pt.stack(paths, axis=1)), dims=("year", "modality"))

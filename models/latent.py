@@ -20,6 +20,11 @@ def hyper(name: str, value: ArrayLike, dims: tuple[str, ...] = ()) -> TensorVari
     return pm.Data(name, np.asarray(value, dtype=float), dims=dims)
 
 
+def assumed(pset: PriorSet, name: str, assumption: str, **where: str) -> TensorVariable:
+    """A number of the assumptions under its `name` in the model: data, or a variable where the ledger has a range."""
+    return variable(pset, name) if name in pset.blocks else hyper(name, pset.number(assumption, **where))
+
+
 def variable(pset: PriorSet, name: str) -> TensorVariable:
     """The variable of one prior block [the block's dims], on its natural scale.
 
@@ -65,13 +70,16 @@ def ordered(pset: PriorSet, name: str) -> TensorVariable:
     """Correlated logit-normals of one block [its dim], non-decreasing in every draw, each marginal as elicited.
 
     Between two neighbours the running maximum acts in at most 0.1 % of draws (see :func:`postcgrp.priors.coupling`).
-    Levels of which nothing is claimed give way instead: they are moved between their neighbours.
+    Levels of which nothing is claimed give way instead: they are moved between their neighbours. Where the block is
+    falling, all this holds of one minus the levels.
     """
     block = pset.blocks[name]
     mu, sd = hyperparameters(pset, name)
     z = pm.Normal(v.standard(name), dims=block.dims)
     cholesky = hyper(v.cholesky(name), block.cholesky, (block.dims[0], v.standard(block.dims[0])))
     level = pm.math.sigmoid(mu + sd * (cholesky @ z))
+    if block.falling:
+        level = 1 - level
     is_open = hyper(v.is_open(name), block.open, block.dims)
     low = [pt.switch(is_open[0], 0.0, level[0])]
     high = [pt.ones(())]
@@ -82,7 +90,8 @@ def ordered(pset: PriorSet, name: str) -> TensorVariable:
     running = [pt.switch(is_open[k], pt.clip(level[k], low[k], high[k]), low[k]) for k in range(len(block.priors))]
     for k in range(1, len(block.priors)):  # neighbours of which nothing is claimed keep the order too
         running[k] = pt.maximum(running[k - 1], running[k])
-    return pm.Deterministic(name, pt.stack(running), dims=block.dims)
+    kept = pt.stack(running)
+    return pm.Deterministic(name, 1 - kept if block.falling else kept, dims=block.dims)
 
 
 def deviation(name: str, *dims: str) -> TensorVariable:

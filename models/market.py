@@ -19,7 +19,7 @@ from postcgrp.models.patients import patients
 from postcgrp.models.uptake import Uptake, uptake
 from postcgrp.priors import PriorSet
 from postcgrp.priors.catalogue import MILLION
-from postcgrp.priors.checks import SEGMENTS
+from postcgrp.priors.segments import SEGMENTS
 
 
 def build_model(pset: PriorSet) -> pm.Model:

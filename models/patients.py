@@ -10,7 +10,7 @@ import pytensor.tensor as pt
 from pytensor.tensor import TensorVariable
 
 from postcgrp.models import variables as v
-from postcgrp.models.latent import deviation, hyper, variable
+from postcgrp.models.latent import assumed, deviation, variable
 from postcgrp.models.structure import stated_years
 from postcgrp.priors import PriorSet
 
@@ -30,7 +30,7 @@ def patients(pset: PriorSet) -> Callable[[Sequence[int]], TensorVariable]:
     Returns a function of calendar years, to the patients [len(years), region, depth] in them.
     """
     base = variable(pset, v.REGION_PATIENTS) * pt.exp(variable(pset, v.POOL_ERROR))
-    spread = hyper(v.sd(v.PATIENT_GROWTH_REGION), pset.number("patient_growth_region_sd"))
+    spread = assumed(pset, v.sd(v.PATIENT_GROWTH_REGION), "patient_growth_region_sd")
     growth = variable(pset, v.PATIENT_GROWTH) + spread * deviation(v.PATIENT_GROWTH_REGION, "region")
     shares = depth_shares(pset)
 

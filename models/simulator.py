@@ -119,13 +119,21 @@ class Dice:
             value = np.exp(value) if family.startswith("log") and not family.startswith("logit") else expit(value)
         return value if block.dims else value[:, 0]
 
+    def number(self, name: str, assumption: str, *dims: int, **where: str) -> Array:
+        """A number of the assumptions: [], or where the ledger has a range [draw, *dims], of which all are 1."""
+        if name not in self.pset.blocks:
+            return np.asarray(self.pset.number(assumption, **where))
+        return self.prior(name).reshape(self.draws, *dims)
+
     def rising(self, name: str) -> Array:
-        """A prior whose values [draw, cell] may not fall along the cells.
+        """A prior whose values [draw, cell] may not fall along the cells; or may not rise, if its block is falling.
 
         A claimed one is raised to the claimed ones before it; one that is left open is moved between the claimed ones
         around it, and then raised to any left open before it.
         """
         value, claimed = self.prior(name), self.pset.blocks[name].open == 0
+        if self.pset.blocks[name].falling:
+            value = 1 - value
         out = np.zeros_like(value)
         for k in range(value.shape[1]):
             before = [value[:, j] for j in range(k) if claimed[j]]
@@ -134,7 +142,8 @@ class Dice:
             after = [j for j in range(k + 1, value.shape[1]) if claimed[j]]
             if not claimed[k] and after:
                 out[:, k] = np.minimum(out[:, k], np.maximum(value[:, after[0]], least))
-        return np.maximum.accumulate(out, axis=1)
+        kept = np.maximum.accumulate(out, axis=1)
+        return 1 - kept if self.pset.blocks[name].falling else kept
 
     def rise(self, name: str) -> Array:
         """The sum of a prior's positive steps up to each depth [draw, depth], from zero at the first."""
@@ -148,7 +157,8 @@ def _market(dice: Dice) -> Arrays:
     patients = _region_patients(dice)[..., None] * share[:, None]
     market = {"depth_share": share, "patients": patients, **_burden(dice, patients[:, 0])}
     if "payer_block_level" in pset.blocks:
-        level, spread = dice.prior("payer_block_level"), pset.number("payer_block_region_sd")
+        level = dice.prior("payer_block_level")
+        spread = dice.number("payer_block_region_sd", "payer_block_region_sd", 1)
         market["payer_block"] = expit(logit(level)[:, None] + spread * dice.z(len(pset.ledger.regions)))
     use = {m.name: np.ones_like(patients) for m in pset.modalities("everyone")}
     use |= {m.name: _launched_use(dice, m, patients) for m in pset.modalities("launch")}
@@ -179,7 +189,8 @@ def _region_patients(dice: Dice) -> Array:
         if claim.quantity == "patients" and claim.role == "prior"
     }
     since = np.array(ledger.years)[:, None] - np.array([counted[name] for name in ledger.segments["region"]])
-    deviation = dice.pset.number("patient_growth_region_sd") * dice.z(len(ledger.regions))
+    spread = dice.number("patient_growth_region_sd", "patient_growth_region_sd", 1)
+    deviation = spread * dice.z(len(ledger.regions))
     growth = dice.prior("patient_growth")[:, None] + deviation
     count = dice.prior("region_patients") * np.exp(dice.prior("pool_error"))[:, None]
     return np.asarray(count[:, None] * np.exp(growth[:, None] * since))
@@ -253,7 +264,9 @@ def _region_offset(dice: Dice, modality: Modality) -> Array:
 def _adoption_offset(dice: Dice, modality: Modality, market: Arrays) -> Array:
     """How far each segment's adoption lies from the whole, on the logit scale [draw, year=1, region, depth]."""
     pset = dice.pset
-    steeper = pset.number("adoption_step_region_sd", modality=modality.name) * dice.z(len(pset.ledger.regions))
+    name = pset.own("adoption_step_region_sd", modality)
+    spread = dice.number(name, "adoption_step_region_sd", 1, modality=modality.name)
+    steeper = spread * dice.z(len(pset.ledger.regions))
     rise = dice.rise(pset.own("adoption_step", modality))[:, None]
     offset = _region_offset(dice, modality) + rise * np.exp(steeper)[..., None]
     if "moh" in market:
@@ -283,14 +296,15 @@ def _eligible(pset: PriorSet, modality: Modality) -> Array:
 
 def _price(dice: Dice, modality: Modality, index: int) -> Array:
     """Average spend per treated patient-year [draw, year]."""
-    pset, years, anchors = dice.pset, np.array(dice.pset.ledger.years), dice.pset.anchors(modality)
+    years, anchors = np.array(dice.pset.ledger.years), dice.pset.anchors(modality)
     growth = dice.prior(f"price_growth_{modality.key}") * np.diff(anchors)
     at_anchor = np.log(dice.prior("price")[:, [index]]) + np.pad(growth.cumsum(axis=1), ((0, 0), (1, 0)))
     # Weights [anchor, year] that interpolate, and before the first anchor hold its value.
     between = np.array([np.interp(years, anchors, unit) for unit in np.eye(len(anchors))])
     walk = dice.z(len(years)).cumsum(axis=1)
     pinned = walk - walk[:, np.searchsorted(years, anchors)] @ between
-    log_price = at_anchor @ between + pset.number("price_noise", modality=modality.name) * pinned
+    noise = dice.number(f"price_noise_{modality.key}", "price_noise", 1, modality=modality.name)
+    log_price = at_anchor @ between + noise * pinned
     return np.asarray(np.exp(log_price))
 
 

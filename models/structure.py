@@ -20,7 +20,7 @@ def structure_key(pset: PriorSet) -> str:
         [(m.name, m.uptake, pset.uptake_years(m) if m.uptake == "launch" else None) for m in ledger.modalities],
         stated_years(pset),
         settings.adoption_scope,
-        [(b.name, b.dims, [(p.name, p.family) for p in b.priors]) for b in pset.blocks.values()],
+        [(b.name, b.dims, b.falling, [(p.name, p.family) for p in b.priors]) for b in pset.blocks.values()],
         [(row.source, *row.cell) for row in pset.evidence],
     )
     return hashlib.sha256(repr(structure).encode()).hexdigest()

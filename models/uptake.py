@@ -12,7 +12,7 @@ import pytensor.tensor as pt
 from pytensor.tensor import TensorVariable
 
 from postcgrp.models import variables as v
-from postcgrp.models.latent import deviation, hyper, ordered, variable
+from postcgrp.models.latent import assumed, deviation, hyper, ordered, variable
 from postcgrp.models.shapes import Sticks, gradient, redistribute
 from postcgrp.priors import PriorSet
 from postcgrp.priors.ledger import Modality
@@ -96,8 +96,8 @@ def adoption(
     levels = [level[k] for k in range(len(pset.ledger.report.anchors))]
     mean = rising_path(pset, modality, levels)
     depths = len(pset.ledger.depths)
-    number = pset.number("adoption_step_region_sd", modality=modality.name)
-    spread = hyper(v.adoption_step_region_sd(pset, modality), number)
+    spread_name = v.adoption_step_region_sd(pset, modality)
+    spread = assumed(pset, spread_name, "adoption_step_region_sd", modality=modality.name)
     steepness = pt.exp(spread * deviation(own(v.ADOPTION_STEP_REGION, modality), "region"))
     step = variable(pset, own(v.ADOPTION_STEP, modality))
     offset = region_effect(pset, modality)[:, None] + gradient(step * steepness[:, None], depths)

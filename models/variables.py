@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 from postcgrp.priors import PriorSet
-from postcgrp.priors.catalogue import SIZES
+from postcgrp.priors.catalogue import RANGED, SIZES
 from postcgrp.priors.ledger import Modality, slug
 
 # What a forecast is read for: docs/model.md describes each.
@@ -260,7 +260,8 @@ def free(pset: PriorSet) -> tuple[Free, ...]:
     `region_value_lead` and `region_premium_rest` is that of the regional premium: those changes of variable have a
     unit Jacobian.
     """
-    return (*_patients(pset), *_burden(pset), *_uptake(pset), *_intensity(pset), *_errors(pset))
+    parts = (_patients, _burden, _uptake, _intensity, _ranged, _errors)
+    return tuple(variable for part in parts for variable in part(pset))
 
 
 def _elicited(pset: PriorSet, group: str, *blocks: str) -> Iterator[Free]:
@@ -324,6 +325,13 @@ def _intensity(pset: PriorSet) -> Iterator[Free]:
         yield from (Free(name, OF_REGIONS, block=REGION_PREMIUM) for name in (REGION_PREMIUM_REST, REGION_VALUE_LEAD))
     yield Free(REGION_PREMIUM_MODALITY, OF_REGIONS, pooled=True)
     yield from _elicited(pset, OF_DEPTH, INTENSITY_STEP)
+
+
+def _ranged(pset: PriorSet) -> Iterator[Free]:
+    """Numbers that are usually fixed, where the ledger has a range: spreads of regions, and what years add."""
+    for block in pset.blocks.values():
+        if len(block.priors) == 1 and (name := block.priors[0].name.partition("[")[0]) in RANGED:
+            yield Free(link_name(pset, block.name), OF_REGIONS if name.endswith("_sd") else NOISE, block=block.name)
 
 
 def _errors(pset: PriorSet) -> Iterator[Free]:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from postcgrp.priors.evidence_file import read_evidence
     from postcgrp.priors.funnel import Funnel, load_funnel
     from postcgrp.priors.ledger import Assumption, Claim, Ledger, Trust, load_ledger
+    from postcgrp.priors.pool import Pool, load_pool, logarithmic_pool
     from postcgrp.priors.priorset import Block, PriorSet
     from postcgrp.priors.sets import Overlay, load_overlay, prior_set
     from postcgrp.priors.settings import Settings
@@ -26,6 +27,7 @@ __all__ = [
     "InputError",
     "Ledger",
     "Overlay",
+    "Pool",
     "Prior",
     "PriorSet",
     "Settings",
@@ -38,7 +40,9 @@ __all__ = [
     "load_funnel",
     "load_ledger",
     "load_overlay",
+    "load_pool",
     "load_shares",
+    "logarithmic_pool",
     "prior_set",
     "read_evidence",
 ]
@@ -55,6 +59,7 @@ if not TYPE_CHECKING:  # or the type checker would take any name for a public on
             "InputError": "errors",
             "Ledger": "ledger",
             "Overlay": "sets",
+            "Pool": "pool",
             "Prior": "elicit",
             "PriorSet": "priorset",
             "Settings": "settings",
@@ -67,6 +72,8 @@ if not TYPE_CHECKING:  # or the type checker would take any name for a public on
             "load_funnel": "funnel",
             "load_ledger": "ledger",
             "load_overlay": "sets",
+            "load_pool": "pool",
+            "logarithmic_pool": "pool",
             "load_shares": "shares",
             "prior_set": "sets",
             "read_evidence": "evidence_file",

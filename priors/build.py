@@ -10,14 +10,25 @@ from typing import Any
 
 import numpy as np
 
-from postcgrp.priors.catalogue import ASSUMPTIONS, PRIOR_CLAIMS, Family
-from postcgrp.priors.checks import check_assumptions, check_currency, segment_in_words
-from postcgrp.priors.elicit import LINK, Prior, from_range
+from postcgrp.priors.catalogue import ASSUMPTIONS, PRIOR_CLAIMS, RANGED, Family
+from postcgrp.priors.elicit import LINK, Prior, falls, from_range
 from postcgrp.priors.errors import InputError
 from postcgrp.priors.evidence import Evidence, claimed_evidence
 from postcgrp.priors.ledger import PERCENT, Claim, Ledger, Modality, Quantified, Trust, middle
-from postcgrp.priors.lookup import Key, anchors, assumption, eligible, number, prior_claims, variable_name
+from postcgrp.priors.ledger.checks import check_rows
+from postcgrp.priors.lookup import (
+    Key,
+    anchors,
+    assumption,
+    eligible,
+    number,
+    number_name,
+    prior_claims,
+    variable_name,
+)
 from postcgrp.priors.priorset import Block, PriorSet
+from postcgrp.priors.reads import places_read
+from postcgrp.priors.segments import segment_in_words
 from postcgrp.priors.settings import ADOPTION_SCOPES, UPTAKE_SHAPES, Settings
 
 # Priors of quantities whose claim is left out: a share may be nearly anything, a count resembles the others.
@@ -52,12 +63,16 @@ def effective(ledger: Ledger, settings: Settings | None = None) -> PriorSet:
     """
     settings = settings or Settings()
     _check_settings(ledger, settings)
-    check_currency(ledger)
-    check_assumptions(ledger)
+    check_rows(ledger)
     blocks = {block.name: block for block in _blocks(ledger, settings)}
     for block in blocks.values():
         block.cholesky  # noqa: B018  ranges that cannot be ordered are bad input, so raise it here
         _check_family(block)
+        if block.falling and settings.adoption_scope != Settings.adoption_scope:
+            raise InputError(
+                f"adoption_scope {settings.adoption_scope!r}: takes launched procedures off a rising adoption, but "
+                f"{block.name} falls: leave it {Settings.adoption_scope!r}"
+            )
     trust = next(t for t in ledger.trust if t.level == settings.trust)
     rows = [row for row in claimed_evidence(ledger, settings.coverage) if row.id not in settings.leave_out]
     return PriorSet(ledger, settings, blocks, tuple(rows), trust)
@@ -77,8 +92,11 @@ def _check_settings(ledger: Ledger, settings: Settings) -> None:
     ):
         if value not in known:
             near = get_close_matches(value, known, 1) if len(known) > MOST_LISTED else known
-            use = f"use one of {', '.join(near)}" if near else "postcgrp audit lists them"
+            use = f"use one of {', '.join(near)}" if near else "its claims are those of the report's file, by `id`"
             raise InputError(f"{name} {value!r} is not in the ledger: {use}")
+    idle = [c for c in ledger.claims if c.id in settings.leave_out and c.role not in ("prior", "evidence")]
+    if idle:
+        raise InputError(*(f"leave_out {c.id!r}: the claim is {c.role}, which no model reads: remove it" for c in idle))
     uptakes = [m.uptake for m in ledger.modalities]
     if settings.adoption_scope != Settings.adoption_scope and (
         uptakes.count("adoption") != 1 or "launch" not in uptakes
@@ -127,7 +145,15 @@ def _blocks(ledger: Ledger, settings: Settings) -> list[Block]:
         *blocks,
         _assumed_block(ledger, "region_premium", "region"),
         _assumed_block(ledger, "intensity_step", "step"),
+        *_ranged_numbers(ledger),
     ]
+
+
+def _ranged_numbers(ledger: Ledger) -> list[Block]:
+    """Returns the priors of numbers that are usually fixed, where the ledger has a range."""
+    places = [(name, where) for name in RANGED for where in places_read(ledger, name)]
+    ranged = [(name, where) for name, where in places if assumption(ledger, name, where).value is None]
+    return [Block(number_name(ledger, n, where), (), (_assumed(ledger, n, where),)) for n, where in ranged]
 
 
 def _uptake_blocks(ledger: Ledger, settings: Settings, modality: Modality) -> list[Block]:
@@ -149,7 +175,7 @@ def _uptake_blocks(ledger: Ledger, settings: Settings, modality: Modality) -> li
     dims = ("anchor",) if adopted else (f"anchor_{modality.key}",)
     correlation = number(ledger, "uptake_correlation", modality=modality.name)
     blocks = [
-        Block(variable_name(ledger, f"{uptake}_level", modality), dims, levels, correlation),
+        Block(variable_name(ledger, f"{uptake}_level", modality), dims, levels, correlation, adopted and falls(levels)),
         assumed(f"{uptake}_region_sd", "uptake_region_sd"),
     ]
     if adopted:
@@ -172,7 +198,7 @@ def _claimed_block(ledger: Ledger, settings: Settings, variable: str, dim: str, 
 
 def _assumed(ledger: Ledger, name: str, where: dict[str, Key]) -> Prior:
     row = assumption(ledger, name, where)
-    family = row.family or ASSUMPTIONS[name].family or "normal"
+    family = row.family or ASSUMPTIONS[name].family or RANGED.get(name) or "normal"
     return _ranged(row, name, row.coverage, family, where, row.source, row.reason)
 
 
@@ -187,7 +213,8 @@ def _claimed(ledger: Ledger, settings: Settings, quantity: str, spread: str, whe
     if claim.id in settings.leave_out:
         return _open(ledger, claim, family, where)
     if claim.value is None:
-        return _ranged(claim, quantity, settings.coverage, family, where, f"report: {claim.id}", claim.quote)
+        coverage = settings.coverage if claim.coverage is None else claim.coverage
+        return _ranged(claim, quantity, coverage, family, where, f"report: {claim.id}", claim.quote)
     forward, _ = LINK[family]
     return Prior(
         name=_label(quantity, where),

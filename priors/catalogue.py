@@ -48,8 +48,28 @@ OBSERVED = {
     "moh": Entry("fraction", ("region", "depth")),
     "payer_block": Entry("fraction", ("region",)),
 }
+# Claims that the audit compares with others, beside those above; all others are kept and read by nothing.
+COMPARED = (
+    "growth_rate",
+    "treatment_action",
+    "region_list",
+    "adoption_trend_direction",
+    "mix_direction",
+    "intensity_direction",
+    "intensity_growth_direction",
+)
 SIZES = ("revenue", "patients")  # these carry their source's error, which cancels in fractions
 
+# Numbers that are usually fixed and may be ranges too, with the family of their prior: each is a scale, above zero, of
+# deviations that are standard normals themselves. Two more scales made chains diverge when they were variables: the
+# concentration of a path, which makes a funnel with its shares, and `region_premium_modality_sd`, by which the mean of
+# the lead region's value moves.
+RANGED: dict[str, Family] = {
+    "patient_growth_region_sd": "lognormal",
+    "payer_block_region_sd": "lognormal",
+    "adoption_step_region_sd": "lognormal",
+    "price_noise": "lognormal",
+}
 COUPLED = ("launch_uptake",)  # levels kept in order by a normal copula, so of a normal family only
 ASSUMPTIONS = {
     "evidence_log_sd": Entry("log", ("year", "region", "depth", "modality"), positive=True),

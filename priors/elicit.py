@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -117,26 +117,51 @@ def from_range(low: float, high: float, coverage: float, family: Family) -> tupl
     return float(ends.mean()), float(np.diff(ends)[0] / (2 * _standard_quantile(family, (1 + coverage) / 2)))
 
 
-def coupling(priors: tuple[Prior, ...], correlation: float) -> NDArray[np.float64]:
+def from_quantiles(quantiles: Mapping[float, float], family: Family) -> tuple[float, float]:
+    """Returns the mean and sd on the link scale of the distribution that has two given quantiles.
+
+    Parameters: `quantiles`, two numbers, each by the fraction of mass below it. Raises :class:`InputError` for a number
+    outside the support of the family, or numbers that do not rise with their fractions.
+    """
+    forward, _ = LINK[family]
+    (p, low), (q, high) = sorted(quantiles.items())
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ends = np.asarray(forward([low, high]), dtype=np.float64)
+    if not np.all(np.isfinite(ends)) or not ends[0] < ends[1]:
+        raise InputError(f"quantiles {low:g} and {high:g} have no {family} prior: use rising ones inside its support")
+    scores = _standard_quantile(family, np.array([p, q]))
+    sd = float(np.diff(ends)[0] / np.diff(scores)[0])
+    return float(ends[0] - sd * scores[0]), sd
+
+
+def range_of(mu: float, sd: float, coverage: float, family: Family) -> tuple[float, float]:
+    """Returns the equal-tailed range that holds `coverage`: what :func:`from_range` takes back to `mu` and `sd`."""
+    _, inverse = LINK[family]
+    half = sd * float(_standard_quantile(family, (1 + coverage) / 2))
+    return float(inverse(mu - half)), float(inverse(mu + half))
+
+
+def coupling(priors: tuple[Prior, ...], correlation: float, *, falling: bool = False) -> NDArray[np.float64]:
     """Returns the lower Cholesky factor [k, k] of a Markov correlation under which consecutive quantities do not fall.
 
     Each neighbouring pair gets `correlation`, or the smallest larger one at which the second is below the first with a
     probability of at most 0.1 %; the marginals do not change. A pair with a prior about which nothing is claimed keeps
-    `correlation`. Parameters: `priors`, logit- or log-normals in increasing order. Raises :class:`InputError` if no
-    correlation keeps the order.
+    `correlation`. Parameters: `priors`, logit- or log-normals in increasing order; `falling`, whether they are in
+    decreasing order and must not rise instead. Raises :class:`InputError` if no correlation keeps the order.
     """
+    side, turn, mend = ("below", "rise", "lower") if falling else ("above", "fall", "raise")
     gap_in_sd = float(-_standard_quantile("normal", REVERSAL))
     links = [1.0]
     for below, above in pairwise(priors):
         if below.open or above.open:
             links.append(correlation)
             continue
-        gap = (above.mu - below.mu) / gap_in_sd
+        gap = (below.mu - above.mu if falling else above.mu - below.mu) / gap_in_sd
         needed = (below.sd**2 + above.sd**2 - gap**2) / (2 * below.sd * above.sd)
         if gap < 0 or needed > 1:
             raise InputError(
                 f"{below.name} and {above.name}: {_stated(below)}, then {_stated(above)}: the second does not lie "
-                "above the first and must not fall: raise it, or make the two alike in width"
+                f"{side} the first and must not {turn}: {mend} it, or make the two alike in width"
             )
         links.append(max(correlation, needed))
     size = len(priors)
@@ -145,6 +170,12 @@ def coupling(priors: tuple[Prior, ...], correlation: float) -> NDArray[np.float6
         for j in range(i):
             matrix[i, j] = matrix[j, i] = np.prod(links[j + 1 : i + 1])
     return np.linalg.cholesky(matrix + 1e-12 * np.eye(size))
+
+
+def falls(priors: Sequence[Prior]) -> bool:
+    """Returns whether levels in order fall, from each of which something is claimed to the next such one."""
+    claimed = [prior.mu for prior in priors if not prior.open]
+    return len(claimed) > 1 and all(after < before for before, after in pairwise(claimed))
 
 
 def _stated(prior: Prior) -> str:

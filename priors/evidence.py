@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 
 import numpy as np
 
 from postcgrp.priors.catalogue import OBSERVED, SIZES
-from postcgrp.priors.checks import SEGMENTS
 from postcgrp.priors.elicit import from_range
-from postcgrp.priors.errors import InputError
+from postcgrp.priors.errors import Faults, InputError
 from postcgrp.priors.ledger import ErrorModel, Ledger, slug
+from postcgrp.priors.ledger.checks import LONGEST_NAME, known_quantity
 from postcgrp.priors.lookup import eligible, number, prior_claims
+from postcgrp.priors.segments import SEGMENT_DIMS, SEGMENTS
 
-SEGMENT_DIMS = ("region", "depth", "modality")
 CONTRADICTION = 4.0  # how many sds of their errors two statements of the same number may lie apart
 SLACK = 1e-9  # relative, for floating point
 HUGE = 1e12  # larger than any market in any unit
 FINEST = 1e-4  # smallest log-sd of a row
+SAME_UNIT = 0.9  # how alike two units must be spelled (difflib's ratio) to be one, misspelt: no two currencies are
 
 
 @dataclass(frozen=True)
@@ -47,13 +49,16 @@ class Evidence:
 
 
 def claimed_evidence(ledger: Ledger, coverage: float) -> tuple[Evidence, ...]:
-    """Returns the report's own evidence; a range becomes the point and log-sd under which it holds `coverage`."""
+    """Returns the report's own evidence; a range becomes the point and log-sd under which it holds its coverage.
+
+    Parameters: `coverage`, of the ranges that have none of their own.
+    """
     rows = []
     for claim in ledger.claims:
         if claim.role != "evidence" or claim.year is None:
             continue
         if claim.value is None and claim.low is not None and claim.high is not None:
-            log_value, log_sd = from_range(claim.low, claim.high, coverage, "lognormal")
+            log_value, log_sd = from_range(claim.low, claim.high, claim.coverage or coverage, "lognormal")
             value = float(np.exp(log_value))
         else:
             where = {s: key for s in SEGMENTS if (key := getattr(claim, s)) is not None}
@@ -84,12 +89,21 @@ def error_model(ledger: Ledger, trust: ErrorModel, source: str) -> ErrorModel:
 
 
 def check_evidence(ledger: Ledger, rows: Sequence[Evidence], trust: ErrorModel) -> None:
-    """Refuse evidence that the model cannot observe or that contradicts itself. Raises :class:`InputError`."""
+    """Refuse evidence that the model cannot observe or that contradicts itself.
+
+    Raises :class:`InputError` with every fault; rows are compared with each other once each is fine by itself.
+    """
+    faults = Faults()
     for row in rows:
-        check_row(ledger, row)
-        error_model(ledger, trust, row.source)
+        with faults.caught():
+            check_row(ledger, row)
+        with faults.caught():
+            error_model(ledger, trust, row.source)
+    faults.raise_any()
     for k, row in enumerate(rows):
-        check_beside(ledger, trust, row, rows[:k])
+        with faults.caught():
+            check_beside(ledger, trust, row, rows[:k])
+    faults.raise_any()
     _check_sums(ledger, rows)
 
 
@@ -107,64 +121,73 @@ def check_beside(ledger: Ledger, trust: ErrorModel, row: Evidence, others: Seque
 
 
 def check_row(ledger: Ledger, row: Evidence) -> None:
-    """Refuse a row that the model cannot observe. Raises :class:`InputError`."""
+    """Refuse a row that the model cannot observe. Raises :class:`InputError` with everything that is wrong with it."""
+    if faults := [f"{row.id!r}{fault}" for fault in _faults(ledger, row)]:
+        raise InputError(*faults)
+
+
+def _faults(ledger: Ledger, row: Evidence) -> Iterator[str]:
     entry = OBSERVED.get(row.quantity)
     if entry is None:
-        raise InputError(
-            f"{row.id!r}: evidence on {row.quantity!r}, but the model observes {', '.join(OBSERVED)}: make it a check"
-        )
+        near = known_quantity(row.quantity, tuple(OBSERVED))
+        way_out = f"write {near!r}" if near else "make it a check"
+        yield f": evidence on {row.quantity!r}, but the model observes {', '.join(OBSERVED)}: {way_out}"
+        return
     if row.unit != (unit := entry.unit.format(currency=ledger.report.currency)):
-        raise InputError(f"{row.id!r}: unit {row.unit!r}: evidence on {row.quantity} is in {unit!r}: convert it")
+        way_out = f"write {unit!r}" if get_close_matches(row.unit, [unit], 1, SAME_UNIT) else "convert it"
+        yield f": unit {row.unit!r}: evidence on {row.quantity} is in {unit!r}: {way_out}"
+    if len(row.source) > LONGEST_NAME:
+        size = len(row.source)
+        yield f": source {row.source[:20]!r}... is {size} characters long: shorten it to {LONGEST_NAME} at most"
+    known = True
     for dim, names in ledger.segments.items():
         name = getattr(row, dim)
         if name is not None and dim not in entry.by:
-            raise InputError(f"{row.id!r}: {dim} {name!r}: {row.quantity} has no {dim}: remove it")
-        if name is not None and name not in names:
-            raise InputError(f"{row.id!r}: {dim} {name!r} is not declared: use one of {', '.join(names)}")
+            yield f": {dim} {name!r}: {row.quantity} has no {dim}: remove it"
+        elif name is not None and name not in names:
+            known = False
+            yield f": {dim} {name!r} is not declared: use one of {', '.join(names)}"
     if row.year not in ledger.years:
-        raise InputError(
-            f"{row.id!r}: year {row.year} is outside {ledger.years[0]}..{ledger.years[-1]}: correct or remove it"
-        )
-    _check_figures(row)
-    _check_quantity(ledger, row)
+        known = False
+        yield f": year {row.year} is outside {ledger.years[0]}..{ledger.years[-1]}: correct or remove it"
+    yield from _wrong_figures(row)
+    if known:  # whether there can be such a figure depends on its place
+        yield from _wrong_place(ledger, row)
 
 
-def _check_figures(row: Evidence) -> None:
-    """Refuse a value or an error that no measurement has."""
+def _wrong_figures(row: Evidence) -> Iterator[str]:
+    """What is wrong with a value or an error that no measurement has."""
     for field, figure in (("value", row.value), ("log_sd", row.log_sd)):
         if not 0 < figure < np.inf:
-            raise InputError(f"{row.id!r}: {field} = {figure:g} has no logarithm: evidence must be above zero")
+            yield f": {field} = {figure:g} has no logarithm: evidence must be above zero"
     if row.unit == "fraction" and row.value > 1:
-        raise InputError(
-            f"{row.id!r}: value = {row.value:g} is a share over 1: write percentages as fractions ({row.value / 100:g})"
-        )
-    if not 1 / HUGE < row.value < HUGE:
-        raise InputError(f"{row.id!r}: value = {row.value:g} is no size of a market in {row.unit}: correct it")
-    if row.log_sd < FINEST:
-        raise InputError(f"{row.id!r}: log_sd = {row.log_sd:g}: no count is so exact: write {FINEST:g} or more")
+        yield (f": value = {row.value:g} is a share over 1: write percentages as fractions ({row.value / 100:g})")
+    if not 1 / HUGE < row.value < HUGE and 0 < row.value < np.inf:
+        yield f": value = {row.value:g} is no size of a market in {row.unit}: correct it"
+    if 0 < row.log_sd < FINEST:
+        yield f": log_sd = {row.log_sd:g}: no count is so exact: write {FINEST:g} or more"
 
 
-def _check_quantity(ledger: Ledger, row: Evidence) -> None:
-    """Refuse what one quantity rules out beyond its unit and segment."""
+def _wrong_place(ledger: Ledger, row: Evidence) -> Iterator[str]:
+    """What a quantity rules out beyond its unit and segment."""
     if row.quantity.endswith("_share") and not any(getattr(row, dim) for dim in SEGMENT_DIMS):
-        raise InputError(f"{row.id!r}: the share of all is 1: name the {', '.join(OBSERVED[row.quantity].by)} it is of")
+        yield f": the share of all is 1: name the {', '.join(OBSERVED[row.quantity].by)} it is of"
     if row.quantity in ("acute_use", "moh", "payer_block") and not prior_claims(ledger, row.quantity):
-        raise InputError(
-            f"{row.id!r}: the report makes no claim on {row.quantity}, so the model does not have it: remove the row"
-        )
+        yield f": the report makes no claim on {row.quantity}, so the model does not have it: remove the row"
     if row.quantity == "adoption":
         taken = [m.name for m in ledger.modalities if m.uptake != "everyone"]
         if row.modality not in taken:
-            raise InputError(
-                f"{row.id!r}: modality {row.modality or ''!r}: adoption is of a modality that not everyone uses: name "
+            yield (
+                f": modality {row.modality or ''!r}: adoption is of a modality that not everyone uses: name "
                 f"{' or '.join(taken) or 'none, and remove the row'}"
             )
+            return
     if "modality" in OBSERVED[row.quantity].by:
-        _check_sold(ledger, row)
+        yield from _unsold(ledger, row)
 
 
-def _check_sold(ledger: Ledger, row: Evidence) -> None:
-    """Refuse evidence on sales that are zero in the model: before a launch, or at depths that are not eligible."""
+def _unsold(ledger: Ledger, row: Evidence) -> Iterator[str]:
+    """What is wrong with evidence on sales that are zero: before a launch, or at depths that are not eligible."""
     for modality in ledger.modalities:
         if row.modality not in (None, modality.name):
             continue
@@ -172,15 +195,16 @@ def _check_sold(ledger: Ledger, row: Evidence) -> None:
             return
         launch = number(ledger, "launch_year", modality=modality.name)
         if row.modality is not None and row.year < launch:
-            raise InputError(
-                f"{row.id!r}: {row.modality} has evidence in {row.year}, before its launch_year {launch:g}: "
-                "make the claim a check or move the launch"
+            yield (
+                f": {row.modality} has evidence in {row.year}, before its launch_year {launch:g}: make the claim a "
+                "check or move the launch"
             )
+            return
         if row.year >= launch and any(eligible(ledger, modality.name, row.depth)):
             return
-    raise InputError(
-        f"{row.id!r}: nothing is sold in {row.year} to depth {row.depth or 'any'}, by launch_year and eligible_share: "
-        "make the claim a check or change those"
+    yield (
+        f": nothing is sold in {row.year} to depth {row.depth or 'any'}, by launch_year and eligible_share: make the "
+        "claim a check or change those"
     )
 
 

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from postcgrp.priors.catalogue import OBSERVED
-from postcgrp.priors.checks import SEGMENTS
-from postcgrp.priors.errors import InputError
-from postcgrp.priors.evidence import SEGMENT_DIMS, Evidence, check_beside, check_row, error_model
+from postcgrp.priors.csv_table import CsvTable, read_csv_table
+from postcgrp.priors.errors import Faults, InputError
+from postcgrp.priors.evidence import Evidence, check_beside, check_row, error_model
 from postcgrp.priors.ledger import PERCENT, Ledger, Trust
-from postcgrp.priors.lookup import number
+from postcgrp.priors.ledger.rows import LARGEST_LOG
+from postcgrp.priors.lookup import label_of, number
 from postcgrp.priors.messages import nearest_or
+from postcgrp.priors.segments import SEGMENT_DIMS
 
 REQUIRED = ("source", "quantity", "year", "value", "unit")
 EVIDENCE_COLUMNS = ("source", "quantity", "year", "region", "depth", "modality", "value", "unit", "log_sd", "note")
-ENCODINGS = ("utf-8-sig", "utf-16", "cp1252")  # Excel's "CSV UTF-8", "Unicode text" and plain CSV
-DELIMITERS = (";", "\t", ",")
+MISSING = ("", "NA")  # R writes the second for the first
 # Digits grouped in threes (or twos, as in India) by one mark, by blanks as in France or by apostrophes as in
 # Switzerland, then a decimal mark; or a plain number with a point or a comma.
 GROUPED = re.compile(r"[+-]?\d{1,3}(?:(?P<mark>[.,' ])(?:\d{2,3}(?P=mark))*\d{3})(?:(?!(?P=mark))[.,]\d*)?")
@@ -32,59 +31,34 @@ def read_evidence(
 ) -> tuple[Evidence, ...]:
     """Returns the rows of evidence files (format: docs/evidence.md), in order.
 
-    An empty segment means all of it; an empty `log_sd` means the source's usual one. Parameters: `known`, rows that the
-    files may not contradict, as they may not contradict each other. Raises :class:`InputError` with one line naming the
-    row, the value, the rule and the way out.
+    A segment goes by its name, its label or an alias; an empty one means all of it. An empty `log_sd` means the
+    source's usual one. Parameters: `known`, rows that the files may not contradict, as they may not contradict each
+    other. Raises :class:`InputError` with one line per fault, naming the file and line, the value, the rule and the way
+    out.
     """
+    faults = Faults()
     rows: dict[str, Evidence] = {}  # by where each stands
     for path in paths:
-        for here, row in _rows(path, ledger, trust):
-            for there, other in rows.items():
-                if (row.source, row.cell) == (other.source, other.cell):
-                    raise InputError(
-                        f"{here}: states {row.value:g} for {row.id!r}, and {there} {other.value:g}: keep one of them"
-                    )
-            try:
-                check_beside(ledger, trust, row, [*known, *rows.values()])
-            except InputError as error:
-                raise InputError(f"{here}: {error}") from None
-            rows[here] = row
+        with faults.caught():
+            table = read_csv_table(path, "`postcgrp evidence template` writes one to fill in")
+            names = _header(table)
+            if not table.rows:
+                raise InputError(f"{path}: has a header and no rows: fill in at least one")
+            for line, cells in table.rows:
+                with faults.caught(f"{table.here(line)}: "):
+                    row = _row(dict(zip(names, cells, strict=True)), ledger, trust, table.delimiter)
+                    _check_new(row, rows)
+                    check_beside(ledger, trust, row, [*known, *rows.values()])
+                    rows[table.here(line)] = row
+    faults.raise_any()
     return tuple(rows.values())
 
 
-def _rows(path: Path, ledger: Ledger, trust: Trust) -> Iterator[tuple[str, Evidence]]:
-    """Yields each row of a file after where it stands."""
-    lines = list(
-        io.StringIO(_text(path), newline=None)
-    )  # keeps the line ends inside quotes, whichever system wrote them
-    if lines and lines[0].strip().casefold().startswith("sep="):
-        lines = ["", *lines[1:]]  # a hint to spreadsheets; empty, so that line numbers stay right
-    start = next((k for k, line in enumerate(lines) if line.strip(';,\t\n "')), None)
-    if start is None:
-        raise InputError(f"{path}: is empty: `postcgrp evidence template` writes one to fill in")
-    delimiter = max(DELIMITERS, key=lines[start].count)
-    names = _header(path, next(csv.reader([lines[start]], delimiter=delimiter)))
-    empty = True
-    reader = csv.reader(lines[start + 1 :], delimiter=delimiter, strict=True)
-    try:
-        for cells in reader:
-            if not any(cell.strip() for cell in cells):
-                continue
-            here = f"{path}: line {start + 1 + reader.line_num}"
-            if any(cell.strip() for cell in cells[len(names) :]):
-                raise InputError(
-                    f"{here}: has {len(cells)} cells, but the header has {len(names)}: put text that holds "
-                    f"{delimiter!r} in double quotes"
-                )
-            # Excel leaves out empty cells at the end of a row.
-            full = [*cells, *[""] * (len(names) - len(cells))]
-            row = {name: " ".join(cell.split()) for name, cell in zip(names, full, strict=False) if name}
-            yield here, _row(here, row, ledger, trust, delimiter)
-            empty = False
-    except csv.Error as error:
-        raise InputError(f"{path}: line {start + 1 + reader.line_num}: {error}: close the quotes") from None
-    if empty:
-        raise InputError(f"{path}: has a header and no rows: fill in at least one")
+def _check_new(row: Evidence, rows: Mapping[str, Evidence]) -> None:
+    """Refuse a number that these files, or one of them, state twice. Raises :class:`InputError`."""
+    for there, other in rows.items():
+        if (row.source, row.cell) == (other.source, other.cell):
+            raise InputError(f"states {row.value:g} for {row.id!r}, and {there} {other.value:g}: keep one of them")
 
 
 def template(ledger: Ledger) -> str:
@@ -98,83 +72,95 @@ def template(ledger: Ledger) -> str:
     return "\r\n".join(",".join(map(str, row)) for row in (EVIDENCE_COLUMNS, *rows)) + "\r\n"
 
 
-def _text(path: Path) -> str:
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}): give the path of a readable CSV file") from None
-    if content.startswith(b"PK"):
-        raise InputError(f"{path}: is a workbook, not a CSV file: save it as CSV UTF-8")
-    wide = content[:2] in (b"\xff\xfe", b"\xfe\xff")
-    for encoding in ENCODINGS:
-        if (encoding == "utf-16") != wide:
-            continue
-        try:
-            text = content.decode(encoding)
-        except UnicodeDecodeError:
-            continue
-        if "\0" not in text:
-            return text
-    raise InputError(f"{path}: is not text: save it as CSV UTF-8")
-
-
-def _header(path: Path, cells: Sequence[str]) -> list[str]:
-    names = ["_".join(cell.casefold().split()) for cell in cells]
+def _header(table: CsvTable) -> list[str]:
+    """Returns the columns of an evidence file. Raises :class:`InputError` with all that is wrong with its heading."""
+    path, names = table.path, ["_".join(name.casefold().split()) for name in table.names]
     if not set(names) & set(EVIDENCE_COLUMNS):
         raise InputError(
             f"{path}: the first row names none of the columns: write {', '.join(EVIDENCE_COLUMNS)}, separated by "
             "commas, semicolons or tabs"
         )
-    for name in names:
-        if name and name not in EVIDENCE_COLUMNS:
-            way_out = nearest_or(name, EVIDENCE_COLUMNS, f"remove it; the columns are {', '.join(EVIDENCE_COLUMNS)}")
-            raise InputError(f"{path}: column {name!r} is not known: {way_out}")
-        if name and names.count(name) > 1:
-            raise InputError(f"{path}: column {name!r} appears {names.count(name)} times: keep one")
-    if missing := [name for name in REQUIRED if name not in names]:
-        raise InputError(f"{path}: column {missing[0]!r} is missing: the first row names {', '.join(EVIDENCE_COLUMNS)}")
+    unknown = [name for name in names if name not in EVIDENCE_COLUMNS]
+    otherwise = f"remove it; the columns are {', '.join(EVIDENCE_COLUMNS)}"
+    faults = [f"{path}: column {n!r} is not known: {nearest_or(n, EVIDENCE_COLUMNS, otherwise)}" for n in unknown]
+    faults += [
+        f"{path}: column {name!r} appears {names.count(name)} times: keep one"
+        for name in dict.fromkeys(names)
+        if names.count(name) > 1
+    ]
+    meant = [nearest_or(name, EVIDENCE_COLUMNS, "") for name in unknown]
+    faults += [
+        f"{path}: column {name!r} is missing: the first row names {', '.join(EVIDENCE_COLUMNS)}"
+        for name in REQUIRED
+        if name not in names and f"write {name!r}" not in meant
+    ]
+    if faults:
+        raise InputError(*faults)
     return names
 
 
-def _row(here: str, cells: Mapping[str, str], ledger: Ledger, trust: Trust, delimiter: str) -> Evidence:
-    for name in REQUIRED:
-        if not cells[name]:
-            raise InputError(f"{here}: {name} is empty: fill it in or delete the row")
-    segment = {dim: cells.get(dim) or None for dim in SEGMENT_DIMS}
-    year = _number(here, "year", cells["year"], delimiter)
-    if not year.is_integer():
-        raise InputError(f"{here}: year = {cells['year']} is not a whole number: write one such as {ledger.years[0]}")
-    try:
+def _row(cells: Mapping[str, str], ledger: Ledger, trust: Trust, delimiter: str) -> Evidence:
+    """Returns the row of evidence that cells state. Raises :class:`InputError` with all that is wrong with it."""
+    faults = Faults()
+    entry = OBSERVED.get(cells["quantity"])
+    unit = entry.unit.format(currency=ledger.report.currency) if entry else cells["unit"]
+    if cells["unit"].casefold() == unit.casefold():
+        cells = {**cells, "unit": unit}
+    elif (cells["unit"], unit) == ("%", "fraction"):
+        cells = {**cells, "unit": unit, "value": f"{cells['value'].removesuffix('%')}%"}
+    if empty := [name for name in REQUIRED if not cells[name]]:
+        are = "is" if len(empty) == 1 else "are"
+        raise InputError(f"{' and '.join(empty)} {are} empty: fill it in or delete the row")
+    segment: dict[str, str | None] = {}
+    for dim in SEGMENT_DIMS:
+        with faults.caught():
+            segment[dim] = _label(ledger, dim, cells.get(dim, ""))
+    year, value, model = 0.0, 0.0, None
+    with faults.caught():
+        year = _number("year", cells["year"], delimiter)
+        if not year.is_integer():
+            raise InputError(f"year = {cells['year']} is not a whole number: write one such as {ledger.years[0]}")
+    with faults.caught():
+        percent, counts = cells["unit"] == "fraction", cells["unit"] == "patients"
+        value = _number("value", cells["value"], delimiter, percent=percent, counts=counts)
+    with faults.caught():
         model = error_model(ledger, trust, cells["source"])
-        usual = getattr(model, "row_log_sd", None)
-        where = {s: k for s, k in {"year": int(year), **segment}.items() if s in SEGMENTS and k is not None}
-        log_sd = _number(here, "log_sd", text, delimiter, percent=True) if (text := cells.get("log_sd", "")) else usual
-        row = Evidence(
-            id=" ".join(filter(None, [cells["source"], cells["quantity"], str(int(year)), *segment.values()])),
-            source=cells["source"],
-            quantity=cells["quantity"],
-            year=int(year),
-            **segment,
-            value=_number(
-                here,
-                "value",
-                cells["value"],
-                delimiter,
-                percent=cells["unit"] == "fraction",
-                counts=cells["unit"] == "patients",
-            ),
-            unit=cells["unit"],
-            log_sd=number(ledger, "evidence_log_sd", **where) if log_sd is None else log_sd,
-            note=cells.get("note", ""),
-        )
-        check_row(ledger, row)
-    except InputError as error:
-        message = str(error)
-        raise InputError(message if message.startswith(here) else f"{here}: {message}") from None
+    log_sd: float | None = getattr(model, "row_log_sd", None)
+    with faults.caught():
+        if (text := cells.get("log_sd", "")) not in MISSING:
+            log_sd = _number("log_sd", text, delimiter, percent=True)
+            if log_sd > LARGEST_LOG:
+                raise InputError(f"log_sd = {text}: is a factor of over 20: write percentages with a % or as fractions")
+    faults.raise_any()
+    where = {s: k for s, k in {"year": int(year), **segment}.items() if k is not None}
+    row = Evidence(
+        id=" ".join(filter(None, [cells["source"], cells["quantity"], str(int(year)), *segment.values()])),
+        source=cells["source"],
+        quantity=cells["quantity"],
+        year=int(year),
+        **segment,
+        value=value,
+        unit=cells["unit"],
+        log_sd=number(ledger, "evidence_log_sd", **where) if log_sd is None else log_sd,
+        note=cells.get("note", ""),
+    )
+    check_row(ledger, row)
     return row
 
 
-def _number(here: str, name: str, text: str, delimiter: str, *, percent: bool = False, counts: bool = False) -> float:
+def _label(ledger: Ledger, dim: str, text: str) -> str | None:
+    """Returns the segment that a cell names, by any of its names; None for all. R writes NA for an empty cell."""
+    if not text:
+        return None
+    try:
+        return label_of(ledger, dim, text)
+    except InputError:
+        if text in MISSING:
+            return None
+        raise
+
+
+def _number(name: str, text: str, delimiter: str, *, percent: bool = False, counts: bool = False) -> float:
     """Returns a number from the text of a cell, as people and spreadsheets write numbers.
 
     Parameters: `percent`, whether `12 %` may stand for 0.12; `counts`, whether it is a count, which has no three
@@ -185,14 +171,14 @@ def _number(here: str, name: str, text: str, delimiter: str, *, percent: bool = 
     bare = bare.removesuffix("%").rstrip()
     grouped = GROUPED.fullmatch(bare)
     if not (grouped or PLAIN.fullmatch(bare)):
-        raise InputError(f"{here}: {name} = {text!r} is not a number: correct it")
+        raise InputError(f"{name} = {text!r} is not a number: correct it")
     if share and not percent:
-        raise InputError(f"{here}: {name} = {text!r}: only a value in unit 'fraction' may be a percentage: correct it")
+        raise InputError(f"{name} = {text!r}: only a value in unit 'fraction' may be a percentage: correct it")
     if ONE_MARK.fullmatch(bare) and (groups := _groups(bare, delimiter, counts=counts)) is not True:
         if groups is None:
             plain = re.sub(r"[.,]", "", bare)
             raise InputError(
-                f"{here}: {name} = {text!r}: may be {plain} or {plain[:-3]}.{plain[-3:]}: write it without a thousands "
+                f"{name} = {text!r}: may be {plain} or {plain[:-3]}.{plain[-3:]}: write it without a thousands "
                 "mark, or with one more decimal"
             )
         grouped = None

@@ -11,11 +11,12 @@ from pydantic import Field, ValidationError, model_validator
 
 from postcgrp.priors.elicit import Prior, from_range
 from postcgrp.priors.errors import InputError
-from postcgrp.priors.ledger import PERCENT, Claim, Ledger, Number, Row, Text, Whole, middle, read_versioned
+from postcgrp.priors.ledger import PERCENT, Claim, Ledger, Number, Row, Text, Whole, middle
 from postcgrp.priors.lookup import prior_claims
-from postcgrp.priors.messages import first_error, in_words, nearest_or
+from postcgrp.priors.messages import InputFault, faults_in_words, nearest_or
 from postcgrp.priors.settings import Settings
 from postcgrp.priors.shipped import ASSUMPTIONS_FILE, FUNNEL_FILE
+from postcgrp.priors.toml_file import TomlFile
 
 GUIDE = "docs/funnel.md"
 TABLES = {"funnel": "header", "step": "steps", "branch": "branches", "row": "rows", "drift": "drifts"}
@@ -296,16 +297,18 @@ def load_funnel(ledger: Ledger, path: str | Path | None = None) -> Funnel:
     region, depth or claim that the ledger does not have.
     """
     path = funnel_beside() if path is None else Path(path)
-    content = read_versioned(path)
-    if unknown := [name for name in content if name not in TABLES]:
-        raise InputError(f"{path.name}: table {unknown[0]!r} is not known: use one of {', '.join(TABLES)}")
-    tables = {TABLES[name]: table for name, table in content.items()}
+    file = TomlFile.read_versioned(path)
+    if unknown := [name for name in file.content if name not in TABLES]:
+        known = f"use one of {', '.join(TABLES)}"
+        raise file.error([InputFault((name,), f"table {name!r} is not known: {known}") for name in unknown])
+    tables = {TABLES[name]: table for name, table in file.content.items()}
+    names = {field: name for name, field in TABLES.items()}
     try:
         funnel = Funnel.model_validate(tables)
     except ValidationError as error:
-        names = {field: name for name, field in TABLES.items()}
-        raise InputError(
-            f"{path.name}: {in_words(first_error(error), Funnel, tables, guide=GUIDE, tables=names)}"
+        found = faults_in_words(error, Funnel, tables, guide=GUIDE, tables=names)
+        raise file.error(
+            [InputFault((*(names[str(key)] for key in at[:1]), *at[1:]), text) for at, text in found]
         ) from None
     for wrong in _misfits(funnel, ledger):
         raise InputError(f"{path.name}: {wrong}")

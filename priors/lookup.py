@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from postcgrp.priors.checks import SEGMENTS, segment_in_words
+from collections.abc import Mapping
+from difflib import get_close_matches
+
 from postcgrp.priors.errors import InputError
 from postcgrp.priors.ledger import Assumption, Claim, Ledger, Modality
+from postcgrp.priors.segments import SEGMENTS, segment_in_words
 
 Key = str | int
 
@@ -13,6 +16,14 @@ def variable_name(ledger: Ledger, name: str, modality: Modality) -> str:
     """Returns a variable's name for one modality: plain if no other has its kind of uptake, else with a suffix."""
     alone = sum(m.uptake == modality.uptake for m in ledger.modalities) == 1
     return name if alone else f"{name}_{modality.key}"
+
+
+def number_name(ledger: Ledger, name: str, where: Mapping[str, Key]) -> str:
+    """Returns the model's name of a number of the assumptions: that of the modality that `where` names, if it does."""
+    modality = next((m for m in ledger.modalities if m.name == where.get("modality")), None)
+    if modality is None:
+        return name
+    return f"{name}_{modality.key}" if name == "price_noise" else variable_name(ledger, name, modality)
 
 
 def number(ledger: Ledger, name: str, **where: Key) -> float:
@@ -38,6 +49,24 @@ def anchors(ledger: Ledger, modality: Modality) -> list[int]:
             "correct it or leave the modality out"
         )
     return sold
+
+
+def label_of(ledger: Ledger, dim: str, text: str) -> str:
+    """Returns the name of the segment that a text names: by its name, its label or an alias; case and blanks aside.
+
+    Raises :class:`InputError` for a text that names none.
+    """
+    segments = {"region": ledger.regions, "depth": ledger.depths, "modality": ledger.modalities}[dim]
+    names = {_plain(each): s.name for s in segments for each in (s.name, s.label or s.name, *s.aliases)}
+    if (wanted := _plain(text)) in names:
+        return names[wanted]
+    near = get_close_matches(wanted, names, 1)
+    way_out = f"write {names[near[0]]!r}" if near else f"use one of {', '.join(s.name for s in segments)}"
+    raise InputError(f"{dim} {text!r} is not declared: {way_out}")
+
+
+def _plain(text: str) -> str:
+    return " ".join(text.casefold().split())
 
 
 def prior_claims(ledger: Ledger, quantity: str) -> list[Claim]:

@@ -1,14 +1,18 @@
-"""Validation errors in words: one line with the place, the value, the rule that it breaks and the way out."""
+"""Validation errors in words: one line each, with the place, the value, the rule that it breaks and the way out."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from difflib import get_close_matches
 from typing import Any, NamedTuple, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
+
+from postcgrp.priors.toml_lines import Location
 
 ROW_NAMES = ("id", "name", "level", "kind")  # what a row is called by: the first of these keys that it has
 LONGEST_VALUE = 60  # characters shown of a value
@@ -21,34 +25,88 @@ def nearest_or(name: str, known: Sequence[str], otherwise: str) -> str:
     return f"write {near[0]!r}" if near else otherwise
 
 
-def first_error(error: ValidationError) -> ErrorDetails:
-    """Returns the error to report: a misspelt key before the required key that it leaves missing."""
-    errors = error.errors(include_url=False)
-    return next((each for each in errors if each["type"] == "extra_forbidden"), errors[0])
+class InputFault(NamedTuple):
+    """One fault of a file: `at`, the keys and positions that lead to it (empty: the whole file), and what is said."""
+
+    at: Location
+    text: str
 
 
-def in_words(
-    error: ErrorDetails,
+class RowFaultsError(ValueError):
+    """What a validator of the whole finds in its rows: each fault with the row that it is in."""
+
+    def __init__(self, faults: Sequence[InputFault]) -> None:
+        super().__init__("\n".join(fault.text for fault in faults))
+        self.faults = tuple(faults)
+
+
+class Gathered:
+    """The faults of several checks of one ledger, each with where it is."""
+
+    def __init__(self) -> None:
+        self.faults: list[InputFault] = []
+
+    @contextmanager
+    def at(self, *location: int | str) -> Iterator[None]:
+        """Keeps what a check inside says in a :class:`ValueError`, a fault at `location` for each of its lines."""
+        try:
+            yield
+        except ValueError as error:
+            self.faults += [InputFault(location, line) for line in str(error).split("\n")]
+
+
+def faults_in_words(
+    error: ValidationError,
     model: type[BaseModel],
     content: Mapping[str, Any],
     *,
     guide: str,
     tables: Mapping[str, str] | None = None,
-) -> str:
-    """Returns one line for an error of pydantic: the place, the value, the rule and the way out.
+) -> list[InputFault]:
+    """Returns every fault that pydantic found, each with the place, the value, the rule and the way out.
 
     A place is the path of keys, joined by dots, in which a row goes by its name or its number (`claim.moh_2025.low`).
     What a validator of this package says continues the path if it begins with a blank, a dot or a colon; otherwise it
-    names the place itself.
+    names the place itself. A key that is missing because it is misspelt is one fault, the misspelt one, and nothing is
+    said of a whole in which something is wrong.
 
     Parameters: `model`, what was validated; `content`, what it was made from; `guide`, the page that lists the keys;
     `tables`, how the file calls those fields of `model` that have another name there.
     """
-    place = _place(error["loc"], model, content, tables or {})
-    if error["type"] == "value_error":
-        message = str(error["msg"]).removeprefix("Value error, ")
-        return f"{place.path}{message}" if message.startswith((" ", ".", ":")) else message
-    return f"{place.path}{_rule(error, place, guide)}"
+    errors = error.errors(include_url=False)
+    strange = [each["loc"] for each in errors if each["type"] == "extra_forbidden"]
+    found: list[InputFault] = []
+    for each in errors:
+        *parent, key = each["loc"] or ("",)
+        beside = [str(loc[-1]) for loc in strange if list(loc[:-1]) == parent]
+        if each["type"] == "missing" and get_close_matches(str(key), beside, 1):
+            continue
+        cause = each.get("ctx", {}).get("error")
+        own = (
+            cause.faults if isinstance(cause, RowFaultsError) else _in_words(each, model, content, guide, tables or {})
+        )
+        found += own
+    return [fault for fault in found if not any(_within(other.at, fault.at) for other in found)]
+
+
+def _within(inner: Location, outer: Location) -> bool:
+    """Whether one place lies inside another: what is wrong with the whole may follow from what is wrong inside."""
+    return len(inner) > len(outer) and inner[: len(outer)] == outer
+
+
+def _in_words(
+    error: ErrorDetails, model: type[BaseModel], content: Mapping[str, Any], guide: str, tables: Mapping[str, str]
+) -> list[InputFault]:
+    """Returns the faults of one error: a validator of this package may say several, a line each."""
+    place = _place(error["loc"], model, content, tables)
+    if error["type"] != "value_error":
+        return [InputFault(error["loc"], f"{place.path}{_rule(error, place, guide)}")]
+    faults = []
+    for line in str(error["msg"]).removeprefix("Value error, ").split("\n"):
+        key = re.match(r"\.(\w+)", line)  # what continues the path with a key is about that key
+        at = (*error["loc"], key[1]) if key else error["loc"]
+        faults.append(InputFault(at, f"{place.path}{line}" if line.startswith((" ", ".", ":")) else line))
+    return faults
 
 
 class _Place(NamedTuple):

@@ -31,17 +31,23 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Block:
-    """The priors of one model variable: one per cell of its dims, in row-major order."""
+    """The priors of one model variable: one per cell of its dims, in row-major order.
+
+    `correlation`, of neighbours in a block whose cells keep their order: they do not fall, or if `falling` not rise.
+    """
 
     name: str
     dims: tuple[str, ...]
     priors: tuple[Prior, ...]
     correlation: float | None = None
+    falling: bool = False
 
     @property
     def cholesky(self) -> Array:
         """Lower Cholesky factor [k, k] of the correlation between cells."""
-        return np.eye(len(self.priors)) if self.correlation is None else coupling(self.priors, self.correlation)
+        if self.correlation is None:
+            return np.eye(len(self.priors))
+        return coupling(self.priors, self.correlation, falling=self.falling)
 
     @property
     def open(self) -> Array:
@@ -206,7 +212,7 @@ class PriorSet:
         """Returns priors, evidence, trust and every ledger row as text: equal texts give equal posteriors."""
         parts = (
             self.table().to_csv(index=False),
-            repr([(block.name, block.dims, block.correlation) for block in self.blocks.values()]),
+            repr([(b.name, b.dims, b.correlation, *(["falling"] * b.falling)) for b in self.blocks.values()]),
             self.evidence_table().to_csv(index=False),
             self.trust.model_dump_json(),
             repr(self.settings),

@@ -3,75 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
-import numpy as np
-from pydantic import ValidationError, model_validator
+from pydantic import PrivateAttr, ValidationError
 
 from postcgrp.priors.build import effective
-from postcgrp.priors.catalogue import ASSUMPTIONS, PRIOR_CLAIMS, Family
-from postcgrp.priors.checks import SEGMENTS, segment_in_words
-from postcgrp.priors.elicit import LINK
+from postcgrp.priors.changes import Change, Laid, fitting, ids_left_out
 from postcgrp.priors.errors import InputError
 from postcgrp.priors.evidence import Evidence
-from postcgrp.priors.ledger import (
-    Assumption,
-    Claim,
-    Ledger,
-    Number,
-    Row,
-    Text,
-    Trust,
-    Whole,
-    ledger_error,
-    read_versioned,
-)
-from postcgrp.priors.messages import first_error, in_words, nearest_or
+from postcgrp.priors.ledger import Ledger, Number, Row, Source, Text, Trust, checked_ledger
+from postcgrp.priors.messages import InputFault, faults_in_words
 from postcgrp.priors.priorset import PriorSet
+from postcgrp.priors.reads import rows_read
 from postcgrp.priors.settings import Settings
 from postcgrp.priors.shipped import shipped
+from postcgrp.priors.toml_file import TomlFile
+from postcgrp.priors.toml_lines import Location
 
-_EVERY = "*"
-SHARE_FAMILIES = ("logitnormal", "logitstudent")
-
-
-class Change(Row):
-    """A change to an assumption or to a claim's range: a new number or range, or the old one moved or widened.
-
-    `centre` moves the middle of a range, and `spread` multiplies its width, on the link scale of its prior.
-    """
-
-    id: Text
-    year: Whole | None = None
-    region: str | None = None
-    depth: str | None = None
-    modality: str | None = None
-    value: Number | None = None
-    low: Number | None = None
-    high: Number | None = None
-    centre: Number | None = None
-    spread: Number | None = None
-    coverage: Number | None = None
-    family: Family | None = None
-    source: Text | None = None
-    reason: Text
-
-    @model_validator(mode="after")
-    def _changes(self) -> Self:
-        stated = [k for k in ("value", "low", "centre", "spread") if getattr(self, k) is not None]
-        if not stated and self.family is None and self.coverage is None:
-            raise ValueError(
-                " changes nothing: give `value`, `low` and `high`, `centre`, `spread`, `family` or `coverage`"
-            )
-        if (self.low is None) != (self.high is None):
-            raise ValueError(" has an open range: give both `low` and `high`")
-        if len({"value", "low"} & set(stated)) and len(stated) > 1:
-            raise ValueError(f" has {' and '.join(stated)}: keep a number, a range, or `centre` and `spread`")
-        if self.spread is not None and self.spread <= 0:
-            raise ValueError(f".spread = {self.spread:g} must be above zero: 2 doubles the width")
-        return self
+POOL_TABLE = "member"  # what a file of sets with weights has, and a set has not
 
 
 class SetSettings(Row):
@@ -85,54 +36,126 @@ class SetSettings(Row):
 
 
 class Overlay(Row):
-    """One prior set: its name, the line a modeller would say for it, and what it changes."""
+    """One prior set: its name, the line a modeller would say for it, and what it changes.
+
+    `any_ledger`: whether it is meant for any market: what one does not have is then skipped, and otherwise refused.
+    """
 
     name: Text
     says: Text
+    any_ledger: bool = False
     settings: SetSettings = SetSettings()
     trust: tuple[Trust, ...] = ()
+    source: tuple[Source, ...] = ()
     assumption: tuple[Change, ...] = ()
     claim: tuple[Change, ...] = ()
+    _file: TomlFile | None = PrivateAttr(None)
+
+    def model_post_init(self, context: Any) -> None:
+        """Keep the file that the set is read from, if there is one."""
+        self._file = context
+
+    def error(self, faults: Sequence[InputFault]) -> InputError:
+        """Returns the error that says what is wrong with this set, with file and line if it comes from a file."""
+        if self._file is not None:
+            return self._file.error(faults)
+        return InputError(*dict.fromkeys(f"prior set {self.name!r}: {fault.text}" for fault in faults))
+
+
+@dataclass(frozen=True)
+class Applied:
+    """A set laid over a ledger: the changed ledger and settings, and what of the set the market does not have."""
+
+    ledger: Ledger
+    settings: Settings
+    skipped: tuple[str, ...]
 
 
 def load_overlay(name: str | Path) -> Overlay:
     """Returns a shipped set by its name, or the set of a TOML file.
 
-    Raises :class:`InputError` with one line naming the value, the rule and the way out.
+    Raises :class:`InputError` with one line per fault, naming the line, the value, the rule and the way out.
     """
     path = shipped().get(str(name), Path(name))
     if not path.suffix and not path.exists():
         names = ", ".join(shipped())
         raise InputError(f"prior set {str(name)!r} is not shipped: use one of {names}, or a .toml file")
-    content = read_versioned(path)
+    file = TomlFile.read_versioned(path)
+    if POOL_TABLE in file.content:
+        raise InputError(f"{file.name}: is a pool of sets: here, name one of its members")
     try:
-        return Overlay.model_validate(content)
+        return Overlay.model_validate(file.content, context=file)
     except ValidationError as error:
-        line = in_words(first_error(error), Overlay, content, guide="docs/prior-sets.md")
-        raise InputError(f"{path.name}: {line}") from None
+        raise file.error(faults_in_words(error, Overlay, file.content, guide="docs/prior-sets.md")) from None
 
 
-def apply(ledger: Ledger, overlay: Overlay) -> Ledger:
-    """Returns the ledger as changed by a set.
+def apply(ledger: Ledger, overlay: Overlay) -> Applied:
+    """Returns a ledger as changed by a set, with the settings that the set brings.
 
-    Raises :class:`InputError` for a change to what the ledger does not have.
+    Raises :class:`InputError`, with every fault, for a change to what the ledger does not have, or to what no model of
+    it takes; a set for any ledger skips such a change instead.
     """
-    assumptions = list(ledger.assumptions)
-    for change in overlay.assumption:
-        _change_assumption(assumptions, change, overlay.name)
-    claims = list(ledger.claims)
-    for change in overlay.claim:
-        _change_claim(claims, change, overlay.name)
+    result, wrong, missing = _laid(ledger, overlay)
+    settings = {key: value for key, value in overlay.settings.model_dump().items() if value is not None}
+    skipped = [_reason(fault) for fault in missing]
+    if overlay.any_ledger and wrong and all(fault.at for fault in wrong):
+        rest = apply(ledger, _without(overlay, [fault.at for fault in wrong]))
+        return replace(rest, skipped=(*map(_reason, wrong), *rest.skipped))
+    if result is None or (missing and not overlay.any_ledger):
+        raise overlay.error([*wrong, *missing])
+    if overlay.any_ledger:
+        settings, unfit = fitting(result, settings)
+        skipped += unfit
+    return Applied(result, replace(Settings(), priors=overlay.name, **settings), tuple(dict.fromkeys(skipped)))
+
+
+def _reason(fault: InputFault) -> str:
+    """Returns what a fault says without its way out, of which there is no need where the change is skipped."""
+    return fault.text.rpartition(": ")[0] or fault.text
+
+
+def _laid(ledger: Ledger, overlay: Overlay) -> tuple[Ledger | None, list[InputFault], list[InputFault]]:
+    """Returns the changed ledger, what is wrong with its rows, and which changes it has nothing for, by change."""
+    laid, missing = Laid(ledger, overlay.name), list[InputFault]()
+    for table, changes in (("assumption", overlay.assumption), ("claim", overlay.claim)):
+        for k, change in enumerate(changes):
+            try:
+                laid.change(table, k, change)
+            except InputError as error:
+                missing += [InputFault((table, k), fault) for fault in error.faults]
     levels = {row.level: row for row in (*ledger.trust, *overlay.trust)}
+    kinds = {row.kind: row for row in (*ledger.sources, *overlay.source)}
     changed = ledger.model_dump() | {
-        "assumptions": [row.model_dump() for row in assumptions],
-        "claims": [row.model_dump() for row in claims],
+        "assumptions": [row.model_dump() for row in laid.assumptions],
+        "claims": [row.model_dump() for row in laid.claims],
         "trust": [row.model_dump() for row in levels.values()],
+        "sources": [row.model_dump() for row in kinds.values()],
     }
-    try:
-        return Ledger.model_validate(changed)
-    except ValidationError as error:
-        raise InputError(f"prior set {overlay.name!r}: {ledger_error(error, changed)}") from None
+    result, faults = checked_ledger(changed)
+    # A change of several rows makes one mistake in each of them: the first is said.
+    wrong = {at: InputFault(at, fault.text) for fault in reversed(faults) for at in [_change_of(laid, fault)]}
+    if result is not None:
+        read = {("assumptions", k) for k in rows_read(result)} | {("claims", k) for k in range(len(result.claims))}
+        missing += [
+            InputFault(
+                at, f"assumption {overlay.assumption[int(at[1])].id!r}, here, is one that no model takes: remove it"
+            )
+            for at, rows in laid.touched.items()
+            if not rows & read
+        ]
+    return result, list(wrong.values()), missing
+
+
+def _change_of(laid: Laid, fault: InputFault) -> Location:
+    """Returns the last change that touched the row at fault; the whole set if none did."""
+    changes = [at for at, rows in laid.touched.items() if fault.at[:2] in rows]
+    return changes[-1] if changes else ()
+
+
+def _without(overlay: Overlay, changes: Sequence[Location]) -> Overlay:
+    rows = {table: getattr(overlay, table) for table in ("assumption", "claim")}
+    kept = {table: tuple(c for k, c in enumerate(all_) if (table, k) not in changes) for table, all_ in rows.items()}
+    return overlay.model_copy(update=kept)
 
 
 def prior_set(
@@ -149,150 +172,9 @@ def prior_set(
     """
     settings = Settings()
     if overlay is not None:
-        ledger = apply(ledger, overlay)
-        changed = {key: value for key, value in overlay.settings.model_dump().items() if value is not None}
-        settings = replace(settings, priors=overlay.name, **changed)
+        applied = apply(ledger, overlay)
+        ledger, settings = applied.ledger, applied.settings
     settings = replace(settings, **(turned or {}))
-    settings = replace(settings, leave_out=_left_out(ledger, settings.leave_out))
+    settings = replace(settings, leave_out=ids_left_out(ledger, settings.leave_out))
     pset = effective(ledger, settings)
     return pset.with_evidence([*pset.evidence, *evidence]) if evidence else pset
-
-
-def difference(first: PriorSet, second: PriorSet) -> list[dict[str, Any]]:
-    """Returns what two sets disagree on: one row per setting, prior, row of evidence or source error."""
-    rows = [
-        {"what": "setting", "name": key, "first": value, "second": asdict(second.settings)[key]}
-        for key, value in asdict(first.settings).items()
-    ]
-    sides = []
-    for pset in (first, second):
-        table = pset.table()
-        entries = {
-            ("prior", f"{r.variable}: {r.prior}"): f"{r.family} {r.q05:.4g} / {r.median:.4g} / {r.q95:.4g} {r.unit}"
-            for r in table.itertuples()
-        }
-        entries |= {
-            ("evidence", row.id): f"{row.value:.6g} {row.unit}, log-sd {row.log_sd:.3g} ({row.source})"
-            for row in pset.evidence
-        }
-        entries |= {
-            ("source error", f"{source} {year}"): f"log-sd {sd:.3g}, bias {bias:.3g}"
-            for source in pset.sources
-            for year, sd, bias in zip(
-                pset.ledger.report.anchors,
-                pset.source_log_sd(source, pset.ledger.report.anchors),
-                pset.source_log_bias(source, pset.ledger.report.anchors),
-                strict=True,
-            )
-        }
-        sides.append(entries)
-    keys = dict.fromkeys([*sides[0], *sides[1]])
-    rows += [
-        {"what": key[0], "name": key[1], "first": sides[0].get(key, ""), "second": sides[1].get(key, "")}
-        for key in keys
-    ]
-    return [row for row in rows if row["first"] != row["second"]]
-
-
-def _left_out(ledger: Ledger, names: Sequence[str]) -> tuple[str, ...]:
-    """Returns the ids of claims to leave out; the name of a quantity stands for all evidence on it."""
-    out: list[str] = []
-    for name in names:
-        rows = [c.id for c in ledger.claims if c.role == "evidence" and c.quantity == name]
-        out += rows or [name]
-    return tuple(dict.fromkeys(out))
-
-
-def _change_assumption(rows: list[Assumption], change: Change, name: str) -> None:
-    """Change one row, or every range (`*`), in place, or add a row for a segment that a wider row covered."""
-    where = {s: key for s in SEGMENTS if (key := getattr(change, s)) is not None}
-    if change.id == _EVERY:
-        every = [k for k, row in enumerate(rows) if row.value is None and _covers(where, row)]
-        if not every:
-            raise InputError(
-                f"prior set {name!r}: no range {segment_in_words(where)} is in the ledger: remove the change of '*'"
-            )
-        for k in every:
-            rows[k] = _changed(
-                rows[k], change, ASSUMPTIONS[rows[k].id].family if rows[k].id in ASSUMPTIONS else None, name
-            )
-        return
-    known = [row for row in rows if row.id == change.id]
-    if not known:
-        way_out = nearest_or(change.id, [row.id for row in rows], "postcgrp priors lists them")
-        raise InputError(f"prior set {name!r}: assumption {change.id!r} is not in the ledger: {way_out}")
-    family = ASSUMPTIONS[change.id].family if change.id in ASSUMPTIONS else None
-    # A change reaches every row inside its part of the market; where there is none, it becomes a row for that part.
-    inside = [k for k, row in enumerate(rows) if row.id == change.id and _covers(where, row)]
-    for k in inside:
-        rows[k] = _changed(rows[k], change, family, name)
-    if not inside:
-        wider = [row for row in known if all(getattr(row, s) in (None, where.get(s)) for s in SEGMENTS)]
-        if not wider:
-            raise InputError(
-                f"prior set {name!r}: assumption {change.id!r} {segment_in_words(where)} is not in the "
-                "ledger: remove it"
-            )
-        nearest = max(wider, key=lambda row: sum(getattr(row, s) is not None for s in SEGMENTS))
-        rows.append(_changed(nearest, change, family, name).model_copy(update=where))
-
-
-def _covers(where: Mapping[str, Any], row: Assumption) -> bool:
-    return all(getattr(row, key) == value for key, value in where.items())
-
-
-def _change_claim(rows: list[Claim], change: Change, name: str) -> None:
-    at = next((k for k, row in enumerate(rows) if row.id == change.id), None)
-    if at is None:
-        way_out = nearest_or(change.id, [row.id for row in rows], "postcgrp audit lists them")
-        raise InputError(f"prior set {name!r}: claim {change.id!r} is not in the ledger: {way_out}")
-    row = rows[at]
-    if row.role not in ("prior", "evidence"):
-        raise InputError(
-            f"prior set {name!r}: claim {change.id!r} is {row.role}, which no model reads: remove the change"
-        )
-    family = PRIOR_CLAIMS[row.quantity].family if row.role == "prior" else "lognormal"
-    rows[at] = _changed(row, change, family, name)
-
-
-def _changed[R: (Assumption, Claim)](row: R, change: Change, family: Family | None, name: str) -> R:
-    """Returns a row with the numbers of a change and a note of who changed it."""
-    new: dict[str, Any] = {"reason": change.reason}
-    if isinstance(row, Assumption):
-        new["source"] = change.source or f"prior set {name}"
-        new |= {k: v for k in ("coverage", "family") if (v := getattr(change, k)) is not None}
-    elif change.coverage is not None or change.family is not None:
-        raise InputError(
-            f"prior set {name!r}: claim {row.id!r}: a claim has no coverage or family of its own: change `coverage` in "
-            "[settings]"
-        )
-    if change.value is not None:
-        new |= {"value": change.value, "low": None, "high": None}
-    if change.low is not None:
-        new |= {"value": None, "low": change.low, "high": change.high}
-    if change.centre is not None or change.spread is not None:
-        new |= _moved(row, change, new.get("family") or family, name)
-    return row.model_copy(update=new)
-
-
-def _moved(row: Assumption | Claim, change: Change, family: Family | None, name: str) -> dict[str, Any]:
-    if row.low is None or row.high is None:
-        if change.spread is None:
-            return {"value": change.centre}
-        raise InputError(f"prior set {name!r}: {row.id!r} is a number and has no spread: give another `value`")
-    forward, inverse = LINK[family or "normal"]
-    with np.errstate(all="ignore"):
-        low, high = float(forward(row.low)), float(forward(row.high))
-        centre = (low + high) / 2 if change.centre is None else float(forward(change.centre))
-        half = (high - low) / 2 * (change.spread or 1.0)
-        new = {"low": float(inverse(centre - half)), "high": float(inverse(centre + half))}
-    if not np.isfinite(centre):
-        rule = (
-            "must lie between 0 and 1: write percentages as fractions"
-            if family in SHARE_FAMILIES
-            else "must be above zero"
-        )
-        raise InputError(f"prior set {name!r}: {row.id!r}: centre = {change.centre:g} {rule}")
-    if not new["low"] < new["high"] < np.inf:
-        raise InputError(f"prior set {name!r}: {row.id!r}: spread = {change.spread or 1:g} is too wide: lower it")
-    return new

@@ -10,9 +10,10 @@ from typing import Annotated, Self
 from pydantic import Field, ValidationError, model_validator
 
 from postcgrp.priors.errors import InputError
-from postcgrp.priors.ledger import PERCENT, Ledger, Number, Row, Text, read_versioned
-from postcgrp.priors.messages import first_error, in_words, nearest_or
+from postcgrp.priors.ledger import PERCENT, Ledger, Number, Row, Text
+from postcgrp.priors.messages import InputFault, faults_in_words, nearest_or
 from postcgrp.priors.shipped import ASSUMPTIONS_FILE, SHARES_FILE
+from postcgrp.priors.toml_file import TomlFile
 
 SHARES_GUIDE = "docs/exposure.md"
 SHARES_TABLES = {
@@ -200,16 +201,19 @@ def load_shares(ledger: Ledger, path: str | Path | None = None) -> Shares:
     report, name a region or modality that the ledger does not have, or leave one undivided.
     """
     path = ASSUMPTIONS_FILE.with_name(SHARES_FILE) if path is None else Path(path)
-    content = read_versioned(path)
-    if unknown := [name for name in content if name not in SHARES_TABLES]:
-        raise InputError(f"{path.name}: table {unknown[0]!r} is not known: use one of {', '.join(SHARES_TABLES)}")
-    tables = {SHARES_TABLES[name]: table for name, table in content.items()}
+    file = TomlFile.read_versioned(path)
+    if unknown := [name for name in file.content if name not in SHARES_TABLES]:
+        known = f"use one of {', '.join(SHARES_TABLES)}"
+        raise file.error([InputFault((name,), f"table {name!r} is not known: {known}") for name in unknown])
+    tables = {SHARES_TABLES[name]: table for name, table in file.content.items()}
+    names = {field: name for name, field in SHARES_TABLES.items()}
     try:
         shares = Shares.model_validate(tables)
     except ValidationError as error:
-        names = {field: name for name, field in SHARES_TABLES.items()}
-        words = in_words(first_error(error), Shares, tables, guide=SHARES_GUIDE, tables=names)
-        raise InputError(f"{path.name}: {words}") from None
+        found = faults_in_words(error, Shares, tables, guide=SHARES_GUIDE, tables=names)
+        raise file.error(
+            [InputFault((*(names[str(key)] for key in at[:1]), *at[1:]), text) for at, text in found]
+        ) from None
     for wrong in _misfits(shares, ledger):
         raise InputError(f"{path.name}: {wrong}")
     return shares

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from postcgrp.priors.audit.derived import YearlyFigure, ids_of, odds, patients_near, spend_per_user, yearly_rate
+from postcgrp.priors.audit.derived import Series, YearlyFigure, ids_of, odds, patients_near, spend_per_user, yearly_rate
 from postcgrp.priors.audit.finding import AuditCheck, Finding, Status
 from postcgrp.priors.audit.reading import (
     USED,
@@ -129,9 +129,11 @@ def _stated_shares(ledger: Ledger) -> Iterator[Finding]:
 
 
 def _growth(ledger: Ledger) -> Iterator[Finding]:
-    """A stated yearly growth against the first and last revenues stated for the same segment."""
+    """A stated yearly growth against the first and last revenues stated for the same segment, history aside."""
     for cell, rate in claims_by_place(ledger, "growth_rate").items():
-        stated = claims_by_year(claims_by_place(ledger, "revenue"), cell)
+        revenues = claims_by_year(claims_by_place(ledger, "revenue"), cell)
+        inside = [(year, claim) for year, claim in revenues if year in ledger.years]
+        stated = inside if len(inside) > 1 else revenues
         if len(stated) < 2:  # noqa: PLR2004  a rate needs two ends
             continue
         (start, first), *_, (end, last) = stated
@@ -143,7 +145,7 @@ def _growth(ledger: Ledger) -> Iterator[Finding]:
             "growth_rate",
             "agrees" if overlap((low, high), ends_of(rate), rounding(rate)) else "differs",
             (rate.id, *(c.id for _, c in stated)),
-            f"{claim_in_words(rate)}: {end} at {at_rate:,.0f} {last.unit}",
+            f"{claim_in_words(rate)} from {start}: {end} at {at_rate:,.0f} {last.unit}",
             f"{path_in_words(series, first.unit)}: {rates_in_words(series)}",
             "Not used: the yearly figures are kept and a growth rate follows from them.",
         )
@@ -189,10 +191,17 @@ def _spend(ledger: Ledger) -> Iterator[Finding]:
             ids_of(series),
             f"{modality.name}: no figure stated; constant if {'adoption' if adopted else 'patients'} alone "
             "carried the revenue",
-            f"{ledger.report.currency} {path_in_words(series, '')} per user and year at a flat patient count"
+            f"{ledger.report.currency} {path_in_words(series, '')} per user and year at {_counted(ledger, series)}"
             + (f": {rates_in_words(series)}" if len(series) > 1 else ""),
             "Spend per user has its own prior and growth; revenue in evidence and the uptake decide the split.",
         )
+
+
+def _counted(ledger: Ledger, series: Series) -> str:
+    """Returns which patients a series of spend per user is over."""
+    counts = [patients_near(ledger, point.year) for point in series]
+    years = dict.fromkeys(count.year for count in counts if count)
+    return "a flat patient count" if len(years) == 1 else f"the patients stated for {' and '.join(map(str, years))}"
 
 
 def _premium(ledger: Ledger) -> Iterator[Finding]:

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 
 from postcgrp.priors.audit.arithmetic import ARITHMETIC
 from postcgrp.priors.audit.finding import Finding
+from postcgrp.priors.audit.plausible import PLAUSIBLE
 from postcgrp.priors.audit.statements import STATEMENTS
 from postcgrp.priors.ledger import Ledger
 
 if TYPE_CHECKING:
     import pandas as pd
 
-CHECKS = (*ARITHMETIC, *STATEMENTS)
+CHECKS = (*ARITHMETIC, *PLAUSIBLE, *STATEMENTS)
 
 
 def audit(ledger: Ledger) -> tuple[Finding, ...]:

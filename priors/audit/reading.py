@@ -42,11 +42,17 @@ def place_of(claim: Claim) -> Place:
 
 
 def claims_by_place(ledger: Ledger, quantity: str, item: str | None = None) -> dict[Place, Claim]:
-    """Returns the points and closed ranges of a quantity by place; of two claims on one place, the one in use."""
+    """Returns the points and closed ranges of a quantity by place; of two claims on one place, the one in use.
+
+    Patients without a year are those of the first one, as they are for the model.
+    """
     claims = [c for c in ledger.claims if (c.quantity, c.item) == (quantity, item) and is_closed(c)]
     cells: dict[Place, Claim] = {}
     for claim in sorted(claims, key=lambda c: c.role not in USED):
-        cells.setdefault(place_of(claim), claim)
+        place = place_of(claim)
+        if quantity == "patients" and place.year is None:
+            place = place._replace(year=ledger.report.first_year)
+        cells.setdefault(place, claim)
     return cells
 
 

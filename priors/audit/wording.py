@@ -13,9 +13,10 @@ DIRECTION = {-1: "down", 0: "no direction", 1: "up"}
 
 
 def rates_in_words(series: Series) -> str:
-    """Returns the yearly growth of a series, and of each of its steps if there are several."""
+    """Returns the yearly growth of a series with its span, and of each of its steps if there are several."""
     first, last = series[0], series[-1]
-    whole = f"{percent(yearly_rate(first.value, last.value, last.year - first.year))} % a year"
+    rate = yearly_rate(first.value, last.value, last.year - first.year)
+    whole = f"{percent(rate)} % a year from {first.year} to {last.year}"
     steps = [f"{percent(yearly_rate(a.value, b.value, b.year - a.year))} % to {b.year}" for a, b in pairwise(series)]
     return whole + (f" ({', '.join(steps)})" if len(steps) > 1 else "")
 

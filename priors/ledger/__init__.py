@@ -1,13 +1,7 @@
 """The ledger: what the report says and what was assumed beside it, as plain validated objects."""
 
 from postcgrp.priors.ledger.ledger import Ledger
-from postcgrp.priors.ledger.read import (
-    LEDGER_SCHEMA,
-    ledger_error,
-    load_ledger,
-    read_toml,
-    read_versioned,
-)
+from postcgrp.priors.ledger.read import checked_ledger, load_ledger
 from postcgrp.priors.ledger.rows import (
     MONEY_PATTERN,
     PERCENT,
@@ -27,11 +21,11 @@ from postcgrp.priors.ledger.rows import (
     Whole,
     check_support,
     middle,
+    misfit_coverage,
     slug,
 )
 
 __all__ = [
-    "LEDGER_SCHEMA",
     "MONEY_PATTERN",
     "PERCENT",
     "UNITS",
@@ -50,10 +44,9 @@ __all__ = [
     "Trust",
     "Whole",
     "check_support",
-    "ledger_error",
+    "checked_ledger",
     "load_ledger",
     "middle",
-    "read_toml",
-    "read_versioned",
+    "misfit_coverage",
     "slug",
 ]

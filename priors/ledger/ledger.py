@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any, Self
 
 from pydantic import Field, model_validator
@@ -20,6 +21,7 @@ from postcgrp.priors.ledger.rows import (
     Trust,
     check_support,
 )
+from postcgrp.priors.messages import Gathered, RowFaultsError
 
 SHARES_ROUNDING = 0.0051  # half a percent, and a little for floating point
 
@@ -57,63 +59,84 @@ class Ledger(Row):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        for dim, names in self.segments.items():
-            _unique([" ".join(n.casefold().split()) for n in names], f"{dim} name")
-        _unique([m.key.casefold() for m in self.modalities], "modality name as a variable's name")
-        _unique([c.id for c in self.claims], "claim id")
-        _unique([t.level for t in self.trust], "trust level")
-        _unique([s.kind.casefold() for s in self.sources] + [self.report.id.casefold()], "kind of source")
-        _unique(
-            [" ".join(str(v) for v in (a.id, a.year, a.region, a.depth, a.modality)) for a in self.assumptions],
-            "assumption (id year region depth modality)",
-        )
-        for row in (*self.claims, *self.assumptions):
+        found = Gathered()
+        kinds = [s.kind.casefold() for s in self.sources]
+        rows = [" ".join(str(v) for v in (a.id, a.year, a.region, a.depth, a.modality)) for a in self.assumptions]
+        fields = dict(zip(self.segments, ("regions", "depths", "modalities"), strict=True))
+        for field, keys, kind in (
+            *(
+                (fields[d], [" ".join(n.casefold().split()) for n in ns], f"{d} name")
+                for d, ns in self.segments.items()
+            ),
+            ("modalities", [m.key.casefold() for m in self.modalities], "modality name as a variable's name"),
+            ("claims", [c.id for c in self.claims], "claim id"),
+            ("trust", [t.level for t in self.trust], "trust level"),
+            ("sources", kinds, "kind of source"),
+            ("assumptions", rows, "assumption (id year region depth modality)"),
+        ):
+            _unique(found, field, keys, kind)
+        if (report := self.report.id.casefold()) in kinds:
+            with found.at("sources", kinds.index(report), "kind"):
+                raise ValueError(f"kind of source {report!r} is the report's id too: give it another")
+        if found.faults:
+            raise RowFaultsError(found.faults)  # what refers to these names cannot be judged
+        for field, k, row in (
+            *(("claims", k, row) for k, row in enumerate(self.claims)),
+            *(("assumptions", k, row) for k, row in enumerate(self.assumptions)),
+        ):
             for dim, segments in zip(self.segments, (self.regions, self.depths, self.modalities), strict=True):
-                _known(row.id, dim, getattr(row, dim), segments)
+                with found.at(field, k, dim):
+                    _known(row.id, dim, getattr(row, dim), segments)
             modelled = not isinstance(row, Claim) or row.role in ("prior", "evidence")
             if modelled and row.year is not None and row.year not in self.years:
-                raise ValueError(
-                    f"{row.id!r}: year {row.year} is outside {self.years[0]}..{self.years[-1]}: "
-                    "correct it or make the claim context"
-                )
-        self._check_priors()
+                with found.at(field, k, "year"):
+                    raise ValueError(
+                        f"{row.id!r}: year {row.year} is outside {self.years[0]}..{self.years[-1]}: "
+                        f"correct it or {'make the claim context' if isinstance(row, Claim) else 'remove the row'}"
+                    )
+        self._check_priors(found)
+        if found.faults:
+            raise RowFaultsError(found.faults)
         return self
 
-    def _check_priors(self) -> None:
+    def _check_priors(self, found: Gathered) -> None:
         regions, depths, _ = self.segments.values()
         priors = [c for c in self.claims if c.role == "prior"]
         adopted = [m.name for m in self.modalities if m.uptake == "adoption"]
-        for claim in priors:
-            _check_prior(claim)
-            if claim.quantity == "adoption" and claim.modality not in adopted:
-                way_out = f"name {' or '.join(map(repr, adopted))}" if adopted else "make it context"
-                raise ValueError(
-                    f"{claim.id!r}: modality {claim.modality!r} has no uptake = 'adoption' and so no adoption prior: "
-                    f"{way_out}"
-                )
+        for k, claim in enumerate(self.claims):
+            with found.at("claims", k):
+                if claim.role == "prior":
+                    _check_prior(claim, adopted)
         claims_on = {quantity: [c for c in priors if c.quantity == quantity] for quantity in PRIOR_CLAIMS}
-        _one_each([c.region for c in claims_on["patients"]], regions, "patients", "region")
-        _one_each([c.depth for c in claims_on["depth_share"]], depths, "depth_share", "depth")
+        with found.at():
+            _one_each([c.region for c in claims_on["patients"]], regions, "patients", "region")
+        with found.at():
+            _one_each([c.depth for c in claims_on["depth_share"]], depths, "depth_share", "depth")
         for name in adopted:
             years = [c.year for c in claims_on["adoption"] if c.modality == name]
-            _one_each(years, self.report.anchors, f"adoption of {name}", "anchor year")
+            with found.at():
+                _one_each(years, self.report.anchors, f"adoption of {name}", "anchor year")
         for quantity in ("acute_use", "moh", "payer_block"):
             if len(claims := claims_on[quantity]) > 1:
-                raise ValueError(
-                    f"{quantity}: {len(claims)} prior claims ({', '.join(c.id for c in claims)}), but at most one is "
-                    "needed: make the others checks"
-                )
+                with found.at("claims", self.claims.index(claims[1])):
+                    raise ValueError(
+                        f"{quantity}: {len(claims)} prior claims ({', '.join(c.id for c in claims)}), but at most one "
+                        "is needed: make the others checks"
+                    )
+        if any(None in (c.low, c.high) for c in claims_on["depth_share"] if c.value is None):
+            return  # an open range, said above
         # Rounded shares may sum to a little less or more than 1; ranges need only contain it.
         low, high = (
             sum(getattr(c, end) if c.value is None else c.value for c in claims_on["depth_share"]) for end in RANGE_ENDS
         )
         if low - 1 > (slack := SHARES_ROUNDING * len(depths)) or 1 - high > slack:
             total = f"{low:g}" if low == high else f"{low:g}..{high:g}"
-            raise ValueError(f"the depth_share claims sum to {total}, not 1: correct the shares")
+            with found.at():
+                raise ValueError(f"the depth_share claims sum to {total}, not 1: correct the shares")
 
 
-def _check_prior(claim: Claim) -> None:
-    """Refuse a prior claim that the model would not use, or not in full."""
+def _check_prior(claim: Claim, adopted: Sequence[str]) -> None:
+    """Refuse a prior claim that the model would not use, or not in full; `adopted` are the modalities with a curve."""
     entry = PRIOR_CLAIMS.get(claim.quantity)
     if entry is None:
         raise ValueError(
@@ -134,15 +157,21 @@ def _check_prior(claim: Claim) -> None:
         if claim.region is None or claim.value is None:
             raise ValueError(f"{claim.id!r}: a direction needs `region` and `value` (1, 0 or -1): add them")
         return
+    if claim.quantity == "adoption" and claim.modality not in adopted:
+        way_out = f"name {' or '.join(map(repr, adopted))}" if adopted else "make it context"
+        raise ValueError(
+            f"{claim.id!r}: modality {claim.modality!r} has no uptake = 'adoption' and so no adoption prior: {way_out}"
+        )
     if claim.value is None and None in (claim.low, claim.high):
         raise ValueError(f"{claim.id!r} is a prior with an open range: give both ends or make it context")
     check_support(claim, entry.family)
 
 
-def _unique(keys: list[str], kind: str) -> None:
+def _unique(found: Gathered, field: str, keys: list[str], kind: str) -> None:
     for key, count in Counter(keys).items():
         if count > 1:
-            raise ValueError(f"{kind} {key!r} appears {count} times (case and blanks do not count): keep one")
+            with found.at(field, keys.index(key, keys.index(key) + 1)):
+                raise ValueError(f"{kind} {key!r} appears {count} times (case and blanks do not count): keep one")
 
 
 def _known(row: str, dim: str, name: str | None, segments: tuple[Segment, ...]) -> None:
@@ -156,15 +185,15 @@ def _known(row: str, dim: str, name: str | None, segments: tuple[Segment, ...]) 
 
 def _one_each(claimed: list[Any], wanted: tuple[Any, ...], quantity: str, kind: str) -> None:
     """Refuse claims that do not name each of the `wanted` labels exactly once."""
+    faults = []
     for key in wanted:
         if (count := claimed.count(key)) != 1:
             way_out = "make the others checks" if count else "add a claim with role 'prior'"
-            raise ValueError(
-                f"{quantity}: {count} prior claims for {kind} {key!r}, but exactly one is needed: {way_out}"
-            )
-    for key in claimed:
-        if key not in wanted:
-            raise ValueError(
-                f"{quantity}: a prior claim for {kind} {key!r}, but they are {', '.join(map(str, wanted))}: "
-                "make it a check"
-            )
+            faults.append(f"{quantity}: {count} prior claims for {kind} {key!r}, but exactly one is needed: {way_out}")
+    strange = [
+        f"{quantity}: a prior claim for {kind} {key!r}, but they are {', '.join(map(str, wanted))}: make it a check"
+        for key in dict.fromkeys(claimed)
+        if key not in wanted
+    ]
+    if faults := faults or strange:
+        raise ValueError("\n".join(faults))

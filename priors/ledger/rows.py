@@ -122,11 +122,18 @@ def _as_fraction(number: float) -> str:
     return "correct it, and write percentages as fractions (0.08 for 8 %)"
 
 
+def misfit_coverage(coverage: float) -> str | None:
+    """Returns what is wrong with the prior mass in a range and the way out, or None if nothing is."""
+    return None if 0 < coverage < 1 else f"coverage = {coverage:g} is not inside 0..1: {_as_fraction(coverage)}"
+
+
 class Claim(Quantified):
     """One number of the report: what it says, verbatim, and the role it plays in the forecast."""
 
     quantity: Text
     item: str | None = None
+    # The setting, if None; left out of files then, as in those of runs that did not have it.
+    coverage: Number | None = Field(default=None, exclude_if=lambda coverage: coverage is None)
     role: Role
     quote: Text
     also: tuple[str, ...] = ()
@@ -139,6 +146,8 @@ class Claim(Quantified):
             raise ValueError(f"{self.id!r} is evidence of zero, which no log scale holds: make it a check")
         if self.role == "evidence" and self.year is None:
             raise ValueError(f"{self.id!r} is evidence without a year: add `year`")
+        if self.coverage is not None and (wrong := misfit_coverage(self.coverage)):
+            raise ValueError(f"{self.id!r}: {wrong}")
         return self
 
 
@@ -151,10 +160,8 @@ class Assumption(Quantified):
 
     @model_validator(mode="after")
     def _closed(self) -> Self:
-        if not 0 < self.coverage < 1:
-            raise ValueError(
-                f"{self.id!r}: coverage = {self.coverage:g} is not inside 0..1: {_as_fraction(self.coverage)}"
-            )
+        if wrong := misfit_coverage(self.coverage):
+            raise ValueError(f"{self.id!r}: {wrong}")
         if self.value is None and (self.low is None or self.high is None):
             raise ValueError(f"{self.id!r} has an open range: give both `low` and `high`")
         return self

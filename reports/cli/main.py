@@ -6,20 +6,20 @@ import argparse
 import gc
 import sys
 from collections.abc import Sequence
-from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
 from postcgrp.priors.errors import InputError
-from postcgrp.priors.settings import ADOPTION_SCOPES, UPTAKE_SHAPES, Settings
-from postcgrp.priors.shipped import ASSUMPTIONS_FILE, FUNNEL_FILE, REPORT_FILE, SHARES_FILE, shipped
+from postcgrp.priors.shipped import ASSUMPTIONS_FILE, REPORT_FILE
 from postcgrp.reports.cli import export as export_commands
 from postcgrp.reports.cli import exposure as exposure_commands
 from postcgrp.reports.cli import figures as figure_commands
 from postcgrp.reports.cli import page as page_commands
+from postcgrp.reports.cli import priors as prior_commands
 from postcgrp.reports.cli import sensitivity as sensitivity_commands
 from postcgrp.reports.cli import valuation as valuation_commands
 from postcgrp.reports.cli.inputs import readable_again
+from postcgrp.reports.cli.priors import add_settings, files_of, prior_set_of
 from postcgrp.reports.cli.terminal import (
     BAD_INPUT,
     DONE,
@@ -34,9 +34,6 @@ from postcgrp.reports.cli.terminal import (
     show_gate,
 )
 from postcgrp.reports.process import Terminated, begin_command, end_command, with_dask
-
-if TYPE_CHECKING:
-    from postcgrp.priors import PriorSet
 
 # Each command imports what it needs when it runs: `--help` then takes a tenth of a second, and bad input is refused
 # before JAX starts.
@@ -77,7 +74,8 @@ def _run(options: argparse.Namespace) -> int:
         with readable_again(options):
             return int(options.command(options))
     except InputError as error:
-        print(f"postcgrp {options.verb}: {' '.join(str(error).split())}", file=sys.stderr)
+        for fault in error.faults:
+            print(f"postcgrp {options.verb}: {' '.join(fault.split())}", file=sys.stderr)
         return BAD_INPUT
     except KeyboardInterrupt as ending:
         asked = isinstance(ending, Terminated)
@@ -106,17 +104,9 @@ def _parser() -> argparse.ArgumentParser:
             sub.add_argument("--assumptions", type=Path, default=ASSUMPTIONS_FILE, help="everything else (TOML)")
         return sub
 
-    checked = verb("audit", _audit, "check the report against itself")
-    checked.add_argument("--out", type=Path, help="also write the findings to this CSV file")
-    shown = verb("priors", _priors, "print the effective priors and why they are so")
-    shown.add_argument("--out", type=Path, help="also write the table to this CSV file")
-    shown.add_argument("--diff", metavar="SET", help="show instead where another prior set differs")
-    _settings(shown)
-    blank = verb("evidence", _evidence, "write an evidence file to fill in")
-    blank.add_argument("what", choices=["template"], help="what to write")
-    blank.add_argument("--out", type=Path, default=Path("evidence.csv"), help="the file (default %(default)s)")
+    prior_commands.add(verb)
     fitted = verb("forecast", _forecast, "fit, gate, summarise and write a run folder")
-    _settings(fitted)
+    add_settings(fitted)
     fitted.add_argument("--out", type=Path, default=DEFAULT_OUT, help="the run folder (default %(default)s)")
     for name, kind, text in SAMPLING:
         # Absent options stay absent: the defaults stand in one place, `postcgrp.inference.Sampling`.
@@ -126,7 +116,7 @@ def _parser() -> argparse.ArgumentParser:
     judged.add_argument("--out", type=Path, help="also write one row per parameter to this CSV file")
     checked = verb("calibrate", _calibrate, "check the sampler by simulated truths: does it find what it should")
     checked.set_defaults(interrupted="finished refits are kept: the same command goes on from there")
-    _settings(checked)
+    add_settings(checked)
     checked.add_argument("--out", type=Path, default=Path("runs/calibration"), help="the folder (default %(default)s)")
     checked.add_argument("--seed", type=int, default=1, help="random seed (default %(default)s)")
     checked.add_argument("--refits", type=int, default=200, help="simulated truths to refit (default %(default)s)")
@@ -147,104 +137,12 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _settings(parser: argparse.ArgumentParser) -> None:
-    names = ", ".join(shipped())
-    parser.add_argument("--priors", metavar="SET", help=f"prior set: {names}, or a TOML file (docs/prior-sets.md)")
-    parser.add_argument(
-        "--evidence", type=Path, action="append", default=[], metavar="CSV", help="more evidence; may be given again"
-    )
-    # Absent options stay absent: a prior set may turn the same settings, and the command line turns them last.
-    absent: dict[str, Any] = {"default": argparse.SUPPRESS}
-    coverage = f"prior mass in a stated range (default {Settings.coverage})"
-    parser.add_argument("--coverage", type=float, help=coverage, **absent)
-    parser.add_argument(
-        "--trust", help="trust in the report's revenue, a level of the ledger: low, default, high", **absent
-    )
-    scope = "what the adoption claim counts: the adopted modality alone, or with_launched ones too"
-    parser.add_argument("--adoption-scope", choices=ADOPTION_SCOPES, help=scope, **absent)
-    shape = "how the rise between two anchors spreads over the years"
-    parser.add_argument("--uptake-shape", choices=UPTAKE_SHAPES, help=shape, **absent)
-    out = "a claim not to be used, or a quantity of evidence; may be given again"
-    parser.add_argument("--leave-out", action="append", metavar="CLAIM", help=out, **absent)
-
-
-def _prior_set(options: argparse.Namespace) -> PriorSet:
-    from postcgrp.priors import load_ledger, load_overlay, prior_set
-    from postcgrp.priors.evidence_file import read_evidence
-
-    ledger = load_ledger(options.report, options.assumptions)
-    overlay = None if options.priors is None else load_overlay(options.priors)
-    turned = {f.name: getattr(options, f.name) for f in fields(Settings) if f.name != "priors" and f.name in options}
-    pset = prior_set(ledger, overlay, turned=turned)
-    rows = read_evidence(options.evidence, pset.ledger, pset.trust, pset.evidence)
-    return pset.with_evidence([*pset.evidence, *rows]) if rows else pset
-
-
-def _files(options: argparse.Namespace) -> dict[str, Path]:
-    """The files that a prior set is read from, by the names under which a run keeps them."""
-    files = {"report.toml": options.report, "assumptions.toml": options.assumptions}
-    # What the model does not read, kept for the commands that do.
-    beside = (options.assumptions.with_name(name) for name in (FUNNEL_FILE, SHARES_FILE))
-    files |= {path.name: path for path in beside if path.is_file()}
-    if options.priors is not None:
-        files["priors.toml"] = shipped().get(options.priors, Path(options.priors))
-    return files | {f"evidence-{k}.csv": path for k, path in enumerate(options.evidence, start=1)}
-
-
-def _audit(options: argparse.Namespace) -> int:
-    from postcgrp.priors import load_ledger
-    from postcgrp.priors.audit import audit, findings_rows, findings_table
-    from postcgrp.reports.runs.place import check_csv, save_csv
-
-    check_csv(options.out)
-    findings = audit(load_ledger(options.report, options.assumptions))
-    columns = ("check", "status", "expected", "found", "treatment")
-    show([{name: row[name] for name in columns} for row in findings_rows(findings)], "The report against itself")
-    save_csv(findings_table(findings), options.out)
-    return DONE
-
-
-def _priors(options: argparse.Namespace) -> int:
-    import pandas as pd
-
-    from postcgrp.priors.sets import difference
-    from postcgrp.reports.runs.place import check_csv, save_csv
-
-    check_csv(options.out)
-    pset = _prior_set(options)
-    if options.diff is not None:
-        options.priors = options.diff
-        rows = pd.DataFrame(difference(pset, _prior_set(options)), columns=["what", "name", "first", "second"])
-        rows = rows.rename(columns={"first": f"({pset.settings.priors})", "second": f"({options.diff})"})
-        show(rows, f"Where {pset.settings.priors} and {options.diff} differ")
-        save_csv(rows, options.out)
-        return DONE
-    table = pset.table()
-    shown = table[["prior", "family", "mu", "sd", "q05", "median", "q95", "unit", "because"]]
-    show(shown, f"Effective priors (set {pset.settings.priors}, coverage {pset.settings.coverage:g})")
-    save_csv(table, options.out)
-    return DONE
-
-
-def _evidence(options: argparse.Namespace) -> int:
-    from postcgrp.priors import load_ledger
-    from postcgrp.priors.evidence_file import template
-    from postcgrp.reports.runs.place import save_text
-
-    ledger = load_ledger(options.report, options.assumptions)
-    if options.out.exists():
-        raise InputError(f"--out {options.out}: exists already: name a new file")
-    save_text(template(ledger), options.out)
-    say(f"{options.out}: fill in the values and give it to postcgrp forecast --evidence {options.out}")
-    return DONE
-
-
 def _forecast(options: argparse.Namespace) -> int:
     # JAX starts only after the input is known to be good.
     from postcgrp.reports.runs.folder import SCHEMA
     from postcgrp.reports.runs.place import check_folder
 
-    pset = _prior_set(options)
+    pset = prior_set_of(options)
     check_folder(options.out, SCHEMA)
     from postcgrp.reports.forecast.conflict import CONFLICT, conflict_said
     from postcgrp.reports.forecast.pipeline import forecast
@@ -255,7 +153,7 @@ def _forecast(options: argparse.Namespace) -> int:
         result = forecast(
             pset,
             out=options.out,
-            sources=_files(options),
+            sources=files_of(options),
             progress=progress,
             **sampling,
         )
@@ -299,7 +197,7 @@ def _diagnose(options: argparse.Namespace) -> int:
 def _calibrate(options: argparse.Namespace) -> int:
     if options.scheduler is not None:
         with_dask()
-    pset = _prior_set(options)
+    pset = prior_set_of(options)
     from postcgrp.inference.ranks import NOT_CALIBRATED
     from postcgrp.reports.calibration.check import calibrate
 

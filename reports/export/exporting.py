@@ -14,7 +14,8 @@ import pyarrow.parquet
 from xarray import Dataset
 
 from postcgrp.inference.diagnostics import SAMPLE
-from postcgrp.priors import InputError
+from postcgrp.priors import InputError, Ledger
+from postcgrp.priors.lookup import label_of
 from postcgrp.reports.export.arrow import LAYOUTS, SIDECAR, column_names, csv_text, shape, to_arrow
 from postcgrp.reports.export.read import read_header
 from postcgrp.reports.export.schema import (
@@ -100,7 +101,8 @@ def select(run: Run, chosen: Chosen, thin: int | None = None) -> Export:
     if thin is not None and not 1 <= thin <= count:
         raise InputError(f"--thin {thin}: the run has {count} draws: give how many to keep, 1 to {count}")
     held = _held(exported_quantities(draws, run.priors), chosen)
-    where = {dim: _known(draws[dim].values.tolist(), labels, dim) for dim, labels in chosen.labels().items() if labels}
+    named = {dim: _named(run.priors.ledger, dim, labels) for dim, labels in chosen.labels().items() if labels}
+    where = {dim: _known(draws[dim].values.tolist(), labels, dim) for dim, labels in named.items()}
     kept, said = thinning(draws, thin)
     chain, iteration = np.unravel_index(kept, (draws.sizes["chain"], draws.sizes["draw"]))
     data = Dataset(
@@ -175,6 +177,17 @@ def _held(known: dict[str, Quantity], chosen: Chosen) -> dict[str, Quantity]:
             if dim in quantity.over:
                 raise InputError(f"{name}: is over every {dim}, which --{_option(dim)} cannot narrow: leave one out")
     return held
+
+
+def _named(ledger: Ledger, dim: str, labels: Sequence[Any]) -> list[Any]:
+    """Labels by their names in the ledger, which declares their aliases; what names nothing stays as it is."""
+    named = []
+    for label in labels:
+        try:
+            named.append(label_of(ledger, dim, label) if dim in ledger.segments else label)
+        except InputError:
+            named.append(label)
+    return named
 
 
 def _known(known: list[Any], wanted: Sequence[Any], dim: str) -> list[Any]:

@@ -16,7 +16,7 @@ from postcgrp.inference.diagnostics import SAMPLE
 from postcgrp.models import variables as v
 from postcgrp.priors import Evidence, PriorSet
 from postcgrp.priors.catalogue import SIZES
-from postcgrp.priors.evidence import SEGMENT_DIMS
+from postcgrp.priors.segments import SEGMENT_DIMS
 
 Array = NDArray[np.float64]
 

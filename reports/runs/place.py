@@ -33,6 +33,12 @@ def schema_of(folder: Path) -> str | None:
         return None
 
 
+def beside(run: Path, suffix: str) -> Path:
+    """A name beside a run folder, also where that is given as `.` or `..`, which is no place beside it."""
+    place = run if run.name not in ("", "..") else run.resolve()
+    return place.parent / f"{run.resolve().name}{suffix}"
+
+
 def check_folder(out: Path, *schemas: str) -> None:
     """Refuse, before any work, a folder that cannot be written or holds anything but earlier results of these schemas.
 

@@ -17,7 +17,7 @@ from postcgrp.inference import Clock, enable_cache, powerscale
 from postcgrp.inference.diagnostics import SAMPLE
 from postcgrp.inference.progress import Progress
 from postcgrp.priors import InputError, Ledger, PriorSet, Settings, load_ledger
-from postcgrp.priors.sets import load_overlay, prior_set
+from postcgrp.priors.sets import apply, load_overlay, prior_set
 from postcgrp.priors.shipped import shipped
 from postcgrp.reports.forecast.conflict import CONFLICT
 from postcgrp.reports.forecast.summary import report_point
@@ -162,6 +162,7 @@ def sensitivity(
         *filter(None, (note_on_unused_claims(pset), control(base, fits[variants[0].key], pset))),
         *(f"claim {name} cannot be left out: {why}" for name, why in forbidden.items()),
         *(f"{v.kind} {v.name} does not apply: {v.why}" for v in variants if v.why),
+        *skipped(ledger),
     ]
     save_sensitivity(pset, table, tables, target / "sensitivity", pset.fingerprint(), above)
     about = {
@@ -262,6 +263,14 @@ def together(pset: PriorSet) -> list[Variant]:
     return [
         Variant(TOGETHER, name, None, without) if isinstance(without, str) else Variant(TOGETHER, name, without)
         for name, without in claim_groups(pset).items()
+    ]
+
+
+def skipped(ledger: Ledger) -> list[str]:
+    """What each shipped prior set changes that a market does not have, and so leaves out there, one sentence each."""
+    of_sets = {name: apply(ledger, load_overlay(name)).skipped for name in shipped()}
+    return [
+        f"prior set {name} skips what this market lacks: {'; '.join(what)}" for name, what in of_sets.items() if what
     ]
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import re
-import tomllib
 from collections.abc import Iterator, Sequence
 from functools import partial
 from itertools import pairwise
@@ -25,7 +24,8 @@ from pydantic import (
 
 from postcgrp.priors import InputError
 from postcgrp.priors.ledger import Whole
-from postcgrp.priors.messages import NO_DATE, first_error, in_words, nearest_or
+from postcgrp.priors.messages import NO_DATE, InputFault, faults_in_words, nearest_or
+from postcgrp.priors.toml_file import TomlFile
 from postcgrp.reports.valuation import distributions
 from postcgrp.reports.valuation.distributions import Uncertain, read
 
@@ -235,32 +235,29 @@ class Deal(Part):
 
 
 def load_deal(path: str | Path) -> Deal:
-    """Read and check one deal (TOML; format: docs/value.md).
+    """Returns one deal as read and checked (TOML; format: docs/value.md).
 
-    Raises :class:`InputError` with one line naming the value, the rule and the way out.
+    Raises :class:`InputError` with one line per fault: the file and line, the value, the rule and the way out.
     """
-    path = Path(path)
+    file = TomlFile.read(Path(path))
+    if not file.content:
+        raise InputError(f"{file.name}: is empty: start from one of docs/examples")
     try:
-        tables = tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        raise InputError(f"--deal {path}: cannot be read ({error.strerror}): give the path of a TOML file") from None
-    except UnicodeDecodeError as error:
-        raise InputError(f"--deal {path}: is not UTF-8 text ({error.reason}): give a TOML text file") from None
-    except (ValueError, RecursionError) as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise InputError(f"{path.name}: is not valid TOML ({reason}): correct that line") from None
-    if not tables:
-        raise InputError(f"{path.name}: is empty: start from one of docs/examples")
-    return read_deal(tables, path.name)
+        return Deal.model_validate(file.content)
+    except ValidationError as error:
+        raise file.error(_faults(error, file.content)) from None
 
 
 def read_deal(tables: dict[str, Any], origin: str = "deal") -> Deal:
-    """Check a deal given as plain tables; `origin` names it in messages. Raises :class:`InputError`."""
+    """Returns a deal given as plain tables, checked; `origin` names it in messages. Raises :class:`InputError`."""
     try:
         return Deal.model_validate(tables)
     except ValidationError as error:
-        line = in_words(first_error(error), Deal, tables, guide="docs/value.md")
-        raise InputError(f"{origin}: {line}") from None
+        raise InputError(*(f"{origin}: {fault.text}" for fault in _faults(error, tables))) from None
+
+
+def _faults(error: ValidationError, tables: dict[str, Any]) -> list[InputFault]:
+    return faults_in_words(error, Deal, tables, guide="docs/value.md")
 
 
 def _check_phases(phases: Sequence[Phase]) -> None:

@@ -2,50 +2,64 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from difflib import get_close_matches
+from collections.abc import Callable, Sequence
+from functools import partial
 
 from postcgrp.priors import InputError, Ledger
+from postcgrp.priors.errors import Faults
+from postcgrp.priors.lookup import label_of
 from postcgrp.reports.valuation.cashflow import year_fraction
 from postcgrp.reports.valuation.deal import Deal, unique
 
 
 def check_deals(deals: Sequence[Deal], ledger: Ledger) -> None:
-    """Refuse deals that share a name or do not fit the report. Raises :class:`InputError`."""
+    """Refuse deals that share a name or do not fit the report. Raises :class:`InputError` with every fault."""
+    faults = Faults()
+    with faults.caught():
+        _raised(lambda: unique([deal.name for deal in deals], "deal"))
+    for deal in deals:
+        for check in (_check_currency, _check_segments, _check_times):
+            with faults.caught(f"{deal.name}: "):
+                _raised(partial(check, deal, ledger))
+    faults.raise_any()
+
+
+def _raised(check: Callable[[], None]) -> None:
+    """Run a check whose faults are plain ValueErrors. Raises :class:`InputError`."""
     try:
-        unique([deal.name for deal in deals], "deal")
+        check()
+    except InputError:
+        raise
     except ValueError as error:
         raise InputError(str(error)) from None
-    for deal in deals:
-        try:
-            _check_segments(deal, ledger)
-            _check_times(deal, ledger)
-        except ValueError as error:
-            raise InputError(f"{deal.name}: {error}") from None
 
 
 def captured_labels(deal: Deal, ledger: Ledger) -> dict[str, list[str]]:
-    """The labels of the market's cells that a deal captures, by dimension."""
+    """The labels of the market's cells that a deal captures, by dimension; it may name them by their aliases."""
     captured = deal.captured
     chosen = {"region": captured.regions, "depth": captured.depths, "modality": captured.modalities}
-    return {dim: list(chosen[dim] or names) for dim, names in ledger.segments.items()}
+    return {
+        dim: [label_of(ledger, dim, name) for name in chosen[dim] or names] for dim, names in ledger.segments.items()
+    }
 
 
-def _check_segments(deal: Deal, ledger: Ledger) -> None:
+def _check_currency(deal: Deal, ledger: Ledger) -> None:
     if deal.currency not in (None, ledger.report.currency):
         raise ValueError(
             f"currency = {deal.currency!r}: the report is in {ledger.report.currency!r}: convert the deal's money"
         )
-    parts = {"regions": ledger.regions, "depths": ledger.depths, "modalities": ledger.modalities}
-    for field, segments in parts.items():
-        chosen, names = getattr(deal.captured, field), [s.name for s in segments]
-        unique(list(chosen), f"captured.{field}")
-        also = {other.casefold(): s.name for s in segments for other in (*s.aliases, s.label or s.name, s.name)}
-        for name in chosen:
-            if name not in names:
-                near = get_close_matches(name.strip().casefold(), also, 1)
-                way_out = f"write {also[near[0]]!r}" if near else f"use one of {', '.join(names)}"
-                raise ValueError(f"captured.{field}: {name!r} is not in the report: {way_out}")
+
+
+def _check_segments(deal: Deal, ledger: Ledger) -> None:
+    fields, faults = {"region": "regions", "depth": "depths", "modality": "modalities"}, Faults()
+    for dim, field in fields.items():
+        labels = []
+        for name in getattr(deal.captured, field):
+            with faults.caught(f"captured.{field}: "):
+                labels.append(label_of(ledger, dim, name))
+        with faults.caught():
+            _raised(partial(unique, labels, f"captured.{field}"))
+    faults.raise_any()
 
 
 def _check_times(deal: Deal, ledger: Ledger) -> None:

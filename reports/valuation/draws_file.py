@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from postcgrp.priors import InputError
-from postcgrp.priors.evidence_file import DELIMITERS, ENCODINGS
+from postcgrp.priors.csv_table import DELIMITERS, ENCODINGS
 from postcgrp.reports.runs.groups import INDEX
 from postcgrp.reports.valuation.decision import Decision, as_decision
 

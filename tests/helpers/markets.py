@@ -167,6 +167,13 @@ CHANGES: dict[str, Change] = {
         drop(t, quantity="adoption"),
         t["claims"].extend(claim("adoption", modality=DEVICE, year=y, low=0.1, high=0.3) for y in (2024, 2027, 2032)),
     ),
+    "adoption that falls": lambda t: (
+        drop(t, quantity="adoption"),
+        t["claims"].extend(
+            claim("adoption", modality=DEVICE, year=y, low=low, high=low + 0.08)
+            for y, low in ((2024, 0.2), (2027, 0.12), (2032, 0.05))
+        ),
+    ),
     "euros": euros,
 }  # fmt: skip
 

@@ -56,7 +56,8 @@ def check(pset: PriorSet, draws: dict[str, NDArray[Any]]) -> None:
             assert (of == 1).all()
             continue
         level = draws[pset.own(f"{modality.uptake}_level", modality)]
-        assert (np.diff(level, axis=1) >= 0).all()
+        turn = -1 if pset.blocks[pset.own(f"{modality.uptake}_level", modality)].falling else 1
+        assert (turn * np.diff(level, axis=1) >= 0).all()
         if modality.uptake == "adoption":
             assert (of > 0).all()
             assert np.allclose(of, draws[pset.own("adoption", modality)])
@@ -72,7 +73,7 @@ def check(pset: PriorSet, draws: dict[str, NDArray[Any]]) -> None:
             assert (of[:, np.invert(before)][..., share > 0] > 0).all()
             assert (of[..., share == 0] == 0).all()
             mean = mean * weight / (patients * share).sum(axis=(2, 3))
-        assert (np.diff(mean, axis=1) >= -1e-6 * mean[:, 1:]).all()
+        assert (turn * np.diff(mean, axis=1) >= -1e-6 * mean[:, 1:]).all()
         reached = mean[:, [years.index(a) for a in pset.anchors(modality)]]
         assert np.allclose(
             reached, level, rtol=1e-4
@@ -140,6 +141,16 @@ def test_any_shape_of_ledger_gives_a_coherent_model(name: str) -> None:
     draws = prior_draws(model, DRAWS)
     check(pset, draws)
     in_ranges(pset, draws)
+
+
+def test_an_adoption_that_neither_rises_nor_falls_throughout_is_refused() -> None:
+    def up_and_down(tables: Tables) -> None:
+        CHANGES["adoption that falls"](tables)
+        tables["claims"] = [c | ({"low": 0.3, "high": 0.4} if c["year"] == 2027 else {}) for c in tables["claims"]]
+
+    assert prior_set_of(CHANGES["adoption that falls"]).blocks["adoption_level"].falling
+    with pytest.raises(InputError, match=r"then .* must not fall"):
+        prior_set_of(up_and_down)
 
 
 def test_a_count_of_another_year_is_the_count_of_that_year() -> None:

@@ -21,9 +21,12 @@ from scipy.stats import ks_1samp, t
 
 from postcgrp.models import build_model
 from postcgrp.models.simulator import DRIFT, MISSPECIFICATIONS, SHOCK_DF, SHOCK_SCALE, VENDOR_FACTOR, placed, simulate
-from postcgrp.priors import Evidence, Ledger, PriorSet, Trust, effective, load_ledger
-from postcgrp.priors.catalogue import OBSERVED
-from postcgrp.priors.sets import Change, Overlay, prior_set
+from postcgrp.models.variables import free
+from postcgrp.priors import Evidence, Ledger, PriorSet, Settings, Trust, effective, load_ledger
+from postcgrp.priors.catalogue import OBSERVED, RANGED
+from postcgrp.priors.changes import Change
+from postcgrp.priors.sets import Overlay, prior_set
+from postcgrp.tests.helpers.markets import CHANGES, prior_set_of
 from postcgrp.tests.helpers.paths import OTHER_MARKET
 
 pytestmark = pytest.mark.fit
@@ -302,6 +305,34 @@ def turned(**settings: Any) -> PriorSet:
 def test_other_settings_are_drawn_as_the_page_says(settings: dict[str, Any]) -> None:
     pset = turned(**settings)
     compare(Market(pset, simulate(pset, DRAWS, SEED)))
+
+
+@pytest.mark.parametrize("left_out", [None, 2027], ids=["claimed", "open"])
+def test_an_adoption_that_falls_is_drawn_as_the_page_says(left_out: int | None) -> None:
+    ledger = prior_set_of(CHANGES["adoption that falls"]).ledger
+    ids = tuple(c.id for c in ledger.claims if (c.quantity, c.year) == ("adoption", left_out))
+    pset = effective(ledger, Settings(leave_out=ids))
+    assert pset.blocks["adoption_level"].falling
+    compare(Market(pset, simulate(pset, DRAWS, SEED)))
+
+
+def ranges_for_numbers() -> Ledger:
+    """The wider market with a range for every number that may have one."""
+    tables = wider().model_dump()
+    rows = [row for row in tables["assumptions"] if row["id"] not in RANGED]
+    kept = {row["id"]: row for row in tables["assumptions"] if row["id"] in RANGED}
+    rows += [row | {"value": None, "low": 0.1, "high": 0.4} for row in kept.values()]
+    assert set(kept) == set(RANGED)
+    return Ledger.model_validate(tables | {"assumptions": rows})
+
+
+def test_numbers_with_a_range_are_drawn_as_the_page_says() -> None:
+    pset = effective(ranges_for_numbers())
+    named = {prior.name.partition("[")[0] for block in pset.blocks.values() for prior in block.priors}
+    assert set(RANGED) <= named
+    compare(Market(pset, simulate(pset, DRAWS, SEED)))
+    model = build_model(pset)
+    assert {variable.name for variable in free(pset)} == {rv.name for rv in model.free_RVs}
 
 
 def test_the_model_draws_what_the_page_says(market: Market) -> None:

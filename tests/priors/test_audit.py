@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 
 import postcgrp.priors.audit
-from postcgrp.priors.audit import Finding, audit, findings_table
+from postcgrp.priors.audit import Finding, audit, findings_table, slips
 from postcgrp.priors.ledger import Claim, Ledger, Quantified, load_ledger, middle
 
-NUMBERS_OF_ARITHMETIC = {0, 1, 2, 3, 0.5, 10, 100, 1e6}
+NUMBERS_OF_ARITHMETIC = {0, 1, 2, 3, 0.5, 10, 100, 1e-6, 1e-3, 1e3, 1e6}
+IMPLAUSIBLE = 50  # the one threshold, and no number of the market
 
 
 @pytest.fixture(scope="module")
@@ -425,6 +426,77 @@ def test_no_number_or_name_of_the_market_in_the_code(shipped: Ledger) -> None:
     trees = [ast.parse(path.read_text()) for path in Path(folder).glob("*.py")]
     assert len(trees) > 1
     constants = [node.value for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Constant)]
-    assert {n for n in constants if isinstance(n, int | float)} <= NUMBERS_OF_ARITHMETIC
+    assert {n for n in constants if isinstance(n, int | float)} <= NUMBERS_OF_ARITHMETIC | {IMPLAUSIBLE}
     labels = [s.name for s in (*shipped.regions, *shipped.modalities)]
     assert not [text for text in constants if isinstance(text, str) for label in labels if label in text]
+
+
+def with_price(ledger: Ledger, low: float, high: float) -> Ledger:
+    """The ledger with one price range for every modality."""
+    unit = f"{ledger.report.currency} per patient-year"
+    row = {"id": "price", "low": low, "high": high, "unit": unit, "source": "assumption", "reason": "why"}
+    return Ledger.model_validate(ledger.model_dump() | {"assumptions": [row]})
+
+
+def scaled(ledger: Ledger, quantity: str, factor: float) -> Ledger:
+    """The ledger with every number on a quantity multiplied, as where another unit was meant."""
+    claims = [c.model_dump() for c in ledger.claims]
+    for row in claims:
+        if row["quantity"] == quantity:
+            row |= {k: row[k] * factor for k in ("value", "low", "high") if row[k] is not None}
+    return Ledger.model_validate(ledger.model_dump() | {"claims": claims})
+
+
+@pytest.mark.parametrize(
+    ("quantity", "factor", "likely"),
+    [
+        ("revenue", 1e-3, "too low by a factor of about .*: revenue in billions under 'EUR million'"),
+        (
+            "revenue",
+            1e3,
+            "too high by a factor of about .*: patients in thousands .* or revenue in thousands",
+        ),
+        ("revenue", 1e6, "too high by a factor of about .*: .* or revenue in EUR under 'EUR million'"),
+        ("patients", 1e-3, "too high by a factor of about .*: patients in thousands under 'patients'"),
+        ("patients", 1e-6, "too high by a factor of about .*: patients in millions under 'patients'"),
+    ],
+)
+@pytest.mark.parametrize("parts", [True, False])
+def test_a_slip_of_units_is_named(quantity: str, factor: float, likely: str, parts: bool) -> None:
+    ledger = with_price(other_market(), 2000.0, 7000.0)
+    if not parts:
+        ledger = ledger.model_copy(update={"claims": tuple(c for c in ledger.claims if c.id not in ("a24", "a28"))})
+    assert not slips(ledger)
+    slipped = slips(scaled(ledger, quantity, factor))
+    assert slipped
+    assert all(re.search(likely, line) for line in slipped), slipped
+
+
+def test_a_price_that_the_revenue_contradicts_is_a_finding_and_no_slip() -> None:
+    ledger = with_price(other_market(), 20000.0, 40000.0)
+    found = findings(ledger, "spend_against_price")
+    assert {f.status for f in found} == {"differs"}
+    assert not slips(ledger)
+
+
+def test_patients_without_a_year_are_those_of_the_first_one_beside_a_later_total() -> None:
+    """As for the model: a later total is not the count of the years before it."""
+    rows = [c.model_dump() | {"year": None if c.quantity == "patients" else c.year} for c in other_market().claims]
+    later = rows[0] | {"id": "n28", "year": 2028, "value": 6000.0}
+    ledger = Ledger.model_validate(other_market().model_dump() | {"claims": [*rows, later]})
+    spend = one(ledger, "spend_per_adopter").found
+    assert spend.startswith(
+        "EUR 5,000 in 2024, 5,000 in 2028 per user and year at the patients stated for 2024 and 2028"
+    )
+    assert one(ledger, "patients_by_region", "n").status == "agrees"
+
+
+def test_a_rate_says_its_span_and_leaves_history_aside() -> None:
+    ledger = other_market()
+    past = claim(ledger, "a24", id="a20", year=2020, value=0.01, role="context")
+    found = one(changed(ledger, add=(past,)), "growth_rate")
+    assert found.status == "agrees"
+    assert found.found.endswith("41.4 % a year from 2024 to 2028")
+    assert "a20" not in found.claims
+    alone = changed(ledger, drop=("a28",), add=(past,))
+    assert one(alone, "growth_rate").found.endswith("% a year from 2020 to 2024")

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import re
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from postcgrp.priors import InputError, Settings, effective, load_ledger
 from postcgrp.priors.catalogue import ASSUMPTIONS, OBSERVED, PRIOR_CLAIMS
-from postcgrp.priors.ledger import UNITS
+from postcgrp.priors.ledger import UNITS, checked_ledger
+from postcgrp.tests.helpers.markets import market
 from postcgrp.tests.helpers.paths import DOCS, OTHER_MARKET
 
 LEDGER_PAGE = DOCS / "ledger.md"
+OTHER_ID = load_ledger(OTHER_MARKET / "report.toml", OTHER_MARKET / "assumptions.toml").report.id
 R, A = "report.toml", "assumptions.toml"
 COUNT, SHARE, LOW, REVENUE = "value = 42000", "value = 0.7", "low = 0.01\nhigh = 0.03", "value = 1500\n"
 
@@ -42,8 +49,8 @@ def _toml(value: object) -> str:
     return f'"{value}"' if isinstance(value, str) else str(value)
 
 
-def check(name: str = "new", **fields: object) -> str:
-    return claim(**{"id": name, "quantity": "note", "role": "check", "value": 1, "unit": "count", **fields})
+def note(name: str = "new", **fields: object) -> str:
+    return claim(**{"id": name, "quantity": "note", "role": "context", "value": 1, "unit": "count", **fields})
 
 
 def observed(**fields: object) -> str:
@@ -168,6 +175,20 @@ ROWS = [
         "",
         assumption(id="price_noise", region="Mars", value=0.1, unit="log"),
         "region 'Mars' is not declared: use one of",
+    ),
+    (
+        A,
+        "",
+        "",
+        """
+[[source]]
+kind = "EXAMPLE"
+base_log_sd = 0.1
+final_log_sd = 0.1
+source = "assumption"
+reason = "r"
+""".replace("EXAMPLE", OTHER_ID),
+        "kind of source .* is the report's id too: give it another",
     ),
     # what priors need
     (
@@ -295,15 +316,63 @@ ROWS = [
         observed(year=2025, modality="Biologic switch / add-on"),
         "has evidence in 2025, before its launch_year 2026: make the claim a check or move the launch",
     ),
-    # names and fields
-    (R, "", "", check(valeu=3), "claim.new.valeu is not known: write 'value'"),
-    (R, "", "", check(colour=3), "claim.new.colour is not known: use one of id, year"),
-    (R, "", "", check(role="chek"), "claim.new.role = 'chek' is not known: use 'prior', 'evidence'"),
+    # quantities that nothing reads
     (
         R,
         "",
         "",
-        check(unit="percent"),
+        note(quantity="cagr", role="check"),
+        "'new': quantity 'cagr' is compared with nothing: write 'growth_rate'",
+    ),
+    (R, "", "", note(quantity="cagr"), "'new': quantity 'cagr' is not read: write 'growth_rate', or a name unlike it"),
+    (R, "", "", note(quantity="Market Size"), "'Market Size' is not read: write 'revenue'"),
+    (R, "", "", note(quantity="revenu"), "'revenu' is not read: write 'revenue'"),
+    (R, "", "", note(role="check"), "'new': quantity 'note' is compared with nothing: make it context"),
+    (R, "", "", observed(quantity="cagr"), "'new': evidence on 'cagr', but the model observes revenue"),
+    # keys without effect
+    (R, "", "", note(coverage=0.5), "'new': coverage has no effect on a fixed number"),
+    (R, COUNT, "coverage = 0.5\nvalue = 42000", "", "'patients_na': coverage has no effect on a fixed number: remove"),
+    (R, LOW, f"coverage = 90\n{LOW}", "", "'thermoplasty_2024': coverage = 90 is not inside 0..1: .* (0.9)"),
+    (
+        A,
+        "value = 0.8",
+        'value = 0.8\nfamily = "normal"',
+        "",
+        "'uptake_correlation' .*: family has no effect on a fixed",
+    ),
+    (A, "value = 0.8", "value = 0.8\ncoverage = 0.5", "", "'uptake_correlation' .*: coverage has no effect on a fixed"),
+    # names and labels
+    (
+        R,
+        'name = "China"',
+        'name = "China"\nlabel = "europe"',
+        "",
+        "'China': label 'europe' is also what 'Europe' is called",
+    ),
+    (
+        R,
+        'name = "China"',
+        'name = "China"\naliases = ["NA"]',
+        "",
+        "'China': alias 'NA' is also what 'North America' is",
+    ),
+    (
+        R,
+        'name = "China"',
+        f'name = "China"\nlabel = "{"c" * 300}"',
+        "",
+        "is 300 characters long: shorten it to 100 at most",
+    ),
+    (R, "", "", note(name="n" * 90), "is 90 characters long: shorten it to 80 at most"),
+    # names and fields
+    (R, "", "", note(valeu=3), "claim.new.valeu is not known: write 'value'"),
+    (R, "", "", note(colour=3), "claim.new.colour is not known: use one of id, year"),
+    (R, "", "", note(role="chek"), "claim.new.role = 'chek' is not known: use 'prior', 'evidence'"),
+    (
+        R,
+        "",
+        "",
+        note(unit="percent"),
         "claim.new.unit = 'percent' is not known: use one of patients, fraction, .* 'USD million'",
     ),
     (
@@ -416,11 +485,98 @@ def test_a_slip_gives_one_clear_line(tmp_path: Path, name: str, old: str, new: s
 
 
 def clear(error: InputError, message: str) -> None:
-    """One line that holds the message (with `.*` for anything) and none of a library's own words."""
-    said = str(error)
+    """One slip gives one line, that holds the message (`.*`: anything) and none of a library's own words."""
+    (said,) = error.faults
     assert re.search(re.escape(message).replace(r"\.\*", ".*"), said), said
     assert "\n" not in said
     assert not re.search(r"pydantic|Input should|Value error|Errno|Traceback", said)
+
+
+ODD: tuple[Any, ...] = (
+    None, True, 0, -1, 1e300, float("nan"), "", "x", "a" * 400, [], {}, [1], {"a": 1}, [{}], 2024, "two\nlines",
+    "日本" * 60,
+)  # fmt: skip
+
+
+def places(part: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """Every place in nested tables and lists."""
+    steps = part.items() if isinstance(part, dict) else enumerate(part) if isinstance(part, list) else ()
+    return [found for key, below in steps for found in ((*path, key), *places(below, (*path, key)))]
+
+
+MARKET = json.loads(json.dumps(market(), default=list))
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(st.sampled_from(places(MARKET)), st.sampled_from(ODD)), min_size=1, max_size=3))
+def test_whatever_stands_in_a_ledger_it_is_read_or_refused_in_lines(slips: list[tuple[tuple[Any, ...], Any]]) -> None:
+    tables = json.loads(json.dumps(MARKET))
+    for (*way, key), odd in slips:
+        here: Any = tables
+        with suppress(KeyError, IndexError, TypeError):  # an earlier slip took this place away
+            for step in way:
+                here = here[step]
+            here[key] = odd
+    ledger, faults = checked_ledger(tables)
+    assert (ledger is None) == bool(faults)
+    assert not [fault for fault in faults if "\n" in fault.text or "Input should" in fault.text]
+    if ledger is not None:
+        with suppress(InputError):
+            effective(ledger)
+
+
+def test_names_fit_into_the_files_that_they_go_into() -> None:
+    """NetCDF takes names of 256 bytes, and a modality's stands inside those of its variables."""
+    for name, message in (
+        ("c" * 300, "is 300 characters long: shorten it to 80 at most"),
+        ("熱" * 70, "takes 210 bytes, and names of variables at most 180: give a shorter `name` and the full one as"),
+    ):
+        renamed = json.loads(json.dumps(market(), ensure_ascii=False).replace('"thermoplasty"', f'"{name}"'))
+        ledger, faults = checked_ledger(renamed)
+        assert ledger is None
+        assert all(fault.at[:2] == ("modalities", 1) for fault in faults)
+        assert message in faults[0].text
+
+
+def test_all_faults_of_both_files_are_said_at_once_with_their_lines(tmp_path: Path) -> None:
+    """As in a copy of the shipped assumptions for another market: every row that does not fit, file by file."""
+    slips = {
+        R: (
+            ('region = "Europe"', 'region = "europe"', "region 'europe' is not declared: write it 'Europe'"),
+            ("value = 1500\n", "value = -1500\n", "-1500 USD million is negative"),
+        ),
+        A: (
+            ("value = 0.8", "value = 80", "value = 80 is outside 0..1"),
+            ('id = "price"', 'id = "prise"', "'prise' for the whole market is not one that the model knows"),
+            ("value = 0.1\n", "valeu = 0.1\n", "valeu is not known: write 'value'"),
+            ("value = 0.01\n", "value = -0.01\n", "value = -0.01 must be at least zero"),
+            (
+                'id = "burden_correlation"',
+                'id = "burden_correlation"\nmodality = "patch"',
+                "modality 'patch' is not decl",
+            ),
+        ),
+    }
+    expected = []
+    for source, changes in slips.items():
+        text = (OTHER_MARKET / source).read_text(encoding="utf-8")
+        for old, new, _ in changes:
+            assert old in text
+            text = text.replace(old, new, 1)
+        (tmp_path / source).write_text(text, encoding="utf-8")
+        expected += [(source, message) for *_, message in changes]
+    with pytest.raises(InputError) as caught:
+        load_ledger(tmp_path / R, tmp_path / A)
+    said = caught.value.faults
+    for source, message in expected:
+        (fault,) = [line for line in said if message in line]
+        place = re.match(r"(.*): line (\d+): ", fault)
+        assert place is not None, fault
+        assert place[1] == source
+    assert len(said) == len(expected)
+    for source in slips:
+        lines = [int(line.split("line ")[1].split(":")[0]) for line in said if line.startswith(source)]
+        assert lines == sorted(lines)
 
 
 def test_the_other_market_itself_is_fine(tmp_path: Path) -> None:
@@ -441,15 +597,20 @@ FILES = {
     "empty": (b"", "report.toml: schema = None, but this version reads 1 only: write `schema = 1` as its first line"),
     "another schema": (b"schema = 2", "report.toml: schema = 2, but this version reads 1 only: write `schema = 1`"),
     "schema as text": (b'schema = "1"', "report.toml: schema = '1', but this version reads 1 only: write `schema = 1`"),
-    "schema alone": (b"schema = 1", "report.toml: report is missing: add it (docs/ledger.md)"),
     "a typo": (b"schema = 1\n[[claims]]\nid = 1", "report.toml: table 'claims' is not known: write 'claim'"),
     "a stray table": (
         b"schema = 1\n[[zoo]]\nid = 1",
         "report.toml: table 'zoo' is not known: use [report], [[region]]",
     ),
-    "one bracket": (b"schema = 1\n[claim]\nid = 1\n", "report.toml: claim = .* is not a table: write it as [[claim]]"),
-    "a number": (b"schema = 1\nclaim = 3\n", "report.toml: claim = 3 is not a table: write it as [[claim]]"),
-    "numbers": (b"schema = 1\nclaim = [3]\n", "report.toml: claim[1] = 3 is not a table: write it as [[claim]]"),
+    "one bracket": (
+        b"schema = 1\n[claim]\nid = 1\n",
+        "report.toml: line 2: claim = .* is not a table: write it as [[claim]]",
+    ),
+    "a number": (b"schema = 1\nclaim = 3\n", "report.toml: line 2: claim = 3 is not a table: write it as [[claim]]"),
+    "numbers": (
+        b"schema = 1\nclaim = [3]\n",
+        "report.toml: line 2: claim[1] = 3 is not a table: write it as [[claim]]",
+    ),
 }
 
 
@@ -466,6 +627,14 @@ def test_a_bad_file_gives_one_clear_line(tmp_path: Path, name: str) -> None:
     with pytest.raises(InputError) as caught:
         load_ledger(path, OTHER_MARKET / A)
     clear(caught.value, message)
+
+
+def test_an_empty_ledger_says_all_that_is_missing(tmp_path: Path) -> None:
+    (tmp_path / R).write_text("schema = 1\n", encoding="utf-8")
+    with pytest.raises(InputError) as caught:
+        load_ledger(tmp_path / R, OTHER_MARKET / A)
+    tables = ("report", "region", "depth", "modality", "claim")
+    assert caught.value.faults == tuple(f"report.toml: {t} is missing: add it (docs/ledger.md)" for t in tables)
 
 
 def without(table: str, name: str = R) -> str:

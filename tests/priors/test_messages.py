@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from postcgrp.priors.messages import first_error, in_words
+from postcgrp.priors.messages import faults_in_words
 
 
 class Strict(BaseModel):
@@ -37,10 +37,11 @@ class Contract(Strict):
     regions: tuple[str, ...] = Field(default=("all",), min_length=1)
 
 
-def line(content: dict[str, Any]) -> str:
+def lines(content: dict[str, Any]) -> list[str]:
     with pytest.raises(ValidationError) as caught:
         Contract.model_validate(content)
-    return in_words(first_error(caught.value), Contract, content, guide="docs/x.md", tables={"regions": "region"})
+    faults = faults_in_words(caught.value, Contract, content, guide="docs/x.md", tables={"regions": "region"})
+    return [fault.text for fault in faults]
 
 
 def terms(*tiers: Any) -> dict[str, Any]:
@@ -66,6 +67,6 @@ def terms(*tiers: Any) -> dict[str, Any]:
     ],
 )
 def test_an_error_in_words(content: dict[str, Any], words: str) -> None:
-    said = line(content)
+    (said,) = lines(content)
     assert said.startswith(words)
     assert "\n" not in said

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,10 +26,15 @@ from postcgrp.priors import (
     load_overlay,
     prior_set,
 )
+from postcgrp.priors.difference import difference
 from postcgrp.priors.elicit import LINK
-from postcgrp.priors.sets import difference
+from postcgrp.priors.numbers import fixed_numbers
+from postcgrp.priors.pool import load_pool, logarithmic_pool
+from postcgrp.priors.reads import rows_read
+from postcgrp.priors.segments import SEGMENT_DIMS
+from postcgrp.priors.sets import apply
 from postcgrp.priors.shipped import shipped
-from postcgrp.tests.helpers.paths import DOCS
+from postcgrp.tests.helpers.paths import DOCS, OTHER_MARKET
 
 PRIOR_SETS_PAGE = DOCS / "prior-sets.md"
 LEDGER = load_ledger()
@@ -188,7 +194,6 @@ def test_a_change_of_a_part_adds_a_row_and_leaves_the_rest(ledger: Ledger, pset:
             "give all of them the",
         ),
         ('[[assumption]]\nid = "price"\nfamily = "normal"\nreason = "r"', "may be lognormal or logstudent"),
-        ('[[claim]]\nid = "moh_2025"\ncoverage = 0.5\nreason = "r"', "change `coverage` in"),
         ('[settings]\ntrust = "blind"', "trust 'blind' is not in the ledger: use one of low"),
         (
             '[settings]\nadoption_scope = "all"',
@@ -198,7 +203,7 @@ def test_a_change_of_a_part_adds_a_row_and_leaves_the_rest(ledger: Ledger, pset:
         ("[settings]\ncoverag = 0.5", "settings.coverag is not known: write 'coverage'"),
         ('[settings]\ncoverage = "0.5"', "coverage = '0.5' is not a number: write it as a number without quotes"),
         ('[settings]\nleave_out = "revenue"', "leave_out = 'revenue' is not a list: write it in brackets"),
-        ("[[assumption]]\nvalue = 1.0", "assumption[1].id is missing: add it"),
+        ('[[assumption]]\nvalue = 1.0\nreason = "r"', "mine.toml: line 4: assumption[1].id is missing: add it"),
         (
             '[[assumption]]\nid = "price"\nfamily = "cauchy"\nreason = "r"',
             "family = 'cauchy' is not known: use 'normal'",
@@ -209,15 +214,74 @@ def test_a_change_of_a_part_adds_a_row_and_leaves_the_rest(ledger: Ledger, pset:
         ),
         ('[[assumption]]\nid = "price"\ncentre = -8.0\nreason = "r"', "centre = -8 must be above zero"),
         ('[[assumption]]\nid = "price"\nspread = 1e9\nreason = "r"', "spread = 1e+09 is too wide: lower it"),
-        ('[[assumption]]\nid = "*"\nregion = "Mars"\nspread = 2.0\nreason = "r"', "no range for region Mars is in"),
+        (
+            '[[assumption]]\nid = "*"\nregion = "Mars"\nspread = 2.0\nreason = "r"',
+            "region 'Mars' is not declared: use one of",
+        ),
         ("x = 1", "x is not known: use one of name, says"),
+        (
+            '[[claim]]\nid = "moh_2025"\nlow = 0.3\nhigh = 0.4\nreason = "r"\n' * 2,
+            "line 9: claim 'moh_2025' for the whole market is changed twice: keep one of the changes",
+        ),
+        # what a row names and does not change, and what nothing reads
+        (
+            '[[claim]]\nid = "adoption_2035"\nregion = "Japan"\nyear = 2031\nlow = 0.31\nhigh = 0.39\nreason = "r"',
+            "claim 'adoption_2035' is not for year 2031, region Japan: remove `year` and `region`: a change to a claim",
+        ),
+        (
+            '[[claim]]\nid = "revenue_share_united_states"\nyear = 2035\nvalue = 0.6\nreason = "r"',
+            "claim 'revenue_share_united_states' is not for year 2035: remove `year`",
+        ),
+        (
+            '[[claim]]\nid = "adoption_2035"\nyear = 2030\nlow = 0.31\nhigh = 0.39\nreason = "r"',
+            "change 'adoption_2030' instead, or remove `year`",
+        ),
+        (
+            '[[assumption]]\nid = "price_growth"\nyear = 2031\nlow = 0.0\nhigh = 0.1\nreason = "r"',
+            "assumption 'price_growth' for year 2031 is not in the ledger: remove it",
+        ),
+        (
+            '[[assumption]]\nid = "price_noise"\nmodality = "implantable"\nyear = 2031\nvalue = 0.1\nreason = "r"',
+            "year 2031, but it may name modality only: remove `year`",
+        ),
+        (
+            '[[assumption]]\nid = "moh_step"\ndepth = "1"\nlow = 0.1\nhigh = 0.2\nreason = "r"',
+            "assumption 'moh_step', here, is one that no model takes: remove it",
+        ),
+        ('[[assumption]]\nid = "adoption_logit_sd"\nvalue = 0.3\nreason = "r"', "is one that no model takes"),
+        (
+            '[[assumption]]\nid = "price_noise"\nvalue = 0.3\nfamily = "normal"\nreason = "r"',
+            "family has no effect on a fixed number: remove `family`",
+        ),
+        (
+            '[[assumption]]\nid = "price_noise"\nvalue = 0.3\ncoverage = 0.5\nreason = "r"',
+            "coverage has no effect on a fixed number: remove `coverage`",
+        ),
+        ('[[assumption]]\nid = "price_noise"\ncoverage = 0.5\nreason = "r"', "a number, on which coverage has no eff"),
+        ('[[assumption]]\nid = "price"\ncoverage = 50\nreason = "r"', "coverage = 50 is not inside 0..1"),
+        ('[[claim]]\nid = "moh_2025"\nlow = 0.3\nhigh = 0.4\nsource = "me"\nreason = "r"', "has no source of its own"),
+        ('[[claim]]\nid = "moh_2025"\nfamily = "logitstudent"\nreason = "r"', "has no family of its own"),
+        (
+            '[[claim]]\nid = "revenue_2030"\ncoverage = 0.5\nreason = "r"',
+            "'revenue_2030' is a number, on which coverage has no effect",
+        ),
+        ('[[assumption]]\nid = "price"\nquantiles = { 50 = 3000.0 }\nreason = "r"', "give two, by the percentage"),
+        (
+            '[[assumption]]\nid = "price"\nquantiles = { 50 = 3000.0, 90 = 2000.0 }\nreason = "r"',
+            "do not rise with the percentage",
+        ),
+        (
+            '[[claim]]\nid = "moh_2025"\nquantiles = { 50 = 12.0, 90 = 20.0 }\nreason = "r"',
+            "quantiles 12 and 20 have no logitnormal prior: use rising ones inside its support",
+        ),
     ],
 )
 def test_a_slip_gives_one_clear_line(ledger: Ledger, tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(InputError) as caught:
         under(ledger, tmp_path, text)
-    assert message in str(caught.value)
-    assert "\n" not in str(caught.value)
+    (said,) = caught.value.faults
+    assert message in said
+    assert "\n" not in said
 
 
 def test_a_file_that_is_not_there_or_has_no_schema(tmp_path: Path) -> None:
@@ -231,9 +295,14 @@ def test_a_file_that_is_not_there_or_has_no_schema(tmp_path: Path) -> None:
 
 
 def test_the_documented_file_loads(ledger: Ledger, tmp_path: Path) -> None:
-    (text,) = re.findall(r"```toml\n(.*?)```", PRIOR_SETS_PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    text, pool = re.findall(r"```toml\n(.*?)```", PRIOR_SETS_PAGE.read_text(encoding="utf-8"), re.DOTALL)
     (tmp_path / "doc.toml").write_text(text, encoding="utf-8")
     assert difference(effective(ledger), prior_set(ledger, load_overlay(tmp_path / "doc.toml")))
+    (tmp_path / "pool.toml").write_text(pool, encoding="utf-8")
+    panel = load_pool(tmp_path / "pool.toml")
+    assert panel is not None
+    sets = [prior_set(ledger, load_overlay(member.set)) for member in panel.member]
+    assert difference(effective(ledger), logarithmic_pool(sets, panel.weights, panel.name))
 
 
 def test_a_heavy_tail_holds_its_range_too(ledger: Ledger, pset: PriorSet, tmp_path: Path) -> None:
@@ -315,3 +384,146 @@ def test_shares_of_a_rise_sum_to_one(shape: str, steps: int, foot: bool) -> None
     assert share.sum() == pytest.approx(1)
     rising = np.all(np.diff(share) >= 0)
     assert rising == (foot or shape != "early" or steps == 1)
+
+
+def test_all_faults_of_a_set_are_said_at_once_with_their_lines(ledger: Ledger, tmp_path: Path) -> None:
+    text = """
+[[assumption]]
+id = "pric"
+value = 1.0
+reason = "r"
+
+[[claim]]
+id = "adoption_2035"
+region = "Japan"
+low = 0.31
+high = 0.39
+reason = "r"
+"""
+    with pytest.raises(InputError) as caught:
+        under(ledger, tmp_path, text)
+    first, second = caught.value.faults
+    assert first == "mine.toml: line 5: assumption 'pric' is not in the ledger: write 'price'"
+    assert second.startswith("mine.toml: line 10: claim 'adoption_2035' is not for region Japan: remove `region`")
+
+
+def test_a_set_names_segments_by_their_aliases(ledger: Ledger, pset: PriorSet, tmp_path: Path) -> None:
+    text = '[[assumption]]\nid = "region_premium"\nregion = "us"\nlow = 0.1\nhigh = 0.2\nreason = "r"'
+    mine = under(ledger, tmp_path, text).blocks["region_premium"].priors
+    changed = [now != before for now, before in zip(mine, pset.blocks["region_premium"].priors, strict=True)]
+    assert changed == [True, False, False, False, False]
+
+
+def test_a_claim_has_its_own_coverage_or_two_quantiles(ledger: Ledger, tmp_path: Path) -> None:
+    text = """
+[[claim]]
+id = "moh_2025"
+coverage = 0.5
+reason = "r"
+[[claim]]
+id = "adoption_2035"
+quantiles = { 50 = 0.36, 90 = 0.42 }
+reason = "r"
+[[claim]]
+id = "revenue_share_united_states"
+coverage = 0.5
+reason = "r"
+[[assumption]]
+id = "price"
+modality = "implantable"
+quantiles = { 10 = 20000.0, 75 = 50000.0 }
+reason = "r"
+"""
+    mine, plain = under(ledger, tmp_path, text), effective(ledger)
+    moh = next(p for p in mine.blocks["burden_level"].priors if p.name == "moh")
+    assert moh.cdf([0.3, 0.4]) == pytest.approx([0.25, 0.75])
+    adoption = mine.blocks["adoption_level"].priors[2]
+    assert adoption.quantile([0.5, 0.9]) == pytest.approx([0.36, 0.42])
+    assert adoption.coverage == 0.9
+    price = mine.blocks["price"].priors[2]
+    assert price.quantile([0.1, 0.75]) == pytest.approx([20000, 50000])
+    share, before = (next(r for r in s.evidence if r.id == "revenue_share_united_states") for s in (mine, plain))
+    assert share.log_sd == pytest.approx(before.log_sd * 1.6449 / 0.6745, rel=1e-3)
+    named = {row["name"] for row in difference(plain, mine)}
+    assert {"burden_level: moh", "price: price[implantable]", "revenue_share_united_states"} <= named
+    turned = prior_set(ledger, load_overlay(tmp_path / "mine.toml"), turned={"coverage": 0.8})
+    assert turned.blocks["burden_level"].priors[0].cdf([0.3, 0.4]) == pytest.approx([0.25, 0.75])  # its own coverage
+
+
+@pytest.mark.parametrize("name", shipped())
+def test_shipped_sets_lie_over_any_market_and_say_what_they_skip(name: str) -> None:
+    market = load_ledger(OTHER_MARKET / "report.toml", OTHER_MARKET / "assumptions.toml")
+    overlay = load_overlay(name)
+    skipped = apply(market, overlay).skipped
+    assert prior_set(market, overlay).settings.priors == name
+    with pytest.raises(InputError) if skipped else nullcontext():
+        prior_set(market, overlay.model_copy(update={"any_ledger": False}))
+    assert bool(skipped) == (name in ("bottom-up", "enthusiast", "vague"))
+    if name == "bottom-up":
+        assert skipped == ("leave_out 'revenue_share': the report has no such evidence",)
+        assert not prior_set(market, overlay).evidence
+    assert not apply(LEDGER, overlay).skipped
+
+
+def test_every_number_of_a_ledger_is_listed_and_differs_where_it_is_changed(
+    ledger: Ledger, pset: PriorSet, tmp_path: Path
+) -> None:
+    """Each row that can be set shows in `priors` and, changed, in `--diff`: priors, fixed numbers and directions."""
+    read = rows_read(ledger)
+    listed = {number.name for number in fixed_numbers(pset)}
+    assert {"launch_year[implantable]", "eligible_share[2]", "uptake_correlation", "price_noise"} <= listed
+    for k, row in enumerate(ledger.assumptions):
+        where = "".join(f'{s} = "{key}"\n' for s in SEGMENT_DIMS if (key := getattr(row, s)) is not None)
+        where += f"year = {row.year}\n" if row.year else ""
+        if row.value is None:
+            number = "spread = 1.1"
+        else:
+            number = f"value = {row.value + 1 if row.unit == 'year' else row.value * 0.8 + 0.01}"
+        text = f'[[assumption]]\nid = "{row.id}"\n{where}{number}\nreason = "r"'
+        if k not in read:
+            with pytest.raises(InputError, match="is one that no model takes"):
+                under(ledger, tmp_path, text)
+            continue
+        changed = [r for r in difference(pset, under(ledger, tmp_path, text)) if r["what"] != "setting"]
+        assert changed, row.id
+    text = '[[claim]]\nid = "adoption_direction_eu5"\nvalue = 0.0\nreason = "r"'
+    (sign,) = [r for r in difference(pset, under(ledger, tmp_path, text)) if r["what"] == "number"]
+    assert sign["name"] == "adoption_direction[EU5, non_invasive]"
+
+
+def test_a_set_changes_a_kind_of_source_or_adds_one(ledger: Ledger, pset: PriorSet, tmp_path: Path) -> None:
+    text = "".join(
+        f'[[source]]\nkind = "{kind}"\nbase_log_sd = 0.2\nfinal_log_sd = 0.5\nsource = "s"\nreason = "r"\n'
+        for kind in ("vendor", "panel")
+    )
+    mine = under(ledger, tmp_path, text)
+    assert mine.source_log_sd("vendor: second", [2025, 2035]) == pytest.approx([0.2, 0.5])
+    assert mine.source_log_sd("panel", [2025]) == pytest.approx([0.2])
+    changed = {row["name"] for row in difference(pset, mine) if row["what"] == "kind of source"}
+    assert changed == {"vendor", "panel"}
+
+
+def test_a_scale_may_be_a_range(ledger: Ledger, pset: PriorSet, tmp_path: Path) -> None:
+    text = '[[assumption]]\nid = "price_noise"\nmodality = "implantable"\nlow = 0.02\nhigh = 0.2\nreason = "r"'
+    mine = under(ledger, tmp_path, text)
+    (prior,) = mine.blocks["price_noise_implantable"].priors
+    assert prior.cdf([0.02, 0.2]) == pytest.approx([0.05, 0.95])
+    assert structure_key(mine) != structure_key(pset)
+    assert from_json(mine.to_json()) == mine
+    rows = {(r["what"], r["name"]): (r["first"], r["second"]) for r in difference(pset, mine)}
+    assert rows["number", "price_noise[implantable]"] == ("0.08 log", "")
+    assert rows["prior", "price_noise_implantable: price_noise[implantable]"][0] == ""
+    assert "price_noise_pharmacologic" not in mine.blocks
+    with pytest.raises(InputError, match=r"'launch_year' .* is a range 2026..2030: it must be a fixed `value`"):
+        under(ledger, tmp_path, '[[assumption]]\nid = "launch_year"\nlow = 2026\nhigh = 2030\nreason = "r"')
+
+
+def test_a_number_for_a_part_stands_against_what_the_other_set_has_there(
+    ledger: Ledger, pset: PriorSet, tmp_path: Path
+) -> None:
+    text = '[[assumption]]\nid = "price_noise"\nmodality = "pharmacologic"\nvalue = 0.01\nreason = "r"'
+    other = under(ledger, tmp_path, text)
+    for first, second in ((pset, other), (other, pset)):
+        rows = [row for row in difference(first, second) if row["what"] == "number"]
+        assert [row["name"] for row in rows] == ["price_noise[pharmacologic]"]
+        assert {rows[0]["first"], rows[0]["second"]} == {"0.03 log", "0.01 log"}

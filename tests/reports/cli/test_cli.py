@@ -20,6 +20,7 @@ from scipy import stats
 
 from postcgrp.models.structure import structure_key
 from postcgrp.priors import InputError, PriorSet, Settings
+from postcgrp.priors.numbers import fixed_numbers
 from postcgrp.priors.shipped import REPORT_FILE
 from postcgrp.reports.cli.main import main
 from postcgrp.reports.forecast.summary import SUMMARY_COLUMNS, describe, headline, report_point, summary
@@ -293,7 +294,7 @@ def test_audit_and_priors_print_and_write(tmp_path: Path, capsys: pytest.Capture
     assert "growth_rate" in capsys.readouterr().out
     assert main(["priors", "--out", str(tmp_path / "priors.csv")]) == 0
     table = pd.read_csv(tmp_path / "priors.csv")
-    assert len(table) == len(pset.table())
+    assert len(table) == len(pset.table()) + len(fixed_numbers(pset))
     assert table["because"].notna().all()
     for verb in ("priors", "audit"):
         for out in (tmp_path / "no" / "where.csv", tmp_path):

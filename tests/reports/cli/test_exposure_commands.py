@@ -10,7 +10,8 @@ import pytest
 
 from postcgrp.priors import PriorSet
 from postcgrp.priors.shipped import ASSUMPTIONS_FILE, FUNNEL_FILE, REPORT_FILE, SHARES_FILE
-from postcgrp.reports.cli.main import _files, main
+from postcgrp.reports.cli.main import main
+from postcgrp.reports.cli.priors import files_of
 from postcgrp.reports.cli.terminal import BAD_INPUT, DONE
 from postcgrp.reports.exposure.tables import NOT_THE_REPORTS
 from postcgrp.reports.sensitivity.updating import KEPT
@@ -71,7 +72,7 @@ def test_bad_input_is_one_line(capsys: pytest.CaptureFixture[str], run: str, wor
 
 def test_a_forecast_keeps_both_files_where_they_lie_beside_its_ledger(tmp_path: Path) -> None:
     def kept(assumptions: Path) -> dict[str, Path]:
-        return _files(argparse.Namespace(report=REPORT_FILE, assumptions=assumptions, priors=None, evidence=[]))
+        return files_of(argparse.Namespace(report=REPORT_FILE, assumptions=assumptions, priors=None, evidence=[]))
 
     assert {FUNNEL_FILE, SHARES_FILE} <= set(kept(ASSUMPTIONS_FILE))
     assert {FUNNEL_FILE, SHARES_FILE} <= {*KEPT}  # by a refit

@@ -36,7 +36,7 @@ from postcgrp.reports.sensitivity.leave_out import (
     variables_for_conflicts,
 )
 from postcgrp.reports.sensitivity.refits import Refit
-from postcgrp.reports.sensitivity.study import crossed, parse_vary, sensitivity, sets
+from postcgrp.reports.sensitivity.study import crossed, parse_vary, sensitivity, sets, skipped
 from postcgrp.reports.sensitivity.tornado import (
     END_SDS,
     ElicitedNumber,
@@ -508,7 +508,7 @@ def test_the_whole_command_on_another_market(other: PriorSet, tmp_path: Path) ->
     table = result.table
     assert set(table["kind"]) == {"run", "prior set", "grid", "claim left out", "assumption moved"}
     assert not [note for note in result.notes if "fitted again" in note]
-    assert any("does not apply" in note for note in result.notes)
+    assert any("prior set bottom-up skips what this market lacks" in note for note in result.notes)
     assert len(result.tables["flips"]) == len(elicited_numbers(other))
     for name in ("sensitivity", "tornado", "leave_one_out", "conflicts", "flips", "power_scaling", "variance_budget"):
         assert len(pd.read_csv(tmp_path / "out" / f"{name}.csv"))
@@ -550,3 +550,11 @@ def test_the_terminal_has_the_last_year_s_power_scaling_with_its_draws() -> None
     assert list(shown["refused"]) == ["Pareto k", "", ""]
     assert list(shown["psi"]) == ["", "0.300 ± 0.020", "(0.010 ± 0.020)"]
     assert (shown["pareto_k"] == 0.2).all()
+
+
+def test_shipped_sets_apply_to_another_market_and_say_what_they_skip(other: PriorSet) -> None:
+    assert not [variant.name for variant in sets(other.ledger, other) if variant.pset is None]
+    said = skipped(other.ledger)
+    assert [line.split()[2] for line in said] == ["bottom-up", "enthusiast", "vague"]
+    assert "leave_out 'revenue_share': the report has no such evidence" in said[0]
+    assert not skipped(load_ledger())

@@ -165,9 +165,13 @@ BAD: dict[str, tuple[Callable[[Tables], None], str]] = {
 }
 
 UNFIT: dict[str, tuple[Callable[[Tables], None], str]] = {
-    "region": (put("captured", "regions", ["Untied States"]), "'Untied States' is not in .*write 'United States'"),
-    "modality": (put("captured", "modalities", ["teleport"]), "'teleport' is not in the report: use one of"),
+    "region": (put("captured", "regions", ["Untied States"]), "'Untied States' is not declared: write 'United States'"),
+    "modality": (
+        put("captured", "modalities", ["teleport"]),
+        "captured.modalities: .*'teleport' is not declared: use one of",
+    ),
     "region twice": (put("captured", "regions", ["EU5", "EU5"]), "captured.regions 'EU5' stands 2 times"),
+    "region twice, by alias": (put("captured", "regions", ["EU5", "Europe"]), "captured.regions 'EU5' stands 2 times"),
     "currency": (put("currency", "EUR"), "currency = 'EUR': the report is in 'USD'"),
     "late launch": (put("captured", "launch_year", 2036), "launch_year = 2036: is after the run's last year 2035"),
     "long phases": (put("risk", "phase", 0, "duration", 12), "the phases end in 2039.*launch is after the run's last"),

@@ -1,0 +1,101 @@
+"""The fixed numbers of a prior set: what has no prior, and is as much a choice as what has one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from postcgrp.priors.catalogue import ASSUMPTIONS
+from postcgrp.priors.errors import InputError
+from postcgrp.priors.lookup import Key, assumption, prior_claims
+from postcgrp.priors.reads import rows_read
+from postcgrp.priors.segments import SEGMENTS
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from postcgrp.priors.ledger import Ledger
+    from postcgrp.priors.priorset import PriorSet
+
+
+@dataclass(frozen=True)
+class FixedNumber:
+    """A number that a model takes as it is: a spread, a correlation, a date, a share, or a direction of the report.
+
+    `place` names the part of the market that its row is about, empty for all of it; `origin` is a source, or the claim.
+    """
+
+    id: str
+    place: tuple[tuple[str, Key], ...]
+    value: float
+    unit: str
+    origin: str
+    because: str
+
+    @property
+    def name(self) -> str:
+        """The id with the labels of its place, as priors are named."""
+        return f"{self.id}[{', '.join(str(key) for _, key in self.place)}]" if self.place else self.id
+
+
+def fixed_numbers(pset: PriorSet) -> tuple[FixedNumber, ...]:
+    """Returns every fixed number that a model of a prior set takes, in the order of the ledger; directions last."""
+    read, ledger = rows_read(pset.ledger), pset.ledger
+    numbers = [
+        FixedNumber(row.id, _place(row), row.value, row.unit, row.source, row.reason)
+        for k, row in enumerate(ledger.assumptions)
+        if k in read and row.value is not None
+    ]
+    signs = [c for c in prior_claims(ledger, "adoption_direction") if c.id not in pset.settings.leave_out]
+    return (
+        *numbers,
+        *(FixedNumber(c.quantity, _place(c), c.value or 0.0, c.unit, f"report: {c.id}", c.quote) for c in signs),
+    )
+
+
+def number_at(pset: PriorSet, number: FixedNumber) -> float | None:
+    """Returns what a prior set has where another one has a fixed number; None if it has a range or nothing there."""
+    if number.id not in ASSUMPTIONS:
+        return next((n.value for n in fixed_numbers(pset) if (n.id, n.place) == (number.id, number.place)), None)
+    try:
+        return assumption(pset.ledger, number.id, dict(number.place)).value
+    except InputError:
+        return None
+
+
+def numbers_table(pset: PriorSet) -> pd.DataFrame:
+    """Returns the fixed numbers, each with family `fixed` and the number as every quantile.
+
+    Its columns are those of :meth:`postcgrp.priors.PriorSet.table`.
+    """
+    import pandas as pd
+
+    columns = list(pset.table().columns)
+    rows = [
+        {
+            "variable": number.id,
+            "prior": number.name,
+            "family": "fixed",
+            "q05": number.value,
+            "median": number.value,
+            "q95": number.value,
+            "unit": number.unit,
+            "origin": number.origin,
+            "because": number.because,
+        }
+        for number in fixed_numbers(pset)
+    ]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def unread_rows(ledger: Ledger) -> tuple[str, ...]:
+    """Returns the assumptions of a ledger that no model of it takes, by name: they may stay, but change nothing."""
+    read = rows_read(ledger)
+    rows = [row for k, row in enumerate(ledger.assumptions) if k not in read and row.id in ASSUMPTIONS]
+    return tuple(
+        f"{row.id}[{', '.join(str(key) for _, key in place)}]" if (place := _place(row)) else row.id for row in rows
+    )
+
+
+def _place(row: object) -> tuple[tuple[str, Key], ...]:
+    return tuple((dim, key) for dim in SEGMENTS if (key := getattr(row, dim)) is not None)

@@ -1,0 +1,62 @@
+"""TOML files as read: content and text, so that what is wrong is said with the file and the line."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from postcgrp.priors.errors import InputError
+from postcgrp.priors.messages import InputFault
+from postcgrp.priors.toml_lines import Location, line_of, toml_lines
+
+LEDGER_SCHEMA = 1  # of ledgers and prior sets
+
+
+@dataclass(frozen=True)
+class TomlFile:
+    """A TOML file: how messages call it, its text and the tables in it."""
+
+    name: str
+    text: str
+    content: dict[str, Any]
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Returns a file as read. Raises :class:`InputError`."""
+        try:
+            text = path.read_text(encoding="utf-8-sig")
+            return cls(path.name, text, tomllib.loads(text))
+        except OSError as error:
+            reason = f"cannot be read ({error.strerror}): give the path of a readable TOML file"
+        except UnicodeDecodeError as error:
+            reason = f"cannot be read as UTF-8 ({error.reason}): give a TOML text file"
+        except (ValueError, RecursionError) as error:
+            said = " ".join(str(error).split()) or type(error).__name__
+            reason = f"is not valid TOML ({said}): correct that line"
+        raise InputError(f"{path}: {reason}")
+
+    @classmethod
+    def read_versioned(cls, path: Path) -> Self:
+        """Returns a file of this schema, its tables without the `schema`. Raises :class:`InputError`."""
+        file = cls.read(path)
+        schema = file.content.pop("schema", None)
+        if type(schema) is not int or schema != LEDGER_SCHEMA:
+            raise InputError(
+                f"{file.name}: schema = {schema!r}, but this version reads {LEDGER_SCHEMA} only: "
+                f"write `schema = {LEDGER_SCHEMA}` as its first line"
+            )
+        return file
+
+    def error(self, faults: Sequence[InputFault]) -> InputError:
+        """Returns the error that says faults of this file, each once, in the order of their lines."""
+        lines = toml_lines(self.text)
+        order = sorted(faults, key=lambda fault: line_of(lines, fault.at) or 0)
+        return InputError(*dict.fromkeys(f"{self.place(fault.at, lines)}{fault.text}" for fault in order))
+
+    def place(self, at: Location, lines: Mapping[Location, int] | None = None) -> str:
+        """Returns how a message on a table or key of this file begins: the file and, where it has one, the line."""
+        line = line_of(toml_lines(self.text) if lines is None else lines, at)
+        return f"{self.name}: " + (f"line {line}: " if line else "")
