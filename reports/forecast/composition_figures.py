@@ -28,7 +28,7 @@ MOST_YEARS = 3  # whose intervals are drawn for each segment, while all have a l
 
 
 def composition(table: pd.DataFrame, words: Words, dim: str) -> Spec | None:
-    """Shares of revenue of regions or depths; `table` of :func:`shares_of_revenue`; None for a single segment.
+    """Shares of revenue of regions or depths; `table` of `figure_tables.shares_of_revenue`; None for a single segment.
 
     Left: mean shares by year, stacked; of many segments the largest, the others as one. Right: medians and intervals,
     of first, middle and last anchor, or of the last alone where there are many segments.

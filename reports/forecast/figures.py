@@ -35,7 +35,7 @@ REACHED = 0.005  # the probability of more at which the axis of levels ends
 
 
 def fan_total(table: pd.DataFrame, words: Words) -> Spec:
-    """Total revenue by year: the fan around what the report states; `table` of :func:`total_by_year`."""
+    """Total revenue by year: the fan around what the report states; `table` of `figure_tables.total_by_year`."""
     last = table[table["year"] == words.last].iloc[0]
     ends = f"{short(last['low_90'])} and {short(last['high_90'])}"
     y = money("median", f"Revenue, {words.money} a year")
@@ -51,14 +51,14 @@ def fan_total(table: pd.DataFrame, words: Words) -> Spec:
 
 
 def fan_modality(table: pd.DataFrame, words: Words) -> Spec:
-    """Revenue by year for each modality, each on its own scale; `table` of :func:`revenue_by_modality`."""
+    """Revenue by year for each modality, each on its own scale; `table` of `figure_tables.revenue_by_modality`."""
     y = money("median", f"{words.money} a year")
     note = f"{FAN_NOTE}; {REPORT_NOTE}."
     return _fans("Revenue by modality, each on its own scale", note, with_labels(table, words), words, y)
 
 
 def adoption_fans(table: pd.DataFrame, words: Words) -> Spec | None:
-    """Adoption by year against the report; `table` of :func:`adoption_by_year`; None where nothing is adopted."""
+    """Adoption by year against the report, None where nothing is; `table` of `figure_tables.adoption_by_year`."""
     if table.empty:
         return None
     note = f"Share of all patients, weighted over regions and depths. {FAN_NOTE}; {REPORT_NOTE}."
@@ -67,14 +67,14 @@ def adoption_fans(table: pd.DataFrame, words: Words) -> Spec | None:
 
 
 def spend_per_adopter(table: pd.DataFrame, words: Words) -> Spec:
-    """Spend per user by modality; `table` of :func:`spend_by_year`."""
+    """Spend per user by modality; `table` of `figure_tables.spend_by_year`."""
     note = f"{FAN_NOTE}. From the first year with sales on; each on its own scale."
     shown, y = with_labels(table, words), money("median", words.price)
     return _fans("What the revenue implies that each user costs", note, shown, words, y)
 
 
 def prior_predictive(table: pd.DataFrame, words: Words) -> Spec:
-    """Total revenue before and after the evidence, on one scale; `table` of :func:`before_and_after`."""
+    """Total revenue before and after the evidence, on one scale; `table` of `figure_tables.before_and_after`."""
     y = money("median", f"Revenue, {words.money} a year")
     panels = [
         panel(title, [*fan(words, y, colour), *report_layers(words, y)], only={"draws": draws}, width=PANEL + 60)
@@ -94,7 +94,7 @@ def prior_predictive(table: pd.DataFrame, words: Words) -> Spec:
 
 
 def exceedance_curves(table: pd.DataFrame, words: Words) -> Spec:
-    """Probability that total revenue exceeds a level, by year; `table` of :func:`exceedance_table`.
+    """Probability that total revenue exceeds a level, by year; `table` of `figure_tables.exceedance_table`.
 
     Of many years some are drawn, the first and the last among them, and the note says which.
     """

@@ -81,8 +81,8 @@ def forecast(
 
     Parameters: `sources`, files that `pset` was read from, kept with the run by these names; `progress` and `clock`,
     see :func:`postcgrp.inference.sampling`; `sampling`, fields of :class:`postcgrp.inference.Sampling`. A run that
-    misses the gate is written and marked as failed. Raises :class:`InputError` for bad settings or a folder that
-    cannot be written.
+    misses the gate is written and marked as failed. Raises :class:`postcgrp.priors.InputError` for bad settings or a
+    folder that cannot be written.
     """
     check_folder(out, SCHEMA)
     kept = {name: path.read_bytes() for name, path in (sources or {}).items()}  # as they are now, not after the fit

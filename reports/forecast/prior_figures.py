@@ -34,7 +34,7 @@ RANGE_AXIS: Spec = {
 
 
 def prior_posterior(table: pd.DataFrame) -> Spec:
-    """Prior and posterior of what a reader argues about; `table` of :func:`priors_and_posteriors`."""
+    """Prior and posterior of what a reader argues about; `table` of `figure_tables.priors_and_posteriors`."""
     tallest = table.groupby(["quantity", "draws"])["density"].transform("max")
     shown, titles = numbered(table.assign(height=table["density"] / tallest), "quantity")
     axis = NUMBER_AXIS | {"tickCount": 4, "labelOverlap": True, "grid": False}
@@ -61,7 +61,7 @@ def prior_posterior(table: pd.DataFrame) -> Spec:
 
 
 def prior_ranges(table: pd.DataFrame) -> Spec | None:
-    """Every ranged prior over the range it came from; `table` of :func:`ranged_priors`; None where there is none."""
+    """Every ranged prior over the range it came from, None without any; `table` of `figure_tables.ranged_priors`."""
     if table.empty:
         return None
     tallest = table.groupby("prior")["density"].transform("max")

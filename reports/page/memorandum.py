@@ -48,7 +48,7 @@ def memo(run: Run, deal: str | Path, others: Sequence[Run] = (), *, seed: int = 
     """The memo on a deal (a TOML file) as HTML that prints to two pages.
 
     Parameters: `others`, runs of other prior sets under which the deal is priced too; `seed` of the deal's own inputs.
-    Raises :class:`InputError` for a deal that does not fit a run.
+    Raises :class:`postcgrp.priors.InputError` for a deal that does not fit a run.
     """
     loaded = load_deal(deal)
     one = price_all(run, [loaded], seed)[0]
