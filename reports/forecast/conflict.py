@@ -93,7 +93,7 @@ def conflict_said(table: pd.DataFrame) -> str:
         return "There is no evidence for the priors to disagree with."
     against = rows[rows["verdict"] == CONFLICT]
     blind = (rows["verdict"] == NO_POWER).sum()
-    unseen = f"; of {blind} of {len(rows)} rows the priors know too little to disagree" if blind else ""
+    unseen = f"; {blind} of {len(rows)} rows have no prior narrow enough to disagree with" if blind else ""
     if against.empty:
         return f"No row of evidence surprises the priors{unseen}."
     told = "; ".join(_against(row) for row in against.head(2).to_dict("records"))

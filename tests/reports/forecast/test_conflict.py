@@ -63,7 +63,7 @@ def test_what_the_priors_know_nothing_of_has_nothing_to_compare_with(pset: Prior
     table = prior_evidence(run_of(pset, 0.0, 1.5), pset)
     assert set(table["verdict"]) == {"nothing to compare with"}
     count = len(pset.evidence)
-    assert f"of {count} of {count} rows the priors know too little to disagree" in conflict_said(table)
+    assert f"{count} of {count} rows have no prior narrow enough to disagree with" in conflict_said(table)
 
 
 def test_a_gate_that_fails_in_a_conflict_names_it(pset: PriorSet) -> None:
