@@ -64,6 +64,7 @@ def test_a_command_asked_to_end_cleans_up_and_says_so(tmp_path: Path, ending: st
         f"        os.kill(os.getpid(), signal.{ending})\n"
         "priors._audit = asked_to_end\n"
         "sys.argv[2:] = ['audit']\n"
+        f"signal.signal(signal.{ending}, signal.SIG_DFL)\n"  # under nohup, SIGHUP is ignored
         "main.begin_command()\n"
         "main.end_command(main.main(['audit']))\n"
     )
