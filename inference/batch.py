@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, ThreadPoolExecutor, wait
@@ -32,11 +31,11 @@ from postcgrp.inference.density import Flat, density, derived, layout
 from postcgrp.inference.evaluate import POINTS, evaluate
 from postcgrp.inference.forward import draw_prior
 from postcgrp.inference.hmc import jittered_hmc
-from postcgrp.inference.jaxify import Arrays, model_data
+from postcgrp.inference.jaxify import Arrays, check_precision, model_data
 from postcgrp.inference.kernels import FIRST_STEP
 from postcgrp.inference.programs import Programs, compiled
 from postcgrp.inference.progress import Progress
-from postcgrp.inference.settings import Sampling
+from postcgrp.inference.settings import Sampling, workers
 from postcgrp.inference.starting import CANDIDATES, spread, starts
 from postcgrp.priors import InputError
 from postcgrp.priors.files import replacing
@@ -146,6 +145,7 @@ def prepare(
     likelihoods; `thin`: one of so many draws is kept (the gate sees all); `lanes`, how many posteriors advance
     together; `key`, see :class:`Programs`. The sampler is jittered HMC, whatever the settings name.
     """
+    check_precision(model)
     settings = replace(settings or Sampling(), sampler="hmc")
     seed = int(np.random.SeedSequence(settings.seed).generate_state(1)[0])
     prior = draw_prior(model, settings.prior_draws, seed)
@@ -228,7 +228,7 @@ def _fits(
     units = [waiting[i : i + batch.lanes] for i in range(0, len(waiting), batch.lanes)]
     if not units:
         return
-    with _workers(scheduler) as (executor, unit):
+    with _workers(scheduler, len(units)) as (executor, unit):
         running = {executor.submit(unit, batch, posteriors, 1): 1 for posteriors in units}
         while running:
             for future in wait(running, return_when=FIRST_COMPLETED).done:
@@ -301,7 +301,7 @@ def load_fit(path: Path) -> Fit | None:
 
 
 @contextmanager
-def _workers(scheduler: str | None) -> Iterator[tuple[Executor, Callable[..., list[Fit]]]]:
+def _workers(scheduler: str | None, units: int) -> Iterator[tuple[Executor, Callable[..., list[Fit]]]]:
     """An executor for units of work, and the function to run there; on the way out, units not begun are dropped."""
     if scheduler is not None:
         from postcgrp.inference.cluster import cluster
@@ -311,7 +311,7 @@ def _workers(scheduler: str | None) -> Iterator[tuple[Executor, Callable[..., li
         return
     stop = threading.Event()
     # Threads and not processes: programs do not hold Python's lock, and each process would compile its own.
-    executor = ThreadPoolExecutor(os.cpu_count() or 1)
+    executor = ThreadPoolExecutor(workers(units))
     try:
         yield executor, partial(fit_unit, stopped=stop.is_set)
     finally:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -23,6 +23,7 @@ ADVICE = {
     "ess_bulk": "too few effective draws for the centre: raise --draws",
     "ess_tail": "too few effective draws for the tails: raise --draws",
 }
+ONE_CHAIN = "R-hat needs two chains, to see whether they agree: use --chains 2 or more"
 
 
 @dataclass(frozen=True)
@@ -73,8 +74,9 @@ def gate_arrays(
     if all(check.passed for check in checks[:2]):
         diagnosed = _diagnose(draws, [*free, *also])
         rhat = {name: figures.rhat.max() for name, figures in diagnosed.items()}
+        alike = _worst("rhat", rhat, f"< {MAX_RHAT:g}", lambda x: x < MAX_RHAT)
         checks += [
-            _worst("rhat", rhat, f"< {MAX_RHAT:g}", lambda x: x < MAX_RHAT),
+            replace(alike, where="", advice=ONE_CHAIN) if len(diverging) == 1 else alike,
             _least("ess_bulk", {name: figures.ess_bulk.min() for name, figures in diagnosed.items()}),
             _least("ess_tail", {name: figures.ess_tail.min() for name, figures in diagnosed.items()}),
         ]
@@ -89,6 +91,17 @@ def passed(checks: Sequence[Check]) -> bool:
 def gate_table(checks: Sequence[Check]) -> pd.DataFrame:
     """The verdicts as a table, one row per criterion."""
     return pd.DataFrame([asdict(check) for check in checks])
+
+
+def gate_said(checks: Sequence[Check]) -> str:
+    """The verdict in one sentence: passed, or what was missed and what to do about the first of it."""
+    failed = [check for check in checks if not check.passed]
+    if passed(checks):
+        return "The run passed its gate: its draws can be relied on."
+    if not failed:
+        return "The gate could not judge the run."
+    missed = ", ".join(f"{check.check} {check.figure:.4g} ({check.rule})" for check in failed)
+    return f"The run missed its gate: {missed}; {failed[0].advice}."
 
 
 def parameters(run: DataTree) -> pd.DataFrame:

@@ -10,6 +10,7 @@ from typing import Any
 import jax
 import numpy as np
 import pymc as pm
+import pytensor
 import pytensor.tensor as pt
 from pytensor.compile.mode import optdb
 from pytensor.compile.sharedvalue import SharedVariable
@@ -20,14 +21,40 @@ from pytensor.graph.traversal import graph_inputs
 from pytensor.tensor import TensorVariable
 
 from postcgrp.models.shapes import Fixed
+from postcgrp.priors import InputError
 
-# For the whole process: double precision, in which PyMC's models are written; and programs run in the thread that calls
-# them, because chains have threads of their own and handing over costs time (docs/performance.md).
-jax.config.update("jax_enable_x64", True)  # noqa: FBT003  JAX takes it by position only
-jax.config.update("jax_cpu_enable_async_dispatch", False)  # noqa: FBT003  JAX takes it by position only
+FLOAT = "float64"
+# For the whole process, whatever its environment asks for.
+_JAX_SETTINGS: dict[str, Any] = {
+    "jax_enable_x64": True,  # double precision, in which our models are written
+    # Programs run in the thread that calls them: chains have threads of their own, and handing over costs time
+    # (docs/performance.md).
+    "jax_cpu_enable_async_dispatch": False,
+    # There is nothing to run but compiled programs, in which a proposal may well be rejected for a density of NaN; the
+    # gate asks whether any is left in the draws.
+    "jax_disable_jit": False,
+    "jax_debug_nans": False,
+    "jax_debug_infs": False,
+    # PyTensor's graphs mix types and ranks as NumPy does.
+    "jax_numpy_dtype_promotion": "standard",
+    "jax_numpy_rank_promotion": "allow",
+}
+for _name, _value in _JAX_SETTINGS.items():
+    jax.config.update(_name, _value)
+pytensor.config.floatX = FLOAT
 
 Arrays = dict[str, Any]
 JaxFunction = Callable[[Arrays, Arrays], list[Any]]
+
+
+def check_precision(model: pm.Model) -> None:
+    """Refuse a model that was built in another precision than draws are made in. Raises :class:`InputError`."""
+    for variable in (*model.free_RVs, *model.deterministics):
+        if variable.dtype.startswith("float") and variable.dtype != FLOAT:
+            raise InputError(
+                f"{variable.name}: is {variable.dtype}, but models are sampled in {FLOAT}: take floatX out of "
+                f"PYTENSOR_FLAGS or .pytensorrc, or set pytensor.config.floatX = {FLOAT!r} before the model is built"
+            )
 
 
 def model_data(model: pm.Model) -> Arrays:

@@ -16,7 +16,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.special import rel_entr
+from scipy.special import ndtri, rel_entr
 from xarray import DataArray, DataTree
 
 from postcgrp.inference.diagnostics import SAMPLE, mcse_mean
@@ -24,6 +24,7 @@ from postcgrp.inference.estimates import weighted_summary
 from postcgrp.inference.psis import reweight
 from postcgrp.models import variables as v
 from postcgrp.priors import InputError, Ledger, Prior, PriorSet
+from postcgrp.priors.catalogue import SIZES
 from postcgrp.priors.elicit import is_heavy
 from postcgrp.priors.lookup import assumption
 
@@ -36,6 +37,10 @@ PSI_DRAWS = 4000  # psi is relative to the range of the draws, which grows with 
 DERIVATIVE_ALPHAS = (0.99, 1.01)  # between which the derivative at alpha = 1 is taken, as in the paper
 SHIFT_ALPHAS = (0.8, 1.25)  # at which shifts are reported: a fifth less and a quarter more
 ROTATIONS = 20
+FALSE_ALARM = 0.05  # chance that any psi of a table of unrelated draws is above its noise line
+PSI_BLOCKS = 20  # of consecutive draws, left out in turn for the error of psi
+PSI_ERRORS = 2.0  # standard errors that psi must lie above what unrelated draws give on average
+SMALLEST_PSI = 1e-12  # of a psi whose log is taken
 SIGN_ERRORS = 2.0  # standard errors from zero at which a slope has a sign
 
 
@@ -74,7 +79,9 @@ def components(run: DataTree, pset: PriorSet) -> dict[str, DataArray]:
     """Log density of every group of priors, and log likelihood of every source of evidence, in each draw.
 
     Deviations within a group are left out, see :func:`deviations`, and so are standard draws that move nothing because
-    their numbers are fixed. Returns [chain, draw] by group.
+    their numbers are fixed. The likelihood of a source is that of its rows given the error that each draw holds of it;
+    for what the source as a whole says, its error integrated out, see `reports/runs/evidence.py`. Returns
+    [chain, draw] by group.
     """
     prior, inner = run["log_prior"].to_dataset(), deviations(pset)
     still = {(part.name, tuple(part.part.items())) for part in v.free(pset) if _is_fixed(pset, part)}
@@ -112,17 +119,15 @@ def scaled(pset: PriorSet, group: str, alpha: float) -> PriorSet:
 
     A normal density to a power is a normal with sd / sqrt(alpha); a log-normal one on its own scale also moves its
     log-mean by sd^2 (1 - alpha) / alpha, and one of standard draws does not. The correlation that keeps levels from
-    falling is found anew; fixed numbers stay. Raises :class:`InputError` for an unknown group, and for densities whose
-    powers no prior set can state: yearly noise, the error of a source other than the report, and a Student-t.
+    falling is found anew; fixed numbers stay. A source of evidence is scaled with its error: rows and error alike count
+    alpha times. Raises :class:`InputError` for an unknown group, and for densities whose powers no prior set can state:
+    yearly noise, the error of a source other than the report, and a Student-t.
     """
     if group.startswith("evidence: "):
-        source = group.removeprefix("evidence: ")
-        rows = [replace(e, log_sd=e.log_sd / alpha**0.5) if e.source == source else e for e in pset.evidence]
-        return pset.with_evidence(rows)
+        return _scaled_source(pset, group, alpha)
     blocks, ledger, trust = dict(pset.blocks), pset.ledger, pset.trust
     if group == v.TRUST:
-        sds = {name: getattr(trust, name) / alpha**0.5 for name in ("base_log_sd", "final_log_sd")}
-        trust = trust.model_copy(update=sds)
+        trust = _with_trust(pset, alpha).trust
     chosen: dict[str, NDArray[np.bool_]] = {}  # by block, which of its priors
     by_log: set[str] = set()  # blocks whose density is on the log scale, not on the variable's own
     for part in v.free(pset):
@@ -144,6 +149,16 @@ def scaled(pset: PriorSet, group: str, alpha: float) -> PriorSet:
     return replace(pset, blocks=blocks, ledger=ledger, trust=trust)
 
 
+def _scaled_source(pset: PriorSet, group: str, alpha: float) -> PriorSet:
+    """The prior set with the density of a source's rows, and of its error, to a power."""
+    source = group.removeprefix("evidence: ")
+    rows = [replace(e, log_sd=e.log_sd / alpha**0.5) if e.source == source else e for e in pset.evidence]
+    if source != pset.ledger.report.id and any(e.source == source and e.quantity in SIZES for e in rows):
+        raise InputError(f"group {group!r} cannot be fitted power-scaled: only the report's error can be set")
+    scaled_rows = pset.with_evidence(rows)
+    return _with_trust(scaled_rows, alpha) if source == pset.ledger.report.id else scaled_rows
+
+
 def _with_number(ledger: Ledger, name: str, modality: str, value: float) -> Ledger:
     """The ledger with another fixed number for one modality."""
     row = assumption(ledger, name, {"modality": modality})
@@ -151,6 +166,12 @@ def _with_number(ledger: Ledger, name: str, modality: str, value: float) -> Ledg
     return ledger.model_copy(
         update={"assumptions": (*others, row.model_copy(update={"modality": modality, "value": value}))}
     )
+
+
+def _with_trust(pset: PriorSet, alpha: float) -> PriorSet:
+    """The prior set with the density of the report's error to a power."""
+    sds = {name: getattr(pset.trust, name) / alpha**0.5 for name in ("base_log_sd", "final_log_sd")}
+    return replace(pset, trust=pset.trust.model_copy(update=sds))
 
 
 def _powered(prior: Prior, alpha: float, *, by_log: bool) -> Prior:
@@ -215,8 +236,10 @@ def power_scaling(quantities: Mapping[str, DataArray], log_densities: Mapping[st
     """Power-scaling sensitivity of every quantity to every group.
 
     Parameters: `quantities` and `log_densities` (:func:`components`), each [chain, draw] by name; of more than
-    `PSI_DRAWS` draws that many are taken, evenly spaced. Returns one row per pair: `psi`, NaN where refused; `noise`,
-    the 95 % quantile of the psi of unrelated draws, made by shifting draws and densities against each other; `slope`,
+    `PSI_DRAWS` draws that many are taken, evenly spaced. Returns one row per pair: `psi`, NaN where refused, and its
+    Monte-Carlo error `psi_se`; `noise`, a line that the psi of unrelated draws (made by shifting draws and densities
+    against each other) crosses so rarely that in all `comparisons` together one is above it with chance `FALSE_ALARM`;
+    whether psi is `clear`: above that line, and by `PSI_ERRORS` errors above what unrelated draws give; `slope`,
     the derivative of the quantity's mean by log2(alpha) in its posterior sds, and its Monte-Carlo error `se`; `sign`,
     + where counting the group more raises the mean, - where it lowers it, 0 within two errors; `spread`, the
     derivative of the log of its sd; `k_low` and `k_high`, Pareto k at the two alphas; `draws`; `refused`, the reason
@@ -231,22 +254,27 @@ def power_scaling(quantities: Mapping[str, DataArray], log_densities: Mapping[st
         else np.empty((*next(iter(draws_of.values())).shape, 0))
         for side in (0, 1)
     )
-    rows = []
+    rows, comparisons = [], len(usable) * sum(bool(np.ptp(values) > 0) for values in draws_of.values())
     for quantity, values in draws_of.items():
         varies = np.ptp(values) > 0
         by_group = (
-            dict(zip(usable, zip(*_psi_and_noise(values, low, high), strict=True), strict=True)) if varies else {}
+            dict(zip(usable, zip(*_psi_and_noise(values, low, high, comparisons), strict=True), strict=True))
+            if varies
+            else {}
         )
         for group, log in log_of.items():
             at_low, at_high = weights[group]
-            numbers = dict.fromkeys(("psi", "noise", "slope", "se", "spread"), np.nan)
+            numbers = dict.fromkeys(("psi", "psi_se", "noise", "usual", "slope", "se", "spread"), np.nan)
             if group in by_group:
                 numbers = dict(zip(numbers, (*by_group[group], *_derivatives(values, log)), strict=True))
             rows.append(
                 {
                     "group": group,
                     "quantity": quantity,
-                    **{name: numbers[name] for name in ("psi", "noise", "slope", "se")},
+                    **{name: numbers[name] for name in ("psi", "psi_se", "noise")},
+                    "clear": numbers["psi"] > max(numbers["noise"], numbers["usual"] + PSI_ERRORS * numbers["psi_se"]),
+                    "comparisons": comparisons,
+                    **{name: numbers[name] for name in ("slope", "se")},
                     "sign": _sign(numbers["slope"], numbers["se"]),
                     "spread": numbers["spread"],
                     "k_low": at_low.k,
@@ -291,15 +319,27 @@ def _same_draws(by_name: Mapping[str, DataArray]) -> dict[str, Array]:
     return out
 
 
-def _psi_and_noise(values: Array, low: Array, high: Array) -> tuple[Array, Array]:
-    """The psi of every group [group], and its 95 % quantile over rotations of the draws within their chains."""
+def _psi_and_noise(values: Array, low: Array, high: Array, comparisons: int) -> tuple[Array, Array, Array, Array]:
+    """Psi of every group, its error, the noise line, and the usual psi of unrelated draws, each [group].
+
+    Rotating the draws within their chains leaves each side as autocorrelated as it is and unrelated to the other. Their
+    psi are skewed and close to log-normal, of which the line is a quantile. The error is a jackknife's: where a few
+    draws make all of psi, as with densities of long tails, rotations do not see it.
+    """
     length = values.shape[1]
     steps = [0, *(length * np.arange(1, ROTATIONS + 1) // (ROTATIONS + 1))]
     rotated = (
         np.concatenate([np.roll(w, s, axis=1).reshape(values.size, -1) for s in steps], axis=1) for w in (low, high)
     )
     psis = psi(values.ravel(), *rotated).reshape(len(steps), -1)
-    return psis[0], np.quantile(psis[1:], 0.95, axis=0)
+    logs = np.log(np.maximum(psis[1:], SMALLEST_PSI))
+    line = np.exp(logs.mean(axis=0) + ndtri(1 - FALSE_ALARM / max(1, comparisons)) * logs.std(axis=0, ddof=1))
+    flat, sides = values.ravel(), [w.reshape(values.size, -1) for w in (low, high)]
+    parts = []
+    for block in np.array_split(np.arange(values.size), PSI_BLOCKS):
+        left = np.delete(np.arange(values.size), block)
+        parts.append(psi(flat[left], *(w[left] / w[left].sum(axis=0) for w in sides)))
+    return psis[0], np.sqrt(np.var(parts, axis=0) * (PSI_BLOCKS - 1)), line, psis[1:].mean(axis=0)
 
 
 def _derivatives(values: Array, log: Array) -> tuple[float, float, float]:

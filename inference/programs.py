@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from importlib.metadata import version
@@ -11,8 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
+import pytensor
 from jax import export
 
+from postcgrp.inference.cache import backend
 from postcgrp.priors.files import FOLDERS, replacing
 
 PACKAGE = Path(__file__).parents[1]
@@ -39,15 +42,20 @@ class Programs:
     """Programs of one model under one setting of the sampler, compiled in the background.
 
     `key` names the model's graph (everything but the values of its `pm.Data`) and the sampler's settings; None keeps
-    nothing. Programs are stored as StableHLO, which holds no Python to be run, under a hash of the key, this package's
-    source, the versions of the libraries and the device: after a change of any of these, programs are traced anew.
+    nothing. `data`, the values that programs are given, by name: a stored one that was traced for other shapes or types
+    of them is traced again. Programs are stored as StableHLO, which holds no Python to be run, under a hash of the key,
+    this package's source, the versions of the libraries, the device and the precision: after a change of any of these,
+    programs are traced anew.
     """
 
-    def __init__(self, key: str | None, pool: ThreadPoolExecutor | None = None) -> None:
+    def __init__(
+        self, key: str | None, pool: ThreadPoolExecutor | None = None, data: Mapping[str, Any] | None = None
+    ) -> None:
         cache = jax.config.jax_compilation_cache_dir
         self.digest = None if key is None else _digest(key)
         self.folder = None if self.digest is None or not cache else Path(cache) / "programs" / self.digest
         self.pool = pool or ThreadPoolExecutor(1)
+        self.data = {name: (np.shape(value), np.asarray(value).dtype) for name, value in (data or {}).items()}
         self.begun = dict[str, Future[Any]]()
 
     def begin(self) -> None:
@@ -73,7 +81,7 @@ class Programs:
         return program
 
     def _load(self, name: str) -> export.Exported | None:
-        """A stored program; None where there is none, or not as it was written."""
+        """A stored program; None where there is none, or not as it was written, or it takes other data."""
         if self.folder is None:
             return None
         try:
@@ -84,7 +92,14 @@ class Programs:
         if hashlib.sha256(content).digest() != checksum:
             return None
         # What JAX itself wrote under these versions it can read: an error here is a bug, and is raised.
-        return export.deserialize(bytearray(content))
+        program = export.deserialize(bytearray(content))
+        return program if self._takes_data(program) else None
+
+    def _takes_data(self, program: export.Exported) -> bool:
+        """Whether a program's arguments that have the names of the data have their shapes and types."""
+        arguments, _ = jax.tree.unflatten(program.in_tree, [(aval.shape, aval.dtype) for aval in program.in_avals])
+        named = (argument for argument in arguments if isinstance(argument, dict))
+        return all(argument == self.data for argument in named if argument.keys() == self.data.keys())
 
     def _save(self, name: str, program: export.Exported) -> None:
         if self.folder is None:
@@ -102,7 +117,7 @@ def _digest(key: str) -> str:
     The source of the whole package counts: a graph may be built in any of its folders, and an outdated program would
     be used in silence.
     """
-    parts = [key, jax.default_backend(), *(f"{name} {version(name)}" for name in TRACING_LIBRARIES)]
+    parts = [key, backend(), pytensor.config.floatX, *(f"{name} {version(name)}" for name in TRACING_LIBRARIES)]
     parts += [f"{path.relative_to(PACKAGE)}\n{path.read_text(encoding='utf-8')}" for path in sources()]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -24,12 +23,12 @@ from postcgrp.inference.diagnostics import SAMPLE
 from postcgrp.inference.evaluate import POINTS, evaluate
 from postcgrp.inference.forward import draw_prior, observed_sampler, unconstrain
 from postcgrp.inference.hmc import jittered_hmc
-from postcgrp.inference.jaxify import Arrays, model_data
+from postcgrp.inference.jaxify import Arrays, check_precision, model_data
 from postcgrp.inference.kernels import Info, LogDensity, Sampler
 from postcgrp.inference.nuts import blackjax_nuts, numpyro_nuts
 from postcgrp.inference.programs import Programs
 from postcgrp.inference.progress import Clock, Progress
-from postcgrp.inference.settings import Sampling
+from postcgrp.inference.settings import Sampling, workers
 from postcgrp.inference.starting import CANDIDATES, spread, starts, within_reach
 
 _SAMPLERS: dict[str, Callable[[Sampling], Sampler]] = {
@@ -58,18 +57,20 @@ def sample(
     `log_likelihood`, `sample_stats`, `observed_data` and `constant_data`. Equal settings and versions on one machine
     give equal draws.
     """
+    check_precision(model)
     settings, clock = settings or Sampling(), clock or Clock()
     prior_seed, chain_seed, *predictive_seeds = map(int, np.random.SeedSequence(settings.seed).generate_state(4))
     sampler = None if settings.sampler == REFERENCE else _SAMPLERS[settings.sampler](settings)
     program_key = None if key is None else f"{key} {sampler.program if sampler else REFERENCE}"
     # Recording where each node of the graphs was created costs more than creating it.
-    with pytensor.config.change_flags(traceback__limit=0), ThreadPoolExecutor(2 * max(2, os.cpu_count() or 2)) as pool:
-        programs = Programs(program_key, pool)
+    with pytensor.config.change_flags(traceback__limit=0), ThreadPoolExecutor(2 * max(2, workers())) as pool:
+        data = model_data(model)
+        programs = Programs(program_key, pool, data)
         programs.begin()
         with clock("prior draws"):
             prior = draw_prior(model, settings.prior_draws, prior_seed)
             example = {name: draws[0] for name, draws in prior.items()}
-            flat, data = layout(model, example), model_data(model)
+            flat = layout(model, example)
             prior_points = flat.join(prior)
         chains = None
         if sampler is not None:
@@ -173,9 +174,10 @@ class _Chains:
             return _Sampled(draws, (begun, tuned, time.perf_counter()))
 
         # As many at a time as there are cores: more would only slow each other down.
-        workers = ThreadPoolExecutor(os.cpu_count() or 1)
-        self.running = [workers.submit(sample_from, c) for c in range(0, self.settings.chains, sampler.together or 1)]
-        workers.shutdown(wait=False)
+        first = range(0, self.settings.chains, sampler.together or 1)
+        threads = ThreadPoolExecutor(workers(len(first)))
+        self.running = [threads.submit(sample_from, chain) for chain in first]
+        threads.shutdown(wait=False)
 
     def gather(self, clock: Clock) -> tuple[NDArray[np.float64], Arrays]:
         """Wait for all chains: points [chain * draw, size] and statistics [chain, draw]."""

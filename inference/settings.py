@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 
 from postcgrp.priors import InputError
@@ -9,6 +10,17 @@ from postcgrp.priors import InputError
 _SAMPLERS = ("hmc", "numpyro", "blackjax", "pymc")
 CHAIN_METHODS = ("parallel", "vectorized")
 MINIMA = {"draws": 4, "tune": 1, "chains": 1, "prior_draws": 1, "seed": 0}
+
+
+def workers(units: int | None = None) -> int:
+    """How many threads or processes to start: the cores that this process may use, and no more than `units` of work.
+
+    A container or a batch system may grant fewer cores than the machine has.
+    """
+    granted = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if hasattr(os, "process_cpu_count"):  # from Python 3.13, where PYTHON_CPU_COUNT has a say too
+        granted = os.process_cpu_count() or granted
+    return max(1, granted if units is None else min(granted, units))
 
 
 @dataclass(frozen=True)

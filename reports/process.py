@@ -5,25 +5,24 @@
 | no Dask unless a command asks for a cluster | 0.6 s in each process that loads xarray | :func:`without_dask` |
 | garbage is collected rarely | 0.2 s of a forecast, 1.2 s of one that compiles | :func:`begin_command` |
 | the interpreter is not dismantled at the end | 0.5 s of a command that loaded JAX and PyMC | :func:`end_command` |
-| figures are drawn by a process of their own | 2 s of a forecast | `forecast/figure_process.py` |
 | heavy libraries are imported by the functions that use them | what they take to load | at each such import |
 
 Seconds of processor time on two cores; more by the clock where these are busy. What libraries take to load: PyMC 1.7 s,
-JAX 1.2, arviz_stats 2.3, scipy.stats 1.5, matplotlib 0.5 and JAX with it, which it looks up. So bad input is refused,
-and help printed, before any of them is loaded.
+JAX 1.2, arviz_stats 2.3, scipy.stats 1.5. So bad input is refused, and help printed, before any of them is loaded.
 """
 
 from __future__ import annotations
 
 import gc
 import os
+import signal
 import sys
 from contextlib import suppress
 from typing import Any, NoReturn
 
 ALLOCATIONS = 50_000  # between two searches for garbage; Python's own 2 000 searches what will never be garbage
-# OpenBLAS and OpenMP start threads when they load, and a process with threads cannot safely fork.
-ONE_THREAD = {f"{library}_NUM_THREADS": "1" for library in ("OPENBLAS", "OMP", "MKL")}
+# What XLA itself says on standard error, such as "Very slow compile?", helps nobody who did not write XLA.
+WITHOUT_XLA_REMARKS = ("TF_CPP_MIN_LOG_LEVEL", "3")
 _MODULES: dict[str, Any] = sys.modules
 
 
@@ -41,8 +40,21 @@ def with_dask() -> None:
         del _MODULES["dask"]
 
 
+class Terminated(KeyboardInterrupt):
+    """The process was asked to end, by a supervisor or with its terminal: it cleans up as after Ctrl-C."""
+
+
+def terminate(*signalled: object) -> NoReturn:
+    """Raise :class:`Terminated`: a handler of signals."""
+    raise Terminated(*signalled)
+
+
 def begin_command() -> None:
     """Prepare this process for one command."""
+    for ending in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(ending) is signal.SIG_DFL:  # under nohup, SIGHUP is ignored and must stay so
+            signal.signal(ending, terminate)
+    os.environ.setdefault(*WITHOUT_XLA_REMARKS)  # before XLA is loaded
     without_dask()
     gc.freeze()  # what is imported by now stays until the end
     gc.set_threshold(ALLOCATIONS)
@@ -53,14 +65,3 @@ def end_command(status: int) -> NoReturn:
     with suppress(BrokenPipeError, ValueError):  # nobody reads standard output, or it is closed
         sys.stdout.flush()
     os._exit(status)
-
-
-def begin_helper() -> None:
-    """Prepare a process that does one thing for a command and ends: its memory is never searched for garbage."""
-    without_dask()
-    gc.disable()
-
-
-def helper_environment() -> dict[str, str]:
-    """The environment of a helper process that is going to fork: this one's import path, and no extra threads."""
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), **ONE_THREAD}

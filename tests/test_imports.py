@@ -21,14 +21,17 @@ from postcgrp.tests.helpers.source import (
 # What a wing of reports/ may import beside runs/ and forecast/, and why.
 ALLOWED: dict[str, dict[str, str]] = {
     "runs": {},  # nor forecast/: a forecast is written by runs/
-    "forecast": {},
-    "sensitivity": {},
+    "forecast": {"page": "a forecast writes its page"},
+    "page": {"sensitivity": "--compare", "valuation": "--deal"},
+    "sensitivity": {"valuation": "deal_flips"},
     "calibration": {},
     "valuation": {},
     "export": {},
     "workbook": {"export": "sheets", "valuation": "rNPV"},
     "exposure": {"export": "draws"},
-    "cli": dict.fromkeys(("sensitivity", "calibration", "valuation", "export", "workbook", "exposure"), "commands"),
+    "cli": dict.fromkeys(
+        ("sensitivity", "calibration", "valuation", "export", "workbook", "page", "exposure"), "commands"
+    ),
 }
 OPEN = ("runs", "forecast")
 # One idea that several modules state for themselves: a type, or what each file or command has.
@@ -43,7 +46,7 @@ CHOSEN_APART = {
     "most_bars": "look",  # how many bars one figure has room for says nothing of another
 }
 # Second readings of the model, which share no constant with the first.
-INDEPENDENT = ("models.simulator", "benchmarks.handwritten")
+INDEPENDENT = ("models.simulator",)
 
 
 def wing(module: str) -> str | None:

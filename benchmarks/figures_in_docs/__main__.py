@@ -41,7 +41,7 @@ def differences() -> Iterable[tuple[Path, bytes]]:
         if (now := renewed(text)) != text:
             yield page, now.encode()
     for name in IMAGES:
-        image, drawn = ROOT / "docs" / "figures" / f"{name}.png", (made("report") / f"{name}.png").read_bytes()
+        image, drawn = ROOT / "docs" / "figures" / f"{name}.png", (made("figures") / f"{name}.png").read_bytes()
         if image.read_bytes() != drawn:
             yield image, drawn
 

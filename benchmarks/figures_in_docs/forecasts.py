@@ -55,12 +55,12 @@ def power() -> str:
     def cell(row: Table) -> str:
         if pd.isna(row["psi"]):
             return "refused"
-        if row["psi"] <= row["noise"]:
+        if not row["clear"]:
             return f"({number(row['psi'], 3)})"
         return number(row["psi"], 3) + {"+": " +", "-": " −"}.get(str(row["sign"]), "")
 
     body = {group: [psi.loc[group, quantity] for quantity in columns] for group in groups}
-    shown = [group for group, of in body.items() if any(row["psi"] > row["noise"] for row in of)]
+    shown = [group for group, of in body.items() if any(row["clear"] for row in of)]
     named = {group: group.replace("evidence: smr", "evidence of the report").replace("_", "-") for group in shown}
     lines = [[named[group], *map(cell, body[group])] for group in shown]
     shifts = rows("sensitivity", "power_shifts", "alpha", group="vendor trust", quantity="revenue 2035")

@@ -52,6 +52,7 @@ COMMANDS: dict[str, list[str]] = {
         f"to_{name}": ["compare", "{report}", f"{{{name}}}"]
         for name in ("vendor_refit", "actuals_refit", "both_refit", "trust_low", "three_changes", "bottom_up")
     },
+    "figures": ["figures", "{report}", "--to", "png"],
     "sensitivity": ["sensitivity", "{report}", "--seed", "1"],
     "funnel": ["funnel", "--seed", "1"],
     "exposure": ["exposure", "{report}", "--seed", "1"],

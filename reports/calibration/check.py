@@ -93,8 +93,8 @@ def calibrate(
     if scheduler is not None:
         with cluster(scheduler):  # a wrong address is found here, before anything compiles
             pass
+    enable_cache()  # before the folder is made: it refuses a platform that is not there
     folder, clock = working_folder(out, SCHEMA), Clock()
-    enable_cache()
     model = build_model(pset)
     keep = [name for name in (KEPT_OF_MARKETS if truths in MARKETS else _KEPT) if name in model.named_vars]
     with clock("prepare"):

@@ -4,26 +4,39 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from textwrap import fill
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
 from postcgrp.inference.convergence import Check, gate_table
 from postcgrp.inference.ranks import ERROR, ERROR_SHARES, JOINT, KINDS, MIN_REFITS, TOO_FEW, Array, band, ecdf, outcome
-from postcgrp.reports.forecast.colours import ACCENT, CONTRAST
-from postcgrp.reports.forecast.style import MESSAGE, panel_title, save_figure, styled
+from postcgrp.reports.forecast.colours import ACCENT, CONTRAST, NEUTRAL
+from postcgrp.reports.forecast.drawing import draw
+from postcgrp.reports.forecast.layers import halo
+from postcgrp.reports.forecast.style import (
+    PANEL_SIZE,
+    SMALL,
+    Spec,
+    colours,
+    figure,
+    lines,
+    mark,
+    once,
+    panel,
+    quantity,
+)
 
 FINE, FAILING, BAND = ACCENT, CONTRAST, "#dfe5ea"
-MOST_PANELS, PANELS_PER_ROW = 20, 5
-TITLE_WIDTH = 26  # characters in a line of a panel's title
+MOST_PANELS, PANELS_PER_ROW = 20, 4
+QUANTITY_PANEL, LAST_PANEL = (
+    (185, 110),
+    (850, 190),
+)  # pixels: width and height of a quantity's panel, and of the last one
 MOST_NAMED = 3  # of the quantities that fail in the last panel
 
 
-def ecdf_panels(pits: ArrayLike, names: Sequence[str], checks: Sequence[Check], title: str = "") -> Figure:
+def ecdf_panels(pits: ArrayLike, names: Sequence[str], checks: Sequence[Check], title: str = "") -> Spec:
     """ECDF minus uniform of every quantity, with simultaneous bands (Saeilynoja, Buerkner & Vehtari 2022).
 
     Primary quantities, and others that fail, have a panel each while there is room; the last panel holds the rest.
@@ -31,39 +44,32 @@ def ecdf_panels(pits: ArrayLike, names: Sequence[str], checks: Sequence[Check], 
     """
     u = dict(zip(names, np.asarray(pits, dtype=float).T, strict=True))
     judged = {check.where: check for check in checks if check.check in ("primary", "other")}
-    wanted = [name for name, check in judged.items() if check.check == "primary" or not check.passed]
-    first = sorted(wanted, key=lambda name: (judged[name].check != "primary", judged[name].passed))[:MOST_PANELS]
-    shown, rest = [name for name in wanted if name in first], [name for name in judged if name not in first]
-    rows, last = -(-len(shown) // PANELS_PER_ROW), int(bool(rest))
-    height = 1.0 + 1.7 * rows + 2.7 * last
-    drawn = Figure(figsize=(11, height), layout="constrained")
-    drawn.suptitle(f"{_message(checks, judged)}\n", **MESSAGE, linespacing=1.7)
-    note = f"Shaded: band of the whole curve; mean and spread may depart inside it; error over all tests {ERROR:.0%}"
-    drawn.text(0.01, 1 - 0.45 / height, f"{title}. {note}" if title else note, fontsize=9, color="#444444")
-    grid = drawn.add_gridspec(rows + last, PANELS_PER_ROW, height_ratios=[1.0] * rows + [1.6] * last)
-    limit = 1.35 * max(_extent(column, ERROR / KINDS / len(u)) for column in u.values())  # with room for a word
-    for i, name in enumerate(shown):
-        axes = drawn.add_subplot(grid[i // PANELS_PER_ROW, i % PANELS_PER_ROW])
-        _panel(axes, u, [judged[name]], judged, limit)
-        axes.set_xticks([0, 0.5, 1], ["0", "0.5", "1"])
-        axes.set_title(fill(name, TITLE_WIDTH), fontsize=9, weight="normal" if judged[name].passed else "bold")
-        axes.tick_params(labelsize=8, labelleft=i % PANELS_PER_ROW == 0, labelbottom=i + PANELS_PER_ROW >= len(shown))
-    if rest:
-        axes = drawn.add_subplot(grid[rows, :])
-        _panel(axes, u, [judged[name] for name in rest], judged, limit)
-        panel_title(axes, f"{'The other' if shown else 'All'} {len(rest)} quantities", 9)
-        axes.tick_params(labelsize=8)
-    drawn.supxlabel("PIT: share of the posterior below the truth", fontsize=9)
-    drawn.supylabel("ECDF of PIT, minus uniform", fontsize=9)
-    return drawn
+    groups = _panels(judged)
+    curves = [_curves(u, members, judged).assign(panel=k) for k, (_, members) in enumerate(groups)]
+    table = pd.concat(curves, ignore_index=True)
+    reach = 1.35 * float(np.nanmax(table[["high", "difference"]].abs().to_numpy()))  # with room for a word
+    shown = [
+        _panel(name, k, reach, _note(members), QUANTITY_PANEL if len(members) == 1 else LAST_PANEL)
+        for k, (name, members) in enumerate(groups)
+    ]
+    single = [one for one, (_, members) in zip(shown, groups, strict=True) if len(members) == 1]
+    rows = [{"concat": single, "columns": PANELS_PER_ROW}] if single else []
+    note = "Shaded: band of the whole curve; mean and spread may depart inside it; error over all tests "
+    note += f"{100 * ERROR:.0f} %"
+    return figure(
+        _message(checks, judged),
+        f"{title}. {note}" if title else note,
+        table,
+        LAST_PANEL[0],
+        vconcat=[*rows, *shown[len(single) :]],
+    )
 
 
 def save_calibration(
     pits: ArrayLike, names: Sequence[str], checks: Sequence[Check], path: Path, recipe: str, title: str = ""
-) -> Path:
-    """Draw :func:`ecdf_panels` as PNG and SVG with the hash of the recipe; returns the PNG's path."""
-    with styled():
-        return save_figure(ecdf_panels(pits, names, checks, title), path, recipe)
+) -> list[Path]:
+    """Draw :func:`ecdf_panels` as SVG and PNG with the hash of the recipe; returns the paths."""
+    return draw(ecdf_panels(pits, names, checks, title), path, recipe)
 
 
 def calibration_table(checks: Sequence[Check]) -> pd.DataFrame:
@@ -85,29 +91,73 @@ def _message(checks: Sequence[Check], judged: dict[str, Check]) -> str:
     return f"{verdict[0].upper()}{verdict[1:]}: {count}{more} ({refits} refits)"
 
 
-def _panel(axes: Axes, u: dict[str, Array], checks: list[Check], judged: dict[str, Check], limit: float) -> None:
-    family = min(check.check for check in checks)  # a panel of both kinds has the band of the others
+def _panels(judged: dict[str, Check]) -> list[tuple[str, list[Check]]]:
+    """The panels in order: the title of each and the checks of the quantities in it."""
+    wanted = [check for check in judged.values() if check.check == "primary" or not check.passed]
+    first = sorted(wanted, key=lambda check: (check.check != "primary", check.passed))[:MOST_PANELS]
+    shown = [check for check in wanted if check in first]
+    rest = [check for check in judged.values() if check not in first]
+    alone = [(check.where, [check]) for check in shown]
+    return [*alone, (f"{'The other' if shown else 'All'} {len(rest)} quantities", rest)] if rest else alone
+
+
+def _curves(u: dict[str, Array], members: Sequence[Check], judged: dict[str, Check]) -> pd.DataFrame:
+    """The curves of a panel and its band: `curve` (empty for the band), `verdict`, `x`, `difference`, `low`, `high`."""
+    family = min(check.check for check in members)  # a panel of both kinds has the band of the others
     size = sum(check.check == family for check in judged.values())
-    x, low, high = band(len(u[checks[0].where]), ERROR * ERROR_SHARES[family] / KINDS / size)
-    axes.fill_between(x, low - x, high - x, color=BAND, lw=0)
-    axes.axhline(0, color="#888888", lw=0.6)
-    heavy = 2.0 if len(checks) == 1 else 1.0
-    failing = sorted((check for check in checks if not check.passed), key=lambda check: check.figure)
-    for check in [*(check for check in checks if check.passed), *reversed(failing)]:
+    x, low, high = band(len(u[members[0].where]), ERROR * ERROR_SHARES[family] / KINDS / size)
+    tables = [pd.DataFrame({"curve": None, "verdict": None, "x": x, "low": low - x, "high": high - x})]
+    for check in members:
         if np.isfinite(u[check.where]).all():
-            colour, width = (FINE, 0.6) if check.passed else (FAILING, 0.9)
-            axes.plot(x, ecdf(u[check.where]) - x, color=colour, lw=width * heavy)
-    if failing:
-        reading = failing[0].advice.split(":")[0]
-        worst = ", ".join(check.where for check in failing[:MOST_NAMED])
-        note = reading if len(checks) == 1 else f"{len(failing)} of them fail, most of all {worst}"
-        axes.text(
-            0.97, 0.93, note, transform=axes.transAxes, ha="right", va="top", color=FAILING, weight="bold", size=8.5
-        )
-    axes.set_xlim(0, 1)
-    axes.set_ylim(-limit, limit)
+            curve = {"curve": check.where, "verdict": "fine" if check.passed else "failing"}
+            tables.append(pd.DataFrame({**curve, "x": x, "difference": ecdf(u[check.where]) - x}))
+    return pd.concat(
+        [
+            table.reindex(columns=["curve", "verdict", "x", "difference", "low", "high"]).astype({"difference": float})
+            for table in tables
+        ],
+        ignore_index=True,
+    )
 
 
-def _extent(pits: Array, error: float) -> float:
-    x, low, high = band(len(pits), error)
-    return float(np.abs([*(ecdf(pits) - x), *(low - x), *(high - x)]).max())
+def _note(members: Sequence[Check]) -> str:
+    """What a panel says of the quantities in it that fail."""
+    failing = sorted((check for check in members if not check.passed), key=lambda check: check.figure)
+    if not failing:
+        return ""
+    if len(members) == 1:
+        return failing[0].advice.split(":")[0]
+    return f"{len(failing)} of them fail, most of all {', '.join(check.where for check in failing[:MOST_NAMED])}"
+
+
+def _panel(title: str, number: int, reach: float, note: str, size: tuple[int, int]) -> Spec:
+    width, height = size
+    ticks = {"tickCount": 3, "labelFontSize": SMALL, "titleFontSize": SMALL, "titlePadding": 3}
+    x = quantity("x", "PIT", axis={**ticks, "values": [0, 0.5, 1]}, scale={"domain": [0, 1]})
+    y = quantity("difference", "ECDF - uniform", axis=ticks, scale={"domain": [-reach, reach], "nice": False})
+    verdict = colours("verdict", ["fine", "failing"], [FINE, FAILING])
+    line = {"x": x, "y": y, "detail": {"field": "curve"}, "color": verdict}
+    words = {"x": {"value": width - 4}, "y": {"value": 10}, "text": {"value": note}}
+    alone = size == QUANTITY_PANEL
+    drawn = panel(
+        title,
+        [
+            mark("area", {"x": x, "y": y | {"field": "low"}, "y2": {"field": "high"}}, valid="low", color=BAND),
+            once(mark("rule", {"y": {"datum": 0, "type": "quantitative"}}, color=NEUTRAL, strokeWidth=0.6)),
+            mark("line", line, valid="difference", strokeWidth=1.6 if alone else 0.8),
+            *(halo(once(mark("text", words, align="right", color=FAILING, fontWeight="bold"))) if note else []),
+        ],
+        only={"panel": number},
+        width=width,
+        height=height,
+    )
+    size_of_title = SMALL if alone else PANEL_SIZE
+    weight = "bold" if note and alone else "normal"
+    return drawn | {
+        "title": {
+            "text": lines(title, width, size_of_title),
+            "fontSize": size_of_title,
+            "fontWeight": weight,
+            "offset": 4,
+        }
+    }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from postcgrp.reports.cli.terminal import Verb, say, status_of
+from postcgrp.reports.cli.terminal import Verb, answer, progress_bar, say, status_of
 
 EXPORT_FORMATS = ("parquet", "csv", "xlsx", "netcdf", "zarr")
 CHOICES = {"quantities": str, "years": int, "regions": str, "depths": str, "modalities": str}
@@ -41,8 +41,13 @@ def _workbook(options: argparse.Namespace) -> int:
     out = options.out or default_workbook(options.run)
     check_workbook_target(out)
     run = Run.open(options.run)
-    content = workbook(run, out, deal=deal, seed=options.seed, thin=options.thin)
-    for line in workbook_lines(content, out):
+    with progress_bar("workbook") as progress:
+        if progress is not None:
+            progress("pricing and writing", 0, 0)
+        content = workbook(run, out, deal=deal, seed=options.seed, thin=options.thin)
+    first, *lines = workbook_lines(content, out)
+    answer(first)
+    for line in lines:
         say(line)
     return status_of(run, "workbook")
 
@@ -55,7 +60,12 @@ def _export(options: argparse.Namespace) -> int:
     check_export_target(out, options.to)
     run = Run.open(options.run)
     chosen = Chosen(**{name: getattr(options, name) for name in CHOICES})
-    done = export(run, out, to=options.to, chosen=chosen, thin=options.thin, layout=options.layout)
+    with progress_bar("export") as progress:
+        if progress is not None:
+            progress(f"writing {options.to}", 0, 0)
+        done = export(run, out, to=options.to, chosen=chosen, thin=options.thin, layout=options.layout)
+    draws = done.header["draws"]["count"]
+    answer(f"{draws:,} joint draws of {len(done.header['tables'])} quantities lie in {out}.")
     for line in export_lines(done, out, run.priors.ledger.report.currency):
         say(line)
     return status_of(run, "export")

@@ -7,30 +7,33 @@ import gc
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
 from postcgrp.priors.errors import InputError
 from postcgrp.priors.shipped import ASSUMPTIONS_FILE, REPORT_FILE
 from postcgrp.reports.cli import export as export_commands
 from postcgrp.reports.cli import exposure as exposure_commands
+from postcgrp.reports.cli import figures as figure_commands
+from postcgrp.reports.cli import page as page_commands
 from postcgrp.reports.cli import priors as prior_commands
 from postcgrp.reports.cli import sensitivity as sensitivity_commands
 from postcgrp.reports.cli import valuation as valuation_commands
+from postcgrp.reports.cli.inputs import readable_again
 from postcgrp.reports.cli.priors import add_settings, files_of, prior_set_of
 from postcgrp.reports.cli.terminal import (
     BAD_INPUT,
     DONE,
     GATE_FAILED,
     INTERRUPTED,
+    TERMINATED,
+    answer,
     hushed,
     progress_bar,
     say,
     show,
+    show_gate,
 )
-from postcgrp.reports.process import begin_command, end_command, with_dask
-
-if TYPE_CHECKING:
-    pass
+from postcgrp.reports.process import Terminated, begin_command, end_command, with_dask
 
 # Each command imports what it needs when it runs: `--help` then takes a tenth of a second, and bad input is refused
 # before JAX starts.
@@ -68,14 +71,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(options: argparse.Namespace) -> int:
     try:
-        return int(options.command(options))
+        with readable_again(options):
+            return int(options.command(options))
     except InputError as error:
         for fault in error.faults:
             print(f"postcgrp {options.verb}: {' '.join(fault.split())}", file=sys.stderr)
         return BAD_INPUT
-    except KeyboardInterrupt:
-        print(f"postcgrp {options.verb}: interrupted; {options.interrupted}", file=sys.stderr)
-        return INTERRUPTED
+    except KeyboardInterrupt as ending:
+        asked = isinstance(ending, Terminated)
+        said = "asked to end" if asked else "interrupted"
+        print(f"postcgrp {options.verb}: {said}; {options.interrupted}", file=sys.stderr)
+        return TERMINATED if asked else INTERRUPTED
     except BrokenPipeError:
         sys.stderr.close()
         return DONE
@@ -125,6 +131,8 @@ def _parser() -> argparse.ArgumentParser:
     sensitivity_commands.add(verb)
     valuation_commands.add(verb)
     export_commands.add(verb)
+    page_commands.add(verb)
+    figure_commands.add(verb)
     exposure_commands.add(verb)
     return parser
 
@@ -136,7 +144,9 @@ def _forecast(options: argparse.Namespace) -> int:
 
     pset = prior_set_of(options)
     check_folder(options.out, SCHEMA)
+    from postcgrp.reports.forecast.conflict import CONFLICT, conflict_said
     from postcgrp.reports.forecast.pipeline import forecast
+    from postcgrp.reports.forecast.summary import forecast_said
 
     sampling = {name: getattr(options, name) for name, *_ in SAMPLING if hasattr(options, name)}
     with progress_bar("forecast") as progress:
@@ -147,9 +157,15 @@ def _forecast(options: argparse.Namespace) -> int:
             progress=progress,
             **sampling,
         )
+    answer(f"{forecast_said(result.summary, pset.ledger)} {conflict_said(result.disagreement)}")
     say(result.why)
-    show(result.headline, f"Total revenue, {pset.ledger.report.currency} million")
-    show(result.gate, "The gate")
+    show(
+        result.headline, f"Total revenue, {pset.ledger.report.currency} million", where=str(options.out / "summary.csv")
+    )
+    apart = result.disagreement[result.disagreement["verdict"] == CONFLICT]
+    if len(apart):
+        show(apart, "Where prior and evidence disagree", most=6, where=str(options.out / "prior_evidence.csv"))
+    show_gate(result.gate)
     say(f"{options.out / 'report.html'}: the page; summary.csv, posterior.nc and manifest.json lie beside it")
     if not result.passed:
         print("postcgrp forecast: the gate failed; the run is marked so", file=sys.stderr)
@@ -158,20 +174,23 @@ def _forecast(options: argparse.Namespace) -> int:
 
 
 def _diagnose(options: argparse.Namespace) -> int:
-    from postcgrp.reports.runs.place import save_csv
+    from postcgrp.reports.runs.place import check_csv, save_csv
     from postcgrp.reports.runs.run import Run
 
+    check_csv(options.out)
     run = Run.open(options.run)
     from postcgrp.inference import passed
-    from postcgrp.inference.convergence import gate_table, parameters
+    from postcgrp.inference.convergence import gate_said, gate_table, parameters
     from postcgrp.reports.forecast.pipeline import judge
 
     if run.note:
         say(f"{run.folder}: {run.note}; the gate judges the draws of {run.fitted.folder} as they were fitted")
     tree = run.fitted.tree
     checks, each = judge(tree), parameters(tree)
-    show(gate_table(checks), "The gate")
-    show(each.sort_values("ess_tail").head(15), "The 15 parameters with the fewest effective tail draws")
+    answer(gate_said(checks))
+    show_gate(gate_table(checks))
+    most, where = 15, "" if options.out is None else str(options.out)
+    show(each.sort_values("ess_tail"), "Parameters by their effective tail draws", most=most, where=where)
     save_csv(each, options.out)
     return DONE if passed(checks) else GATE_FAILED
 

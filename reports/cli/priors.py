@@ -143,7 +143,9 @@ def _audit(options: argparse.Namespace) -> int:
     from postcgrp.priors import effective, load_ledger
     from postcgrp.priors.audit import audit, findings_rows, findings_table, slips
     from postcgrp.priors.numbers import unread_rows
+    from postcgrp.reports.runs.place import check_csv, save_csv
 
+    check_csv(options.out)
     ledger = load_ledger(options.report, options.assumptions)
     findings = audit(ledger)
     counts = Counter(finding.status for finding in findings)
@@ -153,10 +155,7 @@ def _audit(options: argparse.Namespace) -> int:
     show([{name: row[name] for name in columns} for row in findings_rows(findings)], "The report against itself")
     if unread := unread_rows(ledger):
         say(f"No model of this market takes these assumptions: {', '.join(unread)}")
-    if options.out is not None:
-        from postcgrp.reports.runs.place import save_csv
-
-        save_csv(findings_table(findings), options.out)
+    save_csv(findings_table(findings), options.out)
     for each in slips(ledger):
         _note(options, each)
     effective(ledger)  # what a forecast refuses is refused here too, once the findings are shown
@@ -168,8 +167,9 @@ def _priors(options: argparse.Namespace) -> int:
 
     from postcgrp.priors.difference import difference
     from postcgrp.priors.numbers import numbers_table
-    from postcgrp.reports.runs.place import save_csv
+    from postcgrp.reports.runs.place import check_csv, save_csv
 
+    check_csv(options.out)
     pset = prior_set_of(options)
     if options.diff is not None:
         options.priors = options.diff

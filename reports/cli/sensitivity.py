@@ -7,12 +7,21 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from postcgrp.reports.cli.terminal import DONE, GATE_FAILED, Verb, progress_bar, say, show, status_of
+from postcgrp.reports.cli.terminal import (
+    DONE,
+    GATE_FAILED,
+    SHOWN_ROWS,
+    Verb,
+    answer,
+    progress_bar,
+    say,
+    show,
+    show_gate,
+    status_of,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
-
-ROWS, _MOST = 30, 10  # on the terminal; the files have all
 
 
 def add(verb: Verb) -> None:
@@ -34,8 +43,10 @@ def add(verb: Verb) -> None:
     asked.add_argument("run", type=Path, metavar="RUN", help="a run folder")
     grid = "settings to cross, such as trust=low,default,high; may be given again"
     asked.add_argument("--vary", action="append", default=[], metavar="NAME=VALUE,...", help=grid)
-    flip = "what would move P(revenue of the last year > X) across LEVEL, a probability"
-    asked.add_argument("--flip", metavar="X:LEVEL", help=flip)
+    flip = "what would move P(revenue of the last year, or HEADLINE, > X) across LEVEL, a probability"
+    asked.add_argument("--flip", metavar="[HEADLINE:]X:LEVEL", help=flip)
+    priced = "a deal: what would change the sign of its mean rNPV; may be given again"
+    asked.add_argument("--deal", type=Path, action="append", default=[], metavar="FILE", help=priced)
     asked.add_argument("--seed", type=int, default=1, help="random seed (default %(default)s)")
     asked.add_argument("--out", type=Path, default=Path("runs/sensitivity"), help="the folder (default %(default)s)")
 
@@ -43,31 +54,43 @@ def add(verb: Verb) -> None:
 def _update(options: argparse.Namespace) -> int:
     # Neither JAX nor PyMC starts unless the model is fitted again.
     from postcgrp.priors.evidence_file import read_evidence
+    from postcgrp.reports.runs.folder import SCHEMA, UPDATE_SCHEMA
+    from postcgrp.reports.runs.place import check_folder
     from postcgrp.reports.runs.run import Run
-    from postcgrp.reports.sensitivity.updating import brief, refit, save_update, update
+    from postcgrp.reports.sensitivity.movement import brief, said
+    from postcgrp.reports.sensitivity.updating import brief_rows, refit, save_update, update
 
     run = Run.open(options.run)
     priors = run.priors
     rows = read_evidence(options.evidence, priors.ledger, priors.trust, priors.evidence)
+    if options.out is not None:
+        check_folder(options.out, SCHEMA if options.refit else UPDATE_SCHEMA, SCHEMA)
     result = update(run, rows)
     weights = result.weights
-    show(result.rows, "The new evidence, and what the run expected of it (p: chance of something as extreme)")
-    worth = "" if weights.refused else f"; the weights are worth {weights.ess:,.0f} of {weights.values.size:,} draws"
-    say(f"Pareto k = {weights.k:.2f} of at most {weights.limit:.2f}{worth}")
-    if result.moved is not None and not options.refit:
-        show(
-            brief(result.moved), f"Revenue before and after, {run.money} (stored draws reweighted; median ± its error)"
-        )
+    worth = "" if weights.refused else f"; the weights are worth {result.worth:,.0f} of {weights.values.size:,} draws"
+    quality = f"Pareto k = {weights.k:.2f} of at most {weights.limit:.2f}{worth}"
+    expected = "The new evidence, and what the run expected of it (p: chance of something as extreme)"
+    if result.moved is not None and result.parts is not None and not options.refit:
+        answer(said(result.parts, result.moved))
+        show(brief_rows(result.rows), expected)
+        say(quality)
+        where = "" if options.out is None else str(options.out / "update.csv")
+        show(brief(result.moved), "Before and after: stored draws reweighted, each figure with its error", where=where)
+        show(result.parts, f"Why the mean moved, {run.money}")
         if options.out is not None:
             save_update(result, run, options.evidence, options.out)
             say(f"{options.out}: a run that every command takes; update.csv and evidence.csv say what moved")
         return status_of(run, "update")
     out = options.out or Path("runs/update")
-    say(f"{weights.refused or 'asked for'}: fitting again, into {out}")
+    say(f"{result.refused or 'asked for'}: fitting again, into {out}")
     with progress_bar("update") as progress:
-        made, moved = refit(result, run, options.evidence, out, progress)
-    show(brief(moved), f"Revenue before and after, {run.money} (fitted again; median ± its error)")
-    show(made.gate, "The gate")
+        made, table, parts = refit(result, run, options.evidence, out, progress)
+    answer(said(parts, table))
+    show(brief_rows(result.rows), expected)
+    say(quality)
+    show(brief(table), "Before and after: fitted again, each figure with its error", where=str(out / "summary.csv"))
+    show(parts, f"Why the mean moved, {run.money}")
+    show_gate(made.gate)
     if not made.passed:
         print("postcgrp update: the gate failed; the run is marked so", file=sys.stderr)
         return GATE_FAILED
@@ -75,20 +98,25 @@ def _update(options: argparse.Namespace) -> int:
 
 
 def _compare(options: argparse.Namespace) -> int:
+    from postcgrp.reports.runs.place import check_folder
     from postcgrp.reports.runs.run import Run
-    from postcgrp.reports.sensitivity.comparison import compare, last_total, leading
-    from postcgrp.reports.sensitivity.comparison_files import save_comparison
-    from postcgrp.reports.sensitivity.updating import brief
+    from postcgrp.reports.sensitivity.comparison import compare, compare_said, last_total, leading
+    from postcgrp.reports.sensitivity.comparison_files import SCHEMA, save_comparison
+    from postcgrp.reports.sensitivity.movement import brief
 
+    if options.out is not None:
+        check_folder(options.out, SCHEMA)
     first, second = (Run.open(path) for path in options.runs)
     found = compare(first, second)
     names = (first.folder.name, second.folder.name)
     names = names if names[0] != names[1] else ("first", "second")
-    show(brief(found.moved, names), f"Revenue, {first.money} (median ± its error)")
+    answer(compare_said(found))
+    where = "" if options.out is None else str(options.out / "moved.csv")
+    show(brief(found.moved, names), "Both forecasts, each figure with its error", where=where)
     why, means, year = last_total(found)
-    shown = leading(why, 15)[["factor", "kind", "change", "moves", "moves_mcse", "widens", "widens_mcse"]]
+    shown = leading(why, 15)[["factor", "moves", "moves_mcse", "widens", "widens_mcse", "kind", "change"]]
     moved = f"Why the mean of {year} moved from {means[0]:,.0f} to {means[1]:,.0f}, and the sd with it ({first.money})"
-    show(shown, moved)
+    show(shown, moved, where="" if options.out is None else str(options.out / "compare.csv"))
     if found.structure:
         say(f"No ratio of densities expresses, so none is attributed: {'; '.join(found.structure)}")
     if found.refused:
@@ -101,7 +129,7 @@ def _compare(options: argparse.Namespace) -> int:
 
 def _sensitivity(options: argparse.Namespace) -> int:
     from postcgrp.reports.runs.run import Run
-    from postcgrp.reports.sensitivity.study import sensitivity
+    from postcgrp.reports.sensitivity.study import TOGETHER, sensitivity, sensitivity_said
 
     run = Run.open(options.run)
     with progress_bar("sensitivity") as progress:
@@ -110,31 +138,60 @@ def _sensitivity(options: argparse.Namespace) -> int:
             out=options.out,
             vary=options.vary,
             flip=options.flip,
+            deal=options.deal,
             seed=options.seed,
             progress=progress,
             say=say,
         )
-    columns = ["kind", "name", "mean", "median", "sd", "low_90", "high_90", "p_above", "shift", "se"]
-    others = found.table[found.table["kind"] != "assumption moved"]
-    show(others[columns].head(ROWS), "Every posterior of the last year's revenue against the run's (shift in sds)")
-    moves = ["input", "unit", "value_low", "value_high", "mean_low", "mean_high", "direction"]
-    show(found.tables["tornado"][moves].head(_MOST), "What moves it most: the mean with an assumption at either end")
+    where = options.out
+    answer(sensitivity_said(found, run.priors))
+    columns = ["kind", "name", "median", "shift", "se", "low_90", "high_90", "p_above", "sd", "mean"]
+    views = found.table[found.table["kind"].isin(["run", "prior set", "grid", TOGETHER])]
+    show(views[columns], "Other views of the last year's revenue (shift: in sds)", where=f"{where}/sensitivity.csv")
+    left = found.table[found.table["kind"] == "claim left out"]
+    one = ["name", "median", "shift", "se", "clear", "missed"]
+    show(left[one], "Claims left out one at a time", most=SHOWN_ROWS, where=f"{where}/leave_one_out.csv")
+    if "verdict" in (against := found.tables["conflicts"]):
+        shown = against[["claim", "verdict", "p", "value", "q05", "median", "q95", "notices", "unit"]]
+        show(shown, "Each claim against all the rest, the worst first", most=SHOWN_ROWS, where=f"{where}/conflicts.csv")
+    moves = ["input", "mean_low", "mean_high", "direction", "value_low", "value_high", "unit"]
+    title = "What moves it most: the mean with an assumption at either end"
+    show(found.tables["tornado"][moves], title, most=SHOWN_ROWS, where=f"{where}/tornado.csv")
     power, name, draws = strongest(found.tables["power_scaling"])
-    show(power, f"Power-scaling of {name} on {draws:,} draws (sensitive: psi above 0.05 and its noise)")
+    title = f"Power-scaling of {name} on {draws:,} draws (in brackets: no more than noise)"
+    show(power, title, where=f"{where}/power_scaling.csv")
     if (flips := found.tables.get("flips")) is not None:
         there = flips[flips["flips_at_sds"].notna()]
-        shown = there[["input", "unit", "value_now", "value", "flips_at_sds", "se", "outcome"]]
-        show(shown, f"Moved alone, what takes P across {options.flip} ({len(there)} of {len(flips)} assumptions)")
+        shown = there[["input", "value_now", "value", "flips_at_sds", "se", "outcome", "unit"]]
+        title = f"Moved alone, what takes P across {options.flip} ({len(there)} of {len(flips)} assumptions)"
+        show(shown, title, most=SHOWN_ROWS, where=f"{where}/flips.csv")
+        if there.empty:
+            say("No assumption moved alone within three prior sds flips it: flips.csv says how far each one goes")
+    for name, table in found.tables.items():
+        if name.startswith("deal_flips"):
+            there = table[table["flips_at_sds"].notna()]
+            shown = there[["input", "value_now", "value", "flips_at_sds", "unit", "how"]]
+            title = f"What takes the mean rNPV across zero, now {table['rnpv_now'].iloc[0]:,.2f} {run.money}"
+            show(shown, title, most=SHOWN_ROWS, where=f"{where}/{name}.csv")
+            if there.empty:
+                say(f"Nothing that stored draws can follow, alone or in pairs, does: {name}.csv says how far each goes")
     for note in found.notes:
         say(note)
-    say(f"{options.out}: sensitivity.csv and .png; leave_one_out, conflicts, tornado, power_scaling beside it")
+    say(f"{where}: sensitivity.csv and .png; leave_one_out, conflicts, tornado, power_scaling beside it")
     return max(status_of(run, "sensitivity"), GATE_FAILED if found.missed else DONE)
 
 
 def strongest(table: pd.DataFrame) -> tuple[pd.DataFrame, str, int]:
-    """Power-scaling of the last year's revenue, the strongest group first; its name, and on how many draws."""
+    """Power-scaling of the last year's revenue, the strongest group first; its name, and on how many draws.
+
+    A psi that is no more than noise stands in brackets.
+    """
     name = [each for each in table["quantity"].unique() if each.startswith("revenue ")][-1]
     rows = table[table["quantity"] == name].sort_values("psi", ascending=False, na_position="first")
     worst = rows[["k_low", "k_high"]].max(axis=1)
-    shown = rows[["group", "psi", "noise", "sign", "spread"]].assign(pareto_k=worst, refused=rows["refused"])
-    return shown, name, int(rows["draws"].iloc[0])
+    psi = [
+        "" if psi != psi else f"{psi:.3f} ± {error:.3f}" if clear else f"({psi:.3f} ± {error:.3f})"  # noqa: PLR0124
+        for psi, error, clear in zip(rows["psi"], rows["psi_se"], rows["clear"], strict=True)
+    ]
+    shown = rows[["group"]].assign(psi=psi, noise=rows["noise"], sign=rows["sign"], spread=rows["spread"])
+    return shown.assign(pareto_k=worst, refused=rows["refused"]), name, int(rows["draws"].iloc[0])

@@ -4,49 +4,104 @@ from __future__ import annotations
 
 import argparse
 import math
+import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from numbers import Number
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from postcgrp.reports.forecast.numbers import short
 
 if TYPE_CHECKING:
     import pandas as pd
+    from rich.console import Console
+    from rich.table import Table
 
     from postcgrp.reports.runs.run import Run
 
-DONE, BAD_INPUT, GATE_FAILED, INTERRUPTED = 0, 2, 3, 130  # exit statuses
+DONE, BAD_INPUT, GATE_FAILED, INTERRUPTED, TERMINATED = 0, 2, 3, 130, 143  # exit statuses
+SHOWN_ROWS = 10  # of a long table; the files have all
+PIPE_WIDTH = 200  # columns of what is piped into a file or another program
+LEAST_TEXT = 24  # columns that a text of many words gets before its whole column is left out
 Verb = Callable[..., argparse.ArgumentParser]  # declares a command: its name, its function, what it does
 
 
 def say(text: str) -> None:
     """One line on the terminal."""
-    from rich.console import Console
-
-    Console(soft_wrap=True, highlight=False).print(text, markup=False)
+    _console(soft_wrap=True).print(text, markup=False)
 
 
-def show(table: pd.DataFrame | Sequence[Mapping[str, Any]], title: str) -> None:
-    """A table on the terminal, given as such or as rows; numbers to the right, text to the left."""
-    from rich.console import Console
-    from rich.table import Table
+def answer(text: str) -> None:
+    """The answer of a command in one sentence, before any table."""
+    _console(soft_wrap=False).print(text, markup=False, style="bold")
+
+
+def show(
+    table: pd.DataFrame | Sequence[Mapping[str, Any]], title: str, *, most: int | None = None, where: str = ""
+) -> None:
+    """A table on the terminal, given as such or as rows; numbers to the right, text to the left.
+
+    A line below it says what is not shown: rows beyond `most`, and the last columns where the terminal is too narrow
+    for them; `where` names the file that has all.
+    """
+    from rich.measure import Measurement
 
     rows: Sequence[Mapping[Any, Any]]
     if isinstance(table, Sequence):
         rows, names = table, list(table[0]) if table else []
     else:
         rows, names = table.to_dict("records"), list(table.columns)
+    console, number = _console(), len(names)
+    shown = _table(rows[:most], names, title)
+    while number > 1 and Measurement.get(console, console.options.update(width=9999), shown).minimum > console.width:
+        number -= 1
+        shown = _table(rows[:most], names[:number], title)
+    left = [f"{len(rows) - most} more rows"] if most is not None and len(rows) > most else []
+    left += [f"columns {', '.join(map(str, names[number:]))}"] if number < len(names) else []
+    console.print(shown)
+    if left:
+        console.print(f"not shown: {' and '.join(left)}{f': in {where}' if where else ''}", markup=False)
+
+
+def _table(rows: Sequence[Mapping[Any, Any]], names: Sequence[Any], title: str) -> Table:
+    from rich.table import Table
+
     shown = Table(title=title, title_justify="left", title_style="bold")
     for name in names:
         numeric = all(isinstance(row[name], Number) and not isinstance(row[name], bool) for row in rows)
-        shown.add_column(str(name), justify="right" if numeric else "left", overflow="fold")
+        cells = [_cell(row[name]) for row in rows]
+        # Text may take more than one line, but none of a word or two.
+        least = min(LEAST_TEXT, max((len(cell) for cell in [*cells, *str(name).split()]), default=0))
+        justify: Literal["left", "right"] = "right" if numeric else "left"
+        shown.add_column(str(name), justify=justify, no_wrap=numeric, overflow="fold", min_width=least)
     for row in rows:
         shown.add_row(*(_cell(row[name]) for name in names))
-    console = Console(highlight=False)
-    # A pipe has no width of its own; 80 columns would fold every table.
-    Console(highlight=False, width=None if console.is_terminal else 200).print(shown)
+    return shown
+
+
+def _console(*, soft_wrap: bool = False) -> Console:
+    """A console for what is printed now, as wide as the terminal; where there is none, as wide as any table needs."""
+    from rich.console import Console
+
+    class Patient(Console):
+        """A console whose reader may leave, as `head` does: what is left to say goes nowhere, and the work goes on."""
+
+        def on_broken_pipe(self) -> None:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+    console = Patient(highlight=False, soft_wrap=soft_wrap)
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        console.width = PIPE_WIDTH
+    return console
+
+
+def show_gate(table: pd.DataFrame) -> None:
+    """The verdicts of a gate, and below them what to do about each that was missed."""
+    show(table.drop(columns="advice"), "The gate")
+    for check, advice in zip(table["check"], table["advice"], strict=True):
+        if advice:
+            say(f"{check}: {advice}")
 
 
 def status_of(run: Run, verb: str) -> int:

@@ -32,7 +32,7 @@ from postcgrp.reports.export.schema import (
 )
 from postcgrp.reports.export.thinning import statement, thinning
 from postcgrp.reports.export.xlsx import MOST_COLUMNS, MOST_ROWS, write_xlsx
-from postcgrp.reports.runs.place import check_parent, new_file, new_folder
+from postcgrp.reports.runs.place import beside, check_parent, new_file, new_folder
 from postcgrp.reports.runs.run import Run
 
 
@@ -139,12 +139,6 @@ def export_lines(export: Export, out: Path, currency: str) -> list[str]:
 def default_export(run: Path, to: str) -> Path:
     """Where an export goes if nobody says: beside the run folder."""
     return beside(run, f"{_format(to).suffix or f'-{to}'}")
-
-
-def beside(run: Path, suffix: str) -> Path:
-    """A name beside a run folder, also where that is given as `.` or `..`, which is no place beside it."""
-    place = run if run.name not in ("", "..") else run.resolve()
-    return place.parent / f"{run.resolve().name}{suffix}"
 
 
 def check_export_target(out: Path, to: str) -> None:

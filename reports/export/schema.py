@@ -15,6 +15,7 @@ from xarray import Dataset
 
 from postcgrp.priors import InputError, PriorSet
 from postcgrp.priors.catalogue import MONEY_UNIT, SPEND_UNIT
+from postcgrp.reports.runs.folder import as_json
 
 NAME = "postcgrp.export"
 _MAJOR, MINOR = 1, 1
@@ -121,7 +122,7 @@ def make_header(
     Parameters: `record`, the run's manifest; `recipe`, its effective priors and evidence as text; `thinning`, see
     :mod:`postcgrp.reports.export.thinning`.
     """
-    text = json.dumps(record, indent=1) + "\n"  # as the manifest's file has it, so that sha256sum gives the same
+    text = as_json(record, indent=1) + "\n"  # as the manifest's file has it, so that sha256sum gives the same
     header: Header = {
         "schema": f"{NAME}/{_MAJOR}.{MINOR}",
         "draws": {"count": data.sizes["draw"], "sha256": draws_sha256(data)},
@@ -158,12 +159,12 @@ def draws_sha256(data: Dataset) -> str:
 def content_sha256(header: Header) -> str:
     """sha256 of everything that is exported: of the header, which has the hash of every table, as compact JSON."""
     rest = {key: value for key, value in header.items() if key != "content_sha256"}
-    return hashlib.sha256(json.dumps(rest, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+    return hashlib.sha256(as_json(rest, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
 def dump(header: Header) -> str:
     """A header as a file holds it."""
-    return json.dumps(header, indent=1)
+    return as_json(header, indent=1)
 
 
 def parse(text: str | bytes | None, path: Path) -> Header:

@@ -72,11 +72,11 @@ def shares_file(run: Run) -> Path:
     Raises :class:`InputError` where there are neither, or where the run's own were changed.
     """
     if SHARES_FILE in run.fitted.manifest.get("files", {}):
-        check_files(run.sources, run.fitted.manifest, SHARES_FILE)
-        return run.sources / SHARES_FILE
+        check_files(run.fitted.folder, run.fitted.manifest, SHARES_FILE)
+        return run.fitted.folder / SHARES_FILE
     if run.priors.ledger.report.id != load_ledger().report.id:
         raise InputError(
-            f"{run.folder}: its ledger has no shares of countries and companies: write a {SHARES_FILE} beside its "
+            f"{run.label}: its ledger has no shares of countries and companies: write a {SHARES_FILE} beside its "
             f"assumptions ({SHARES_GUIDE}) and name it with --shares"
         )
     return ASSUMPTIONS_FILE.with_name(SHARES_FILE)

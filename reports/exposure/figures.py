@@ -9,9 +9,8 @@ import numpy as np
 import pandas as pd
 
 from postcgrp.reports.exposure.tables import WHOLE
+from postcgrp.reports.forecast.style import SCHEMA_URL, Spec
 
-VEGA_LITE = "https://vega.github.io/schema/vega-lite/v6.json"
-Spec = dict[str, Any]
 _SIDES = (("left", -1), ("right", 1))
 
 
@@ -42,7 +41,7 @@ def funnel(table: pd.DataFrame) -> Spec:
 
     text = {"y": rows, "x": {"datum": 0, **wide}, "text": {"field": "text"}}
     return {
-        "$schema": VEGA_LITE,
+        "$schema": SCHEMA_URL,
         "title": {
             "text": "From all adults to the pool",
             "subtitle": "Width: logarithm of people. Dark: 5th centile and median; pale: 95th centile",
@@ -74,7 +73,7 @@ def company_revenue(table: pd.DataFrame, year: int) -> Spec:
     parts, ends = (rows.loc[which, ["company", "part", "mean", "low_90", "high_90"]] for which in (~whole, whole))
     money = {"type": "quantitative", "title": f"{rows['unit'].iloc[0]}, {year}"}
     return {
-        "$schema": VEGA_LITE,
+        "$schema": SCHEMA_URL,
         "title": {
             "text": "Who is exposed to what",
             "subtitle": "Means by part, and the 90 % interval of the whole. Shares are assumptions, not the report's",

@@ -92,7 +92,7 @@ def leverage(run: DataTree, pset: PriorSet, year: int | None = None) -> pd.DataF
     """
     posterior = group(run)
     year = pset.ledger.years[-1] if year is None else year
-    log = np.log(posterior[v.REVENUE_TOTAL].sel(year=year)).transpose(*SAMPLE).values
+    log = np.log(posterior[v.REVENUE_TOTAL].sel(year=year).transpose(*SAMPLE).values)
     centred = log - log.mean()
     rows = []
     for block, priors, score in _scores(posterior, pset):
@@ -124,10 +124,9 @@ def _scores(posterior: Dataset, pset: PriorSet) -> Iterator[tuple[str, list[Prio
             for index in np.ndindex(z.shape[2:]):
                 priors = [block.priors[k] for k in np.atleast_1d(cells[index]).ravel()]
                 if any(prior.sd > 0 for prior in priors):
-                    yield name, priors, z[(..., *index)]
+                    yield name, priors, z[..., *index]
         elif name in posterior and all(prior.sd > 0 for prior in block.priors):
             values = posterior[name].transpose(*SAMPLE, ...).values
             for k, prior in enumerate(block.priors):
                 forward, _ = LINK[prior.family]
-                at = np.unravel_index(k, shape) if shape else ()
-                yield name, [prior], (forward(values[(..., *at)]) - prior.mu) / prior.sd
+                yield name, [prior], (forward(values.reshape(*values.shape[:2], -1)[..., k]) - prior.mu) / prior.sd

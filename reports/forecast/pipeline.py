@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -13,14 +12,13 @@ import pandas as pd
 from xarray import DataTree
 
 from postcgrp.models.structure import structure_key
-from postcgrp.priors import InputError, PriorSet
+from postcgrp.priors import PriorSet
 from postcgrp.priors.audit import audit, findings_table
-from postcgrp.reports.forecast import growth_bridge
-from postcgrp.reports.forecast.centre import centre, leverage, sentence
-from postcgrp.reports.forecast.figure_process import drawing
-from postcgrp.reports.forecast.page import page
+from postcgrp.reports.forecast.centre import sentence
+from postcgrp.reports.forecast.conflict import advice_of_conflict, prior_evidence
 from postcgrp.reports.forecast.summary import headline, summary
-from postcgrp.reports.forecast.variance_budget import variance_budget
+from postcgrp.reports.forecast.tables import bench_tables
+from postcgrp.reports.page.document import written
 from postcgrp.reports.runs.folder import (
     DRAWS,
     INPUTS,
@@ -35,16 +33,21 @@ from postcgrp.reports.runs.groups import group
 from postcgrp.reports.runs.place import check_folder, new_folder
 from postcgrp.reports.runs.run import Run
 
-if TYPE_CHECKING:  # JAX and PyMC are imported where a function needs them: a forecast starts its second process first
+if TYPE_CHECKING:  # JAX and PyMC are imported where a function needs them: who reads a run's tables does without
     from postcgrp.inference import Check, Clock
     from postcgrp.inference.progress import Progress
 
+PAGE = "report.html"
 UNTOLD = ("use", "intensity")  # of the prior draws: a quarter of the file, and of no use without a fit
 
 
 @dataclass(frozen=True)
 class Forecast:
-    """What a forecast came to: the run, its summary and headline, why its centre, the gate's table and verdict."""
+    """What a forecast came to: the run, its summary and headline tables, the gate's table and verdict.
+
+    `why`, what the centre is made of, in words; `disagreement`, where prior and evidence disagree, see
+    :func:`prior_evidence`.
+    """
 
     run: Run
     summary: pd.DataFrame
@@ -52,6 +55,13 @@ class Forecast:
     why: str
     gate: pd.DataFrame
     passed: bool
+    disagreement: pd.DataFrame
+
+
+def with_conflict(checks: tuple[Check, ...], disagreement: pd.DataFrame) -> tuple[Check, ...]:
+    """The gate's verdicts; where it failed and prior and evidence are far apart, its advice is to mend that."""
+    advice = advice_of_conflict(disagreement)
+    return tuple(replace(check, advice=advice) if advice and not check.passed else check for check in checks)
 
 
 def judge(run: DataTree) -> tuple[Check, ...]:
@@ -59,22 +69,6 @@ def judge(run: DataTree) -> tuple[Check, ...]:
     from postcgrp.inference import gate
 
     return gate(run, [str(name) for name in run["log_prior"].data_vars], ["revenue_total"])
-
-
-def bench_tables(run: DataTree, pset: PriorSet) -> dict[str, pd.DataFrame]:
-    """The variance budget (empty with too few draws), the growth bridge and the report's claim on it, by file name."""
-    try:
-        budget = variance_budget(run, pset)
-    except InputError:
-        budget = pd.DataFrame()
-    bridged = growth_bridge.bridge(run, pset)
-    return {
-        "variance_budget": budget,
-        "growth_bridge": growth_bridge.bridge_table(bridged, pset),
-        "growth_claim": growth_bridge.claim(bridged),
-        "centre": centre(run, pset),
-        "leverage": leverage(run, pset),
-    }
 
 
 def forecast(
@@ -90,61 +84,60 @@ def forecast(
 
     Parameters: `sources`, files that `pset` was read from, kept with the run by these names; `progress` and `clock`,
     see :func:`postcgrp.inference.sampling`; `sampling`, fields of :class:`postcgrp.inference.Sampling`. A run that
-    misses the gate is written and marked as failed. Raises :class:`InputError` for bad settings or a folder that
-    cannot be written.
+    misses the gate is written and marked as failed. Raises :class:`postcgrp.priors.InputError` for bad settings or a
+    folder that cannot be written.
     """
     check_folder(out, SCHEMA)
+    kept = {name: path.read_bytes() for name, path in (sources or {}).items()}  # as they are now, not after the fit
     report = progress or (lambda stage, done, total: None)
-    with new_folder(out) as folder, drawing(pset, folder, pset.fingerprint()) as figures:
+    with new_folder(out) as folder:
         start = perf_counter()
-        import jax
-
         from postcgrp.inference import Clock, Sampling, enable_cache, passed, sample
+        from postcgrp.inference.cache import backend
         from postcgrp.inference.convergence import gate_table
         from postcgrp.models import build_model
 
         settings, clock = Sampling(**sampling), clock or Clock()
         clock.seconds["import"] = perf_counter() - start
+        platform = backend()
         check_space(out, settings.draws * settings.chains + settings.prior_draws)
         enable_cache()
         with clock("build"):
             model = build_model(pset)
         run = sample(model, settings, progress=progress, clock=clock, key=structure_key(pset))
         run["prior"] = group(run, "prior").drop_vars(UNTOLD)
-        figures.begin(run)
         report("judging", 0, 0)
         with clock("gate"):
-            checks = judge(run)
+            disagreement = prior_evidence(run, pset)
+            checks = with_conflict(judge(run), disagreement)
         with clock("summary"):
             table = summary(run, pset)
             bench = bench_tables(run, pset)
-            figures.add(bench)
             findings = audit(pset.ledger)
         report("writing", 0, 0)
         status = "passed" if passed(checks) else "failed"
-        record = manifest(pset, settings, checks, status, clock, f"JAX on {jax.default_backend()}")
+        record = manifest(pset, settings, checks, status, clock, f"JAX on {platform}")
         with clock("write"):
-            for name, path in (sources or {}).items():
-                shutil.copyfile(path, folder / name)
+            for name, content in kept.items():
+                (folder / name).write_bytes(content)
             (folder / INPUTS).write_text(pset.to_json(), encoding="utf-8")
             (folder / "recipe.txt").write_text(pset.recipe(), encoding="utf-8")
-            for name, content in {
+            for name, table_of in {
                 "summary": table,
                 "priors": pset.table(),
                 "evidence": pset.evidence_table(),
                 "audit": findings_table(findings),
                 "gate": gate_table(checks),
+                "prior_evidence": disagreement,
                 **bench,
             }.items():
-                content.to_csv(folder / f"{name}.csv", index=False)
+                table_of.to_csv(folder / f"{name}.csv", index=False)
             digest = write_draws(run, pset.recipe(), record, folder)
-        report("drawing", 0, 0)
-        with clock("wait for figures"):
-            drawn = figures.finish()
-        text = page(run, pset, table, checks, findings, drawn, record, bench)
-        (folder / "report.html").write_text(text, encoding="utf-8")
+        with clock("page"):
+            text = written(Run.in_memory(run, pset, record), {"summary": table, **bench}, findings)
+            (folder / PAGE).write_text(text, encoding="utf-8")
         seconds = {stage: round(value, 3) for stage, value in clock.seconds.items()}
         write_manifest({**record, "seconds": seconds}, folder, {DRAWS: digest})
     made = Run(out, pset, read_manifest(out), loaded=run)
     why = sentence(bench["centre"], bench["leverage"], made.money)
-    return Forecast(made, table, headline(table, pset.ledger), why, gate_table(checks), passed(checks))
+    return Forecast(made, table, headline(table, pset.ledger), why, gate_table(checks), passed(checks), disagreement)

@@ -51,6 +51,17 @@ def stated_point(ledger: Ledger, quantity: str, year: int | None = None, **where
     return float("nan")
 
 
+def stated_range(ledger: Ledger, year: int) -> tuple[float, float]:
+    """The ends of the range that the report states for a year's total revenue, in millions; NaN where it has none."""
+    none = float("nan")
+    for claim in ledger.claims:
+        whole = (claim.region, claim.depth, claim.modality) == (None, None, None)
+        if whole and (claim.quantity, claim.year, claim.value) == ("revenue", year, None):
+            low, high = (none if end is None else end for end in (claim.low, claim.high))
+            return low, high
+    return none, none
+
+
 def interval(draws: DataArray, width: float) -> tuple[float, float]:
     """The ends of the equal-tailed interval that holds `width` per cent of the draws."""
     tail = (1 - width / 100) / 2
@@ -71,23 +82,27 @@ def summary(run: DataTree, pset: PriorSet) -> pd.DataFrame:
         SPEND_UNIT.format(currency=ledger.report.currency),
     )
     revenue, patients = posterior[v.REVENUE], posterior[v.PATIENTS]
-    parts = [_rows(ledger, v.REVENUE_TOTAL, posterior[v.REVENUE_TOTAL], money, claim="revenue")]
-    parts += [_rows(ledger, v.REVENUE, _total(revenue, dim), money) for dim in ("modality", "region", "depth")]
+    parts = [described(ledger, v.REVENUE_TOTAL, posterior[v.REVENUE_TOTAL], money, claim="revenue")]
+    parts += [described(ledger, v.REVENUE, _total(revenue, dim), money) for dim in ("modality", "region", "depth")]
     if v.REVENUE_LINE in posterior:
-        parts.append(_rows(ledger, v.REVENUE_LINE, _total(posterior[v.REVENUE_LINE], "line"), money, claim="revenue"))
-    parts += [_rows(ledger, v.PATIENTS, _total(patients, *dims), "patients") for dims in ((), ("region",), ("depth",))]
+        parts.append(
+            described(ledger, v.REVENUE_LINE, _total(posterior[v.REVENUE_LINE], "line"), money, claim="revenue")
+        )
+    parts += [
+        described(ledger, v.PATIENTS, _total(patients, *dims), "patients") for dims in ((), ("region",), ("depth",))
+    ]
     for modality in pset.modalities("adoption"):
         name = pset.own(v.ADOPTION_MEAN, modality)
         adoption = posterior[name].expand_dims(modality=[modality.name])
-        parts.append(_rows(ledger, v.ADOPTION_MEAN, adoption, "fraction", claim="adoption"))
+        parts.append(described(ledger, v.ADOPTION_MEAN, adoption, "fraction", claim="adoption"))
     if v.USE_LINE in posterior:
-        parts.append(_rows(ledger, v.USE_LINE, _mean_use(posterior, pset), "fraction", claim="line_use"))
-        parts.append(_rows(ledger, v.PERSISTENCE, posterior[v.PERSISTENCE], "fraction"))
-    parts.append(_rows(ledger, v.PRICE, posterior[v.PRICE], spend))
+        parts.append(described(ledger, v.USE_LINE, _mean_use(posterior, pset), "fraction", claim="line_use"))
+        parts.append(described(ledger, v.PERSISTENCE, posterior[v.PERSISTENCE], "fraction"))
+    parts.append(described(ledger, v.PRICE, posterior[v.PRICE], spend))
     total, first = posterior[v.REVENUE_TOTAL], ledger.report.first_year
     later = total.sel(year=[year for year in ledger.years if year > first])
     rate = (later / total.sel(year=first, drop=True)) ** (1 / (later["year"] - first)) - 1
-    parts.append(_rows(ledger, "growth", rate, "fraction per year"))
+    parts.append(described(ledger, "growth", rate, "fraction per year"))
     table = pd.concat(parts, ignore_index=True).reindex(columns=list(SUMMARY_COLUMNS))
     return table.astype({"year": "Int64"})  # persistence has no year
 
@@ -107,7 +122,7 @@ def _mean_use(posterior: Dataset, pset: PriorSet) -> DataArray:
     return xr.concat(means, "line", coords="minimal", compat="override", join="outer")
 
 
-def _rows(ledger: Ledger, quantity: str, draws: DataArray, unit: str, claim: str | None = None) -> pd.DataFrame:
+def described(ledger: Ledger, quantity: str, draws: DataArray, unit: str, claim: str | None = None) -> pd.DataFrame:
     """Mean, median, sd, intervals, the report's point and P(more than that), one row per cell of the draws' dims."""
     dims = [str(dim) for dim in draws.dims if dim not in SAMPLE]
     flat = draws.transpose(*SAMPLE, *dims).values.reshape(draws.sizes["chain"] * draws.sizes["draw"], -1)
@@ -127,29 +142,44 @@ def _rows(ledger: Ledger, quantity: str, draws: DataArray, unit: str, claim: str
 
 
 def headline(table: pd.DataFrame, ledger: Ledger) -> pd.DataFrame:
-    """The table to read first: for the total at each anchor, the report's point, and the median and intervals."""
-    rows = table[(table["quantity"] == "revenue_total") & table["year"].isin(ledger.report.anchors)]
-    return pd.DataFrame(
+    """The table to read first: for the total, the report's point or range, and the median and intervals.
+
+    Its years are the anchors and those for which the report states revenue.
+    """
+    ranges = {year: stated_range(ledger, year) for year in ledger.years}
+    ranged = [year for year, ends in ranges.items() if np.isfinite(ends).any()]
+    spoken_of = table["year"].isin([*ledger.report.anchors, *ranged]) | table["report"].notna()
+    rows = table[(table["quantity"] == "revenue_total") & spoken_of]
+    shown = pd.DataFrame(
         {
             "year": rows["year"].astype(int),
             "report": rows["report"],
+            "report's range": [_range(*ranges[year]) for year in rows["year"].astype(int)],
             "median": rows["median"].round(),
             "50 % interval": [f"{a:,.0f} - {b:,.0f}" for a, b in zip(rows["low_50"], rows["high_50"], strict=True)],
             "90 % interval": [f"{a:,.0f} - {b:,.0f}" for a, b in zip(rows["low_90"], rows["high_90"], strict=True)],
             "P(above report)": [f"{p:.0%}" if np.isfinite(p) else "" for p in rows["p_above_report"]],
         }
     )
+    return shown if ranged else shown.drop(columns="report's range")
 
 
-def exceedance(run: DataTree, ledger: Ledger, steps: int = 9) -> pd.DataFrame:
-    """P(total revenue > level) for round levels (rows, in millions) at each anchor (columns)."""
-    draws = group(run)["revenue_total"].sel(year=list(ledger.report.anchors))
-    low, high = np.quantile(draws.values, [0.02, 0.98])
-    unit = 10 ** np.floor(np.log10((high - low) / steps))
-    step = unit * min((1, 2, 2.5, 5, 10), key=lambda m: abs(m * unit - (high - low) / steps))
-    levels = np.arange(np.ceil(low / step), np.floor(high / step) + 1) * step
-    table = {year: [float((draws.sel(year=year) > x).mean()) for x in levels] for year in ledger.report.anchors}
-    return pd.DataFrame(table, index=pd.Index(levels, name="level"))
+def _range(low: float, high: float) -> str:
+    ends = [f"{end:,.0f}" if np.isfinite(end) else "" for end in (low, high)]
+    return " - ".join(ends).strip() if any(ends) else ""
+
+
+def forecast_said(table: pd.DataFrame, ledger: Ledger) -> str:
+    """The forecast in one sentence: the last year's median, its 90 % interval, and P(above the report's point)."""
+    year = ledger.years[-1]
+    row = table[(table["quantity"] == "revenue_total") & (table["year"] == year)].iloc[0]
+    told = (
+        f"Total revenue of {year}: median {row['median']:,.0f}, 90 % {row['low_90']:,.0f} to {row['high_90']:,.0f} "
+        f"{ledger.report.currency} million"
+    )
+    if not np.isfinite(row["report"]):
+        return f"{told}."
+    return f"{told}; {row['p_above_report']:.0%} that it is above the report's {row['report']:,.0f}."
 
 
 def growth(run: DataTree, ledger: Ledger) -> dict[str, float]:

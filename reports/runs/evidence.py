@@ -29,6 +29,7 @@ def needed(pset: PriorSet, rows: Iterable[Evidence]) -> list[str]:
     """The variables that the aggregates of these rows, and the errors of their sources, are made of."""
     names: list[str] = []
     for row in rows:
+        names += [v.EVIDENCE_MEAN] if unseen(pset, row) else []
         base = row.quantity.removesuffix("_share")
         names += [base] if base in SIZES else ["patients", "use" if base == "adoption" else base]
         names += [v.source_error(pset, row.source)] if row.quantity in SIZES else []
@@ -98,15 +99,17 @@ class Residuals:
 
 
 def residuals(draws: Dataset, pset: PriorSet, rows: Sequence[Evidence], known: Sequence[int] = ()) -> Residuals:
-    """Rows of one source against draws; NaN for a row that is :func:`unseen`.
+    """Rows of one source against draws; NaN for a row that is :func:`unseen` and that the run does not have.
 
     Parameters: `rows`, all of one source; `known`, years at which `draws` hold that source's error, which is then
     taken as known there and, as the random walk that it is, conditioned on elsewhere. `pset` has the error's model.
     """
     source, report = rows[0].source, pset.ledger.report
-    hidden = np.full(draws.sizes["chain"] * draws.sizes["draw"], np.nan)
     expected = np.column_stack(
-        [hidden if unseen(pset, row) else flat(log_aggregate(draws, row, report.anchors)) for row in rows]
+        [
+            _as_stated(draws, pset, row) if unseen(pset, row) else flat(log_aggregate(draws, row, report.anchors))
+            for row in rows
+        ]
     )
     sized = np.array([row.quantity in SIZES for row in rows])
     years = [report.first_year if row.year is None else row.year for row in rows]  # a share has no such error
@@ -123,6 +126,17 @@ def residuals(draws: Dataset, pset: PriorSet, rows: Sequence[Evidence], known: S
     return Residuals(tuple(rows), values, own + np.outer(sized, sized) * variance)
 
 
+def _as_stated(draws: Dataset, pset: PriorSet, row: Evidence) -> Array:
+    """What the run itself expects of its row before its source's error [draw]; NaN where it does not have the row."""
+    if v.EVIDENCE_MEAN not in draws or row.id not in draws[v.EVIDENCE_MEAN][v.EVIDENCE_ROW]:
+        return np.full(draws.sizes["chain"] * draws.sizes["draw"], np.nan)
+    mean = stated_mean(draws, row)
+    if row.quantity not in SIZES or row.year is None:
+        return mean
+    error = draws[v.source_error(pset, row.source)]
+    return np.asarray(mean - flat(error.sel({error.dims[-1]: row.year})))
+
+
 def known_years(draws: Dataset, pset: PriorSet, source: str) -> list[int]:
     """The years at which draws hold a source's error; none where its evidence is new."""
     name = v.source_error(pset, source)
@@ -137,6 +151,20 @@ def against(draws: Dataset, pset: PriorSet, rows: Iterable[Evidence]) -> list[Re
     for row in rows:
         by_source.setdefault(row.source, []).append(row)
     return [residuals(draws, pset, of_one, known_years(draws, pset, source)) for source, of_one in by_source.items()]
+
+
+def source_densities(draws: Dataset, pset: PriorSet) -> dict[str, DataArray]:
+    """Log likelihood of each source's rows with its error integrated out [chain, draw], up to a constant, by source.
+
+    This is what a source as a whole says of the market: given the error that a draw happens to hold, its rows would
+    only measure their own noise. Parameters: `draws`, with the variables that :func:`needed` names.
+    """
+    found = {}
+    for source in dict.fromkeys(row.source for row in pset.evidence):
+        part = residuals(draws, pset, [row for row in pset.evidence if row.source == source])
+        shape = (draws.sizes["chain"], draws.sizes["draw"])
+        found[source] = DataArray(part.terms().sum(axis=1).reshape(shape), dims=SAMPLE)
+    return found
 
 
 # ---- the report's own funnel ---------------------------------------------------------------------------------------
@@ -205,7 +233,7 @@ def _claimed(pset: PriorSet, modality: Modality, year: int) -> float:
 def flat(draws: DataArray) -> Array:
     """Values [chain x draw, ...], one chain after the other."""
     values = draws.transpose(*SAMPLE, ...).values
-    return np.asarray(values.reshape(-1, *values.shape[2:]), dtype=float)
+    return np.asarray(values.reshape(values.shape[0] * values.shape[1], *values.shape[2:]), dtype=float)
 
 
 def _walk(pset: PriorSet, source: str, first: Sequence[int], second: Sequence[int]) -> Array:

@@ -6,7 +6,9 @@ import json
 import math
 import platform
 import shutil
-from collections.abc import Mapping
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -15,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import xarray as xr
-from xarray import DataTree, Variable
+from xarray import Dataset, DataTree, Variable
 from xarray.conventions import cf_encoder, encode_dataset_coordinates
 
 from postcgrp.inference.convergence import Check
@@ -34,6 +36,8 @@ INPUTS = "inputs.json"  # of the prior set; the files it was read from lie besid
 WRITTEN = ("status", "created", "recipe_sha256")  # by every run; what is made of a run repeats them
 LIBRARIES = ("postcgrp", "pymc", "pytensor", "jax", "jaxlib", "numpyro", "blackjax", "arviz-stats", "numpy", "xarray")
 BYTES_PER_DRAW = 20_000  # a little more than the real report's draws take
+# netCDF's C library keeps its state in globals: two threads inside it bring the process down, whatever their files.
+_NETCDF = threading.RLock()
 
 
 def manifest(
@@ -59,7 +63,7 @@ def manifest(
 
 def check_space(out: Path, draws: int) -> None:
     """Refuse to begin a run whose draws (all chains') would not fit on the disk. Raises :class:`InputError`."""
-    needed, free = draws * BYTES_PER_DRAW, shutil.disk_usage(out.parent).free
+    needed, free = draws * BYTES_PER_DRAW, shutil.disk_usage(out.resolve().parent).free
     if free < needed:
         raise InputError(
             f"--out {out}: {free / 1e6:,.0f} MB are free, but the draws need some {needed / 1e6:,.0f} MB: "
@@ -69,7 +73,7 @@ def check_space(out: Path, draws: int) -> None:
 
 def write_draws(run: DataTree, recipe: str, record: dict[str, Any], folder: Path) -> str:
     """The DataTree as NetCDF, its recipe in the attributes; returns the file's sha256."""
-    run.attrs.update(schema=SCHEMA, manifest=json.dumps(record), recipe=recipe)
+    run.attrs.update(schema=SCHEMA, manifest=as_json(record), recipe=recipe)
     try:
         _write_tree(run, folder / DRAWS)
     except RuntimeError as error:  # netCDF's own library says no more than this
@@ -86,7 +90,7 @@ def _write_tree(run: DataTree, path: Path) -> None:
     import netCDF4
 
     filled: list[tuple[Any, Variable]] = []
-    with netCDF4.Dataset(path, "w") as file:
+    with _NETCDF, netCDF4.Dataset(path, "w") as file:
         for node in run.subtree:
             into = file if node is run else file.createGroup(node.path)
             data = node.to_dataset(inherit=False)
@@ -118,7 +122,7 @@ def write_manifest(record: Mapping[str, Any], folder: Path, known: Mapping[str, 
         "files": {path.name: (known or {}).get(path.name) or sha256(path) for path in paths},
     }
     with replacing(folder / MANIFEST) as beside:
-        beside.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+        beside.write_text(as_json(content, indent=1) + "\n", encoding="utf-8")
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
@@ -149,9 +153,20 @@ def versions() -> dict[str, str]:
     return {name: version(name) for name in LIBRARIES}
 
 
-def finite(number: float) -> float | None:
-    """A number as JSON holds it: None for what is not finite."""
-    return number if math.isfinite(number) else None
+def as_json(content: Any, **layout: Any) -> str:
+    """The JSON text of what a manifest or a header holds; numbers that are not finite are null, as JSON has none.
+
+    Parameters: `layout`, of :func:`json.dumps`.
+    """
+    return json.dumps(_finite(content), allow_nan=False, **layout)
+
+
+def _finite(content: Any) -> Any:
+    if isinstance(content, Mapping):
+        return {key: _finite(value) for key, value in content.items()}
+    if isinstance(content, (list, tuple)):
+        return [_finite(value) for value in content]
+    return None if isinstance(content, float) and not math.isfinite(content) else content
 
 
 def is_update(record: Mapping[str, Any]) -> bool:
@@ -182,11 +197,11 @@ def check_files(folder: Path, record: Mapping[str, Any], *names: str) -> None:
 
 def check_embedded_manifest(folder: Path, record: Mapping[str, Any]) -> None:
     """Refuse a manifest that is not the one its draws were written with. Raises :class:`InputError`."""
-    with xr.open_dataset(folder / DRAWS, engine="netcdf4") as opened:
+    with opened_draws(folder) as opened:
         written = json.loads(opened.attrs.get("manifest", "{}"))
     for name, value in written.items():
-        # As text, for a gate's figure may be NaN; the clock went on after the draws were written.
-        if name != "seconds" and json.dumps(record.get(name)) != json.dumps(value):
+        # Without what is not finite, which older runs hold; the clock went on after the draws were written.
+        if name != "seconds" and as_json(record.get(name)) != as_json(value):
             raise InputError(f"{folder / MANIFEST}: {name!r} was changed after the run: run the forecast again")
 
 
@@ -210,8 +225,26 @@ def read_inputs(folder: Path, record: Mapping[str, Any]) -> PriorSet:
     return priors
 
 
+@contextmanager
+def opened_draws(folder: Path, group: str | None = None) -> Iterator[Dataset]:
+    """One group of a run's draws, or the file's attributes, open for as long as the block takes.
+
+    Other threads wait meanwhile. Closed at once: where one handle is still open, the next one to the same file may
+    bring the process down.
+    """
+    with _NETCDF, xr.open_dataset(folder / DRAWS, group=group, engine="netcdf4") as opened:
+        yield opened
+
+
+def group_names(folder: Path) -> list[str]:
+    """The groups of a run's draws."""
+    import netCDF4
+
+    with _NETCDF, netCDF4.Dataset(folder / DRAWS) as opened:
+        return list(opened.groups)
+
+
 def read_tree(folder: Path) -> DataTree:
     """Every group of a run's draws."""
-    # Closed at once: where one handle is still open, the next one to the same file may bring the process down.
-    with xr.open_datatree(folder / DRAWS, engine="netcdf4") as opened:
+    with _NETCDF, xr.open_datatree(folder / DRAWS, engine="netcdf4") as opened:
         return opened.load()

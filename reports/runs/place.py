@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import json
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
+from glob import escape
 from pathlib import Path
 from secrets import token_hex
 from tempfile import TemporaryFile
@@ -31,15 +33,23 @@ def schema_of(folder: Path) -> str | None:
         return None
 
 
-def check_folder(out: Path, schema: str) -> None:
-    """Refuse, before any work, a folder that cannot be written or holds anything but earlier results of this schema.
+def beside(run: Path, suffix: str) -> Path:
+    """A name beside a run folder, also where that is given as `.` or `..`, which is no place beside it."""
+    place = run if run.name not in ("", "..") else run.resolve()
+    return place.parent / f"{run.resolve().name}{suffix}"
+
+
+def check_folder(out: Path, *schemas: str) -> None:
+    """Refuse, before any work, a folder that cannot be written or holds anything but earlier results of these schemas.
 
     Raises :class:`InputError`.
     """
     if out.exists() and not out.is_dir():
         raise InputError(f"--out {out}: is a file: name a folder")
-    if out.is_dir() and any(out.iterdir()) and schema_of(out) != schema:
-        kind = schema.split("/", 1)[0].removeprefix("postcgrp.")
+    if out.is_mount():
+        raise InputError(f"--out {out}: is where a disk is mounted, which cannot be replaced: name a folder in it")
+    if out.is_dir() and any(out.iterdir()) and schema_of(out) not in schemas:
+        kind = schemas[0].split("/", 1)[0].removeprefix("postcgrp.")
         raise InputError(f"--out {out}: holds other files: name a new folder, or one that holds an earlier {kind}")
     check_parent(out)
 
@@ -49,9 +59,10 @@ def check_parent(out: Path) -> None:
 
     Raises :class:`InputError`.
     """
+    parent = out.resolve().parent
     try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        with TemporaryFile(dir=out.parent) as trial:  # permission bits do not tell of a read-only file system
+        parent.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=parent) as trial:  # permission bits do not tell of a read-only file system
             trial.write(b"{}")
     except OSError as error:
         raise InputError(f"--out {out}: cannot be written ({error.strerror}): name a place you may write to") from None
@@ -79,16 +90,68 @@ def working_folder(out: Path, schema: str) -> Path:
 def new_folder(out: Path) -> Iterator[Path]:
     """A folder to write results into, which becomes `out` when all went well and is gone when not.
 
-    Raises :class:`InputError` when the disk is full or the folder cannot be written.
+    Where `out` is a link, what it points to is written. Folders beside it that a killed process left unfinished are
+    removed. Raises :class:`InputError` when the disk is full or the folder cannot be written.
     """
-    with failing_as_input_error(out):
-        folder = out.parent / f".{out.name}.partial-{os.getpid()}-{token_hex(4)}"
-        folder.mkdir()
+    target = out.resolve()
+    with failing_as_input_error(out), ExitStack() as held:
+        _clear(target)
+        folder = _locked_folder(target, held)
         try:
             yield folder
-            _swap(folder, out)
+            _swap(folder, target)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def _locked_folder(target: Path, held: ExitStack) -> Path:
+    """A new hidden folder beside `target`, locked for as long as its process lives.
+
+    The name is random and not the process's number: two containers may share the place and the number.
+    """
+    while True:
+        folder = target.parent / f"{_hidden(target, 'partial')}{token_hex(8)}"
+        folder.mkdir()
+        try:
+            held.enter_context(_locked(folder))
+        except (BlockingIOError, FileNotFoundError):  # taken for a dead one before it was locked
+            continue
+        except OSError:  # a file system without locks, where nothing is ever taken for dead
+            return folder
+        if folder.exists():
+            return folder
+
+
+def _clear(target: Path) -> None:
+    """Remove what killed processes left of earlier attempts at `target`, which nobody holds locked.
+
+    Earlier results that were moved aside for new ones that never came are put back.
+    """
+    for folder in target.parent.glob(f"{escape(_hidden(target, ''))}*"):
+        with suppress(OSError), _locked(folder):
+            if folder.name.startswith(_hidden(target, "old")) and not target.exists():
+                folder.rename(target)
+            elif folder.name.startswith((_hidden(target, "old"), _hidden(target, "partial"))):
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """A lock on a folder, which ends with the process at the latest.
+
+    Raises :class:`BlockingIOError` where another process holds it, else :class:`OSError` where it cannot be had.
+    """
+    lock = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(lock)
+
+
+def _hidden(target: Path, kind: str) -> str:
+    """How the names of folders on the way to `target` begin: those being written, and those moved aside."""
+    return f".{target.name}.{kind}-" if kind else f".{target.name}."
 
 
 @contextmanager
@@ -125,21 +188,35 @@ def save_text(text: str, out: Path) -> None:
 
 
 def check_csv(out: Path | None) -> None:
-    """Refuse, before the work, a place where :func:`save_csv` cannot write. Raises :class:`InputError`."""
+    """Refuse, before the work, a place where :func:`save_csv` cannot write. Raises :class:`InputError`.
+
+    What one table answers goes into a CSV file; what takes several files, into a folder (:func:`check_folder`).
+    """
     if out is not None and (out.is_dir() or not out.parent.is_dir() or out.suffix in (".png", ".svg")):
-        raise InputError(f"--out {out}: is no CSV file in a folder that exists: name one")
+        raise InputError(f"--out {out}: is no CSV file in a folder that exists: name one, such as {out.stem}.csv")
 
 
 def _swap(folder: Path, out: Path) -> None:
-    """Rename `folder` to `out`; earlier results there are moved aside first and removed last."""
-    if not out.exists():
-        folder.rename(out)
-        return
-    aside = folder.with_name(f".{out.name}.old-{os.getpid()}-{token_hex(4)}")
-    out.rename(aside)
-    try:
-        folder.rename(out)
-    except OSError:
-        aside.rename(out)
-        raise
-    shutil.rmtree(aside, ignore_errors=True)
+    """Rename `folder` to `out`; earlier results there are moved aside first and removed last.
+
+    Another process may write there at the same time: the last one wins.
+    """
+    moved: list[Path] = []
+    with ExitStack() as held:
+        while True:
+            try:
+                folder.rename(out)
+                break
+            except OSError as error:
+                if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                    for aside in moved[-1:]:
+                        aside.rename(out)
+                    raise
+            with suppress(OSError):
+                held.enter_context(_locked(out))
+            with suppress(FileNotFoundError):  # another process has moved it
+                aside = folder.with_name(f"{_hidden(out, 'old')}{token_hex(8)}")
+                out.rename(aside)
+                moved.append(aside)
+        for aside in moved:
+            shutil.rmtree(aside, ignore_errors=True)

@@ -151,7 +151,7 @@ class Run:
         elif self.base is not None:
             data = self.base.read(names, group)
         else:
-            with xr.open_dataset(self.folder / files.DRAWS, group=group, engine="netcdf4") as opened:
+            with files.opened_draws(self.folder, group) as opened:
                 data = opened[[name for name in dict.fromkeys(names) if name in opened]].load()
         return self._equally_weighted(data) if group in OF_POSTERIOR else data
 
@@ -161,8 +161,14 @@ class Run:
             return [str(name) for name in self.loaded.children[group].data_vars]
         if self.base is not None:
             return self.base.names(group)
-        with xr.open_dataset(self.folder / files.DRAWS, group=group, engine="netcdf4") as data:
+        with files.opened_draws(self.folder, group) as data:
             return [str(name) for name in data.data_vars]
+
+    def has(self, group: str) -> bool:
+        """Whether the run kept a group, such as the prior's draws."""
+        if self.loaded is not None:
+            return group in self.loaded.children
+        return group in files.group_names(self.fitted.folder)
 
     @cached_property
     def tree(self) -> DataTree:

@@ -21,7 +21,16 @@ from postcgrp.priors import InputError
 from postcgrp.reports.runs.evidence import Array, flat
 from postcgrp.reports.runs.run import Run
 from postcgrp.reports.sensitivity.attribution import between
-from postcgrp.reports.sensitivity.updating import AFTER, BEFORE, READ, TOTAL, Label, forecast_quantities, moved
+from postcgrp.reports.sensitivity.movement import (
+    AFTER,
+    BEFORE,
+    READ,
+    TOTAL,
+    Label,
+    forecast_quantities,
+    moved,
+    with_error,
+)
 
 _NODES, STEPS = np.polynomial.legendre.leggauss(32)  # with 8, an eighth of the move to a set without revenue is missed
 PATH = (_NODES + 1) / 2  # of the path, 0 to 1
@@ -62,7 +71,11 @@ def compare(first: Run, second: Run) -> Comparison:
     if units[0] != units[1]:
         raise InputError(f"{second.label}: is in {units[1]}, but {first.label} in {units[0]}: compare runs of one")
     sides = [forecast_quantities(run.read(READ), run.priors.ledger) for run in (first, second)]
-    labels = [label for label in sides[0] if label in sides[1]]
+    labels = [
+        label
+        for label in sides[0]
+        if label in sides[1] and any(np.ptp(side[label].values) > 0 for side in sides)  # there is nothing to explain
+    ]
     if not labels:
         raise InputError(f"{second.label}: has no anchor year in common with {first.label}: compare runs of one market")
     values = [np.column_stack([flat(side[label]) for label in labels]) for side in sides]
@@ -82,16 +95,18 @@ def compare(first: Run, second: Run) -> Comparison:
     parts, errors = contributions(values, pools)
     named = [(f.name, f.kind, f.change) for f in found.factors] if not refused else []
     rest = refused or "; ".join(found.structure) or "Monte-Carlo error"
-    rows = _rows(labels, [*named, (_REST, "rest", rest)], parts, errors)
-    return Comparison(
-        moved(sides[0], sides[1], units[0]), rows.assign(unit=units[0]), tuple(found.structure), ess, refused
+    rows = _rows(
+        labels, [sides[0][label].attrs["unit"] for label in labels], [*named, (_REST, "rest", rest)], parts, errors
     )
+    return Comparison(moved(sides[0], sides[1]), rows, tuple(found.structure), ess, refused)
 
 
-def _rows(labels: list[Label], named: list[tuple[str, str, str]], parts: Array, errors: Array) -> pd.DataFrame:
+def _rows(
+    labels: list[Label], units: list[str], named: list[tuple[str, str, str]], parts: Array, errors: Array
+) -> pd.DataFrame:
     rows: list[dict[str, Any]] = []
     for q, label in enumerate(labels):
-        own = dict(zip(("quantity", "year", "modality"), label, strict=True))
+        own = dict(zip(("quantity", "year", "modality"), label, strict=True)) | {"unit": units[q]}
         order = sorted(range(len(named)), key=lambda j: (named[j][0] == _REST, -abs(parts[j, 0, q])))
         for j in order:
             by = dict(zip(("factor", "kind", "change"), named[j], strict=True))
@@ -106,6 +121,22 @@ def last_total(found: Comparison) -> tuple[pd.DataFrame, tuple[float, float], in
     year = int(total["year"].max())
     sides = found.moved[(found.moved["quantity"] == TOTAL) & (found.moved["year"] == year)].set_index("state")["mean"]
     return total[total["year"] == year], (float(sides[BEFORE]), float(sides[AFTER])), year
+
+
+def compare_said(found: Comparison) -> str:
+    """One sentence on a comparison: where the last year's median went, and the factor that moved its mean most."""
+    why, means, year = last_total(found)
+    sides = found.moved[(found.moved["quantity"] == TOTAL) & (found.moved["year"] == year)].set_index("state")
+    before, after = (with_error(float(sides["median"][s]), float(sides["mcse_median"][s])) for s in (BEFORE, AFTER))
+    told = f"The median of {year} goes from {before} to {after} {sides['unit'].iloc[0]}"
+    known = why[(why["factor"] != _REST) & (why["moves"].abs() > _CLEAR * why["moves_mcse"])]
+    if known.empty:
+        return (
+            f"{told}; its mean moves by {means[1] - means[0]:+,.0f}, of which no factor is clear of Monte-Carlo error."
+        )
+    top: Any = known.iloc[int(known["moves"].abs().argmax())]
+    moved_by = f"{top['moves']:+,.1f} ± {top['moves_mcse']:,.1f}"
+    return f"{told}; its mean moves by {means[1] - means[0]:+,.1f}, most by {top['factor']}, {moved_by}."
 
 
 def leading(why: pd.DataFrame, most: int) -> pd.DataFrame:

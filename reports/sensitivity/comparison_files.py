@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from postcgrp.reports.runs.folder import finite, write_manifest
+from postcgrp.reports.runs.folder import write_manifest
 from postcgrp.reports.runs.place import check_folder, new_folder
 from postcgrp.reports.runs.run import Run
 from postcgrp.reports.sensitivity.comparison import Comparison, last_total
@@ -26,7 +26,7 @@ def save_comparison(found: Comparison, first: Run, second: Run, out: Path) -> No
         "schema": SCHEMA,
         "runs": [{"folder": str(run.folder), "recipe_sha256": run.recipe} for run in (first, second)],
         "structure": found.structure,
-        "least_ess": finite(found.ess),
+        "least_ess": found.ess,
         "refused": found.refused,
     }
     with new_folder(out) as folder:

@@ -1,4 +1,4 @@
-"""The figure of `postcgrp sensitivity`: what moves the last year's revenue most."""
+"""The figure of `postcgrp sensitivity`: what moves the last year's revenue most, and how other views see it."""
 
 from __future__ import annotations
 
@@ -8,42 +8,72 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
 from postcgrp.priors import PriorSet
-from postcgrp.reports.forecast.colours import ACCENT, CONTRAST, NEUTRAL
+from postcgrp.reports.forecast.colours import ACCENT, CONTRAST, INK, NEUTRAL, QUIET
+from postcgrp.reports.forecast.drawing import draw
+from postcgrp.reports.forecast.layers import halo
 from postcgrp.reports.forecast.numbers import short
-from postcgrp.reports.forecast.style import panel_title, panels, save_figure, styled, whole_numbers
+from postcgrp.reports.forecast.style import (
+    LONG_NAME,
+    PANEL,
+    ROW,
+    SMALL,
+    Spec,
+    colours,
+    figure,
+    mark,
+    money,
+    names,
+    once,
+    panel,
+    side_by_side,
+)
+from postcgrp.reports.forecast.words import unlike, words_of
 
 _MOST_BARS = 12  # of the tornado
 MOST_LEFT_OUT = 5  # claims among the other views
 MOST_OF_GRID = 9
+LEAST_ROWS = 4  # for which a panel has room
+SIDE = 0.35  # of a tornado's longest side, for the numbers beside its bars
+KIND_WORDS = {"prior set": "set: ", "claim left out": "without ", "grid": "", "run": ""}
 
 
 def save_sensitivity(
     pset: PriorSet, table: pd.DataFrame, tables: Mapping[str, pd.DataFrame], path: Path, recipe: str, above: float
-) -> Path:
-    """Draw the figure as PNG and SVG; returns the PNG's path.
+) -> list[Path]:
+    """Draw the figure as SVG and PNG; returns their paths.
 
     Parameters: `table`, one row per posterior; `tables`, with `tornado`; `above`, in millions, the report's point of
     the last year or the user's level, NaN for none; `recipe`, the hash that both files carry.
     """
-    with styled():
-        return save_figure(tornado_and_views(pset, table, tables["tornado"], above), path, recipe)
+    return draw(tornado_and_views(pset, table, tables["tornado"], above), path, recipe)
 
 
-def tornado_and_views(pset: PriorSet, table: pd.DataFrame, moves: pd.DataFrame, above: float) -> Figure:
+def tornado_and_views(pset: PriorSet, table: pd.DataFrame, moves: pd.DataFrame, above: float) -> Spec:
     """The tornado of assumptions on the left, other views of the same market on the right."""
     bars = moves[moves["swing"].notna()].head(_MOST_BARS)
-    figure, (left, right) = panels(2, what_moves_most(pset, bars), widths=(1.15, 1))
-    views = views_shown(table)
-    figure.set_size_inches(12.5, 1.7 + 0.36 * max(len(bars), len(views), 4))
-    base = table.iloc[0]
-    _tornado(left, bars, float(base["mean"]), pset)
-    _views(right, views, float(base["median"]), above, pset)
-    return figure
+    views, base = views_shown(table), table.iloc[0]
+    shown = pd.concat([_tornado_rows(bars, float(base["mean"]), pset), _view_rows(views)], ignore_index=True)
+    height = ROW * max(len(bars), len(views), LEAST_ROWS)
+    words = words_of(pset.ledger)
+    error = bars["swing_se"].max()
+    return figure(
+        what_moves_most(pset, bars),
+        "Left: one assumption moved at a time, all else fitted again; the centre of its prior at its own 10 % (grey) "
+        "and 90 % point (blue), its width unchanged. Numbers: that centre; of an error, how far the report is above "
+        f"the truth. Monte-Carlo error of a bar's whole length: {'none' if np.isnan(error) else short(error, 2)}. "
+        "Right: median and 90 % interval; orange: without a claim; dashed: the report's point, or the level asked for.",
+        shown,
+        3.6 * PANEL,
+        **side_by_side(
+            [
+                _tornado(shown, f"Mean revenue {words.last}, {words.money}", float(base["mean"]), height),
+                _views(shown, f"Revenue {words.last}, {words.money}", float(base["median"]), above, height),
+            ]
+        ),
+        resolve={"scale": {"color": "independent"}},
+    )
 
 
 def what_moves_most(pset: PriorSet, bars: pd.DataFrame) -> str:
@@ -77,11 +107,11 @@ def records(table: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def label(name: str, pset: PriorSet) -> str:
-    """A prior's name in words: modalities by the first word of their labels."""
-    for modality in pset.ledger.modalities:
-        name = name.replace(modality.name, (modality.label or modality.name).split()[0].lower())
-    head, _, where = name.replace("_", " ").partition("[")
-    return f"{head}, {where.replace(']', '')}" if where else head
+    """A prior's name in words, its modality by its label."""
+    head, _, where = name.partition("[")
+    labels = words_of(pset.ledger).labels["modality"]
+    parts = [labels.get(part, part.replace("_", " ")) for part in where.removesuffix("]").split(", ") if part]
+    return ", ".join([head.replace("_", " "), *parts])
 
 
 def in_unit(value: float, unit: str) -> str:
@@ -93,72 +123,99 @@ def in_unit(value: float, unit: str) -> str:
     return short(value)
 
 
-def _tornado(axes: Axes, bars: pd.DataFrame, centre: float, pset: PriorSet) -> None:
-    span = float(np.abs(bars[["mean_low", "mean_high"]].to_numpy() - centre).max()) if len(bars) else 1.0
-    for at, row in enumerate(records(bars)):
-        for end, other, colour in (("low", "high", NEUTRAL), ("high", "low", ACCENT)):
+def _tornado_rows(bars: pd.DataFrame, centre: float, pset: PriorSet) -> pd.DataFrame:
+    """Two rows of the figure's data for each bar, one for either end."""
+    rows = []
+    called = unlike(label(name, pset) for name in bars["input"])
+    for name, row in zip(called, records(bars), strict=True):
+        for end, other in (("low", "high"), ("high", "low")):
             reached = row[f"mean_{end}"]
-            axes.barh(at, reached - centre, left=centre, color=colour, height=0.62)
             right = reached >= row[f"mean_{other}"]  # the end that lies to the right
-            axes.annotate(
-                in_unit(row[f"value_{end}"], row["unit"]),
-                (max(reached, centre) if right else min(reached, centre), at),
-                xytext=(4 if right else -4, 0),
-                textcoords="offset points",
-                ha="left" if right else "right",
-                va="center",
-                fontsize=8.5,
-                color="#555555",
+            rows.append(
+                {
+                    "part": "tornado",
+                    "name": name,
+                    "end": end,
+                    "from": centre,
+                    "to": reached,
+                    "side": "right" if right else "left",
+                    "text": in_unit(row[f"value_{end}"], row["unit"]),
+                    "text_at": max(reached, centre) if right else min(reached, centre),
+                }
             )
-    axes.axvline(centre, color="#333333", lw=0.8)
-    axes.set_yticks(range(len(bars)), [label(name, pset) for name in bars["input"]], fontsize=9)
-    axes.invert_yaxis()
-    axes.grid(visible=False, axis="y")
-    axes.set_xlim(centre - 1.4 * span, centre + 1.4 * span)
-    panel_title(axes, "One assumption moved at a time, all else fitted again")
-    axes.set_xlabel(
-        f"Mean revenue {pset.ledger.years[-1]}, {pset.ledger.report.currency} million. Centre of the prior at its own "
-        "10 % (grey)\nand 90 % point (blue), its width unchanged. Numbers: that centre (of an error: how far the\n"
-        f"report is above the truth). Monte-Carlo error of a bar's whole length: {bars['swing_se'].max():.0f}",
-        fontsize=9,
+    return pd.DataFrame(rows)
+
+
+def _view_rows(views: pd.DataFrame) -> pd.DataFrame:
+    """A row of the figure's data for each view."""
+    return pd.DataFrame(
+        {
+            "part": "views",
+            "name": unlike(
+                KIND_WORDS[row["kind"]] + ("the run" if row["kind"] == "run" else row["name"]) for row in records(views)
+            ),
+            "colour": ["without" if kind == "claim left out" else "with" for kind in views["kind"]],
+            "from": views["low_90"].to_numpy(),
+            "to": views["high_90"].to_numpy(),
+            "median": views["median"].to_numpy(),
+            "text": [f"{median:,.0f}" for median in views["median"]],
+        }
     )
-    whole_numbers(axes.xaxis)
 
 
-def _views(axes: Axes, views: pd.DataFrame, median: float, above: float, pset: PriorSet) -> None:
-    for at, row in enumerate(records(views)):
-        colour = CONTRAST if row["kind"] == "claim left out" else ACCENT
-        axes.plot([row["low_90"], row["high_90"]], [at, at], color=colour, lw=2.4, alpha=0.5, solid_capstyle="butt")
-        axes.plot(row["median"], at, "o", color=colour, ms=6, zorder=4)
-        axes.annotate(
-            f"{row['median']:,.0f}",
-            (row["median"], at),
-            xytext=(0, 6),
-            textcoords="offset points",
-            ha="center",
-            fontsize=8,
-            bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.6},
-            zorder=3,
-        )
-    axes.axvline(median, color="#333333", lw=0.8)
+def _tornado(shown: pd.DataFrame, title: str, centre: float, height: float) -> Spec:
+    rows = shown[shown["part"] == "tornado"]
+    span = float((rows["to"] - centre).abs().max()) if len(rows) else 1.0
+    reach = (1 + SIDE) * (span or 1.0)
+    x = money("from", title, scale={"domain": [centre - reach, centre + reach], "nice": False, "zero": False})
+    y = names("name", list(dict.fromkeys(rows["name"])), {"labelLimit": LONG_NAME})
+    end = colours("end", ["low", "high"], [NEUTRAL, ACCENT])
+    text = {"y": y, "x": x | {"field": "text_at"}, "text": {"field": "text"}}
+    numbers = [
+        {
+            "transform": [{"filter": {"field": "side", "equal": side}}],
+            **mark("text", text, align=align, dx=dx, color=QUIET),
+        }
+        for side, align, dx in (("right", "left", 5), ("left", "right", -5))
+    ]
+    return panel(
+        "One assumption moved at a time",
+        [
+            mark("bar", {"y": y, "x": x, "x2": {"field": "to"}, "color": end}, height={"band": 0.62}),
+            *numbers,
+            at_level(x, centre),
+        ],
+        only={"part": "tornado"},
+        width=1.4 * PANEL,
+        height=height,
+    )
+
+
+def _views(shown: pd.DataFrame, title: str, median: float, above: float, height: float) -> Spec:
+    rows = shown[shown["part"] == "views"]
+    x = money("from", title, scale={"zero": False})
+    y = names("name", rows["name"].tolist(), {"labelLimit": LONG_NAME})
+    colour = colours("colour", ["with", "without"], [ACCENT, CONTRAST])
+    middle = {"y": y, "x": x | {"field": "median"}, "color": colour}
+    number = {"y": y, "x": x | {"field": "median"}, "text": {"field": "text"}}
+    levels = [at_level(x, median)]
     if np.isfinite(above):
-        axes.axvline(above, color=CONTRAST, lw=0.9, ls=":")
-        axes.annotate(
-            f"{above:,.0f}",
-            (above, 1),
-            xycoords=("data", "axes fraction"),
-            xytext=(3, -2),
-            textcoords="offset points",
-            va="top",
-            fontsize=8.5,
-            color=CONTRAST,
-        )
-    kinds = {"prior set": "set: ", "claim left out": "without ", "grid": "", "run": ""}
-    names = [kinds[row["kind"]] + (row["name"] if row["kind"] != "run" else "the run") for row in records(views)]
-    axes.set_yticks(range(len(views)), names, fontsize=9)
-    axes.set_ylim(len(views) - 0.4, -0.8)
-    axes.xaxis.set_major_locator(MaxNLocator(6))
-    axes.grid(visible=False, axis="y")
-    panel_title(axes, "Other views: median and 90 % interval")
-    axes.set_xlabel(f"Revenue {pset.ledger.years[-1]}, {pset.ledger.report.currency} million", fontsize=9)
-    whole_numbers(axes.xaxis)
+        levels.append(at_level(x, above, color=CONTRAST, strokeDash=[4, 3]))
+    return panel(
+        "Other views",
+        [
+            *levels,
+            mark("rule", {"y": y, "x": x, "x2": {"field": "to"}, "color": colour}, strokeWidth=3, opacity=0.55),
+            mark("point", middle, filled=True, size=60, opacity=1),
+            *halo(mark("text", number, dy=-11, fontSize=SMALL, color=INK)),
+        ],
+        only={"part": "views"},
+        width=1.2 * PANEL,
+        height=height,
+    )
+
+
+def at_level(x: Spec, level: float, **look: Any) -> Spec:
+    """A line across a panel at one level of its axis `x`."""
+    at = {"x": {"datum": level, "type": "quantitative", "scale": x["scale"]}}
+    return once(mark("rule", at, **{"color": INK, **look}))

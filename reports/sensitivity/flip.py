@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 
 import numpy as np
 import pandas as pd
@@ -14,9 +15,8 @@ from xarray import DataTree
 from postcgrp.inference.diagnostics import SAMPLE, mcse_mean
 from postcgrp.inference.psis import reweight
 from postcgrp.priors import InputError, PriorSet
-from postcgrp.reports.runs.groups import group
-from postcgrp.reports.sensitivity.refits import Refit
-from postcgrp.reports.sensitivity.tornado import ElicitedNumber, log_ratio, shift_prior, total_revenue
+from postcgrp.reports.sensitivity.refits import Refit, as_refit
+from postcgrp.reports.sensitivity.tornado import ElicitedNumber, log_ratio, shift_prior
 
 Array = NDArray[np.float64]
 Fitter = Callable[[Mapping[str, PriorSet]], Mapping[str, Refit]]
@@ -27,15 +27,19 @@ ROUNDS = 5  # of refits
 SETTLED = 2.0  # standard errors within which a refit meets the level
 LEAST_PROBABILITY = 1e-4  # smaller ones count as this one, so that they have a probit
 ALMOST_ZERO = 1e-4  # imaginary part of a root, or slope of a curve
-HOW_TO_WRITE = "write revenue and a probability, such as 1000:0.5"
+HOW_TO_WRITE = "write revenue and a probability, such as 1000:0.5, before them a headline if not the last year's total"
 
 
 @dataclass(frozen=True)
 class Flip:
-    """A decision that hangs on whether P(revenue of the last year > `above`, in millions) exceeds `level`."""
+    """A decision that hangs on whether P(a headline > `above`) exceeds `level`.
+
+    `headline`: which, by the names of :func:`headlines`; empty for the last year's total.
+    """
 
     above: float
     level: float
+    headline: str = ""
 
     def __post_init__(self) -> None:
         if not (0 < self.level < 1 and 0 < self.above < np.inf):
@@ -46,12 +50,40 @@ class Flip:
 
 
 def parse_flip(text: str) -> Flip:
-    """A flip from `X:LEVEL`. Raises :class:`InputError`."""
+    """A flip from `[HEADLINE:]X:LEVEL`. Raises :class:`InputError`."""
+    headline, *numbers = text.rsplit(":", 2) if text.count(":") > 1 else ("", *text.split(":"))
     try:
-        above, level = (float(part) for part in text.split(":"))
+        above, level = (float(part) for part in numbers)
     except ValueError:
-        raise InputError(f"--flip {text!r}: is not X:LEVEL: {HOW_TO_WRITE}") from None
-    return Flip(above, level)
+        raise InputError(f"--flip {text!r}: is not [HEADLINE:]X:LEVEL: {HOW_TO_WRITE}") from None
+    return Flip(above, level, headline.strip())
+
+
+def headlines(fit: Refit, pset: PriorSet) -> dict[str, Array]:
+    """The headlines of a posterior [chain, draw] by name.
+
+    `revenue YEAR` for every year and `MODALITY YEAR` for every anchor, in millions; `growth a year`, as a fraction,
+    from the first anchor to the last.
+    """
+    total, parts = fit.draws["revenue_total"], fit.draws.get("revenue_modality")
+    anchors = pset.ledger.report.anchors
+    found = {f"revenue {year}": total.sel(year=year) for year in pset.ledger.years}
+    span = max(1, anchors[-1] - anchors[0])
+    found["growth a year"] = (total.sel(year=anchors[-1]) / total.sel(year=anchors[0])) ** (1 / span) - 1
+    if parts is not None:
+        for modality in pset.ledger.modalities:
+            found |= {f"{modality.name} {year}": parts.sel(modality=modality.name, anchor=year) for year in anchors}
+    return {name: np.asarray(values.transpose(*SAMPLE).values) for name, values in found.items()}
+
+
+def headline_of(fit: Refit, pset: PriorSet, flip: Flip) -> Array:
+    """The headline that a flip is about [chain, draw]. Raises :class:`InputError` for one that there is not."""
+    known = headlines(fit, pset)
+    name = flip.headline or f"revenue {pset.ledger.years[-1]}"
+    if name not in known:
+        near = get_close_matches(name, known, 3, 0.4) or list(known)[:3]
+        raise InputError(f"--flip: headline {name!r} is not known: name one such as {', '.join(near)}")
+    return known[name]
 
 
 @dataclass(frozen=True)
@@ -93,7 +125,7 @@ def flip_table(
     known: Mapping[str, list[Point]],
     fit: Fitter,
 ) -> pd.DataFrame:
-    """The smallest shift of each number at which P(revenue of the last year > X) is at a level, the smallest first.
+    """The smallest shift of each number at which P(headline > X) is at a level, the smallest first.
 
     Importance weights (PSIS) on stored draws say where to look first or, if their Pareto k is refused, a curve through
     the refits so far. Refits decide: each adds a point, and the answer is where a quadratic through all points, on the
@@ -103,8 +135,8 @@ def flip_table(
     the nearest refit; if nothing within `FARTHEST` flips it, `p` at the end that comes nearer. `first` says what stored
     draws found, with the Pareto k of their weights, or why they found nothing.
     """
-    year, by_name = pset.ledger.years[-1], {number.name: number for number in numbers}
-    outcome = np.asarray(group(run)["revenue_total"].sel(year=year).transpose(*SAMPLE).values)
+    by_name = {number.name: number for number in numbers}
+    outcome = headline_of(as_refit(run, pset), pset, flip)
     start, searches, tries = probability_above(outcome, flip.above, 0.0), dict[str, Search](), dict[str, float | None]()
     for name, number in by_name.items():
         guess, finding = guess_from_draws(run, pset, number, outcome > flip.above, flip.level)
@@ -123,7 +155,7 @@ def flip_table(
             if refit.missed:
                 searches[name] = replace(searches[name], stopped=refit.missed)
                 continue
-            new = probability_above(total_revenue(refit, year), flip.above, tries[name] or 0.0)
+            new = probability_above(headline_of(refit, pset, flip), flip.above, tries[name] or 0.0)
             searches[name] = replace(searches[name], points=(*searches[name].points, new))
         tries = {name: next_try(searches[name].points, flip.level) for name in asked}
     rows = [_row(by_name[name], search, flip.level) for name, search in searches.items()]
@@ -132,14 +164,14 @@ def flip_table(
 
 
 def guess_from_draws(
-    run: DataTree, pset: PriorSet, number: ElicitedNumber, exceeds: NDArray[np.bool_], level: float
+    run: DataTree, pset: PriorSet, number: ElicitedNumber, values: NDArray[np.bool_] | Array, level: float
 ) -> tuple[float | None, str]:
-    """The shift, in prior sds, at which stored draws under importance weights meet the level, and how it was found.
+    """The shift, in prior sds, at which the mean of stored draws under importance weights meets a level, and how.
 
     Shifts are tried outwards, in both directions, until the weights are refused; None if that is before the level is
-    reached. Parameters: `exceeds` [chain, draw], whether revenue is above X.
+    reached. Parameters: `values` [chain, draw], such as whether revenue is above X.
     """
-    start, crossings, ends = float(exceeds.mean()) - level, list[tuple[float, str]](), list[str]()
+    start, crossings, ends = float(values.mean()) - level, list[tuple[float, str]](), list[str]()
     for side in (1.0, -1.0):
         before = start
         for sds in side * np.arange(GRID_STEP, FARTHEST + GRID_STEP / 2, GRID_STEP):
@@ -153,7 +185,7 @@ def guess_from_draws(
             if (weights := reweight(ratio)).refused:
                 ends.append(f"{sds:+.2g} sd: {weights.refused}")
                 break
-            gap = float((weights.values * exceeds).sum()) - level
+            gap = float((weights.values * values).sum()) - level
             if gap * start <= 0:
                 at = sds - side * GRID_STEP * gap / (gap - before)
                 crossings.append((at, f"stored draws: {at:+.2f} sd, Pareto k {weights.k:.2f}"))

@@ -14,6 +14,11 @@ counts, as that of the row's error does. So p asks "could both be right?"; `p_ce
 the range where the rest puts it?", with the claim taken as exact, and `inside` and `above` say where the rest puts the
 quantity relative to the stated range. A direction is judged by the probability of its sign. p-values here are a screen
 of many claims, not independent tests: with thirty of them one or two below 0.05 are to be expected.
+
+Power. A claim that nothing else informs is compared with the prior that took its place, which says next to nothing, and
+p then says nothing either: such a claim has no p but the verdict "nothing to compare with". Of the others `notices`
+says how far from the rest's median the claim would have to lie to have p below 0.05: as a factor, or for a fraction as
+points.
 """
 
 from __future__ import annotations
@@ -24,19 +29,22 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.special import ndtr
+from scipy.special import ndtr, ndtri
 from xarray import DataArray, Dataset
 
 from postcgrp.inference.diagnostics import SAMPLE, mcse_mean
 from postcgrp.models import variables as v
 from postcgrp.priors import Evidence, InputError, Prior, PriorSet, effective
 from postcgrp.priors.ledger import Claim
+from postcgrp.reports.forecast.conflict import AGREES, CONFLICT, DISAGREES, NO_POWER
 from postcgrp.reports.sensitivity.refits import Refit
 from postcgrp.reports.sensitivity.tornado import CLEAR, total_revenue
 
 Array = NDArray[np.float64]
 REPLICATION_SEED = 20
 LINE_DIRECTION = "line_use_direction"
+LEAST_INFORMED = 0.1  # of the variance of a claim's vague replacement: less, and nothing else informs it
+SMALLEST_TAIL = 1e-12  # tail of a prior in which draws have normal scores
 
 
 @dataclass(frozen=True)
@@ -51,9 +59,7 @@ class LeftOut:
 
 def claims_left_out(pset: PriorSet) -> tuple[list[LeftOut], dict[str, str]]:
     """Every claim and row of evidence that the model uses, left out in turn; and why some claims cannot be, by id."""
-    stated = {claim.id for claim in pset.ledger.claims}
-    extra = [row for row in pset.evidence if row.id not in stated]
-    used = {row.id for row in pset.evidence}
+    extra, used = further_rows(pset), {row.id for row in pset.evidence}
     out, forbidden = list[LeftOut](), dict[str, str]()
     for claim in pset.ledger.claims:
         if claim.id in pset.settings.leave_out or not (claim.role == "prior" or claim.id in used):
@@ -69,6 +75,42 @@ def claims_left_out(pset: PriorSet) -> tuple[list[LeftOut], dict[str, str]]:
         rest = [other for other in pset.evidence if other.id != row.id]
         out.append(LeftOut(row.id, f"evidence: {row.source}", pset.with_evidence(rest)))
     return out, forbidden
+
+
+def further_rows(pset: PriorSet) -> list[Evidence]:
+    """The rows of evidence that are not the ledger's."""
+    stated = {claim.id for claim in pset.ledger.claims}
+    return [row for row in pset.evidence if row.id not in stated]
+
+
+def claim_groups(pset: PriorSet) -> dict[str, PriorSet | str]:
+    """Prior sets without several claims at once, by name, or why there is none.
+
+    What no single claim moves, for the others say the same, a group may: every forecast, all revenue, and all that is
+    said of one modality. A group of one is no group.
+    """
+    first, used = pset.ledger.years[0], {row.id for row in pset.evidence}
+    claims = [c for c in pset.ledger.claims if c.role == "prior" or c.id in used]
+    named = {
+        "every forecast of revenue": [c for c in claims if c.id in used and c.year is not None and c.year > first],
+        "all revenue": [c for c in claims if c.quantity in ("revenue", "revenue_share")],
+        **{f"all of {m.name}": [c for c in claims if c.modality == m.name] for m in pset.ledger.modalities},
+    }
+    out: dict[str, PriorSet | str] = {}
+    for group, of in named.items():
+        ids = [claim.id for claim in of if claim.id not in pset.settings.leave_out]
+        if len(ids) < 2:  # noqa: PLR2004
+            continue
+        name, settings = (
+            f"{group} ({len(ids)} claims)",
+            replace(pset.settings, leave_out=(*pset.settings.leave_out, *ids)),
+        )
+        try:
+            without = effective(pset.ledger, settings)
+            out[name] = without.with_evidence([*without.evidence, *further_rows(pset)])
+        except InputError as error:
+            out[name] = str(error)
+    return out
 
 
 def note_on_unused_claims(pset: PriorSet) -> str:
@@ -157,15 +199,16 @@ def conflicts(pset: PriorSet, claims: list[LeftOut], fits: Mapping[str, Refit]) 
     """How well each claim agrees with all the rest, the worst first; see the head of this module for definitions.
 
     Parameters: `fits` by claim id, with :func:`variables_for_conflicts`. Returns one row per claim: what it states;
-    what the rest expects (`q05`, `median`, `q95`, in `unit`; for a row of evidence, of its replications); `p` and its
-    Monte-Carlo error, `p_centre`, and `inside` and `above`, the mass in and above the stated range.
+    what the rest expects (`q05`, `median`, `q95`, in `unit`; for a row of evidence, of its replications); `verdict`;
+    `p` and its Monte-Carlo error, `p_centre`, and `inside` and `above`, the mass in and above the stated range;
+    `informed`, the share of the replaced prior's variance that the rest removes (of prior claims), and `notices`.
     """
     rows = []
     for left in claims:
         fit = fits[left.id]
         row: dict[str, object] = {"claim": left.id, "role": left.role}
         if not fit.missed:
-            row |= _conflict(pset, left, fit.draws)
+            row |= _judged(_conflict(pset, left, fit.draws))
         rows.append({**row, "missed": fit.missed})
     table = pd.DataFrame(rows)
     return table.sort_values("p", na_position="last").reset_index(drop=True) if "p" in table else table
@@ -179,10 +222,25 @@ def _conflict(pset: PriorSet, left: LeftOut, draws: Dataset) -> dict[str, object
         for index, prior in enumerate(block.priors):
             if prior.open and not pset.blocks[name].priors[index].open and name in draws:
                 values = draws[name].transpose(*SAMPLE, ...).values
-                return _prior_conflict(
-                    pset.blocks[name].priors[index], values.reshape(*values.shape[:2], -1)[..., index]
-                )
+                cell = values.reshape(*values.shape[:2], -1)[..., index]
+                return _prior_conflict(pset.blocks[name].priors[index], cell) | {"informed": _informed(prior, cell)}
     return _sign_conflict(left, draws) if left.claim is not None else {}
+
+
+def _informed(vague: Prior, values: Array) -> float:
+    """How much of a vague prior's variance everything else removes, as normal scores [chain, draw]: 0 if nothing."""
+    scores = ndtri(np.clip(vague.cdf(values), SMALLEST_TAIL, 1 - SMALLEST_TAIL))
+    return float(1 - scores.var())
+
+
+def _judged(row: dict[str, object]) -> dict[str, object]:
+    """A row of :func:`conflicts` with its verdict; without p where nothing informs the claim but its own prior."""
+    p, informed = row.get("p"), row.get("informed", 1.0)
+    if not isinstance(p, float) or not isinstance(informed, float):
+        return row
+    if informed < LEAST_INFORMED:
+        return row | {"verdict": NO_POWER, "p": np.nan, "p_se": np.nan, "p_centre": np.nan}
+    return row | {"verdict": CONFLICT if p < DISAGREES else AGREES}
 
 
 def _row_conflict(row: Evidence, left: LeftOut, draws: Dataset) -> dict[str, object]:
@@ -196,19 +254,22 @@ def _row_conflict(row: Evidence, left: LeftOut, draws: Dataset) -> dict[str, obj
         stated
         | _expected(np.exp(replicated))
         | _tails(ndtr((mean - np.log(row.value)) / row.log_sd), exact)
-        | (_inside(np.exp(mean), low, high))
+        | _inside(np.exp(mean), low, high)
+        | {"notices": _notices(replicated, as_factor=True)}
     )
 
 
 def _prior_conflict(prior: Prior, values: Array) -> dict[str, object]:
     """What all the rest says of a quantity [chain, draw], against the distribution elicited from its claim."""
     above = values > prior.quantile(0.5)
+    positive = not prior.unit.startswith("fraction") and bool((values > 0).all())
     stated = {"value": float(prior.quantile(0.5)), "low": prior.low, "high": prior.high, "unit": prior.unit}
     return (
         stated
         | _expected(values)
         | _tails(prior.cdf(values), above.astype(float))
         | _inside(values, prior.low, prior.high)
+        | {"notices": _notices(np.log(values) if positive else values, as_factor=positive)}
     )
 
 
@@ -222,7 +283,10 @@ def _sign_conflict(left: LeftOut, draws: Dataset) -> dict[str, object]:
         return {}
     lean = effect.sel(region=claim.region) - effect.mean("region")
     agrees = (np.sign(claim.value) * lean.transpose(*SAMPLE).values > 0).astype(float)
-    return {"value": claim.value, "unit": claim.unit, "p": float(agrees.mean()), "p_se": mcse_mean(agrees)}
+    # Before anything is known of it, a sign is as likely as its opposite.
+    informed = abs(2 * float(agrees.mean()) - 1)
+    chance = {"p": float(agrees.mean()), "p_se": mcse_mean(agrees), "informed": informed}
+    return {"value": claim.value, "unit": claim.unit} | chance
 
 
 def _effect(pset: PriorSet, claim: Claim, draws: Dataset) -> DataArray | None:
@@ -246,6 +310,13 @@ def _line_effect(pset: PriorSet, claim: Claim, draws: Dataset) -> DataArray | No
         deviations = draws[v.LINE_USE_REGION].sel(line_claimed=line)
         return spread * deviations + DataArray(centre, {"region": pset.coords["region"]}, ("region",))
     return None
+
+
+def _notices(values: Array, *, as_factor: bool) -> float:
+    """How far from the median of what the rest expects a claim must lie to have p below 0.05: a factor, or points."""
+    low, middle, high = np.quantile(values, [DISAGREES / 2, 0.5, 1 - DISAGREES / 2])
+    far = float(max(high - middle, middle - low))
+    return float(np.exp(far)) if as_factor else far
 
 
 def _expected(values: Array) -> dict[str, object]:

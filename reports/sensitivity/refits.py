@@ -216,6 +216,8 @@ def missed(checks: tuple[Check, ...]) -> str:
 def as_refit(run: DataTree, pset: PriorSet) -> Refit:
     """A run's own posterior in the form of a variant's."""
     posterior, anchors = group(run), list(pset.ledger.report.anchors)
+    if v.REVENUE not in posterior:  # totals may be all that somebody kept
+        return Refit(Dataset({v.REVENUE_TOTAL: posterior[v.REVENUE_TOTAL]}))
     revenue = posterior[v.REVENUE].sel(year=anchors).sum(["region", "depth"]).rename(year="anchor")
     return Refit(Dataset({v.REVENUE_TOTAL: posterior[v.REVENUE_TOTAL], "revenue_modality": revenue}))
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from xarray import Dataset
+from xarray import DataArray, Dataset
 
 from postcgrp.inference import Clock, enable_cache, powerscale
 from postcgrp.inference.diagnostics import SAMPLE
@@ -19,16 +19,21 @@ from postcgrp.inference.progress import Progress
 from postcgrp.priors import InputError, Ledger, PriorSet, Settings, load_ledger
 from postcgrp.priors.sets import apply, load_overlay, prior_set
 from postcgrp.priors.shipped import shipped
+from postcgrp.reports.forecast.conflict import CONFLICT
 from postcgrp.reports.forecast.summary import report_point
 from postcgrp.reports.forecast.variance_budget import variance_budget
+from postcgrp.reports.runs.evidence import needed, source_densities
 from postcgrp.reports.runs.folder import write_manifest
 from postcgrp.reports.runs.place import save_csv, working_folder
 from postcgrp.reports.runs.run import Run
+from postcgrp.reports.sensitivity.deal_flips import deal_flips
 from postcgrp.reports.sensitivity.figures import save_sensitivity
-from postcgrp.reports.sensitivity.flip import Flip, Point, flip_table, parse_flip, probability_above
+from postcgrp.reports.sensitivity.flip import Flip, Point, flip_table, headline_of, parse_flip, probability_above
 from postcgrp.reports.sensitivity.leave_out import (
+    claim_groups,
     claims_left_out,
     conflicts,
+    further_rows,
     influence,
     modality_shares,
     note_on_unused_claims,
@@ -46,10 +51,13 @@ from postcgrp.reports.sensitivity.tornado import (
     tornado_table,
     total_revenue,
 )
+from postcgrp.reports.valuation.answer import file_slug
+from postcgrp.reports.valuation.deal import Deal, load_deal
 
 SCHEMA = "postcgrp.sensitivity/1"
 AS_IT_IS, SAME = "as it is", "the same, fitted again"
 NUMBERS = ("coverage", "vendor_build_up")  # settings that are no words
+TOGETHER = "claims left out together"
 _ENDS = {"low": -1, "high": 1}
 Say = Callable[[str], None]
 
@@ -89,6 +97,7 @@ def sensitivity(
     out: Path,
     vary: Sequence[str] = (),
     flip: str | None = None,
+    deal: Sequence[str | Path] = (),
     seed: int = 1,
     progress: Progress | None = None,
     say: Say = lambda line: None,
@@ -98,30 +107,33 @@ def sensitivity(
     What needs no fit comes first (power-scaling and the variance budget, from the run's draws), then refits of every
     shipped prior set, of a grid, of every claim left out and of every assumption moved. Finished refits stay in
     `out/fits`, and a later call goes on from there. Parameters: `vary`, settings to cross, each `NAME=VALUE,VALUE`;
-    `flip`, a decision `X:LEVEL`, see :class:`Flip`; `say`, told what is ready. Raises :class:`InputError`.
+    `flip`, a decision `[HEADLINE:]X:LEVEL`, see :class:`Flip`; `deal`, files of deals, of which is asked what takes
+    their mean rNPV across zero, see :func:`deal_flips`; `say`, told what is ready. Raises :class:`InputError`.
     """
     tree, pset = run.tree, run.priors
     ledger = original(run)
     grid = crossed(pset, ledger, vary)
     decision = None if flip is None else parse_flip(flip)
+    if decision is not None:
+        headline_of(as_refit(tree, pset), pset, decision)  # which the run must have
+    deals = [load_deal(path) for path in deal]
+    numbers = elicited_numbers(pset)
+    unfitted = from_stored_draws(run, deals, numbers, seed)  # before the folder is made: it refuses a run of few draws
+    enable_cache()  # before the folder is made: it refuses a platform that is not there
     target, clock = working_folder(out, SCHEMA), Clock()
-    enable_cache()
     tables: dict[str, pd.DataFrame] = {}
 
     def write(name: str, table: pd.DataFrame) -> None:
         tables[name] = table
         save_csv(table, target / f"{name}.csv")
 
-    with clock("stored draws"):
-        examined, densities = powerscale.headline_quantities(tree, pset), powerscale.components(tree, pset)
-        write("power_scaling", powerscale.power_scaling(examined, densities))
-        write("power_shifts", powerscale.shifts(examined, densities))
-        write("variance_budget", variance_budget(tree, pset))
-    say(f"{target}: power_scaling.csv, power_shifts.csv and variance_budget.csv are ready; refits follow")
+    for name, table in unfitted.items():
+        write(name, table)
+    say(f"{target}: {', '.join(f'{name}.csv' for name in unfitted)} are ready; refits follow")
 
-    base, numbers = as_refit(tree, pset), elicited_numbers(pset)
+    base = as_refit(tree, pset)
     claims, forbidden = claims_left_out(pset)
-    variants = [Variant("run", SAME, pset), *sets(ledger, pset), *grid]
+    variants = [Variant("run", SAME, pset), *sets(ledger, pset), *grid, *together(pset)]
     settings = replace(SETTINGS, seed=seed)
     refits = Refits(pset, target / "fits", settings, progress or Refits.progress, more=variables_for_conflicts(pset))
     with clock("refits"):
@@ -137,7 +149,8 @@ def sensitivity(
         with clock("flips"):
             known = tornado_points(numbers, ended, decision, pset)
             write("flips", flip_table(tree, pset, decision, numbers, known, replace(refits, patient=False)))
-    above = decision.above if decision is not None else point_of(pset)
+    of_total = decision is not None and not decision.headline
+    above = decision.above if decision is not None and of_total else point_of(pset)
     everything = [
         *((v.kind, v.name, {}, fits.get(v.key, Refit(Dataset(), v.why))) for v in variants),
         *(("claim left out", left.id, {}, without[left.id]) for left in claims),
@@ -160,6 +173,7 @@ def sensitivity(
         "run_recipe_sha256": run.recipe,
         "vary": list(vary),
         "flip": flip,
+        "deals": {one.name: one.fingerprint() for one in deals},
         "notes": notes,
         "missed": missed,
         "sampling": asdict(settings),
@@ -167,6 +181,46 @@ def sensitivity(
     }
     write_manifest(about, target)
     return Sensitivity(table, tables, notes, missed)
+
+
+def sensitivity_said(found: Sensitivity, pset: PriorSet) -> str:
+    """The answer in one sentence: what moves the last year's mean most, and which claim agrees least with the rest."""
+    moves, against = found.tables["tornado"], found.tables["conflicts"]
+    clear = moves[moves["direction"].isin(["+", "-"])]
+    told = f"No assumption moved alone moves the mean of {pset.ledger.years[-1]} clearly"
+    if len(clear):
+        top = clear.iloc[0]
+        told = (
+            f"The mean of {pset.ledger.years[-1]} owes most to {top['input']}: {top['mean_low']:,.0f} with it at its "
+            f"10 % point, {top['mean_high']:,.0f} at its 90 %"
+        )
+    judged = against[against["p"].notna()] if "p" in against else against
+    if judged.empty:
+        return f"{told}."
+    worst, apart = judged.sort_values("p")["claim"].iloc[0], int((judged["verdict"] == CONFLICT).sum())
+    return f"{told}; of {len(judged)} claims that can be compared {apart} disagree with the rest, most {worst}."
+
+
+def from_stored_draws(
+    run: Run, deals: Sequence[Deal], numbers: Sequence[ElicitedNumber], seed: int
+) -> dict[str, pd.DataFrame]:
+    """The tables that need no fit, by name. Raises :class:`InputError` for a run of too few draws."""
+    budget = variance_budget(run.tree, run.priors)  # first, as it knows how many draws are enough
+    examined, densities = powerscale.headline_quantities(run.tree, run.priors), power_groups(run)
+    slugs = [f"_{file_slug(deal.name)}" if len(deals) > 1 else "" for deal in deals]
+    return {
+        "variance_budget": budget,
+        "power_scaling": powerscale.power_scaling(examined, densities),
+        "power_shifts": powerscale.shifts(examined, densities),
+        **{f"deal_flips{slug}": deal_flips(run, deal, numbers, seed) for deal, slug in zip(deals, slugs, strict=True)},
+    }
+
+
+def power_groups(run: Run) -> dict[str, DataArray]:
+    """Log density [chain, draw] of every group of priors, and of what each source says, its error integrated out."""
+    densities = powerscale.components(run.tree, run.priors)
+    sources = source_densities(run.read(needed(run.priors, run.priors.evidence)), run.priors)
+    return densities | {f"evidence: {source}": density for source, density in sources.items()}
 
 
 def _of_run(run: Run, draws: int) -> list[str]:
@@ -195,21 +249,23 @@ def original(run: Run) -> Ledger:
     return load_ledger(*files) if files and all(path.is_file() for path in files) else run.priors.ledger
 
 
-def extra(pset: PriorSet) -> list[Any]:
-    """The rows of evidence that are not the ledger's."""
-    stated = {claim.id for claim in pset.ledger.claims}
-    return [row for row in pset.evidence if row.id not in stated]
-
-
 def sets(ledger: Ledger, pset: PriorSet) -> list[Variant]:
     """Every shipped prior set, with the run's further evidence; one that changes what a ledger lacks has a reason."""
     out = []
     for name in shipped():
         try:
-            out.append(Variant("prior set", name, prior_set(ledger, load_overlay(name), evidence=extra(pset))))
+            out.append(Variant("prior set", name, prior_set(ledger, load_overlay(name), evidence=further_rows(pset))))
         except InputError as error:
             out.append(Variant("prior set", name, None, str(error)))
     return out
+
+
+def together(pset: PriorSet) -> list[Variant]:
+    """Claims left out together, see :func:`claim_groups`; a group that the model cannot do without has a reason."""
+    return [
+        Variant(TOGETHER, name, None, without) if isinstance(without, str) else Variant(TOGETHER, name, without)
+        for name, without in claim_groups(pset).items()
+    ]
 
 
 def skipped(ledger: Ledger) -> list[str]:
@@ -236,9 +292,9 @@ def crossed(pset: PriorSet, ledger: Ledger, vary: Sequence[str]) -> list[Variant
         turned = dict(zip(axes, cell, strict=True))
         label = ", ".join(f"{name}={_said(value)}" for name, value in turned.items())
         if (chosen := turned.pop("priors", None)) is not None:
-            made = prior_set(ledger, load_overlay(chosen), turned=turned, evidence=extra(pset))
+            made = prior_set(ledger, load_overlay(chosen), turned=turned, evidence=further_rows(pset))
         else:
-            made = prior_set(pset.ledger, turned={**asdict(pset.settings), **turned}, evidence=extra(pset))
+            made = prior_set(pset.ledger, turned={**asdict(pset.settings), **turned}, evidence=further_rows(pset))
         out.append(Variant("grid", label, made))
     return out
 
@@ -268,11 +324,11 @@ def tornado_points(
     of: Sequence[ElicitedNumber], ended: Mapping[str, Refit], flip: Flip, pset: PriorSet
 ) -> dict[str, list[Point]]:
     """What the tornado's refits say of a decision, by input: where a flip's search starts from."""
-    year, out = pset.ledger.years[-1], {}
+    out = {}
     for number in of:
         fits = [(side, ended.get(f"{number.name} {end}")) for end, side in _ENDS.items()]
         out[number.name] = [
-            probability_above(total_revenue(fit, year), flip.above, side * END_SDS)
+            probability_above(headline_of(fit, pset, flip), flip.above, side * END_SDS)
             for side, fit in fits
             if fit is not None and not fit.missed
         ]

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from os.path import relpath
 from pathlib import Path
@@ -13,32 +13,36 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 from scipy.special import ndtr, ndtri
-from xarray import DataArray, Dataset
 
-from postcgrp.inference.estimates import quantile, quantile_error
+from postcgrp.inference.convergence import MIN_ESS
+from postcgrp.inference.diagnostics import ess_mean, mcse_mean
+from postcgrp.inference.estimates import quantile
 from postcgrp.inference.psis import Array, Weights, reweight
-from postcgrp.priors import Evidence, InputError, Ledger, PriorSet
+from postcgrp.priors import Evidence, InputError, PriorSet
 from postcgrp.priors.files import sha256
 from postcgrp.priors.shipped import FUNNEL_FILE, SHARES_FILE
-from postcgrp.reports.runs.evidence import against, flat, needed, unseen
-from postcgrp.reports.runs.folder import INPUTS, SCHEMA, UPDATE_SCHEMA, WEIGHTS, finite, write_manifest
+from postcgrp.reports.forecast.numbers import short
+from postcgrp.reports.runs.evidence import against, needed, unseen
+from postcgrp.reports.runs.folder import INPUTS, SCHEMA, UPDATE_SCHEMA, WEIGHTS, write_manifest
 from postcgrp.reports.runs.groups import draw_numbers
 from postcgrp.reports.runs.place import check_folder, new_folder
 from postcgrp.reports.runs.run import WEIGHT, Run
+from postcgrp.reports.sensitivity.movement import (
+    READ,
+    TOTAL,
+    WeightedDraws,
+    decomposition,
+    forecast_quantities,
+    moved,
+    with_error,
+)
 
 if TYPE_CHECKING:  # fitting starts JAX, which reweighting must not wait for
     from postcgrp.inference.progress import Progress
     from postcgrp.reports.forecast.pipeline import Forecast
 
-Label = tuple[str, int, str | None]
-
 KEPT = ("report.toml", "assumptions.toml", "priors.toml", FUNNEL_FILE, SHARES_FILE)
-_ENDS = {"low_90": 0.05, "low_50": 0.25, "median": 0.5, "high_50": 0.75, "high_90": 0.95}
-WITH_ERROR = ("low_90", "median", "high_90")
-TOTAL = "revenue_total"
-READ = ("revenue", TOTAL)  # for :func:`forecast_quantities`
 _NODES = 40  # equally probable points of a normal, one after another for each draw
-BEFORE, AFTER = "before", "after"
 
 
 @dataclass(frozen=True)
@@ -46,13 +50,18 @@ class Update:
     """What new evidence does to a run.
 
     `priors`, the prior set with all evidence; `rows`, the new ones against what the run expected, see :func:`surprise`;
-    `weights` of the stored draws; `moved`, the forecast before and after, None where the weights were refused.
+    `weights` of the stored draws; `worth`, how many independent draws the weighted ones are worth; `refused`, why the
+    weights must not be used, empty if they may; `moved`, the forecast before and after, and `parts`, why the last
+    year's total moved (:func:`decomposition`), both None where the weights were refused.
     """
 
     priors: PriorSet
     rows: pd.DataFrame
     weights: Weights
+    worth: float
+    refused: str
     moved: pd.DataFrame | None
+    parts: pd.DataFrame | None
 
 
 def update(run: Run, rows: Sequence[Evidence]) -> Update:
@@ -60,8 +69,9 @@ def update(run: Run, rows: Sequence[Evidence]) -> Update:
 
     A source that the run does not know has its error integrated out; one that it knows has the error that each draw
     holds. Where the run was updated before, its draws as they were fitted are weighted by the rows of all updates at
-    once. Rows on what draws do not hold (:func:`postcgrp.reports.runs.evidence.unseen`) have their weights refused.
-    Raises :class:`InputError` for rows that are at odds with the model or with the evidence it has.
+    once. The weights are refused where Pareto k is too high, where they leave no more effective draws than the gate
+    asks of a fit, and for rows on what draws do not hold (:func:`postcgrp.reports.runs.evidence.unseen`). Raises
+    :class:`InputError` for rows that are at odds with the model or with the evidence it has.
     """
     priors = run.priors.with_evidence([*run.priors.evidence, *rows])
     draws = run.fitted.read([*READ, *needed(priors, [*run.added, *rows])])
@@ -69,99 +79,77 @@ def update(run: Run, rows: Sequence[Evidence]) -> Update:
     shape = (draws.sizes["chain"], draws.sizes["draw"])
     log_ratio = np.sum([part.terms().sum(axis=1) for part in parts], axis=0)
     weights = reweight(log_ratio.reshape(shape))
-    if hidden := next(filter(None, (unseen(priors, row) for row in rows)), ""):
-        weights = replace(weights, refused=hidden)
+    last = draws[TOTAL].isel(year=-1).transpose("chain", "draw").values
+    worth = weights.ess * min(1.0, ess_mean(last) / last.size)
     new = {row.id for row in rows}
     expected = pd.DataFrame(
-        surprise(row, part.values[:, i], float(np.sqrt(part.covariance[i, i])), run.weights)
+        surprise(row, part.values[:, i].reshape(shape), float(np.sqrt(part.covariance[i, i])), run.weights)
         for part in parts
         for i, row in enumerate(part.rows)
         if row.id in new
     )
+    hidden = next(filter(None, (unseen(priors, row) for row in rows)), "")
+    refused = hidden or weights.refused or few(worth, last.size)
+    if refused:
+        return Update(priors, expected, weights, worth, refused, None, None)
     now = forecast_quantities(draws, priors.ledger)
-    table = None if weights.refused else moved(now, now, run.money, weights.values, run.weights)
-    return Update(priors, expected, weights, table)
+    table = moved(now, now, weights.values, run.weights)
+    split = decomposition(WeightedDraws(draws, run.weights), WeightedDraws(draws, weights.values), priors.ledger)
+    return Update(priors, expected, weights, worth, "", table, split)
+
+
+def few(worth: float, draws: int) -> str:
+    """Why weights are refused that leave too few effective draws: as few as the gate would refuse of a fit."""
+    if worth > MIN_ESS:
+        return ""
+    return f"the weights are worth {worth:,.0f} of {draws:,} draws, and the gate wants more than {MIN_ESS:g}"
 
 
 def surprise(row: Evidence, residual: Array, sd: float, weights: Array | None = None) -> dict[str, Any]:
     """A new row against the run's prediction of it.
 
-    Parameters: `residual` [draw], log value less its expectation, and its `sd`; `weights` [chain, draw] of the run,
-    None where they are equal. `p` is the predictive probability of something as extreme, both tails; below 0.05 the row
-    surprises.
+    Parameters: `residual` [chain, draw], log value less its expectation, and its `sd`; `weights` [chain, draw] of the
+    run, None where they are equal. `p` is the predictive probability of something as extreme, both tails; below 0.05
+    the row surprises. `mcse_expected` and `mcse_p` are Monte-Carlo errors.
     """
-    w = np.full(len(residual), 1 / len(residual)) if weights is None else weights.ravel()
-    below = float(w @ ndtr(residual / sd))
+    w = np.full(residual.shape, 1 / residual.size) if weights is None else weights
+    tail = ndtr(residual / sd)
+    below = float((w * tail).sum())
     nodes = ndtri((np.arange(_NODES) + 0.5) / _NODES)
-    predicted = row.value * np.exp(sd * nodes[:, None] - residual)
-    low, median, high = quantile(predicted, np.broadcast_to(w, predicted.shape), [0.05, 0.5, 0.95])
+    with np.errstate(over="ignore"):  # an error that wide is infinite
+        predicted = row.value * np.exp(sd * nodes[:, None, None] - residual)
+    every = np.broadcast_to(w, predicted.shape)
+    low, median, high = quantile(predicted, every, [0.05, 0.5, 0.95])
+    error = mcse_mean(w * w.size * ((predicted <= median).mean(axis=0) - 0.5))
+    near = quantile(predicted, every, np.clip([0.5 - error, 0.5 + error], 0, 1))
     return {
         "row": row.id,
         "unit": row.unit,
         "value": row.value,
         "expected": float(median),
+        "mcse_expected": float(near[1] - near[0]) / 2 if np.isfinite(near).all() else np.nan,
         "low_90": float(low),
         "high_90": float(high),
         "p": 2 * min(below, 1 - below),
+        "mcse_p": 2 * mcse_mean(w * w.size * (tail - below)),
     }
 
 
-def forecast_quantities(draws: Dataset, ledger: Ledger) -> dict[Label, DataArray]:
-    """What a forecast is read for [chain, draw]: the total at the anchors, and each modality in the last year.
-
-    By name as in `summary.csv`, year and modality; in millions.
-    """
-    years = ledger.report.anchors
-    last = draws["revenue"].sel(year=years[-1]).sum(("region", "depth"))
-    total = {(TOTAL, year, None): draws[TOTAL].sel(year=year) for year in years}
-    return total | {("revenue", years[-1], m.name): last.sel(modality=m.name) for m in ledger.modalities}
-
-
-def moved(
-    before: Mapping[Label, DataArray],
-    after: Mapping[Label, DataArray],
-    unit: str,
-    weights: Array | None = None,
-    weights_before: Array | None = None,
-) -> pd.DataFrame:
-    """The forecast before and after.
-
-    Parameters: `before` and `after`, see :func:`forecast_quantities`; `weights` [chain, draw], of `after`, and
-    `weights_before`, None where they are equal. Returns two rows for each quantity that both have: `state`, mean, sd,
-    median, the ends of the 50 and 90 % interval, and (`mcse_`) the Monte-Carlo error of the median and of the 90 %
-    interval's ends.
-    """
-    rows = []
-    for label in (label for label in before if label in after):
-        named = dict(zip(("quantity", "year", "modality"), label, strict=True)) | {"unit": unit}
-        rows.append({**named, "state": BEFORE, **_describe(before[label], weights_before)})
-        rows.append({**named, "state": AFTER, **_describe(after[label], weights)})
-    return pd.DataFrame(rows)
-
-
-def _describe(draws: DataArray, weights: Array | None) -> dict[str, float]:
-    x = flat(draws).reshape(draws.sizes["chain"], -1)
-    w = np.full(x.shape, 1 / x.size) if weights is None else weights
-    mean = float((w * x).sum())
-    ends = quantile(x, w, list(_ENDS.values()))
-    out = {
-        "mean": mean,
-        "sd": float(np.sqrt((w * (x - mean) ** 2).sum())),
-        **dict(zip(_ENDS, ends.tolist(), strict=True)),
-    }
-    return out | {f"mcse_{name}": quantile_error(x, w, _ENDS[name]) for name in WITH_ERROR}
-
-
-def brief(table: pd.DataFrame, names: tuple[str, str] = (BEFORE, AFTER)) -> pd.DataFrame:
-    """The table of :func:`moved` as a terminal shows it: both sides by these names, the median with its error."""
-    sides = [table[table["state"] == state].reset_index() for state in (BEFORE, AFTER)]
-    out = pd.DataFrame({"revenue": sides[0]["modality"].fillna("total"), "year": sides[0]["year"]})
-    for state, side in zip(names, sides, strict=True):
-        out[state] = [f"{m:,.0f} ± {e:.1g}" for m, e in zip(side["median"], side["mcse_median"], strict=True)]
-        for width in (50, 90):
-            ends = zip(side[f"low_{width}"], side[f"high_{width}"], strict=True)
-            out[f"{width} % {state}"] = [f"{low:,.0f} - {high:,.0f}" for low, high in ends]
-    return out
+def brief_rows(rows: pd.DataFrame) -> pd.DataFrame:
+    """The table of new rows as a terminal shows it, each figure with its error."""
+    figures = zip(rows["expected"], rows["mcse_expected"], rows["low_90"], rows["high_90"], strict=True)
+    return pd.DataFrame(
+        {
+            "row": rows["row"],
+            "value": rows["value"],
+            "expected (90 %)": [
+                f"{with_error(median, error)} ({short(low, 4)} to {short(high, 4)})"
+                for median, error, low, high in figures
+            ],
+            "p": [with_error(p, error) for p, error in zip(rows["p"], rows["mcse_p"], strict=True)],
+            "unit": rows["unit"],
+        }
+    )
 
 
 # ---- files ---------------------------------------------------------------------------------------------------------
@@ -170,13 +158,13 @@ def brief(table: pd.DataFrame, names: tuple[str, str] = (BEFORE, AFTER)) -> pd.D
 def save_update(result: Update, run: Run, files: Sequence[Path], out: Path) -> None:
     """Write the updated run: its prior set, weights, tables, and a manifest that names the run whose draws it weights.
 
-    `weights.csv` has one row per draw, numbered from one as in exported files: `.chain`, `.iteration`, `.draw`,
-    `weight`. The files of evidence, `evidence-1.csv` and on, are those of the run and the new ones. Raises
-    :class:`InputError` where `out` holds anything but an earlier update or cannot be written, and where the weights
-    were refused.
+    `update.csv` has the forecast before and after, `update_parts.csv` why the total moved. `weights.csv` has one row
+    per draw, numbered from one as in exported files: `.chain`, `.iteration`, `.draw`, `weight`. The files of evidence,
+    `evidence-1.csv` and on, are those of the run and the new ones. Raises :class:`InputError` where `out` holds
+    anything but an earlier update or cannot be written, and where the weights were refused.
     """
-    if result.moved is None:
-        raise InputError(f"{run.label}: {result.weights.refused}: there are no weights to write: refit")
+    if result.moved is None or result.parts is None:
+        raise InputError(f"{run.label}: {result.refused}: there are no weights to write: refit")
     check_folder(out, UPDATE_SCHEMA)
     fitted, values = run.fitted, result.weights.values
     if out.resolve() in {folder.resolve() for folder in run.folders}:
@@ -197,12 +185,13 @@ def save_update(result: Update, run: Run, files: Sequence[Path], out: Path) -> N
             "draws_sha256": fitted.draws_sha256,
         },
         "recipe_sha256": result.priors.fingerprint(),
-        "evidence": dict(run.manifest.get("evidence", {})) | {path.name: sha256(path) for path in files},
-        "weights": {key: finite(about[key]) for key in ("k", "limit", "ess")},
+        "evidence": {name: sha256(path) for name, path in _evidence_files(run, files).items()},
+        "weights": {key: about[key] for key in ("k", "limit", "ess")} | {"worth": result.worth},
     }
     with new_folder(out) as folder:
         (folder / INPUTS).write_text(result.priors.to_json(), encoding="utf-8")
         result.moved.to_csv(folder / "update.csv", index=False)
+        result.parts.to_csv(folder / "update_parts.csv", index=False)
         result.rows.to_csv(folder / "evidence.csv", index=False)
         weights.to_csv(folder / WEIGHTS, index=False)
         for name, path in _evidence_files(run, files).items():
@@ -212,11 +201,11 @@ def save_update(result: Update, run: Run, files: Sequence[Path], out: Path) -> N
 
 def refit(
     result: Update, run: Run, files: Sequence[Path], out: Path, progress: Progress | None = None
-) -> tuple[Forecast, pd.DataFrame]:
+) -> tuple[Forecast, pd.DataFrame, pd.DataFrame]:
     """Fit the model to all evidence, as the run was fitted, and write the run folder `out`.
 
-    Returns the forecast, and the table of :func:`moved`. Raises :class:`InputError` where `out` is the run itself,
-    holds anything but an earlier run, or cannot be written.
+    Returns the forecast, the table of :func:`moved`, and why the total moved (:func:`decomposition`). Raises
+    :class:`InputError` where `out` is the run itself, holds anything but an earlier run, or cannot be written.
     """
     if out.resolve() in {folder.resolve() for folder in run.folders}:
         raise InputError(f"--out {out}: is the run that is updated: name a new folder")
@@ -228,7 +217,8 @@ def refit(
     made = forecast(result.priors, out=out, sources=sources, progress=progress, **run.manifest["sampling"])
     ledger = result.priors.ledger
     before, after = run.read(READ), made.run.posterior
-    return made, moved(forecast_quantities(before, ledger), forecast_quantities(after, ledger), run.money)
+    table = moved(forecast_quantities(before, ledger), forecast_quantities(after, ledger))
+    return made, table, decomposition(WeightedDraws(before), WeightedDraws(after), ledger)
 
 
 def _evidence_files(run: Run, files: Sequence[Path]) -> dict[str, Path]:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from postcgrp.priors import InputError
-from postcgrp.reports.runs.folder import versions, write_manifest
+from postcgrp.reports.runs.folder import as_json, versions, write_manifest
 from postcgrp.reports.runs.groups import draw_numbers
 from postcgrp.reports.runs.place import check_folder, new_folder
 from postcgrp.reports.runs.run import Run
@@ -105,9 +104,8 @@ def file_slug(name: str) -> str:
 def _json(answer: Answer, provenance: dict[str, Any]) -> str:
     """The answer as JSON; what has no value is null."""
 
-    def rows(frame: pd.DataFrame, deal: str) -> list[dict[str, Any]]:
-        mine = frame[frame["deal"] == deal].drop(columns="deal")
-        return [{str(k): None if pd.isna(v) else v for k, v in row.items()} for row in mine.to_dict("records")]
+    def rows(frame: pd.DataFrame, deal: str) -> list[dict[Hashable, Any]]:
+        return frame[frame["deal"] == deal].drop(columns="deal").to_dict("records")
 
     deals = [
         {
@@ -123,4 +121,4 @@ def _json(answer: Answer, provenance: dict[str, Any]) -> str:
         }
         for one in answer.priced
     ]
-    return json.dumps({"provenance": provenance, "deals": deals}, indent=1, allow_nan=False) + "\n"
+    return as_json({"provenance": provenance, "deals": deals}, indent=1) + "\n"

@@ -19,6 +19,7 @@ from xarray import DataArray
 from postcgrp.inference.diagnostics import ess_mean
 from postcgrp.inference.estimates import SUMMARY_QUANTILES
 from postcgrp.priors import InputError
+from postcgrp.reports.forecast.numbers import short
 
 Array = NDArray[np.float64]
 
@@ -205,6 +206,13 @@ def decision_table(net_benefit: NetBenefit, chains: int = 1) -> pd.DataFrame:
         for k, name in enumerate(decision.alternatives)
     ]
     return pd.DataFrame(rows).sort_values("expected", ascending=False, kind="stable", ignore_index=True)
+
+
+def decision_said(table: pd.DataFrame, unit: str) -> str:
+    """The first clause on a table of :func:`decision_table`: what is best on average, and how surely."""
+    best = table.iloc[0]
+    told = f"{best['alternative']} is best on average ({short(best['expected'])} {unit})"
+    return f"{told} and in {best['p_best']:.0%} of draws"
 
 
 def risk_averse(net_benefit: NetBenefit, views: Sequence[View], chains: int = 1) -> pd.DataFrame:

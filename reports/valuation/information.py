@@ -15,7 +15,8 @@ the set itself found (`raw`) and the subset that decided.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
 from itertools import combinations
 from typing import Literal
 
@@ -24,6 +25,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from threadpoolctl import threadpool_limits
 
+from postcgrp.inference.progress import Progress
 from postcgrp.priors import InputError
 from postcgrp.reports.valuation.decision import SURE, Decision, NetBenefit, as_decision, mc_error
 from postcgrp.reports.valuation.regression import BASES, Regression, fit, neighbour_covariance, posterior_means
@@ -47,7 +49,8 @@ class Information:
     Attributes: `value` with its standard error `se` (regression and Monte Carlo, see docs/voi.md) and upward `bias`;
     `share` of the EVPI; `raw`, what the regression on exactly `learned` found before the bounds; `decisive`, the subset
     or bound that set the value instead; `missed`, the share of explainable variance left in the residuals, with its
-    z-score `z`; `advice`, empty if all is well.
+    z-score `z`; `advice`, empty if all is well. Of a study: its `cost`, its `delay` in years, and `net`, what running
+    it is worth beside deciding now, see :func:`net_worth`.
     """
 
     name: str
@@ -63,6 +66,9 @@ class Information:
     missed: float = 0.0
     z: float = 0.0
     advice: str = ""
+    cost: float = 0.0
+    delay: float = 0.0
+    net: float | None = None
 
 
 @dataclass(frozen=True)
@@ -71,12 +77,30 @@ class Study:
 
     Attributes: `measures`, the inputs that it informs about, whose EVPPI bounds its value; `simulate`, a function of
     the inputs by name ([draw] or [draw, k]) and a random generator that returns the study's result in each draw, [draw]
-    or [draw, k].
+    or [draw, k]; `cost`, in the unit of the net benefit, paid now; `delay`, years for which the decision waits.
     """
 
     name: str
     measures: tuple[str, ...]
     simulate: Callable[[Mapping[str, Array], np.random.Generator], Array]
+    cost: float = 0.0
+    delay: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not (0 <= self.cost < np.inf and 0 <= self.delay < np.inf):
+            raise InputError(
+                f"study {self.name!r}: cost {self.cost:g}, delay {self.delay:g}: neither may be negative: write "
+                "@COST,YEARS"
+            )
+
+
+def net_worth(value: float, study: Study, now: float, rate: float) -> float:
+    """What a study is worth beside deciding now: the value of a better choice, later, less its cost.
+
+    All that is decided on waits for `delay` years and is discounted for them at `rate` a year: (now + value) / (1 +
+    rate)^delay - now - cost. Parameters: `value`, the study's EVSI; `now`, the expected value of the best choice today.
+    """
+    return float((now + value) / (1 + rate) ** study.delay - now - study.cost)
 
 
 def evpi(net_benefit: NetBenefit, chains: int = 1) -> tuple[float, float]:
@@ -111,7 +135,7 @@ def evsi(
     return _study_worth(problem, study, _simulated(problem, study, seed))
 
 
-def information_table(
+def information_table(  # noqa: PLR0913  options, given by name
     net_benefit: NetBenefit,
     inputs: InputDraws,
     groups: Mapping[str, Sequence[str]] | None = None,
@@ -120,12 +144,15 @@ def information_table(
     method: str = "spline",
     seed: int = 0,
     chains: int = 1,
+    rate: float = 0.0,
+    progress: Progress | None = None,
 ) -> pd.DataFrame:
     """What each input, each group of inputs and each study is worth, the most valuable first.
 
     One row for everything (EVPI) and one each for the others, with the columns of :class:`Information`. Within a
     table a group is never worth less than any input or smaller group inside it. Parameters as for :func:`evppi`;
-    `groups`, name -> inputs. Raises :class:`InputError`.
+    `groups`, name -> inputs; `rate`, a year, at which studies' delays are discounted; `progress`, told of
+    the sets done. Raises :class:`InputError`.
     """
     problem = _problem(net_benefit, inputs, method, chains)
     sets = {**{name: (name,) for name in problem.inputs}, **{name: tuple(of) for name, of in (groups or {}).items()}}
@@ -144,8 +171,16 @@ def information_table(
     )
     # First, because a study may be refused.
     results = [_simulated(problem, study, seed + k) for k, study in enumerate(studies)]
-    rows = [_worth(problem, name, of, asked) for name, of in sets.items()]
-    rows += [_study_worth(problem, study, result) for study, result in zip(studies, results, strict=True)]
+    rows = list[Information]()
+    for name, of in sets.items():
+        if progress is not None:
+            progress(name, len(rows), len(sets) + len(studies))
+        rows.append(_worth(problem, name, of, asked))
+    now = float(problem.decision.values.mean(axis=0).max())
+    for study, result in zip(studies, results, strict=True):
+        worth = _study_worth(problem, study, result)
+        net = net_worth(worth.value, study, now, rate)
+        rows.append(replace(worth, cost=study.cost, delay=study.delay, net=net))
     return pd.DataFrame([everything, *sorted(rows, key=lambda row: -row.value)])
 
 
@@ -169,21 +204,6 @@ def residual_trend(
     return pd.DataFrame(rows, columns=["alternative", "fitted", "residual", "se"])
 
 
-def readable(table: pd.DataFrame, unit: str) -> pd.DataFrame:
-    """The columns of :func:`information_table` that a reader needs, in plain words; `unit` such as "USD million"."""
-    return pd.DataFrame(
-        {
-            "learn": table["name"],
-            "measure": table["kind"],
-            f"worth, {unit}": table["value"],
-            "se": table["se"],
-            "share of EVPI": [f"{share:.0%}" for share in table["share"]],
-            "method": table["method"],
-            "check": [text or "fine" for text in table["advice"]],
-        }
-    )
-
-
 @dataclass(frozen=True)
 class _Estimate:
     """The value by one regression, before any bound, with its fits and the input columns."""
@@ -205,7 +225,10 @@ class _Problem:
     def check_names(self, names: Iterable[str]) -> None:
         for name in names:
             if name not in self.inputs:
-                raise InputError(f"input {name!r}: is not known: name some of {', '.join(self.inputs)}")
+                near = get_close_matches(name, self.inputs, 3, 0.4) or list(self.inputs)[:3]
+                raise InputError(
+                    f"input {name!r}: is not known: name some of {', '.join(near)}, or another of the table"
+                )
 
     def columns(self, names: frozenset[str]) -> Array:
         """Columns of a set, in the order of names: a set has one value however it is written."""

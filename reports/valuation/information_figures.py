@@ -3,97 +3,104 @@
 from __future__ import annotations
 
 from pathlib import Path
-from textwrap import fill
+from textwrap import shorten
+from typing import Any
 
 import pandas as pd
-from matplotlib.figure import Figure
-from matplotlib.patches import Patch
-from matplotlib.ticker import FuncFormatter
 
-from postcgrp.reports.forecast.colours import ACCENT, CONTRAST, SEGMENT_COLOURS
-from postcgrp.reports.forecast.style import new_figure, save_figure, styled
-from postcgrp.reports.valuation.figures import INPUT_TABLES, OVER_LINES, input_in_words
+from postcgrp.reports.forecast.colours import ACCENT, CONTRAST, INK, QUIET, SEGMENT_COLOURS
+from postcgrp.reports.forecast.drawing import draw
+from postcgrp.reports.forecast.layers import halo
+from postcgrp.reports.forecast.style import (
+    LONG_NAME,
+    ROW,
+    SMALL,
+    WIDE,
+    Spec,
+    colours,
+    figure,
+    mark,
+    money,
+    names,
+    once,
+)
+from postcgrp.reports.forecast.words import unlike
+from postcgrp.reports.valuation.figures import INPUT_TABLES, input_in_words
 
 INPUT, STUDY, LIMIT = ACCENT, SEGMENT_COLOURS[2], CONTRAST
 _MOST_BARS = 16
-NAME_WIDTH, DEAL_WIDTH, _MESSAGE_WIDTH = 44, 32, 78  # characters
-NEGLIGIBLE = 0.005  # of the EVPI: rows below it share one line of the caption
+NAME_WIDTH, DEAL_WIDTH = 64, 32  # characters
+NEGLIGIBLE = 0.005  # of the EVPI: rows below it share one line of the note; a study is always shown
 
 
-def worth_bars(information: pd.DataFrame, unit: str) -> Figure:
+def worth_bars(information: pd.DataFrame, unit: str) -> Spec:
     """Bars of what inputs, groups and studies are worth, two standard errors each way, the EVPI as a line.
 
     Parameters: `information`, a table of :func:`postcgrp.reports.valuation.information.information_table`; `unit`
     of its values, such as "USD million".
     """
     total, rows = float(information["value"].iloc[0]), information.iloc[1:].sort_values("value", ascending=False)
-    kept = rows[rows["value"] > NEGLIGIBLE * total].head(_MOST_BARS)
-    kept = kept if len(kept) else rows.head(1)
-    figure = new_figure(fill(_message(kept, total, unit), _MESSAGE_WIDTH), 8.6, 2.1 + 0.34 * len(kept))
-    axes = figure.subplots()
-    study = kept["kind"] == "EVSI"
-    axes.barh(
-        [fill(_words(name), NAME_WIDTH, max_lines=2, placeholder="…") for name in kept["name"]],
-        kept["value"],
-        xerr=2 * kept["se"],
-        color=[STUDY if each else INPUT for each in study],
-        error_kw={"ecolor": "#333333", "elinewidth": 1, "capsize": 2},
-        height=0.66,
+    kept = bars_kept(rows, total)
+    table = pd.DataFrame(
+        {
+            "bar": unlike(shorten(_words(name), NAME_WIDTH, placeholder=" …") or "…" for name in kept["name"]),
+            "kind": ["study" if kind == "EVSI" else "input" for kind in kept["kind"]],
+            "value": kept["value"].to_numpy(),
+            "low": (kept["value"] - 2 * kept["se"]).clip(lower=0).to_numpy(),
+            "high": (kept["value"] + 2 * kept["se"]).to_numpy(),
+            "text": [f"{v:,.3g} ({100 * s:.0f} %)" for v, s in zip(kept["value"], kept["share"], strict=True)],
+        }
     )
-    right = max(total, float((kept["value"] + 2 * kept["se"]).max()))
-    for k, (value, error, share) in enumerate(zip(kept["value"], kept["se"], kept["share"], strict=True)):
-        axes.annotate(
-            f"{value:,.3g} ({share:.0%})",
-            (value + 2 * error, k),
-            xytext=(5, 0),
-            textcoords="offset points",
-            va="center",
-            fontsize=8.5,
-            color="#333333",
-            bbox=OVER_LINES,
-        )
-    axes.axvline(total, color=LIMIT, lw=1.4, ls="--")
-    axes.annotate(
-        f"everything known (EVPI): {total:,.3g}",
-        (total, 1),
-        xycoords=("data", "axes fraction"),
-        xytext=(0, 4),
-        textcoords="offset points",
-        ha="right",
-        color=LIMIT,
-        weight="bold",
-        fontsize=9,
-    )
-    axes.margins(y=0.02)
-    axes.invert_yaxis()
-    axes.grid(visible=False, axis="y")
-    axes.set_xlim(0, 1.16 * right if right > 0 else 1)
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,.4g}"))
-    axes.set_xlabel(f"{unit} (share of EVPI); lines: two standard errors")
-    handles = [Patch(color=INPUT, label="learned exactly (EVPPI)")]
-    if study.any():
-        handles.append(Patch(color=STUDY, label="a study of it (EVSI)"))
+    right = 1.2 * max(total, float(table["high"].max())) or 1.0
+    y = names("bar", table["bar"].tolist(), {"labelLimit": LONG_NAME})
+    x = money("value", f"Worth, {unit}", scale={"domain": [0, right], "nice": False})
     rest = len(rows) - len(kept)
-    if rest:
-        handles.append(Patch(color="none", label=f"{rest} more are worth less"))
-    figure.legend(handles=handles, loc="outside lower right", ncols=3, fontsize=8.5)
-    return figure
+    studied = " Green: a study of it (EVSI)." if "study" in set(table["kind"]) else ""
+    everything = {"x": {"datum": total, "type": "quantitative"}}
+    whisker = {"y": y, "x": x | {"field": "low"}, "x2": {"field": "high"}}
+    text = {"y": y, "x": x | {"field": "high"}, "text": {"field": "text"}}
+    return figure(
+        _message(kept, total, unit),
+        f"Blue: learned exactly (EVPPI).{studied} Lines: two standard errors. Dashed: everything known (EVPI), "
+        f"{total:,.3g} {unit}, of which each is the share in brackets."
+        + (f" {rest} more are worth less than {100 * NEGLIGIBLE:g} % of it, or less than these." if rest else ""),
+        table,
+        WIDE + LONG_NAME / 2,
+        layer=[
+            mark(
+                "bar",
+                {"y": y, "x": x, "color": colours("kind", ["input", "study"], [INPUT, STUDY])},
+                height={"band": 0.66},
+            ),
+            once(mark("rule", everything, color=LIMIT, strokeDash=[5, 3], strokeWidth=1.4)),
+            mark("rule", whisker, color=INK),
+            *halo(mark("text", text, align="left", dx=6, color=QUIET, fontSize=SMALL)),
+        ],
+        width=WIDE - 100,
+        height=ROW * max(len(table), 2),
+    )
 
 
-def save_information(information: pd.DataFrame, unit: str, path: Path, recipe: str) -> Path:
-    """Draw :func:`worth_bars` as PNG and SVG with the hash of the recipe; returns the PNG's path."""
-    with styled():
-        return save_figure(worth_bars(information, unit), path, recipe)
+def bars_kept(rows: pd.DataFrame, total: float) -> pd.DataFrame:
+    """The rows that have a bar: the largest that matter, and every study."""
+    largest = rows[rows["value"] > NEGLIGIBLE * total].head(_MOST_BARS)
+    kept = rows[rows.index.isin(largest.index) | (rows["kind"] == "EVSI")]
+    return kept if len(kept) else rows.head(1)
+
+
+def save_information(information: pd.DataFrame, unit: str, path: Path, recipe: str) -> list[Path]:
+    """Draw :func:`worth_bars` as SVG and PNG with the hash of the recipe; returns the paths."""
+    return draw(worth_bars(information, unit), path, recipe)
 
 
 def _message(kept: pd.DataFrame, total: float, unit: str) -> str:
     if total <= 0:
         return "Nothing is worth learning: one alternative is best in every draw"
     single = kept[(kept["kind"] == "EVSI") | (kept["learned"].map(len) == 1)]
-    first = (single if len(single) else kept).iloc[0]
+    first: Any = (single if len(single) else kept).iloc[0]
     if first["value"] <= 2 * first["se"]:
         return f"No single thing is surely worth learning; all together are worth {unit} {total:,.3g}"
-    worth = f"{first['value']:,.3g} {unit} ({first['share']:.0%} of everything)"
+    worth = f"{first['value']:,.3g} {unit} ({100 * first['share']:.0f} % of everything)"
     return f"Most worth learning: {_words(first['name'])}, {worth}"
 
 

@@ -1,8 +1,8 @@
-"""What can be learned before deciding: the unknowns of a market, studies of them, and draws from files."""
+"""What can be learned before deciding: the unknowns of a market and of deals, and studies of them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -15,7 +15,6 @@ from xarray import DataArray, ufuncs
 from postcgrp.models import variables as v
 from postcgrp.priors import InputError
 from postcgrp.reports.runs.evidence import flat
-from postcgrp.reports.runs.groups import INDEX
 from postcgrp.reports.runs.run import Run
 from postcgrp.reports.valuation.deal import load_deal
 from postcgrp.reports.valuation.decision import Decision, as_decision
@@ -26,7 +25,7 @@ Array = NDArray[np.float64]
 
 NO_DEAL = "pass"
 MOST_ASKED = 1_000_000_000
-STUDIES = "measure:INPUT:LOG_SD, survey:INPUT:SIZE or readout:INPUT"
+STUDIES = "measure:INPUT:LOG_SD, survey:INPUT:SIZE or readout:INPUT, behind it @COST or @COST,YEARS"
 _SEGMENTS = ["region", "depth"]
 OF_INPUTS = (v.PATIENTS, v.USE, v.PRICE, v.REVENUE, v.ACUTE_USE, v.MOH, v.PAYER_BLOCK)
 
@@ -85,110 +84,103 @@ def deal_inputs(priced: Sequence[Valuation]) -> dict[str, Array]:
     return {name: array for name, array in found.items() if np.ptp(array) > 0}
 
 
-def measurement(name: str, of: str, log_sd: float) -> Study:
-    """A study that measures a positive input [draw] up to a log-normal error: 0.05 is about +-5 % (one sd)."""
+def measurement(name: str, of: str, log_sd: float, cost: float = 0.0, delay: float = 0.0) -> Study:
+    """A study that measures an input, or each of a group, up to a log-normal error: 0.05 is about +-5 % (one sd).
+
+    Numbers that a run holds as logs (prices, revenue, growth) are measured on that scale; others must be positive.
+    `cost` and `delay` as of :class:`Study`.
+    """
     if not 0 < log_sd < np.inf:
         raise InputError(f"study {name!r}: an error of {log_sd:g} is none: give the log-sd, such as 0.05 for 5 %")
 
     def simulate(inputs: Mapping[str, Array], rng: np.random.Generator) -> Array:
-        given = _single(name, of, inputs[of])
-        if (given <= 0).any():
-            raise InputError(f"study {name!r}: {of!r} is not positive in every draw: measure what is")
-        return np.asarray(np.log(given) + log_sd * rng.standard_normal(len(given)))
+        given = np.asarray(inputs[of], dtype=float)
+        if not in_logs(of):
+            if (given <= 0).any():
+                raise InputError(f"study {name!r}: {of!r} is not positive in every draw: measure what is")
+            given = np.log(given)
+        return np.asarray(given + log_sd * rng.standard_normal(given.shape))
 
-    return Study(name, (of,), simulate)
+    return Study(name, (of,), simulate, cost, delay)
 
 
-def survey(name: str, of: str, size: int) -> Study:
-    """A survey of `size` respondents who each answer yes with the probability that the input [draw] is."""
+def survey(name: str, of: str, size: int, cost: float = 0.0, delay: float = 0.0) -> Study:
+    """A survey of `size` respondents who each answer yes with the probability that the input [draw] is.
+
+    Of a group each share is asked for of as many. `cost` and `delay` as of :class:`Study`.
+    """
     if not 1 <= size <= MOST_ASKED:
         raise InputError(f"study {name!r}: {size} respondents: ask at least one, at most {MOST_ASKED:,}")
 
     def simulate(inputs: Mapping[str, Array], rng: np.random.Generator) -> Array:
-        given = _single(name, of, inputs[of])
+        given = np.asarray(inputs[of], dtype=float)
         if ((given < 0) | (given > 1)).any():
             raise InputError(f"study {name!r}: {of!r} is no share (0 to 1) in every draw: survey a share")
         return np.asarray(rng.binomial(size, given) / size)
 
-    return Study(name, (of,), simulate)
+    return Study(name, (of,), simulate, cost, delay)
 
 
-def readout(name: str, of: str) -> Study:
+def readout(name: str, of: str, cost: float = 0.0, delay: float = 0.0) -> Study:
     """A read-out that shows an input, such as a phase's success, without error: worth its EVPPI."""
-    return Study(name, (of,), lambda inputs, rng: np.asarray(inputs[of]))
+    return Study(name, (of,), lambda inputs, rng: np.asarray(inputs[of]), cost, delay)
 
 
-def parse_study(text: str) -> Study:
-    """A study from the command line: `STUDIES`, before it optionally "NAME=". Raises :class:`InputError`."""
-    name, _, said = text.rpartition("=")
+def in_logs(name: str) -> bool:
+    """Whether :func:`market_inputs` holds an input as logs."""
+    return name.endswith((": price", ": revenue")) or name.startswith("patient growth to ") or name == "vendor error"
+
+
+def full_name(asked: str, known: Collection[str]) -> str:
+    """The name of an input that somebody asked for by the beginning of its modality, in any case.
+
+    So `Implantable: revenue` is `Implantable / interventional: revenue`. A name that is none, or the beginning of
+    several, stays as it is.
+    """
+    head, colon, tail = asked.casefold().rpartition(": ")
+    fits = [name for name in known if name.casefold() == asked.casefold()] or [
+        name
+        for name in known
+        if colon and name.casefold().rpartition(": ")[2] == tail and name.casefold().startswith(head)
+    ]
+    return fits[0] if asked not in known and len(fits) == 1 else asked
+
+
+def parse_study(text: str, known: Collection[str] = ()) -> Study:
+    """A study from the command line: `STUDIES`, before it optionally "NAME=".
+
+    Parameters: `known`, the names of inputs, of which the beginning of a modality is enough, see :func:`full_name`.
+    Raises :class:`InputError`.
+    """
+    body, at, price = text.rpartition("@")
+    body, (cost, delay) = (body, _cost_and_delay(text, price)) if at else (text, (0.0, 0.0))
+    name, _, said = body.rpartition("=")
     kind, _, rest = said.partition(":")
     try:
         if kind == "readout" and rest:
-            return readout(name or said, rest)
+            return readout(name or said, full_name(rest, known), cost, delay)
         of, _, number = rest.rpartition(":")
+        of = full_name(of, known)
         if kind == "measure" and of:
-            return measurement(name or said, of, float(number))
+            return measurement(name or said, of, float(number), cost, delay)
         if kind == "survey" and of:
-            return survey(name or said, of, int(number))
+            return survey(name or said, of, int(number), cost, delay)
     except ValueError as error:
         if isinstance(error, InputError):
             raise
     raise InputError(f"study {text!r}: is not understood: write {STUDIES}, before it NAME= if you like")
 
 
-def read_draws(path: Path) -> tuple[pd.DataFrame, int]:
-    """A CSV file with a header and one row per draw, and how many chains it holds (column .chain, if it has one).
-
-    Raises :class:`InputError` for a file that cannot be read, or holds a draw twice or what is no finite number.
-    """
-    table, ids = _read(path)
-    return table, _chains(ids)
-
-
-def read_decision(net_benefit: Path, inputs: Path) -> tuple[Decision, dict[str, Array], str, str]:
-    """A decision and its inputs from two CSV files with a row for each draw; its unit and recipe, as far as known.
-
-    Rows are joined by the columns `INDEX` that both files have, else by their order. Raises :class:`InputError`.
-    """
-    (values, ids), (known, others) = _read(net_benefit), _read(inputs)
-    shared = [name for name in INDEX if name in ids and name in others]
-    if shared:
-        at, there = (each.sort_values(shared, kind="stable").index for each in (ids, others))
-        if not np.array_equal(ids.loc[at, shared], others.loc[there, shared]):
-            raise InputError(
-                f"{inputs}: its draws, by {', '.join(shared)}, are not those of {net_benefit}: "
-                "give the same draws in both"
-            )
-        values, known = values.loc[at], known.loc[there]
-    elif len(values) == len(known):
-        both = pd.concat([ids, others], axis=1)  # chain after chain
-        at = both.sort_values([str(name) for name in both], kind="stable").index if len(both.columns) else both.index
-        values, known = values.loc[at], known.loc[at]
-    chains = max(_chains(ids), _chains(others))
-    return as_decision(values, chains), grouped(known), "in the file's unit", f"{net_benefit} {inputs}"
-
-
-def _read(path: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The numbers and the columns `INDEX` of a CSV file, see :func:`read_draws`."""
+def _cost_and_delay(text: str, price: str) -> tuple[float, float]:
+    """The numbers behind the @ of a study: its cost, and its delay in years if it has one."""
     try:
-        table = pd.read_csv(path)
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: cannot be read ({' '.join(str(error).split())}): give a CSV file") from None
-    ids = table[[name for name in INDEX if name in table]]
-    if (".draw" in ids or len(ids.columns) > 1) and (again := ids.duplicated()).any():
-        by = ", ".join(map(str, ids))
-        raise InputError(f"{path}: the draw in line {int(np.argmax(again)) + 2} stands twice (by {by}): keep one")
-    table = table.drop(columns=ids.columns)
-    for name in table.columns:
-        numbers = pd.to_numeric(table[name], errors="coerce")
-        if not np.isfinite(numbers).all():
-            row = int(np.argmin(np.isfinite(numbers)))
-            raise InputError(f"{path}: {name!r} has {table[name][row]!r} in line {row + 2}: give finite numbers only")
-    return table.astype(float), ids
-
-
-def _chains(ids: pd.DataFrame) -> int:
-    return int(ids[".chain"].nunique()) if ".chain" in ids else 1
+        cost, *delay = (float(part) for part in price.split(","))
+        (years,) = delay or (0.0,)
+    except ValueError:
+        raise InputError(
+            f"study {text!r}: {price!r} is no cost and delay: write @COST, or @COST,YEARS, such as @2,0.5"
+        ) from None
+    return cost, years
 
 
 @dataclass(frozen=True)
@@ -196,12 +188,13 @@ class DealDecision:
     """A decision among deals, and passing, on a run's draws.
 
     `decision`, the net benefit of each alternative; `inputs`, what could be learned [draw] or [draw, k] by name;
-    `groups` of inputs, by name.
+    `groups` of inputs, by name; `rate`, the mean discount rate of the deals.
     """
 
     decision: Decision
     inputs: dict[str, Array]
     groups: dict[str, list[str]]
+    rate: float = 0.0
 
 
 def decision_of(run: Run, deals: Sequence[Path], seed: int) -> DealDecision:
@@ -212,7 +205,8 @@ def decision_of(run: Run, deals: Sequence[Path], seed: int) -> DealDecision:
     values = pd.DataFrame({NO_DEAL: np.zeros(len(priced[0].npv))} | {one.deal.name: one.npv for one in priced})
     market, own = market_inputs(run), deal_inputs(priced)
     groups = {name: list(of) for name, of in (("all of the market", market), ("all of the deals", own)) if len(of) > 1}
-    return DealDecision(as_decision(values, priced[0].market.sample[0]), market | own, groups)
+    rate = float(np.mean([one.x["discounting.rate"].mean() for one in priced]))
+    return DealDecision(as_decision(values, priced[0].market.sample[0]), market | own, groups, rate)
 
 
 def voi(
@@ -223,24 +217,13 @@ def voi(
     Parameters: `studies`, objects or texts as the command line takes them; `method`, the regression, see
     :func:`postcgrp.reports.valuation.information.information_table`. Raises :class:`InputError`.
     """
-    asked = [parse_study(study) if isinstance(study, str) else study for study in studies]
     decided = decision_of(run, [Path(path) for path in deals], seed)
-    return information_table(decided.decision, decided.inputs, decided.groups, asked, method=method, seed=seed)
-
-
-def grouped(table: pd.DataFrame) -> dict[str, Array]:
-    """Columns as inputs; those named alike but for a [label], such as price[2025] and price[2030], as one group."""
-    names = [str(name).split("[")[0] if str(name).endswith("]") else str(name) for name in table.columns]
-    arrays = {name: table.loc[:, [n == name for n in names]].to_numpy(dtype=float) for name in dict.fromkeys(names)}
-    return {name: array[:, 0] if array.shape[1] == 1 else array for name, array in arrays.items()}
+    asked = [parse_study(study, decided.inputs) if isinstance(study, str) else study for study in studies]
+    return information_table(
+        decided.decision, decided.inputs, decided.groups, asked, method=method, seed=seed, rate=decided.rate
+    )
 
 
 def _log(array: DataArray) -> DataArray:
     logs: DataArray = ufuncs.log(array)
     return logs
-
-
-def _single(study: str, of: str, given: Array) -> Array:
-    if given.ndim != 1:
-        raise InputError(f"study {study!r}: {of!r} is a group of {given.shape[1]}: measure a single input")
-    return given

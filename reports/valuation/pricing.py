@@ -27,6 +27,9 @@ OF_MARKET = (
 Inputs = Mapping[str, Array]  # of every path of the deal [draw]
 
 
+CELLS = ("revenue", "patients", "treated")
+
+
 @dataclass(frozen=True)
 class Market:
     """What a deal captures of each draw: `revenue` (million), `patients` and `treated` of its cells [draw, year].
@@ -43,7 +46,7 @@ class Market:
     def since(self, year: int) -> Market:
         """The same from a year on."""
         kept = self.years >= year
-        cut = {name: getattr(self, name)[:, kept] for name in ("revenue", "patients", "treated")}
+        cut = {name: getattr(self, name)[:, kept] for name in CELLS}
         return replace(self, years=self.years[kept], **cut)
 
 
@@ -94,14 +97,14 @@ def market(posterior: Dataset, deal: Deal, ledger: Ledger) -> Market:
         return np.asarray(summed.stack(s=SAMPLE).transpose("s", "year").values, dtype=float)
 
     sample = (posterior.sizes["chain"], posterior.sizes["draw"])
-    years, parts = posterior["year"].values.astype(float), [flat(part) for part in (revenue, patients, treated)]
+    seen = Market(posterior["year"].values.astype(float), flat(revenue), flat(patients), flat(treated), sample)
     if launches := launches_of(deal, ledger):
         succeeds = posterior["success"].sel(launch=launches).min("launch").transpose(*SAMPLE).values.ravel() > 0
         if not succeeds.any():
             raise InputError(f"{deal.name}: the launch of {' and '.join(launches)} succeeds in no draw: run longer")
         kept = np.flatnonzero(succeeds)[np.arange(succeeds.size) * succeeds.sum() // succeeds.size]
-        parts = [part[kept] for part in parts]
-    return Market(years, *parts, sample)
+        seen = replace(seen, **{name: getattr(seen, name)[kept] for name in CELLS})
+    return seen
 
 
 def launches_of(deal: Deal, ledger: Ledger) -> list[str]:

@@ -11,6 +11,7 @@ from scipy.optimize import brentq
 
 from postcgrp.inference.diagnostics import mcse_mean
 from postcgrp.priors.catalogue import MILLION
+from postcgrp.reports.forecast.numbers import short
 from postcgrp.reports.valuation.cashflow import Array, payback
 from postcgrp.reports.valuation.pricing import outcomes
 from postcgrp.reports.valuation.valuation import Valuation
@@ -70,6 +71,22 @@ def value_table(one: Valuation) -> pd.DataFrame:
     """Every figure of a valuation, one a row; columns `COLUMNS`."""
     rows = [*_value(one), *_commercial(one), *_bid(one), *_break_even(one)]
     return pd.DataFrame(rows).assign(deal=one.deal.name).reindex(columns=list(COLUMNS))
+
+
+def value_said(one: Valuation, rows: pd.DataFrame) -> str:
+    """One sentence on a deal: its mean rNPV, the spread of outcomes, the chance of a loss, and the most to pay."""
+    of_all = rows[rows["given"] == EVERY].set_index("quantity")
+    figure, error = of_all["value"], of_all["mc_error"]
+
+    def at(name: str) -> str:
+        return short(float(figure[name]), 3)
+
+    mean = "rNPV, mean"
+    return (
+        f"{one.deal.name}: mean rNPV {at(mean)} ± {short(float(error[mean]), 1)} {one.currency} million; outcomes have "
+        f"median {at('NPV, 50 % quantile')}, 90 % {at('NPV, 5 % quantile')} to {at('NPV, 95 % quantile')}, and lose "
+        f"money with {figure['P(NPV < 0)']:.0%}; on average the most to pay upfront is {at('maximum bid, mean')}."
+    )
 
 
 def shown(rows: pd.DataFrame) -> pd.DataFrame:

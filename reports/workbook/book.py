@@ -12,9 +12,8 @@ from xlsxwriter import Workbook
 from xlsxwriter.exceptions import FileCreateError
 
 from postcgrp.priors import InputError
-from postcgrp.reports.export.exporting import beside
 from postcgrp.reports.export.thinning import statement
-from postcgrp.reports.runs.place import check_parent, new_file
+from postcgrp.reports.runs.place import beside, check_parent, new_file
 from postcgrp.reports.runs.run import Run
 from postcgrp.reports.valuation.deal import Deal
 from postcgrp.reports.workbook.cells import Book

@@ -74,7 +74,7 @@ def _array(model: pm.Model, name: str, values: Any, *lead: str) -> DataArray:
 def write(pset: PriorSet, folder: Path, posterior: Dataset, constants: Dataset | None = None) -> Run:
     """A run folder with these draws and no more than what reading them asks for."""
     folder.mkdir()
-    tree = DataTree.from_dict({"posterior": posterior, "constant_data": constants or Dataset()})
+    tree = DataTree.from_dict({"posterior": posterior, "prior": posterior, "constant_data": constants or Dataset()})
     tree.to_netcdf(folder / DRAWS, engine="netcdf4")
     (folder / INPUTS).write_text(pset.to_json(), encoding="utf-8")
     files = {name: sha256(folder / name) for name in (DRAWS, INPUTS)}

@@ -20,6 +20,8 @@ from postcgrp.inference.psis import reweight
 from postcgrp.models import build_model
 from postcgrp.models.standard import standard_of
 from postcgrp.priors import Evidence, InputError, PriorSet
+from postcgrp.reports.runs.run import Run
+from postcgrp.reports.sensitivity.study import power_groups
 from postcgrp.tests.helpers.markets import CHANGES, prior_set_of
 
 CHAINS, LENGTH = 4, 1000
@@ -183,8 +185,9 @@ def test_what_is_refused_has_a_reason_and_no_number() -> None:
     assert table.loc[("tame", "constant"), "refused"] == "the quantity does not vary"
     refused = table["refused"] != ""
     assert list(refused) == [True, False, True, True]
-    assert table.loc[refused, ["psi", "noise", "slope", "se", "spread"]].isna().all(axis=None)
-    assert table.loc[~refused, ["psi", "noise", "slope", "se"]].notna().all(axis=None)
+    assert table.loc[refused, ["psi", "psi_se", "noise", "slope", "se", "spread"]].isna().all(axis=None)
+    assert table.loc[~refused, ["psi", "psi_se", "noise", "slope", "se"]].notna().all(axis=None)
+    assert not table.loc[refused, "clear"].any()
     assert (table.loc[refused, "sign"] == "").all()
     far: Any = powerscale.shifts({"z": z}, {"wild": wild}).set_index("alpha")
     assert far.loc[1.25, ["mean", "sd", "q05"]].isna().all()
@@ -199,6 +202,33 @@ def test_unrelated_draws_are_told_from_related_ones() -> None:
     assert table.loc["z", "sign"] == "0"
     assert table.loc["partly", "psi"] > 2 * table.loc["partly", "noise"]
     assert table.loc["partly", "sign"] == "+"
+    assert list(table["clear"]) == [False, True]
+
+
+def test_many_comparisons_of_unrelated_draws_raise_few_alarms() -> None:
+    """Twelve groups by seven quantities, as of the shipped report: of 84 pairs four or so cross a line of 95 %."""
+    rng = np.random.default_rng(8)
+
+    def some(count: int) -> dict[str, DataArray]:
+        return {str(k): chains(rng.normal(size=4000)) for k in range(count)}
+
+    table: Any = powerscale.power_scaling(some(7), some(12))
+    assert set(table["comparisons"]) == {84}
+    assert not table["clear"].any()
+    usual = table["noise"] / np.exp(ndtri(1 - 0.05 / 84) * 0.4)
+    assert (table["psi"] > 1.5 * usual).sum() > 0  # a line without regard to their number would have been crossed
+
+
+def test_a_psi_made_by_a_few_draws_is_not_clear() -> None:
+    """A chain that stays in a tail of both for a while: rotations keep such a stretch, and see no error in it."""
+    z, log = even_draws(1), 0.1 * even_draws(2)
+    together = np.argsort(z)[-60:]
+    log[together] += 0.6
+    order = np.argsort(~np.isin(np.arange(len(z)), together), kind="stable")
+    table: Any = powerscale.power_scaling({"z": chains(z[order])}, {"few": chains(log[order])})
+    assert table["psi"][0] > table["noise"][0]
+    assert table["psi"][0] < 2 * table["psi_se"][0]
+    assert not table["clear"][0]
 
 
 def test_psi_is_asked_of_the_same_number_of_draws() -> None:
@@ -295,10 +325,11 @@ def test_components_add_up_to_the_density_without_deviations(pset: PriorSet, mod
     stated = run["log_prior"]["log_stated_revenue_2025"]
     assert stated.sizes["sold_2025"] == 2
     drug = "pharmacologic"
-    drugs = sum(run["log_prior"][f"log_stated_revenue_{y}"].sel({f"sold_{y}": drug}) for y in (2025, 2030, 2035))
+    revenues = [run["log_prior"][f"log_stated_revenue_{y}"].sel({f"sold_{y}": drug}) for y in (2025, 2030, 2035)]
     lines = [line.name for line in pset.ledger.lines_of(drug)]
     costs = [run["log_prior"][f"{name}_z"].sel(line=lines) for name in COSTS]
-    drugs += sum(cost.sum([dim for dim in cost.dims if dim not in ("chain", "draw")]) for cost in costs)
+    sums = [cost.sum([dim for dim in cost.dims if dim not in ("chain", "draw")]) for cost in costs]
+    drugs = np.sum([part.values for part in (*revenues, *sums)], axis=0)
     assert np.allclose(found["intensity: pharmacologic"], drugs)
 
 
@@ -397,8 +428,12 @@ def test_what_lines_leave_out_is_scaled_with_them(pset: PriorSet) -> None:
 
 
 def test_scaled_evidence_and_trust(pset: PriorSet) -> None:
-    rows = powerscale.scaled(pset, "evidence: smr", 4.0).evidence
-    assert [row.log_sd for row in rows] == pytest.approx([row.log_sd / 2 for row in pset.evidence])
+    whole = powerscale.scaled(pset, "evidence: smr", 4.0)  # with its error, which is part of what the source says
+    assert [row.log_sd for row in whole.evidence] == pytest.approx([row.log_sd / 2 for row in pset.evidence])
+    assert whole.vendor_log_sd([2025, 2035]) == pytest.approx(pset.vendor_log_sd([2025, 2035]) / 2)
+    other = replace(pset.evidence[0], id="mine", source="vendor: other", quantity="revenue")
+    with pytest.raises(InputError, match="only the report's error can be set"):
+        powerscale.scaled(pset.with_evidence([*pset.evidence, other]), "evidence: vendor: other", 4.0)
     trust = powerscale.scaled(pset, "vendor trust", 4.0).trust
     assert trust.base_log_sd == pytest.approx(pset.trust.base_log_sd / 2)
     assert trust.final_log_sd == pytest.approx(pset.trust.final_log_sd / 2)
@@ -412,7 +447,7 @@ def test_scaled_evidence_and_trust(pset: PriorSet) -> None:
 @pytest.mark.parametrize("group", ["vendor trust", "evidence: smr", "patients", "intensity: pharmacologic", "regions"])
 def test_reweighting_agrees_with_a_refit(pset: PriorSet, run: DataTree, group: str, alpha: float) -> None:
     of = powerscale.headline_quantities(run, pset)
-    shifts: Any = powerscale.shifts(of, {group: powerscale.components(run, pset)[group]}, [alpha])
+    shifts: Any = powerscale.shifts(of, {group: power_groups(Run.in_memory(run, pset))[group]}, [alpha])
     fitted = powerscale.headline_quantities(
         sample(build_model(powerscale.scaled(pset, group, alpha)), Sampling(seed=2)), pset
     )

@@ -98,7 +98,7 @@ def test_draws_that_the_new_density_rules_out_have_no_weight() -> None:
     assert weights.values.sum() == pytest.approx(1)
     assert (weights.values * z).sum() == pytest.approx(stats.truncnorm(-0.5 / 0.9, np.inf, 0.5, 0.9).mean(), abs=0.01)
     equal = reweight(np.where(z > 0, 0.0, -np.inf))
-    assert (equal.ess, equal.refused) == ((z > 0).sum(), "")
+    assert (equal.ess, equal.refused) == (float((z > 0).sum()), "")
 
 
 def test_too_few_possible_draws_are_refused() -> None:

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from matplotlib.colors import to_hex
 from scipy.special import ndtr, ndtri
 from scipy.stats import chisquare, kstest
 
@@ -348,22 +347,25 @@ def test_one_quantity_is_enough_to_fail() -> None:
 def test_figure_says_the_verdict(change: Change, title: str, panels: int) -> None:
     u = ndtr(change(calibrated(11)))
     drawn = ecdf_panels(u, NAMES, verdict(u, NAMES, PRIMARY), "toy")
-    assert drawn.get_suptitle().startswith(title)
-    assert len(drawn.axes) == panels
-    failing = [axes for axes in drawn.axes if any(to_hex(text.get_color()) == FAILING for text in axes.texts)]
+    assert " ".join(drawn["title"]["text"]).startswith(title)
+    *single, last = drawn["vconcat"]
+    every = [*single[0]["concat"], last]
+    assert len(every) == panels
+    failing = [one for one in every if any(layer["mark"].get("color") == FAILING for layer in one["layer"])]
     assert len(failing) == panels - 11
 
 
 def test_figure_without_primary_quantities_is_one_panel() -> None:
     u = ndtr(calibrated(11))
     drawn = ecdf_panels(u, NAMES, verdict(u, NAMES))
-    assert [axes.get_title(loc="center") for axes in drawn.axes] == ["All 30 quantities"]
+    assert [one["title"]["text"] for one in drawn["vconcat"]] == [["All 30 quantities"]]
 
 
 def test_saved_figure_is_reproducible(tmp_path: Path) -> None:
     u, names = ndtr(calibrated(11))[:, :3], NAMES[:3]
     for name in ("a", "b"):
-        assert save_calibration(u, names, verdict(u, names), tmp_path / name, "0" * 8) == tmp_path / f"{name}.png"
+        made = save_calibration(u, names, verdict(u, names), tmp_path / name, "0" * 8)
+        assert made == [tmp_path / f"{name}.svg", tmp_path / f"{name}.png"]
     for suffix in (".png", ".svg"):
         assert (tmp_path / "a").with_suffix(suffix).read_bytes() == (tmp_path / "b").with_suffix(suffix).read_bytes()
 

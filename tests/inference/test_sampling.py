@@ -273,6 +273,11 @@ def test_gate_of_arrays_is_the_gate_of_a_run() -> None:
     assert gate_arrays({"x": good}, fine, ["x"]) == gate(draws(good), ["x"])
     flags[2, :3] = True
     apart = np.stack((good, good + np.arange(4)[:, None]), axis=-1)
+    (alone,) = (c for c in gate_arrays({"x": good[:1]}, fine[:1], ["x"]) if c.check == "rhat")
+    assert (alone.passed, alone.advice) == (
+        False,
+        "R-hat needs two chains, to see whether they agree: use --chains 2 or more",
+    )
     checks = gate_arrays({"z": good, "x": good, "y": apart}, flags, ["x"], ["y", "z"])
     assert all(type(check.passed) is bool for check in checks)  # JSON takes no other
     failed = {check.check: check.where for check in checks if not check.passed}

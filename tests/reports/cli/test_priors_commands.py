@@ -114,11 +114,13 @@ def test_priors_lists_and_diffs_every_number(tmp_path: Path, capsys: pytest.Capt
     assert list(rows.loc["launch_year[implantable]"]) == ["number", "2027 year", "2029 year"]
 
 
-def test_audit_names_rows_that_no_model_takes_and_the_claims_it_rests_on(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["audit"]) == 0
+def test_audit_names_rows_that_no_model_takes_and_the_claims_it_rests_on(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert main(["audit", "--out", str(tmp_path / "audit.csv")]) == 0
     said = capsys.readouterr().out
     assert "No model of this market takes these assumptions: burden_logit_sd, adoption_logit_sd" in said
-    assert "revenue_pharmacologic_2025" in said
+    assert "revenue_pharmacologic_2025" in (tmp_path / "audit.csv").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(

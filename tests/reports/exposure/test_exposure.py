@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from xarray import DataTree
 
+from postcgrp.models import variables as v
 from postcgrp.priors import InputError, PriorSet
 from postcgrp.priors.files import sha256
 from postcgrp.priors.shares import Shares, load_shares
@@ -22,7 +23,7 @@ from postcgrp.reports.export.read import read_export
 from postcgrp.reports.exposure.answer import exposure, shares_file
 from postcgrp.reports.exposure.draws import exposure_export
 from postcgrp.reports.exposure.figures import company_revenue
-from postcgrp.reports.exposure.split import BY_LINE, EXACT, Exposure, divide_draws, divide_revenue
+from postcgrp.reports.exposure.split import EXACT, Exposure, divide_draws, divide_revenue
 from postcgrp.reports.exposure.tables import (
     NOT_THE_REPORTS,
     WHOLE,
@@ -61,7 +62,7 @@ def with_lines(pset: PriorSet, only: dict[str, int] | None = None, draws: int = 
         if own:
             parts[..., own] *= revenue[..., [modality]] / parts[..., own].sum(axis=-1, keepdims=True)
     data = tree["posterior"].to_dataset().assign_coords(line=list(lines))
-    data[BY_LINE] = (("chain", "draw", "year", "region", "depth", "line"), parts)
+    data[v.REVENUE_LINE] = (("chain", "draw", "year", "region", "depth", "line"), parts)
     return Run.in_memory(DataTree.from_dict({"/posterior": data}), brief(pset), MADE)
 
 

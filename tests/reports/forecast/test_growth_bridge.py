@@ -179,13 +179,3 @@ def test_the_claim_s_probability_is_the_share_of_draws(real: DataTree, pset: Pri
 def test_years_that_make_no_bridge_are_refused(real: DataTree, pset: PriorSet, years: tuple[int, int]) -> None:
     with pytest.raises(InputError, match=r"name two years of 2025\.\.2035"):
         growth_bridge.bridge(real, pset, *years)
-
-
-def test_figures_are_drawn_for_any_market(real: DataTree, pset: PriorSet) -> None:
-    from postcgrp.reports.forecast.attribution_figures import bridge_waterfall
-    from postcgrp.reports.forecast.pipeline import bench_tables
-
-    other = prior_set_of(CHANGES["one region, one depth, one modality"])
-    for run, of in ((real, pset), (prior_tree(other), other)):
-        figure: Any = bridge_waterfall(bench_tables(run, of), of)
-        assert figure.get_suptitle().startswith("From ")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +17,8 @@ from postcgrp.inference.estimates import quantile
 from postcgrp.priors import Evidence, InputError, Ledger, PriorSet
 from postcgrp.priors.files import sha256
 from postcgrp.reports.cli.main import main
+from postcgrp.reports.export import export
+from postcgrp.reports.runs.folder import as_json
 from postcgrp.reports.runs.run import Run, open_run
 from postcgrp.reports.sensitivity.comparison import compare
 from postcgrp.reports.sensitivity.study import original
@@ -55,6 +59,18 @@ def test_an_updated_run_is_a_run(fitted: Run, tmp_path: Path) -> None:
     assert f"worth {result.weights.ess:,.0f} of {result.weights.values.size:,} draws" in run.note
     assert fitted.note == ""
     assert run.fitted.folder == fitted.folder
+
+
+def test_a_manifest_is_json_whatever_the_figures(fitted: Run, tmp_path: Path) -> None:
+    """JSON has no Infinity, and a row that says nothing leaves Pareto k at minus that; nor has it NaN."""
+    result, run = updated(fitted, [replace(survey(2027, 0.18), log_sd=1e9)], tmp_path / "updated")
+    assert result.weights.k == -np.inf
+    assert run.manifest["weights"]["k"] is None
+    assert "Pareto k none" in run.note
+    export(run, tmp_path / "csv", to="csv")
+    for path in (tmp_path / "updated" / "manifest.json", *(tmp_path / "csv").glob("*.json")):
+        json.loads(path.read_text(), parse_constant=pytest.fail)
+    assert as_json({"a": [np.nan, (np.inf, 1.5)], "b": np.float64("nan")}) == '{"a": [null, [null, 1.5]], "b": null}'
 
 
 def test_its_draws_have_equal_weights_and_the_updated_distribution(fitted: Run, tmp_path: Path) -> None:
@@ -102,7 +118,7 @@ def test_updates_in_turn_are_one_update_with_all_rows(fitted: Run, tmp_path: Pat
 def test_it_can_be_priced_compared_and_taken_away(
     pset: PriorSet, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    fitted = prior_run(pset, tmp_path / "fitted", draws=200)
+    fitted = prior_run(pset, tmp_path / "fitted", draws=500)
     _, run = updated(fitted, [survey(2027, 0.18)], tmp_path / "updated")
     here, deal = str(run.folder), str(DEAL)
     expected = price(run, load_deal(DEAL)).rnpv.mean()
@@ -117,11 +133,31 @@ def test_it_can_be_priced_compared_and_taken_away(
         ["export", here, "--to", "parquet", "--out", str(tmp_path / "parquet")],
         ["export", here, "--to", "netcdf", "--out", str(tmp_path / "x.nc")],
         ["workbook", here, "--deal", deal, "--out", str(tmp_path / "x.xlsx")],
-        ["voi", here, "--deal", deal, "--out", str(tmp_path / "voi.csv")],
+        ["voi", here, "--deal", deal, "--out", str(tmp_path / "voi")],
         ["compare", str(fitted.folder), here, "--out", str(tmp_path / "compare")],
     ):
         assert main(command) == 0, command
         assert "updated by weights" in capsys.readouterr().out, command
+
+
+def test_two_updates_in_turn_can_be_priced_and_taken_away(
+    pset: PriorSet, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    prior_run(pset, tmp_path / "run 0", draws=1000)
+    head = "source,quantity,year,modality,value,unit\n"
+    rows = ("study,adoption,2027,non_invasive,0.16,fraction\n", "study: 2,adoption,2028,non_invasive,0.2,fraction\n")
+    for k, text in enumerate(rows):
+        (tmp_path / f"{k}.csv").write_text(head + text)
+        given = ["--evidence", str(tmp_path / f"{k}.csv"), "--out", str(tmp_path / f"run {k + 1}")]
+        assert main(["update", str(tmp_path / f"run {k}"), *given]) == 0
+        assert capsys.readouterr().out.startswith("The median of 2035 goes from ")
+    twice = str(tmp_path / "run 2")
+    assert [path.name for path in sorted(Path(twice).glob("evidence-*"))] == ["evidence-1.csv", "evidence-2.csv"]
+    assert main(["value", twice, "--deal", str(DEAL), "--out", str(tmp_path / "value")]) == 0
+    assert main(["export", twice, "--to", "netcdf", "--out", str(tmp_path / "x.nc")]) == 0
+    assert main(["compare", str(tmp_path / "run 0"), twice]) == 0
+    recipe = json.loads((tmp_path / "value" / "manifest.json").read_text())["recipe_sha256"]
+    assert recipe == open_run(twice).recipe
 
 
 def test_what_moved_from_a_run_to_its_update_is_the_new_evidence(fitted: Run, tmp_path: Path) -> None:
@@ -131,6 +167,22 @@ def test_what_moved_from_a_run_to_its_update_is_the_new_evidence(fitted: Run, tm
     assert not found.structure
     total = found.why[(found.why["quantity"] == "revenue_total") & (found.why["year"] == 2035)]
     assert set(total["factor"]) == {"survey 2027", "not attributed"}
+
+
+def test_evidence_from_a_pipe_is_read_once_and_kept(fitted: Run, tmp_path: Path) -> None:
+    """As from `--evidence <(zcat a.csv.gz)`."""
+    text = "source,quantity,year,modality,value,unit\nstudy,adoption,2027,non_invasive,0.18,fraction\n"
+    pipe, out = tmp_path / "pipe", tmp_path / "updated"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=pipe.write_text, args=(text,))
+    writer.start()
+    assert main(["update", str(fitted.folder), "--evidence", str(pipe), "--out", str(out)]) == 0
+    writer.join()
+    assert (out / "evidence-1.csv").read_text() == text
+    record = json.loads((out / "manifest.json").read_text())
+    assert record["files"]["evidence-1.csv"] == sha256(out / "evidence-1.csv")
+    assert list(record["evidence"].values()) == [sha256(out / "evidence-1.csv")]
+    assert open_run(out).evidence[-1].value == 0.18
 
 
 @pytest.mark.parametrize("name", ["inputs.json", "weights.csv"])

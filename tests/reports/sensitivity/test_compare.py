@@ -20,7 +20,6 @@ from postcgrp.models import build_model
 from postcgrp.priors import InputError, Ledger, PriorSet, from_range
 from postcgrp.priors.elicit import LINK
 from postcgrp.priors.sets import load_overlay, prior_set
-from postcgrp.reports.forecast.style import styled
 from postcgrp.reports.runs.evidence import flat, funnel_ratio
 from postcgrp.reports.runs.run import Run
 from postcgrp.reports.sensitivity import prior_factors
@@ -414,9 +413,11 @@ def test_any_market_is_compared(name: str, tmp_path: Path) -> None:
     assert set(found.why["factor"]) == {total.id, _REST}
     part, means, year = last_total(found)
     assert year == market.ledger.years[-1]
-    with styled():
-        figure = waterfall(part, means, ("one", "two"), f"Total revenue {year}, USD million")
-    assert figure.axes[0].get_yticklabels()[0].get_text() == "one"
+    rows = waterfall(part, means, ("one", "two"), f"Total revenue {year}, USD million")["data"]["values"]
+    assert (rows[0]["bar"], rows[-1]["bar"]) == ("one", "two")
+    assert (rows[0]["to"], rows[-1]["to"]) == means
+    assert rows[-2]["to"] == pytest.approx(means[1])
+    assert len({row["bar"] for row in rows}) == len(rows)
 
 
 def test_files_name_both_runs(bare: Run, tmp_path: Path) -> None:

@@ -19,8 +19,10 @@ from postcgrp.inference.forward import draw_prior
 from postcgrp.models import build_model
 from postcgrp.models.structure import structure_key
 from postcgrp.priors import Evidence, Ledger, PriorSet, effective, load_ledger
+from postcgrp.reports.runs.run import Run
 from postcgrp.reports.sensitivity import refits as module
 from postcgrp.reports.sensitivity.refits import SILENT, Refits, align, as_refit, powerscale_by_refit
+from postcgrp.reports.sensitivity.study import power_groups
 from postcgrp.tests.helpers.paths import OTHER_MARKET
 
 pytestmark = pytest.mark.fit
@@ -171,7 +173,7 @@ def test_a_claim_left_out_in_a_batch_is_the_full_refit(pset: PriorSet, claim: st
 def test_power_scaling_by_weights_agrees_with_refits(ledger: Ledger, pset: PriorSet, run: DataTree) -> None:
     groups = ("vendor trust", f"evidence: {ledger.report.id}", "patients", "regions", "burden")
     found = powerscale_by_refit(Refits(pset), groups, powerscale.SHIFT_ALPHAS)
-    densities, year = powerscale.components(run, pset), pset.ledger.years[-1]
+    densities, year = power_groups(Run.in_memory(run, pset)), pset.ledger.years[-1]
     shifts = powerscale.shifts(powerscale.headline_quantities(run, pset), {group: densities[group] for group in groups})
     for (group, alpha), fit in found.items():
         chosen = (shifts["group"] == group) & (shifts["alpha"] == alpha) & (shifts["quantity"] == f"revenue {year}")

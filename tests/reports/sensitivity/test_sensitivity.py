@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.special import ndtr, ndtri
+from scipy.special import expit, ndtr, ndtri
 from xarray import DataArray, Dataset, DataTree
 
 from postcgrp.inference.density import density, derived
@@ -290,7 +290,7 @@ def test_flips_are_found_where_refits_put_them(pset: PriorSet, prior_run: tuple[
     last = "line_drift[gepant, 2035]"
     names = ("patient_growth[2035]", "pool_error", "moh", last)
     slope = dict(zip(names, (30.0, -20.0, 0.0, 4.0), strict=True))
-    year, noise = pset.ledger.years[-1], np.random.default_rng(1).standard_normal((CHAINS, DRAWS))
+    noise = np.random.default_rng(1).standard_normal((CHAINS, DRAWS))
     of = [by_name(pset)[name] for name in names]
     posterior = prior_run[0]["posterior"].to_dataset()
     total = DataArray(np.tile((850 + 50 * noise)[..., None], len(pset.ledger.years)), dims=("chain", "draw", "year"))
@@ -304,7 +304,9 @@ def test_flips_are_found_where_refits_put_them(pset: PriorSet, prior_run: tuple[
             number = by_name(pset)[name]
             sds = (to.blocks[number.block].priors[number.index].mu - number.prior.mu) / number.prior.sd
             draws = 850 + slope[name] * sds + 50 * rng.standard_normal((CHAINS, DRAWS))
-            out[name] = Refit(Dataset(), "missed the gate") if name == "moh" and sds < 0 else refit(draws, year)
+            every = DataArray(draws, dims=("chain", "draw")).expand_dims(year=list(pset.ledger.years))
+            fitted = Refit(Dataset({"revenue_total": every}))
+            out[name] = Refit(Dataset(), "missed the gate") if name == "moh" and sds < 0 else fitted
         return out
 
     table: Any = flip_table(run, pset, Flip(870.0, 0.5), of, {}, fit).set_index("input")
@@ -374,6 +376,29 @@ def test_conflict_has_its_closed_form(pset: PriorSet) -> None:
     assert table.loc["adoption_2035", "p"] == pytest.approx(expected, abs=4 * table.loc["adoption_2035", "p_se"])
     assert table.loc["adoption_2035", "inside"] < 0.05
     assert table.loc["adoption_2035", "above"] == 0
+
+
+def test_a_claim_that_nothing_else_informs_has_nothing_to_compare_with(pset: PriorSet) -> None:
+    """The draws without it are those of the vague prior in its place; p would only compare the claim with that."""
+    left = next(one for one in claims_left_out(pset)[0] if one.id == "adoption_2035")
+    vague = left.without.blocks["adoption_level"].priors
+    index = next(k for k, p in enumerate(vague) if "2035" in p.name)
+    scores = ndtri((np.random.default_rng(2).permutation(CHAINS * DRAWS) + 0.5) / (CHAINS * DRAWS))
+    levels = np.full((CHAINS, DRAWS, len(vague)), 0.2)
+
+    def verdict(width: float) -> Any:
+        levels[..., index] = expit(vague[index].mu + width * vague[index].sd * scores).reshape(CHAINS, DRAWS)
+        draws = Dataset({"adoption_level": (("chain", "draw", "anchor"), levels)})
+        return conflicts(pset, [left], {left.id: Refit(draws)}).iloc[0]
+
+    nothing = verdict(1.0)
+    assert nothing["verdict"] == "nothing to compare with"
+    assert np.isnan(nothing["p"])
+    assert abs(nothing["informed"]) < 0.01
+    compared = verdict(0.3)
+    assert compared["verdict"] in ("agrees", "disagrees")
+    assert compared["informed"] == pytest.approx(1 - 0.3**2, abs=0.01)
+    assert 0 < compared["notices"] < nothing["notices"]
 
 
 def test_a_direction_is_judged_by_its_sign(pset: PriorSet) -> None:
@@ -476,13 +501,6 @@ def test_an_axis_stands_once(pset: PriorSet) -> None:
         crossed(pset, pset.ledger, ["trust=low", "trust=high"])
 
 
-def test_sets_that_do_not_fit_a_market_say_why(other: PriorSet) -> None:
-    found = {v.name: v for v in sets(other.ledger, other)}
-    assert found["report"].pset is not None
-    assert found["enthusiast"].pset is None
-    assert "is not in the ledger" in found["enthusiast"].why
-
-
 # ---- the table and the figure ----------------------------------------------------------------------------------------
 
 
@@ -514,8 +532,11 @@ def test_the_tornado_names_what_moves_most_and_the_figure_says_so(
     assert list(rows["name"]) == ["as it is", "x"]
     assert rows["shift"][1] == pytest.approx(1.5, abs=0.1)
     figure = tornado_and_views(pset, rows, table, 810.0)
-    assert str(year) in figure.get_suptitle()
-    assert of[4].name.split("[")[0].replace("_", " ") in figure.get_suptitle()
+    message = " ".join(figure["title"]["text"])
+    assert str(year) in message
+    assert of[4].name.split("[")[0].replace("_", " ") in message
+    bars = [row for row in figure["data"]["values"] if row["part"] == "tornado"]
+    assert [row["to"] for row in bars[:2]] == [table["mean_low"][0], table["mean_high"][0]]
 
 
 @pytest.mark.slow
@@ -556,7 +577,9 @@ def test_the_terminal_has_the_last_year_s_power_scaling_with_its_draws() -> None
             "group": group,
             "quantity": quantity,
             "psi": psi,
-            "noise": 0.01,
+            "psi_se": 0.02,
+            "noise": 0.05,
+            "clear": psi > 0.05,
             "sign": "+",
             "spread": 0.1,
             "k_low": 0.1,
@@ -571,6 +594,7 @@ def test_the_terminal_has_the_last_year_s_power_scaling_with_its_draws() -> None
     assert (name, draws) == ("revenue 2035", 1200)
     assert list(shown["group"]) == ["refused", "strong", "weak"]
     assert list(shown["refused"]) == ["Pareto k", "", ""]
+    assert list(shown["psi"]) == ["", "0.300 ± 0.020", "(0.010 ± 0.020)"]
     assert (shown["pareto_k"] == 0.2).all()
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 from scipy.integrate import quad
 from scipy.stats import norm, qmc
@@ -18,18 +18,17 @@ from xarray import DataArray, Dataset, DataTree
 
 from postcgrp.priors import InputError, PriorSet, effective, load_ledger
 from postcgrp.reports.runs.run import Run
-from postcgrp.reports.valuation import information, information_figures, regression
+from postcgrp.reports.valuation import information, information_figures, information_words, regression
 from postcgrp.reports.valuation.information_inputs import (
-    grouped,
     market_inputs,
     measurement,
     parse_study,
-    read_decision,
-    read_draws,
     readout,
     survey,
 )
+from postcgrp.tests.helpers.markets import other_market
 from postcgrp.tests.helpers.paths import OTHER_MARKET
+from postcgrp.tests.helpers.stored import prior_run
 
 pytestmark = pytest.mark.fit
 
@@ -379,7 +378,6 @@ X = {"x": np.linspace(0, 1, 40)}
         (lambda: information.evsi(FRAME, X, information.Study("s", ("x",), lambda i, g: np.zeros(3))), "every draw"),
         (lambda: information.evsi(FRAME, X, measurement("s", "x", 0.05)), "not positive"),
         (lambda: information.evsi(FRAME, {"x": np.linspace(0, 2, 40)}, survey("s", "x", 9)), "no share"),
-        (lambda: information.evsi(FRAME, {"x": np.ones((40, 2))}, survey("s", "x", 9)), "single input"),
         (lambda: information.information_table(FRAME, X, {"g": ["x", "z"]}), "'z'"),
         (lambda: measurement("s", "x", -1), "log-sd"),
         (lambda: survey("s", "x", 0), "0 respondents"),
@@ -394,48 +392,54 @@ def test_bad_input_is_refused_in_one_line(call: object, says: str) -> None:
     assert "\n" not in str(caught.value)
 
 
+def test_a_group_is_studied_by_name() -> None:
+    """Prices and revenue are held as logs: an error is added there, and each number of the group gets its own."""
+    rng = np.random.default_rng(2)
+    logs = 4 + 0.3 * rng.normal(size=(4000, 2))
+    inputs = {"Implantable / interventional: revenue": logs, "share": np.full((4000, 2), 0.3)}
+    study = parse_study("measure:implantable: revenue:0.1", inputs)
+    assert study.measures == ("Implantable / interventional: revenue",)
+    result = study.simulate(inputs, np.random.default_rng(1))
+    np.testing.assert_allclose((result - logs).std(axis=0), 0.1, rtol=0.05)
+    assert parse_study("survey:share:50").simulate(inputs, np.random.default_rng(1)).shape == (4000, 2)
+    gain = invest(np.exp(logs[:, 0]) + np.exp(logs[:, 1]) - 115)
+    exact, rough = (
+        information.evsi(gain, inputs, parse_study(f"measure:Implantable: revenue:{sd}", inputs)) for sd in (0.01, 1.0)
+    )
+    whole = information.evppi(gain, inputs, "Implantable / interventional: revenue")
+    assert rough.value < 0.5 * exact.value <= whole.value
+    assert exact.value == pytest.approx(whole.value, rel=0.1)
+
+
+def test_a_study_is_shown_net_of_its_cost_and_delay() -> None:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=2000)
+    gain, given = invest(x + 0.2), {"x": x}
+    studies = [
+        parse_study(text)
+        for text in ("free=readout:x", "dear=readout:x@0.1", "late=readout:x@0.1,2", "noise=readout:z")
+    ]
+    found = information.information_table(gain, {**given, "z": rng.normal(size=2000)}, {}, studies, rate=0.1)
+    rows: Any = found.set_index("name")
+    now, worth = gain["invest"].mean(), rows.loc["free", "value"]
+    assert rows.loc["free", "net"] == pytest.approx(worth)
+    assert rows.loc["dear", "net"] == pytest.approx(worth - 0.1)
+    assert rows.loc["late", "net"] == pytest.approx((now + worth) / 1.1**2 - now - 0.1)
+    assert rows.loc[["everything", "x"], "net"].isna().all()
+    shown = information_words.readable(found, "USD million")
+    assert list(shown["learn"][:5]) == ["everything", "free", "dear", "late", "noise"]  # asked for, so always shown
+    text = information_words.information_said(found, "USD million")
+    assert "the study free pays: net" in text
+    assert "the study noise" in text
+
+
 def test_studies_are_read_from_text() -> None:
+    study = parse_study("claims=measure:patients 2025:0.05@2,0.5")
+    assert (study.name, study.cost, study.delay) == ("claims", 2.0, 0.5)
     assert parse_study("claims=measure:patients 2025:0.05").name == "claims"
     assert parse_study("measure:device: price:0.1").measures == ("device: price",)
     assert parse_study("survey:payer blocking:60").name == "survey:payer blocking:60"
     assert parse_study("readout:pivotal succeeds").measures == ("pivotal succeeds",)
-
-
-def test_draws_travel_by_csv(tmp_path: Path) -> None:
-    rng = np.random.default_rng(0)
-    frame = pd.DataFrame(rng.normal(size=(60, 3)), columns=["price[2025]", "price[2030]", "pool"])
-    index = pd.DataFrame({".chain": np.repeat([1, 2], 30), ".iteration": [*range(30)] * 2, ".draw": range(60)})
-    pd.concat([index, frame], axis=1).to_csv(tmp_path / "x.csv", index=False)
-    table, chains = read_draws(tmp_path / "x.csv")
-    inputs = grouped(table)
-    assert chains == 2
-    assert {name: array.shape for name, array in inputs.items()} == {"price": (60, 2), "pool": (60,)}
-    np.testing.assert_allclose(inputs["price"], frame.to_numpy()[:, :2])
-    gains = pd.DataFrame({"pass": 0.0, "invest": frame["pool"]})
-    gains.to_csv(tmp_path / "nb.csv", index=False)
-    drawn, known, _, _ = read_decision(tmp_path / "nb.csv", tmp_path / "x.csv")
-    assert drawn.chains == 2
-    assert information.evppi(drawn, known, "pool") == information.evppi(gains, inputs, "pool", chains=2)
-    mixed = pd.concat([index, frame], axis=1).sample(frac=1, random_state=1)
-    mixed.to_csv(tmp_path / "mixed.csv", index=False)
-    pd.concat([index, gains], axis=1).to_csv(tmp_path / "named.csv", index=False)
-    again, shuffled, _, _ = read_decision(tmp_path / "named.csv", tmp_path / "mixed.csv")  # joined by their ids
-    np.testing.assert_array_equal(again.values, drawn.values)
-    np.testing.assert_array_equal(shuffled["pool"], inputs["pool"])
-    gains.loc[mixed.index].to_csv(tmp_path / "alike.csv", index=False)
-    again, shuffled, _, _ = read_decision(tmp_path / "alike.csv", tmp_path / "mixed.csv")  # no ids: by their rows
-    np.testing.assert_array_equal(again.values, drawn.values)
-    np.testing.assert_array_equal(shuffled["pool"], inputs["pool"])
-    mixed.iloc[1:].to_csv(tmp_path / "fewer.csv", index=False)
-    with pytest.raises(InputError, match=r"are not those of .*named.csv: give the same draws"):
-        read_decision(tmp_path / "named.csv", tmp_path / "fewer.csv")
-    pd.concat([mixed, mixed.tail(1)]).to_csv(tmp_path / "twice.csv", index=False)
-    with pytest.raises(InputError, match="the draw in line 62 stands twice"):
-        read_draws(tmp_path / "twice.csv")
-    (tmp_path / "bad.csv").write_text("a,b\n1,2\n3,lots\n")
-    for path, says in (("bad.csv", "'lots' in line 3"), ("none.csv", "cannot be read")):
-        with pytest.raises(InputError, match=says):
-            read_draws(tmp_path / path)
 
 
 def fake_run(pset: PriorSet) -> DataTree:
@@ -481,16 +485,20 @@ def test_what_a_market_has_to_learn_comes_from_its_ledger(folder: Path | None) -
     assert found["name"][1] == f"patients {first}"
 
 
+def test_a_market_of_one_region_and_one_depth_has_no_shares_to_learn(tmp_path: Path) -> None:
+    pset = other_market("one region, one depth, one modality")
+    inputs = market_inputs(prior_run(pset, tmp_path / "run", draws=30))
+    assert not {"patients by region", "failure depth", "value by region"} & set(inputs)
+    assert f"patients {pset.ledger.years[0]}" in inputs
+
+
 def test_the_figure_calls_a_deals_inputs_by_plain_words() -> None:
     draws = np.random.default_rng(0).normal(size=500)
     deal = "A deal whose name is longer than a label has room for"
     found = information.information_table(
         invest(draws), {f"{deal}: economics.cost.trial.by_year[1]": draws, "p_side[2025]": draws}
     )
-    labels = [
-        label.get_text().replace("\n", " ")
-        for label in information_figures.worth_bars(found, "USD").axes[0].get_yticklabels()
-    ]
+    labels = [row["bar"] for row in information_figures.worth_bars(found, "USD")["data"]["values"]]
     assert labels == ["A deal whose name is longer than…: cost trial, year 1", "p_side[2025]"]
 
 
@@ -500,10 +508,18 @@ def test_the_figure_says_what_is_worth_most() -> None:
     net_benefit = invest(inputs["input 2"] + 0.2 * inputs["input 1"])
     found = information.information_table(net_benefit, inputs, studies=[readout("trial", "input 2")])
     drawn = information_figures.worth_bars(found, "EUR million")
-    (axes,) = drawn.axes
-    title = drawn.get_suptitle()
+    title = " ".join(drawn["title"]["text"])
     assert "input 2" in title
     assert "EUR million" in title
     shown = [value for value in found["value"][1:] if value > information_figures.NEGLIGIBLE * found["value"][0]]
     assert len(shown) >= 3
-    assert [bar.get_width() for bar in axes.patches if isinstance(bar, Rectangle)] == sorted(shown, reverse=True)
+    assert [row["value"] for row in drawn["data"]["values"]] == sorted(shown, reverse=True)
+
+
+def test_a_study_has_a_bar_however_little_it_is_worth() -> None:
+    rng = np.random.default_rng(0)
+    inputs = {f"input {k}": rng.normal(size=500) for k in range(2)}
+    found = information.information_table(invest(inputs["input 0"]), inputs, studies=[readout("trial", "input 1")])
+    found.loc[found["kind"] == "EVSI", ["value", "se", "share"]] = 1e-9
+    rows = information_figures.worth_bars(found, "EUR million")["data"]["values"]
+    assert [row["kind"] for row in rows] == ["input", "study"]

@@ -1,0 +1,66 @@
+"""Commands of those who read: the living page and the memo."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from postcgrp.reports.cli.terminal import Verb, say, status_of
+
+_DEALS: dict[str, Any] = {"type": Path, "action": "append", "metavar": "FILE"}
+
+
+def add(verb: Verb) -> None:
+    """Declare the commands."""
+    shown = verb("page", _page, "the page of a run again, with deals to re-price in the browser", ledger=False)
+    shown.add_argument("run", type=Path, metavar="RUN", help="a run folder")
+    shown.add_argument("--deal", default=[], help="a deal (TOML, docs/value.md); again for several", **_DEALS)
+    shown.add_argument("--compare", type=Path, metavar="RUN", help="another run to show beside it")
+    shown.add_argument("--seed", type=int, default=1, help="random seed of the deals' inputs (default %(default)s)")
+    shown.add_argument("--out", type=Path, help="the file (default: RUN-page.html beside the run)")
+
+    asked = verb("memo", _memo, "an investment memo on a deal: two pages to print", ledger=False)
+    asked.add_argument("run", type=Path, metavar="RUN", help="a run folder")
+    asked.add_argument("--deal", type=Path, required=True, metavar="FILE", help="a deal (TOML, docs/value.md)")
+    asked.add_argument("--seed", type=int, default=1, help="random seed of the deal's inputs (default %(default)s)")
+    against = "a run of another prior set: does the answer survive it; may be given again"
+    asked.add_argument("--against", type=Path, action="append", default=[], metavar="RUN", help=against)
+    asked.add_argument("--out", type=Path, help="the file (default: RUN-memo.html beside the run)")
+
+
+def _page(options: argparse.Namespace) -> int:
+    from postcgrp.reports.page.place import check_html, default_html
+    from postcgrp.reports.valuation.deal import load_deal
+
+    out = options.out or default_html(options.run, "page")
+    check_html(out)
+    for path in options.deal:
+        load_deal(path)  # what is wrong with it is said before the draws are read
+    from postcgrp.reports.page.living import living_page
+    from postcgrp.reports.runs.place import save_text
+    from postcgrp.reports.runs.run import Run
+
+    run = Run.open(options.run)
+    other = None if options.compare is None else Run.open(options.compare)
+    save_text(living_page(run, options.deal, other, seed=options.seed), out)
+    say(f"{out}: the page, {out.stat().st_size / 1e6:.1f} MB; open it in any browser")
+    return status_of(run, "page")
+
+
+def _memo(options: argparse.Namespace) -> int:
+    from postcgrp.reports.page.place import check_html, default_html
+    from postcgrp.reports.valuation.deal import load_deal
+
+    out = options.out or default_html(options.run, "memo")
+    check_html(out)
+    load_deal(options.deal)
+    from postcgrp.reports.page.memorandum import memo
+    from postcgrp.reports.runs.place import save_text
+    from postcgrp.reports.runs.run import Run
+
+    run = Run.open(options.run)
+    others = [Run.open(path) for path in options.against]
+    save_text(memo(run, options.deal, others, seed=options.seed), out)
+    say(f"{out}: the memo; print it from a browser, or to PDF")
+    return max(status_of(one, "memo") for one in (run, *others))

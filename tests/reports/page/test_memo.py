@@ -1,0 +1,74 @@
+"""The memo: its verdict, its figures against `value`, two printed pages, nothing that runs."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from postcgrp.priors import PriorSet
+from postcgrp.reports.cli.main import main
+from postcgrp.reports.page.memorandum import GO, NO_GO, go_or_not, memo
+from postcgrp.reports.runs.run import Run
+from postcgrp.reports.valuation.deal import load_deal
+from postcgrp.reports.valuation.decision import CLOSE
+from postcgrp.reports.valuation.tables import EVERY, value_table
+from postcgrp.reports.valuation.valuation import price_all
+from postcgrp.tests.helpers.browser import browser
+from postcgrp.tests.helpers.paths import EXAMPLES
+from postcgrp.tests.helpers.scripts import needs_chromium
+from postcgrp.tests.helpers.stored import prior_run
+
+DEALS = sorted(EXAMPLES.glob("*.toml"))
+
+
+@pytest.fixture(scope="module")
+def run(pset: PriorSet, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    return prior_run(pset, tmp_path_factory.mktemp("memo") / "run", draws=300)
+
+
+@pytest.mark.parametrize(
+    ("value", "error", "said"), [(1.0, 0.4, GO), (-1.0, 0.4, NO_GO), (0.5, 0.3, CLOSE), (-0.5, 0.3, CLOSE)]
+)
+def test_the_verdict_is_the_sign_unless_the_error_hides_it(value: float, error: float, said: str) -> None:
+    assert go_or_not({("rNPV, mean", EVERY): {"value": value, "mc_error": error}}) == said
+
+
+@pytest.mark.fit
+@pytest.mark.parametrize("deal", DEALS, ids=lambda path: path.stem)
+def test_it_says_what_value_says(run: Run, deal: Path) -> None:
+    text = re.sub(r"<[^>]*>", " ", memo(run, deal))
+    figures = value_table(price_all(run, [load_deal(deal)])[0]).set_index(["quantity", "given"])["value"]
+    for quantity in ("rNPV, mean", "maximum bid, mean", "NPV, 5 % quantile"):
+        assert f"{figures[quantity, EVERY]:,.2f}".replace("-", "−") in text, quantity
+    assert f"{100 * figures['P(NPV < 0)', EVERY]:.0f} %" in text
+    assert not re.search(r"\b(nan|None)\b", text)
+
+
+@needs_chromium
+@pytest.mark.fit
+def test_it_prints_two_pages_and_runs_nothing(run: Run, tmp_path: Path) -> None:
+    with browser() as tab:
+        for deal in DEALS:
+            path = tmp_path / f"{deal.stem}.html"
+            path.write_text(memo(run, deal), encoding="utf-8")
+            assert "<script" not in path.read_text(encoding="utf-8")
+            tab.open(path)
+            assert tab.pdf().count(b"/Type /Page\n") == 2, deal
+            assert not tab.problems
+
+
+@pytest.mark.fit
+def test_the_command_writes_it_under_two_views(run: Run, tmp_path: Path) -> None:
+    out = tmp_path / "memo.html"
+    command = ["memo", str(run.folder), "--deal", str(DEALS[0]), "--against", str(run.folder), "--out", str(out)]
+    assert main(command) == 0
+    assert out.read_text(encoding="utf-8").count("run (prior set report") == 2
+
+
+def test_a_deal_that_cannot_be_read_is_said_before_the_run_is(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["memo", str(tmp_path / "norun"), "--deal", str(tmp_path / "none.toml")]) == 2
+    assert "cannot be read" in capsys.readouterr().err
