@@ -71,12 +71,15 @@ class Change(Row):
             raise ValueError(f".spread = {self.spread:g} must be above zero: 2 doubles the width")
         if self.quantiles is not None:
             self._ordered(self.quantiles)
+        return self
+
+    @model_validator(mode="after")
+    def _leaves_out(self) -> Self:
         if self.but and self.id != _EVERY:
             raise ValueError(f".but has no effect on {self.id!r}: remove it, or change '{_EVERY}'")
         if unknown := [name for name in self.but if name not in ASSUMPTIONS]:
-            raise ValueError(
-                f".but = {unknown[0]!r} is no assumption: {nearest_or(unknown[0], ASSUMPTIONS, 'remove it')}"
-            )
+            way_out = nearest_or(unknown[0], list(ASSUMPTIONS), "remove it")
+            raise ValueError(f".but = {unknown[0]!r} is no assumption: {way_out}")
         return self
 
     def _ordered(self, quantiles: Mapping[str, float]) -> None:

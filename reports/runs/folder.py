@@ -139,8 +139,8 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     if name in (RUN, UPDATE) and major != _MAJOR:
         other = "a newer postcgrp" if major > _MAJOR else "the postcgrp that made it"
         raise InputError(
-            f"{folder}: has schema {version}, but this postcgrp reads runs of {_MAJOR}.x, as the model changed with the "
-            f"number: run the forecast again with this one, or read it with {other}"
+            f"{folder}: has schema {version}, but this postcgrp reads runs of {_MAJOR}.x, as its model is another: "
+            f"run the forecast again with this one, or read it with {other}"
         )
     if name not in (RUN, UPDATE) or not isinstance(record.get("files"), dict):
         raise InputError(f"{folder}: is not a run folder of postcgrp: give the folder of a finished forecast")
