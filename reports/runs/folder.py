@@ -33,6 +33,7 @@ SCHEMA, UPDATE_SCHEMA = f"{RUN}/{_MAJOR}", f"{UPDATE}/{_MAJOR}"
 WEIGHTS = "weights.csv"
 DRAWS = "posterior.nc"
 INPUTS = "inputs.json"  # of the prior set; the files it was read from lie beside it
+MIXTURE = "linear_pool"  # in the manifest of a run that is a mixture of others: these, with their weights
 WRITTEN = ("status", "created", "recipe_sha256")  # by every run; what is made of a run repeats them
 LIBRARIES = ("postcgrp", "pymc", "pytensor", "jax", "jaxlib", "numpyro", "blackjax", "arviz-stats", "numpy", "xarray")
 BYTES_PER_DRAW = 20_000  # a little more than the real report's draws take

@@ -131,5 +131,5 @@ def test_priors_shows_a_pool_and_how_it_differs(tmp_path: Path, capsys: pytest.C
     assert "line_list_price: line_list_price[implant_case, Japan]" in said.out
     assert not said.err
     linear = written(tmp_path, f'pool = "linear"\n{members(report=0.5, vague=0.5)}')
-    assert main(["forecast", "--priors", str(linear), "--out", str(tmp_path / "run")]) == 2
-    assert "a linear pool mixes forecasts: make one of each set (report, vague)" in capsys.readouterr().err
+    assert main(["priors", "--priors", str(linear)]) == 2
+    assert "here, name one of its members (report, vague)" in capsys.readouterr().err
