@@ -26,6 +26,7 @@ from postcgrp.priors import (
     load_overlay,
     prior_set,
 )
+from postcgrp.priors.catalogue import ELIGIBLE
 from postcgrp.priors.difference import difference
 from postcgrp.priors.elicit import LINK
 from postcgrp.priors.numbers import fixed_numbers
@@ -503,12 +504,12 @@ def test_every_number_of_a_ledger_is_listed_and_differs_where_it_is_changed(
     """Each row that can be set shows in `priors` and, changed, in `--diff`: priors, fixed numbers and directions."""
     read = rows_read(ledger)
     listed = {number.name for number in fixed_numbers(pset)}
-    assert {"eligible_share[1]", "line_price_year", "uptake_correlation", "price_noise"} <= listed
+    assert {"line_price_year", "spend_residual_sd", "uptake_correlation", "price_noise"} <= listed
     for k, row in enumerate(ledger.assumptions):
         where = "".join(f'{s} = "{key}"\n' for s in SEGMENT_DIMS if (key := getattr(row, s)) is not None)
         where += f"year = {row.year}\n" if row.year else ""
         if row.value is None:
-            number = "spread = 1.1"
+            number = "spread = 0.9"
         else:
             number = f"value = {row.value + 1 if row.unit == 'year' else row.value * 0.8 + 0.01}"
         text = f'[[assumption]]\nid = "{row.id}"\n{where}{number}\nreason = "r"'
@@ -516,7 +517,12 @@ def test_every_number_of_a_ledger_is_listed_and_differs_where_it_is_changed(
             with pytest.raises(InputError, match="is one that no model takes"):
                 under(ledger, tmp_path, text)
             continue
-        changed = [r for r in difference(pset, under(ledger, tmp_path, text)) if r["what"] != "setting"]
+        turned = {"stringency": next((key for key, name in ELIGIBLE.items() if name == row.id), "base")}
+        before, after = (
+            prior_set(ledger, turned=turned),
+            prior_set(ledger, load_overlay(written(tmp_path, text)), turned=turned),
+        )
+        changed = [r for r in difference(before, after) if r["what"] != "setting"]
         assert changed, row.id
     text = '[[claim]]\nid = "adoption_direction_eu5"\nvalue = 0.0\nreason = "r"'
     (sign,) = [r for r in difference(pset, under(ledger, tmp_path, text)) if r["what"] == "number"]
