@@ -28,7 +28,15 @@ from postcgrp.reports.runs.place import save_csv, working_folder
 from postcgrp.reports.runs.run import Run
 from postcgrp.reports.sensitivity.deal_flips import deal_flips
 from postcgrp.reports.sensitivity.figures import save_sensitivity
-from postcgrp.reports.sensitivity.flip import Flip, Point, flip_table, headline_of, parse_flip, probability_above
+from postcgrp.reports.sensitivity.flip import (
+    Flip,
+    Point,
+    flip_table,
+    headline_of,
+    pair_table,
+    parse_flip,
+    probability_above,
+)
 from postcgrp.reports.sensitivity.leave_out import (
     claim_groups,
     claims_left_out,
@@ -149,7 +157,9 @@ def sensitivity(
     if decision is not None:
         with clock("flips"):
             known = tornado_points(numbers, ended, decision, pset)
-            write("flips", flip_table(tree, pset, decision, numbers, known, replace(refits, patient=False)))
+            quick = replace(refits, patient=False)
+            write("flips", flip_table(tree, pset, decision, numbers, known, quick))
+            write("flip_pairs", pair_table(tree, pset, decision, numbers, known, quick))
     of_total = decision is not None and not decision.headline
     above = decision.above if decision is not None and of_total else point_of(pset)
     everything = [
