@@ -33,8 +33,9 @@ def _entries(pset: PriorSet) -> Entries:
     entries: Entries = {}
     for block in pset.blocks.values():
         for prior in block.priors:
-            q05, median, q95 = prior.quantile([0.05, 0.5, 0.95])
-            said = f"{prior.family} {q05:.4g} / {median:.4g} / {q95:.4g} {prior.unit}"
+            digits = 6 if prior.unit == "year" else 4  # a date moves in its decimals
+            quantiles = " / ".join(f"{q:.{digits}g}" for q in prior.quantile([0.05, 0.5, 0.95]))
+            said = f"{prior.family} {quantiles} {prior.unit}"
             entries["prior", f"{block.name}: {prior.name}"] = said
         if block.correlation is not None:
             entries["correlation", block.name] = f"{block.correlation:g}"

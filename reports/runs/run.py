@@ -45,7 +45,7 @@ class Run:
     def open(cls, folder: Path) -> Self:
         """The run in a folder: a fitted one, or one that was updated by weights.
 
-        Raises :class:`InputError` for a folder that is no run or of a newer major version, and where manifest, prior
+        Raises :class:`InputError` for a folder that is no run or of another major version, and where manifest, prior
         set, draws or weights are not those of the run.
         """
         manifest = files.read_manifest(folder)
