@@ -26,6 +26,7 @@ from postcgrp.priors import (
     load_overlay,
     prior_set,
 )
+from postcgrp.priors.catalogue import ELIGIBLE
 from postcgrp.priors.difference import difference
 from postcgrp.priors.elicit import LINK
 from postcgrp.priors.numbers import fixed_numbers
@@ -33,6 +34,7 @@ from postcgrp.priors.pool import load_pool, logarithmic_pool
 from postcgrp.priors.reads import rows_read
 from postcgrp.priors.segments import SEGMENT_DIMS
 from postcgrp.priors.sets import apply
+from postcgrp.priors.settings import Settings
 from postcgrp.priors.shipped import shipped
 from postcgrp.tests.helpers.paths import DOCS, OTHER_MARKET
 
@@ -508,7 +510,7 @@ def test_every_number_of_a_ledger_is_listed_and_differs_where_it_is_changed(
         where = "".join(f'{s} = "{key}"\n' for s in SEGMENT_DIMS if (key := getattr(row, s)) is not None)
         where += f"year = {row.year}\n" if row.year else ""
         if row.value is None:
-            number = "spread = 1.1"
+            number = "spread = 0.9"
         else:
             number = f"value = {row.value + 1 if row.unit == 'year' else row.value * 0.8 + 0.01}"
         text = f'[[assumption]]\nid = "{row.id}"\n{where}{number}\nreason = "r"'
@@ -516,7 +518,11 @@ def test_every_number_of_a_ledger_is_listed_and_differs_where_it_is_changed(
             with pytest.raises(InputError, match="is one that no model takes"):
                 under(ledger, tmp_path, text)
             continue
-        changed = [r for r in difference(pset, under(ledger, tmp_path, text)) if r["what"] != "setting"]
+        taken = {"stringency": next((s for s, name in ELIGIBLE.items() if name == row.id), Settings.stringency)}
+        plain, other = (
+            prior_set(ledger, overlay, turned=taken) for overlay in (None, load_overlay(written(tmp_path, text)))
+        )
+        changed = [r for r in difference(plain, other) if r["what"] != "setting"]
         assert changed, row.id
     text = '[[claim]]\nid = "adoption_direction_eu5"\nvalue = 0.0\nreason = "r"'
     (sign,) = [r for r in difference(pset, under(ledger, tmp_path, text)) if r["what"] == "number"]
