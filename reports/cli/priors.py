@@ -19,7 +19,9 @@ from postcgrp.reports.cli.terminal import DONE, Verb, say, show
 if TYPE_CHECKING:
     from postcgrp.priors import Ledger, Overlay, PriorSet
     from postcgrp.priors.pool import Pool
+    from postcgrp.reports.forecast.centrality import Centrality
 
+PREDICTED = 500  # draws, of half a second: `audit` is quick
 STATUS_IN_WORDS = {
     "agrees": "agree",
     "differs": "differ",
@@ -189,8 +191,18 @@ def _audit(options: argparse.Namespace) -> int:
     save_csv(findings_table(findings), options.out)
     for each in slips(ledger):
         _note(options, each)
-    effective(ledger)  # what a forecast refuses is refused here too, once the findings are shown
+    pset = effective(ledger)  # what a forecast refuses is refused here too, once the findings are shown
+    if (central := _centrality(pset)) is not None:
+        say(f"Prior predictive: {central}. Near is no corroboration: nobody predicted these figures")
     return DONE
+
+
+def _centrality(pset: PriorSet) -> Centrality | None:
+    """How central the report's rows lie among what the priors predict, by draws of the simulator."""
+    from postcgrp.models.simulator import simulate
+    from postcgrp.reports.forecast.centrality import of_report
+
+    return of_report(pset, simulate(pset, PREDICTED, seed=1)["evidence"]) if pset.evidence else None
 
 
 def _priors(options: argparse.Namespace) -> int:

@@ -34,7 +34,6 @@ from postcgrp.priors.pool import load_pool, logarithmic_pool
 from postcgrp.priors.reads import rows_read
 from postcgrp.priors.segments import SEGMENT_DIMS
 from postcgrp.priors.sets import apply
-from postcgrp.priors.settings import Settings
 from postcgrp.priors.shipped import shipped
 from postcgrp.tests.helpers.paths import DOCS, OTHER_MARKET
 
@@ -505,7 +504,7 @@ def test_every_number_of_a_ledger_is_listed_and_differs_where_it_is_changed(
     """Each row that can be set shows in `priors` and, changed, in `--diff`: priors, fixed numbers and directions."""
     read = rows_read(ledger)
     listed = {number.name for number in fixed_numbers(pset)}
-    assert {"eligible_share[1]", "line_price_year", "uptake_correlation", "price_noise"} <= listed
+    assert {"line_price_year", "spend_residual_sd", "uptake_correlation", "price_noise"} <= listed
     for k, row in enumerate(ledger.assumptions):
         where = "".join(f'{s} = "{key}"\n' for s in SEGMENT_DIMS if (key := getattr(row, s)) is not None)
         where += f"year = {row.year}\n" if row.year else ""
@@ -518,11 +517,12 @@ def test_every_number_of_a_ledger_is_listed_and_differs_where_it_is_changed(
             with pytest.raises(InputError, match="is one that no model takes"):
                 under(ledger, tmp_path, text)
             continue
-        taken = {"stringency": next((s for s, name in ELIGIBLE.items() if name == row.id), Settings.stringency)}
-        plain, other = (
-            prior_set(ledger, overlay, turned=taken) for overlay in (None, load_overlay(written(tmp_path, text)))
+        turned = {"stringency": next((key for key, name in ELIGIBLE.items() if name == row.id), "base")}
+        before, after = (
+            prior_set(ledger, turned=turned),
+            prior_set(ledger, load_overlay(written(tmp_path, text)), turned=turned),
         )
-        changed = [r for r in difference(plain, other) if r["what"] != "setting"]
+        changed = [r for r in difference(before, after) if r["what"] != "setting"]
         assert changed, row.id
     text = '[[claim]]\nid = "adoption_direction_eu5"\nvalue = 0.0\nreason = "r"'
     (sign,) = [r for r in difference(pset, under(ledger, tmp_path, text)) if r["what"] == "number"]
