@@ -129,7 +129,8 @@ def _compare(options: argparse.Namespace) -> int:
 
 def _sensitivity(options: argparse.Namespace) -> int:
     from postcgrp.reports.runs.run import Run
-    from postcgrp.reports.sensitivity.study import TOGETHER, sensitivity, sensitivity_said
+    from postcgrp.reports.sensitivity.study import sensitivity, sensitivity_said
+    from postcgrp.reports.sensitivity.variants import TOGETHER
 
     run = Run.open(options.run)
     with progress_bar("sensitivity") as progress:

@@ -17,8 +17,9 @@ from postcgrp.reports.runs.evidence import needed, source_densities
 from postcgrp.reports.sensitivity.deal_flips import _pairs, deal_flips
 from postcgrp.reports.sensitivity.flip import headline_of, parse_flip
 from postcgrp.reports.sensitivity.refits import Refit
-from postcgrp.reports.sensitivity.study import sensitivity, together
+from postcgrp.reports.sensitivity.study import sensitivity
 from postcgrp.reports.sensitivity.tornado import elicited_numbers, log_ratio, shift_prior
+from postcgrp.reports.sensitivity.variants import together
 from postcgrp.reports.valuation.deal import load_deal
 from postcgrp.reports.valuation.valuation import price
 from postcgrp.tests.helpers.paths import EXAMPLES

@@ -39,7 +39,7 @@ from postcgrp.reports.sensitivity.leave_out import (
 )
 from postcgrp.reports.sensitivity.moves import FARTHEST
 from postcgrp.reports.sensitivity.refits import Refit
-from postcgrp.reports.sensitivity.study import crossed, parse_vary, sensitivity, sets, skipped
+from postcgrp.reports.sensitivity.study import sensitivity
 from postcgrp.reports.sensitivity.tornado import (
     END_SDS,
     ElicitedNumber,
@@ -52,6 +52,7 @@ from postcgrp.reports.sensitivity.tornado import (
     shifted_sets,
     tornado_table,
 )
+from postcgrp.reports.sensitivity.variants import crossed, parse_vary, sets, skipped
 from postcgrp.tests.helpers.paths import OTHER_MARKET
 
 pytestmark = pytest.mark.fit
