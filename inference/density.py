@@ -10,8 +10,10 @@ from typing import Any
 import jax
 import numpy as np
 import pymc as pm
+import pytensor.tensor as pt
 from numpy.typing import NDArray
 from pytensor.graph.replace import graph_replace
+from pytensor.tensor.random.op import RandomVariable
 
 from postcgrp.inference.diagnostics import SAMPLE
 from postcgrp.inference.jaxify import Arrays, jaxify, model_data
@@ -88,7 +90,7 @@ def density(model: pm.Model, example: Arrays) -> Density:
     Parameters: `example`, one unconstrained point, by value variable, for its shapes.
     """
     flat = layout(model, example)
-    joint = jaxify(model, [model.logp()], example)
+    joint = jaxify(model, [_joint(model)], example)
     # Jitted, it is traced once, however often a sampler's loops call it.
     return Density(flat, jax.jit(lambda vector, data: joint(flat.split(vector), data)[0]), model_data(model))
 
@@ -105,28 +107,53 @@ def derived(
     """
     shown = [*model.free_RVs, *(d for d in model.deterministics if keep is None or d.name in keep)]
     terms = _terms(model)
-    graphs = {
-        "posterior": dict(zip([v.name for v in shown], model.replace_rvs_by_values(shown), strict=True)),
+    groups = {
+        "posterior": {v.name: v for v in shown},
         **({"log_prior": {v.name: terms[v] for v in model.free_RVs}} if log_prior else {}),
         "log_likelihood": {v.name: terms[v] for v in model.observed_RVs},
     }
-    outputs = [graph for group in graphs.values() for graph in group.values()]
-    flat, function = layout(model, example), jaxify(model, outputs, example, optimizer="fast_compile")
+    # All at once, so that they share what they have in common.
+    outputs = model.replace_rvs_by_values([graph for group in groups.values() for graph in group.values()])
+    flat, function = layout(model, example), jaxify(model, outputs, example)
 
     def evaluate(vector: Any, data: Arrays) -> dict[str, Arrays]:
         values = iter(function(flat.split(vector), data))
-        return {group: {name: next(values) for name in names} for group, names in graphs.items()}
+        return {group: {name: next(values) for name in names} for group, names in groups.items()}
 
     return evaluate
 
 
+def _joint(model: pm.Model) -> Any:
+    """The log density of all variables together on the unconstrained scale, as a graph of the value variables."""
+    if not _plain(model):
+        return model.logp()
+    jacobians = [
+        transform.log_jac_det(model.rvs_to_values[rv], *rv.owner.inputs)
+        for rv, transform in model.rvs_to_transforms.items()
+        if transform is not None
+    ]
+    parts = [*_terms(model).values(), *jacobians, *model.potentials]
+    [joint] = model.replace_rvs_by_values([pt.add(*(part.sum() for part in parts))])
+    return joint
+
+
 def _terms(model: pm.Model) -> dict[Any, Any]:
-    """The elementwise log density of every free and observed variable, as graphs of the value variables."""
+    """The elementwise log density of every free and observed variable, as graphs of variables or of their values."""
+    if _plain(model):
+        return {rv: pm.logp(rv, rv, warn_rvs=False) for rv in model.basic_RVs}
     terms = dict(zip(model.basic_RVs, model.logp(model.basic_RVs, jacobian=False, sum=False), strict=True))
     for rv in model.free_RVs:
         if model.rvs_to_transforms[rv] is not None:
             elementwise = pm.logp(rv, value := rv.type(), warn_rvs=False)
             # A transform of several values at once (ordered ones) has one Jacobian; PyMC sums their densities to match.
             if elementwise.type.ndim > terms[rv].type.ndim:
-                [terms[rv]] = model.replace_rvs_by_values([graph_replace(elementwise, {value: rv})])
+                terms[rv] = graph_replace(elementwise, {value: rv})
     return terms
+
+
+def _plain(model: pm.Model) -> bool:
+    """Whether each variable is a distribution by itself, so that its density needs no look at the rest of the graph.
+
+    PyMC's joint density takes such a look first, rewriting the whole graph, and then copies of it for each variable.
+    """
+    return all(isinstance(rv.owner.op, RandomVariable) for rv in model.basic_RVs)
