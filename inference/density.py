@@ -13,6 +13,8 @@ import pymc as pm
 import pytensor.tensor as pt
 from numpy.typing import NDArray
 from pytensor.graph.replace import graph_replace
+from pytensor.tensor.exceptions import NotScalarConstantError
+from pytensor.tensor.random.basic import NormalRV
 from pytensor.tensor.random.op import RandomVariable
 
 from postcgrp.inference.diagnostics import SAMPLE
@@ -90,9 +92,16 @@ def density(model: pm.Model, example: Arrays) -> Density:
     Parameters: `example`, one unconstrained point, by value variable, for its shapes.
     """
     flat = layout(model, example)
-    joint = jaxify(model, [_joint(model)], example)
+    apart = {model.rvs_to_values[rv].name for rv in model.free_RVs if _is_standard_normal(model, rv)}
+    joint = jaxify(model, [_joint(model, apart)], example)
+    standard = np.concatenate([np.full(math.prod(s), float(name in apart)) for name, s in flat.shapes.items()])
+    constant = standard.sum() * np.log(2 * np.pi) / 2
+
+    def logp(vector: Any, data: Arrays) -> Any:
+        return joint(flat.split(vector), data)[0] - (standard * vector**2).sum() / 2 - constant
+
     # Jitted, it is traced once, however often a sampler's loops call it.
-    return Density(flat, jax.jit(lambda vector, data: joint(flat.split(vector), data)[0]), model_data(model))
+    return Density(flat, jax.jit(logp), model_data(model))
 
 
 def derived(
@@ -123,8 +132,11 @@ def derived(
     return evaluate
 
 
-def _joint(model: pm.Model) -> Any:
-    """The log density of all variables together on the unconstrained scale, as a graph of the value variables."""
+def _joint(model: pm.Model, apart: Collection[str]) -> Any:
+    """The log density of all variables together on the unconstrained scale, as a graph of the value variables.
+
+    Parameters: `apart`, names of value variables whose own densities are left out.
+    """
     if not _plain(model):
         return model.logp()
     jacobians = [
@@ -132,7 +144,8 @@ def _joint(model: pm.Model) -> Any:
         for rv, transform in model.rvs_to_transforms.items()
         if transform is not None
     ]
-    parts = [*_terms(model).values(), *jacobians, *model.potentials]
+    terms = [term for rv, term in _terms(model).items() if model.rvs_to_values[rv].name not in apart]
+    parts = [*terms, *jacobians, *model.potentials]
     [joint] = model.replace_rvs_by_values([pt.add(*(part.sum() for part in parts))])
     return joint
 
@@ -149,6 +162,16 @@ def _terms(model: pm.Model) -> dict[Any, Any]:
             if elementwise.type.ndim > terms[rv].type.ndim:
                 terms[rv] = graph_replace(elementwise, {value: rv})
     return terms
+
+
+def _is_standard_normal(model: pm.Model, rv: Any) -> bool:
+    """Whether a variable's density is left to one sum over all such: a model of deviations has dozens of them."""
+    if not _plain(model) or not isinstance(rv.owner.op, NormalRV) or model.rvs_to_transforms[rv] is not None:
+        return False
+    try:
+        return [pt.get_underlying_scalar_constant_value(p) for p in rv.owner.op.dist_params(rv.owner)] == [0, 1]
+    except NotScalarConstantError:
+        return False
 
 
 def _plain(model: pm.Model) -> bool:
