@@ -603,6 +603,6 @@ def test_the_terminal_has_the_last_year_s_power_scaling_with_its_draws() -> None
 def test_shipped_sets_apply_to_another_market_and_say_what_they_skip(other: PriorSet) -> None:
     assert not [variant.name for variant in sets(other.ledger, other) if variant.pset is None]
     said = skipped(other.ledger)
-    assert [line.split()[2] for line in said] == ["bottom-up", "enthusiast", "vague"]
-    assert "leave_out 'revenue_share': the report has no such evidence" in said[0]
+    assert [line.split()[2] for line in said] == ["bear", "bottom-up", "bull", "enthusiast", "sceptic"]
+    assert "leave_out 'revenue_share': the report has no such evidence" in said[1]
     assert not skipped(load_ledger())
