@@ -16,15 +16,15 @@ from pytensor.tensor import TensorVariable
 
 from postcgrp.models import variables as v
 from postcgrp.models.burden import burden, payer_block
-from postcgrp.models.cells import Cells
+from postcgrp.models.cells import MarketCells
 from postcgrp.models.evidence import Observed, error_walk, evidence
 from postcgrp.models.intensity import log_spend, relative_intensity, spend_in, spend_path
 from postcgrp.models.launch import launches
-from postcgrp.models.lines import Lines, lines
-from postcgrp.models.patients import Pool, patient_pool
+from postcgrp.models.lines import Lines, market_lines
+from postcgrp.models.patients import PatientPool, patient_pool
 from postcgrp.models.uptake import Adoption, Launched, adoption, launched
 from postcgrp.models.vendor import log_build_up
-from postcgrp.models.views import LaunchView, happening, measured, stated
+from postcgrp.models.views import LaunchView, assumed_by_report, happening, measured
 from postcgrp.priors import PriorSet
 from postcgrp.priors.catalogue import MILLION
 from postcgrp.priors.ledger import Modality
@@ -39,11 +39,11 @@ class Demand:
     """
 
     pset: PriorSet
-    pool: Pool
+    pool: PatientPool
     uptakes: Mapping[str, Adoption | Launched]
     lines: Lines | None
 
-    def cells(self, years: Sequence[int], view: LaunchView | None) -> Cells:
+    def cells(self, years: Sequence[int], view: LaunchView | None) -> MarketCells:
         """The market in calendar years; `view` may be None where nothing is launched."""
         patients = self.pool.patients(years)
         use = _use(self.pset, self.uptakes, patients, years, view)
@@ -52,7 +52,7 @@ class Demand:
         users, might_be = patients[..., None] * use, patients[..., None] * _eligible(self.pset, self.uptakes)
         weights = pt.switch(pt.eq(users.sum(axis=(1, 2), keepdims=True), 0), might_be, users)
         line_share = None if by_line is None else by_line / _of_line(self.pset, built)
-        return Cells(patients, use, built, weights, line_use, line_share)
+        return MarketCells(patients, use, built, weights, line_use, line_share)
 
 
 def build_model(pset: PriorSet) -> pm.Model:
@@ -124,7 +124,7 @@ def _market(pset: PriorSet) -> tuple[Demand, dict[str, LaunchView | None], dict[
     if launch is not None:
         views = {
             HAPPENS: happening(launch),
-            BY_REPORT: stated(pset, launch),
+            BY_REPORT: assumed_by_report(pset, launch),
             BY_OTHERS: measured(launch),
         }
         uptakes |= launched(pset, launch)
@@ -134,7 +134,7 @@ def _market(pset: PriorSet) -> tuple[Demand, dict[str, LaunchView | None], dict[
     # Claims on the use of lines are about a modality's users or, before its launch, about those who may be.
     is_launched = np.array([m.uptake == "launch" for m in pset.ledger.modalities])
     first_users = base[..., None] * pt.switch(is_launched, _eligible(pset, uptakes), base_use)
-    return Demand(pset, patients, uptakes, lines(pset, launch, first_users, base_use)), views, drivers
+    return Demand(pset, patients, uptakes, market_lines(pset, launch, first_users, base_use)), views, drivers
 
 
 def _use(
@@ -187,13 +187,13 @@ def _by_modality(pset: PriorSet, by_line: TensorVariable | None, use: TensorVari
 
 
 def _of_line(pset: PriorSet, cells: TensorVariable) -> TensorVariable:
-    """Cells [..., modality] of each line's modality [line, ...]."""
+    """MarketCells [..., modality] of each line's modality [line, ...]."""
     names = list(pset.ledger.segments["modality"])
     return pt.stack([cells[..., names.index(line.modality)] for line in pset.ledger.lines])
 
 
 def _had_launched(
-    pset: PriorSet, of: Pool, uptakes: Mapping[str, Adoption | Launched], view: LaunchView | None
+    pset: PriorSet, of: PatientPool, uptakes: Mapping[str, Adoption | Launched], view: LaunchView | None
 ) -> TensorVariable | None:
     """Share of patients [anchor] who had a launched procedure by then, as the report sees it, each once in a life.
 
@@ -212,7 +212,7 @@ def _had_launched(
     return pt.cumsum(procedures)[at] / patients.sum(axis=(1, 2))[at]
 
 
-def _forecast(pset: PriorSet, cells: Cells, path: TensorVariable) -> None:
+def _forecast(pset: PriorSet, cells: MarketCells, path: TensorVariable) -> None:
     """Everything that a forecast is read for, in every year."""
     users = cells.users
     intensity = cells.spend * pt.exp(path)[:, None, None, :]
