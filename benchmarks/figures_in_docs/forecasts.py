@@ -75,6 +75,28 @@ def power() -> str:
 
 
 @block
+def prior_against_report() -> str:
+    """docs/model.md: each row of the report against what the priors expect of it."""
+    of = csv("report", "prior_evidence")
+    lines = [
+        [
+            f"`{row['name']}`",
+            _figure(row["stated"]),
+            f"{_figure(row['median'])} ({_figure(row['low_90'])}–{_figure(row['high_90'])})",
+            number(row["p"], 3),
+            row["verdict"],
+        ]
+        for _, row in of[of["kind"] == "evidence"].iterrows()
+    ]
+    return table(["row", "stated", "the priors expect (90 %)", "p", ""], lines)
+
+
+def _figure(value: float) -> str:
+    """An amount in millions, or a share."""
+    return number(value, 2 if value < 1 else 1 if value < 10 else 0)  # noqa: PLR2004
+
+
+@block
 def budget() -> str:
     """docs/width-and-growth.md: the variance budget of 2035."""
     last = total("report").loc[2035]
