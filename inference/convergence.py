@@ -59,9 +59,10 @@ def gate_arrays(
 ) -> tuple[Check, ...]:
     """The verdicts on draws, judged by the free variables, some derived ones, and the finiteness of all.
 
-    Finiteness and movement are tested first, because a NaN or a constant passes comparisons of R-hat. Parameters:
-    `draws` [chain, draw, ...] by name; `diverging` [chain, draw]; `free`, names of the free variables; `also`, names of
-    derived ones.
+    Finiteness and movement are tested first, because a NaN or a constant passes comparisons of R-hat. A derived
+    quantity that is the same in every draw, such as sales before a launch, has nothing to converge and is not judged.
+    Parameters: `draws` [chain, draw, ...] by name; `diverging` [chain, draw]; `free`, names of the free variables;
+    `also`, names of derived ones.
     """
     not_finite = {n: int((~np.isfinite(v)).sum()) for n, v in draws.items() if v.dtype.kind == "f"}
     checks = [_worst("finite", not_finite, "== 0 values not finite", lambda x: x == 0)]
@@ -72,7 +73,8 @@ def gate_arrays(
     most = max(divergences, key=lambda chain: divergences[chain])
     checks.append(_check("divergences", total, "== 0", most, passed=total == 0))
     if all(check.passed for check in checks[:2]):
-        diagnosed = _diagnose(draws, [*free, *also])
+        changing = {name: cells for name in also if (cells := _changing(draws[name])).size}
+        diagnosed = _diagnose({**draws, **changing}, [*free, *changing])
         rhat = {name: figures.rhat.max() for name, figures in diagnosed.items()}
         alike = _worst("rhat", rhat, f"< {MAX_RHAT:g}", lambda x: x < MAX_RHAT)
         checks += [
@@ -120,6 +122,12 @@ def parameters(run: DataTree) -> pd.DataFrame:
 def _posterior(run: DataTree) -> dict[str, NDArray[Any]]:
     values = run["posterior"].to_dataset().transpose(*SAMPLE, ...)
     return {str(name): array.values for name, array in values.items()}
+
+
+def _changing(draws: NDArray[Any]) -> NDArray[Any]:
+    """The cells [chain, draw, cell] of a quantity that are not the same in every draw."""
+    flat = draws.reshape(*draws.shape[:2], -1)
+    return np.asarray(flat[..., np.ptp(flat, axis=(0, 1)) > 0])
 
 
 def _diagnose(draws: Mapping[str, NDArray[Any]], names: Sequence[str]) -> dict[str, Diagnostics]:

@@ -284,6 +284,18 @@ def test_gate_of_arrays_is_the_gate_of_a_run() -> None:
     assert failed == {"divergences": "chain 2", "rhat": "y", "ess_bulk": "y", "ess_tail": "y"}
 
 
+def test_gate_does_not_judge_what_is_the_same_in_every_draw() -> None:
+    """Sales before a launch are zero in all draws and have nothing to converge; a free variable has to move."""
+    good = np.random.default_rng(2).standard_normal((4, 1000, 2))
+    fine = np.zeros((4, 1000), dtype=bool)
+    still = good * [1.0, 0.0]
+    assert passed(gate_arrays({"x": good, "y": still}, fine, ["x"], ["y"]))
+    assert passed(gate_arrays({"x": good, "y": 0.0 * good}, fine, ["x"], ["y"]))
+    assert not passed(gate_arrays({"x": still}, fine, ["x"]))
+    apart = still + np.arange(4)[:, None, None]  # each chain has a value of its own
+    assert not passed(gate_arrays({"x": good, "y": apart}, fine, ["x"], ["y"]))
+
+
 def test_gate_judges_the_figures_of_arviz() -> None:
     values = np.random.default_rng(0).normal(size=(4, 1000)).cumsum(axis=1)
     run = draws(values)
