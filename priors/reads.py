@@ -20,6 +20,7 @@ OF_UPTAKE: dict[str, tuple[str, ...]] = {
     "adoption_step_region_sd": ("adoption",),
     "moh_effect": ("adoption",),
     "payer_brake": ("adoption",),
+    "centre_effect": ("adoption", "launch"),
     "launch_path_concentration": ("launch",),
     "launch_year": ("launch",),
     "eligible_share": ("launch",),

@@ -25,12 +25,13 @@ ALLOWED: dict[str, dict[str, str]] = {
     "page": {"sensitivity": "--compare", "valuation": "--deal"},
     "sensitivity": {"valuation": "deal_flips"},
     "calibration": {},
-    "valuation": {},
+    "valuation": {"scenarios": "--scenario"},
     "export": {},
     "workbook": {"export": "sheets", "valuation": "rNPV"},
     "exposure": {"export": "draws"},
+    "scenarios": {"exposure": "who is exposed"},
     "cli": dict.fromkeys(
-        ("sensitivity", "calibration", "valuation", "export", "workbook", "page", "exposure"), "commands"
+        ("sensitivity", "calibration", "valuation", "export", "workbook", "page", "exposure", "scenarios"), "commands"
     ),
 }
 OPEN = ("runs", "forecast")
