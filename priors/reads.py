@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from itertools import product
 
 from postcgrp.priors.catalogue import ASSUMPTIONS
+from postcgrp.priors.drivers import CENTRE_ASSUMPTIONS
 from postcgrp.priors.errors import InputError
 from postcgrp.priors.ledger import Ledger, Modality
 from postcgrp.priors.lookup import Key, anchors, assumption, prior_claims
@@ -20,7 +21,6 @@ OF_UPTAKE: dict[str, tuple[str, ...]] = {
     "adoption_step_region_sd": ("adoption",),
     "moh_effect": ("adoption",),
     "payer_brake": ("adoption",),
-    "centre_effect": ("adoption", "launch"),
     "launch_path_concentration": ("launch",),
     "launch_year": ("launch",),
     "eligible_share": ("launch",),
@@ -48,13 +48,14 @@ OF_POINTS: dict[str, tuple[str, ...]] = {  # the spread of a claim that is a poi
     "adoption_logit_sd": ("adoption",),
 }
 FROM_THE_SECOND = ("acute_use_step", "moh_step", "adoption_step", "intensity_step")  # depths; years: `price_growth`
+BY_SCENARIOS = CENTRE_ASSUMPTIONS  # read by scenarios, and by no model
 ANYWHERE = ("evidence_log_sd",)  # taken for whatever a row of evidence is about, files included
 
 
 def rows_read(ledger: Ledger) -> set[int]:
     """Returns the positions of the assumptions that a model of a ledger takes for some part of the market."""
     position = {id(row): k for k, row in enumerate(ledger.assumptions)}
-    read = {k for k, row in enumerate(ledger.assumptions) if row.id in ANYWHERE}
+    read = {k for k, row in enumerate(ledger.assumptions) if row.id in (*ANYWHERE, *BY_SCENARIOS)}
     lines = bool(ledger.lines) or any(m.uptake == "launch" for m in ledger.modalities)
     read |= {k for k, row in enumerate(ledger.assumptions) if lines and _of_lines(row.id)}
     for name in dict.fromkeys(row.id for row in ledger.assumptions if row.id in ASSUMPTIONS and not _of_lines(row.id)):
@@ -73,7 +74,9 @@ def _of_lines(name: str) -> bool:
 
 def places_read(ledger: Ledger, name: str) -> Iterator[Where]:
     """Yields the parts of the market for which a model takes an assumption, named as far as the assumption may be."""
-    if name in OF_CLAIMS and not any(prior_claims(ledger, quantity) for quantity in OF_CLAIMS[name]):
+    if name in BY_SCENARIOS or (
+        name in OF_CLAIMS and not any(prior_claims(ledger, quantity) for quantity in OF_CLAIMS[name])
+    ):
         return
     by = ASSUMPTIONS[name].by
     points = [c for quantity in OF_POINTS.get(name, ()) for c in prior_claims(ledger, quantity) if c.value is not None]

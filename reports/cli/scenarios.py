@@ -42,7 +42,7 @@ def conditioned(run: Run, conditions: list[str]) -> Run:
     """A run given conditions; the run itself where there are none."""
     if not conditions:
         return run
-    from postcgrp.reports.scenarios.given import given
+    from postcgrp.reports.scenarios.conditions import given
 
     return given(run, conditions)
 

@@ -6,7 +6,7 @@ from postcgrp.priors import lazy
 
 if TYPE_CHECKING:
     from postcgrp.reports.scenarios.answer import ScenarioAnswer, scenarios
-    from postcgrp.reports.scenarios.given import given
+    from postcgrp.reports.scenarios.conditions import given
     from postcgrp.reports.scenarios.market import WhatIf, under_scenario
     from postcgrp.reports.scenarios.tables import scenario_table
 
@@ -18,7 +18,7 @@ if not TYPE_CHECKING:  # or the type checker would take any name for a public on
         {
             "WhatIf": "market",
             "ScenarioAnswer": "answer",
-            "given": "given",
+            "given": "conditions",
             "scenario_table": "tables",
             "scenarios": "answer",
             "under_scenario": "market",

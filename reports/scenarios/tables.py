@@ -139,7 +139,7 @@ def quantiles_of(draws: Array, levels: Sequence[float], weights: Array) -> Array
         return np.asarray(np.quantile(draws, levels, axis=0))
     order = np.argsort(draws, axis=0)
     below = np.cumsum(weights[order], axis=0)
-    ranks = [(below < level * below[-1]).sum(axis=0).clip(max=len(draws) - 1) for level in levels]
+    ranks = [(below < level * below[-1] * (1 - 1e-12)).sum(axis=0).clip(max=len(draws) - 1) for level in levels]
     return np.stack([draws[np.take_along_axis(order, rank[None], 0)[0], np.arange(draws.shape[1])] for rank in ranks])
 
 

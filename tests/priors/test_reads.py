@@ -9,7 +9,7 @@ from postcgrp.priors import Ledger, build, effective, load_ledger, lookup
 from postcgrp.priors.ledger import Assumption
 from postcgrp.priors.lookup import Key
 from postcgrp.priors.numbers import unread_rows
-from postcgrp.priors.reads import ANYWHERE, rows_read
+from postcgrp.priors.reads import ANYWHERE, BY_SCENARIOS, rows_read
 from postcgrp.tests.helpers.markets import CHANGES, prior_set_of
 
 
@@ -47,12 +47,13 @@ def looked_up(ledger: Ledger) -> set[int]:
 )
 def test_declared_reads_are_the_reads_of_a_model(name: str) -> None:
     ledger = prior_set_of(CHANGES[name]).ledger
-    files = {k for k, row in enumerate(ledger.assumptions) if row.id in ANYWHERE}
+    files = {k for k, row in enumerate(ledger.assumptions) if row.id in (*ANYWHERE, *BY_SCENARIOS)}
     assert rows_read(ledger) == looked_up(ledger) | files
 
 
 @pytest.mark.fit
 def test_declared_reads_of_the_shipped_ledger() -> None:
     ledger = load_ledger()
-    assert rows_read(ledger) == looked_up(ledger)
+    scenarios = {k for k, row in enumerate(ledger.assumptions) if row.id in BY_SCENARIOS}
+    assert rows_read(ledger) == looked_up(ledger) | scenarios
     assert unread_rows(ledger) == ("burden_logit_sd", "adoption_logit_sd")
