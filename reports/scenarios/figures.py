@@ -69,7 +69,7 @@ def scenario_differences(table: pd.DataFrame, words: Words) -> Spec | None:
         _message(shown, words),
         "Each scenario less the base in the same draws: median, 50 % and 90 % interval. Each panel on its own scale.",
         shown,
-        2 * PANEL,
+        2.6 * PANEL,
         **side_by_side(panels, columns=2),
         resolve={"scale": {"x": "independent", "y": "shared"}},
     )
