@@ -28,10 +28,12 @@ class Change(Row):
     """A change to an assumption or to a claim: a new number, range or pair of quantiles, or the old range moved.
 
     `centre` moves the middle of a range, and `spread` multiplies its width, on the link scale of its prior.
-    `quantiles` has what lies below each number, in percent: `{ 50 = 0.12, 90 = 0.20 }`.
+    `quantiles` has what lies below each number, in percent: `{ 50 = 0.12, 90 = 0.20 }`. The id `*` means every
+    assumption that is a range, but those that `but` names.
     """
 
     id: Text
+    but: tuple[Text, ...] = ()
     year: Whole | None = None
     region: str | None = None
     depth: str | None = None
@@ -69,6 +71,15 @@ class Change(Row):
             raise ValueError(f".spread = {self.spread:g} must be above zero: 2 doubles the width")
         if self.quantiles is not None:
             self._ordered(self.quantiles)
+        return self
+
+    @model_validator(mode="after")
+    def _leaves_out(self) -> Self:
+        if self.but and self.id != _EVERY:
+            raise ValueError(f".but has no effect on {self.id!r}: remove it, or change '{_EVERY}'")
+        if unknown := [name for name in self.but if name not in ASSUMPTIONS]:
+            way_out = nearest_or(unknown[0], list(ASSUMPTIONS), "remove it")
+            raise ValueError(f".but = {unknown[0]!r} is no assumption: {way_out}")
         return self
 
     def _ordered(self, quantiles: Mapping[str, float]) -> None:
@@ -131,7 +142,8 @@ class Laid:
         """Returns the rows inside the part of the market, changed; where there is none, a row for that part."""
         rows = self.assumptions
         if change.id == _EVERY:
-            every = [k for k, row in enumerate(rows) if row.value is None and _covers(where, row)]
+            ranges = [k for k, row in enumerate(rows) if row.value is None and row.id not in change.but]
+            every = [k for k in ranges if _covers(where, rows[k])]
             if not every:
                 raise InputError(f"no range {segment_in_words(where)} is in the ledger: remove the change of '*'")
             return [(k, _changed(rows[k], change, _family(rows[k].id), self.name)) for k in every]
@@ -270,6 +282,10 @@ def _moved(row: Assumption | Claim, change: Change, family: Family | None) -> di
             else "must be above zero"
         )
         raise InputError(f"{row.id!r}: centre = {change.centre:g} {rule}")
+    if row.unit == "fraction" and new["high"] > 1 >= row.high:
+        raise InputError(
+            f"{row.id!r}: spread = {change.spread or 1:g} takes its range above 1: lower it, or leave it out"
+        )
     if not new["low"] < new["high"] < np.inf:
         raise InputError(f"{row.id!r}: spread = {change.spread or 1:g} is too wide: lower it")
     return new

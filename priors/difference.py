@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
+from postcgrp.priors.elicit import Prior
 from postcgrp.priors.numbers import fixed_numbers, number_at
 from postcgrp.priors.priorset import PriorSet
 
@@ -33,9 +34,7 @@ def _entries(pset: PriorSet) -> Entries:
     entries: Entries = {}
     for block in pset.blocks.values():
         for prior in block.priors:
-            q05, median, q95 = prior.quantile([0.05, 0.5, 0.95])
-            said = f"{prior.family} {q05:.4g} / {median:.4g} / {q95:.4g} {prior.unit}"
-            entries["prior", f"{block.name}: {prior.name}"] = said
+            entries["prior", f"{block.name}: {prior.name}"] = _prior(prior)
         if block.correlation is not None:
             entries["correlation", block.name] = f"{block.correlation:g}"
     for number in fixed_numbers(pset):
@@ -51,6 +50,14 @@ def _entries(pset: PriorSet) -> Entries:
         ends = f"{kind.base_log_sd:g} to {kind.final_log_sd:g}, bias {kind.base_log_bias:g} to {kind.final_log_bias:g}"
         entries["kind of source", kind.kind] = f"log-sd {ends}, of a row {kind.row_log_sd}"
     return entries
+
+
+def _prior(prior: Prior) -> str:
+    digits = 6 if prior.unit == "year" else 4  # a date moves in its decimals
+    if prior.sd == 0:
+        return f"fixed {float(prior.quantile(0.5)):.{digits}g} {prior.unit}"
+    quantiles = " / ".join(f"{q:.{digits}g}" for q in prior.quantile([0.05, 0.5, 0.95]))
+    return f"{prior.family} {quantiles} {prior.unit}"
 
 
 def _number(value: float | None, unit: str) -> str:

@@ -40,6 +40,7 @@ LINK: dict[Family, tuple[Link, Link]] = {  # onto the real line, and back
 REVERSAL = 1e-3  # the largest probability that a quantity which must not fall is drawn as falling
 LARGEST_LOGIT = 40.0  # log-odds of a share that is 0 or 1
 STUDENT_DF = 4.0  # heavy tails with a variance: one draw in a hundred lies beyond 3.7 scales, a normal's beyond 2.6
+FIXED_DECIMALS = 12  # a number that stands for a range comes back from its link as it was given, 0 and 1 included
 
 
 def is_heavy(family: Family) -> bool:
@@ -92,7 +93,8 @@ class Prior:
         """Returns the quantiles, in `unit`, at the given probabilities."""
         _, inverse = LINK[self.family]
         score = _standard_quantile(self.family, np.asarray(probability, dtype=np.float64))
-        return np.asarray(inverse(self.mu + self.sd * score), dtype=np.float64)
+        found = np.asarray(inverse(self.mu + self.sd * score), dtype=np.float64)
+        return found if self.sd > 0 else found.round(FIXED_DECIMALS)
 
     def cdf(self, value: ArrayLike) -> NDArray[np.float64]:
         """Returns the probability of at most `value` (in `unit`)."""

@@ -28,7 +28,7 @@ class Evidence:
     """One observed aggregate: the `value` of a `quantity` in a year and segment, with the row's own log-sd.
 
     `region`, `depth` or `modality` is None for the sum over all of them; `year` is None for a share that has none, and
-    is then the mean over the report's anchors, see :meth:`PriorSet.window`.
+    is then the mean over the report's anchors.
     """
 
     id: str

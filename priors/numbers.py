@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from postcgrp.priors.ledger import Ledger
     from postcgrp.priors.priorset import PriorSet
 
+DIRECTIONS = ("adoption_direction", "line_use_direction")
+
 
 @dataclass(frozen=True)
 class FixedNumber:
@@ -39,14 +41,18 @@ class FixedNumber:
 
 
 def fixed_numbers(pset: PriorSet) -> tuple[FixedNumber, ...]:
-    """Returns every fixed number that a model of a prior set takes, in the order of the ledger; directions last."""
+    """Returns every fixed number that a model of a prior set takes, in the order of the ledger; directions last.
+
+    A number that stands where a range may stand is a prior of no width, and not among them.
+    """
     read, ledger = rows_read(pset.ledger), pset.ledger
     numbers = [
         FixedNumber(row.id, _place(row), row.value, row.unit, row.source, row.reason)
         for k, row in enumerate(ledger.assumptions)
-        if k in read and row.value is not None
+        if k in read and row.value is not None and not ASSUMPTIONS[row.id].fixable
     ]
-    signs = [c for c in prior_claims(ledger, "adoption_direction") if c.id not in pset.settings.leave_out]
+    claims = [c for quantity in DIRECTIONS for c in prior_claims(ledger, quantity)]
+    signs = [c for c in claims if c.id not in pset.settings.leave_out]
     return (
         *numbers,
         *(FixedNumber(c.quantity, _place(c), c.value or 0.0, c.unit, f"report: {c.id}", c.quote) for c in signs),

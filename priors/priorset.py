@@ -210,7 +210,7 @@ class PriorSet:
                     {
                         "variable": block.name,
                         "prior": prior.name,
-                        "family": prior.family,
+                        "family": prior.family if prior.sd > 0 else "fixed",
                         "mu": prior.mu,
                         "sd": prior.sd,
                         "q05": q05,

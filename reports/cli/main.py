@@ -7,7 +7,7 @@ import gc
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from postcgrp.priors.errors import InputError
 from postcgrp.priors.shipped import ASSUMPTIONS_FILE, REPORT_FILE
@@ -20,7 +20,7 @@ from postcgrp.reports.cli import scenarios as scenario_commands
 from postcgrp.reports.cli import sensitivity as sensitivity_commands
 from postcgrp.reports.cli import valuation as valuation_commands
 from postcgrp.reports.cli.inputs import readable_again
-from postcgrp.reports.cli.priors import add_settings, files_of, prior_set_of
+from postcgrp.reports.cli.priors import ChosenSets, add_settings, chosen_sets, files_of, prior_set_of
 from postcgrp.reports.cli.terminal import (
     BAD_INPUT,
     DONE,
@@ -35,6 +35,9 @@ from postcgrp.reports.cli.terminal import (
     show_gate,
 )
 from postcgrp.reports.process import Terminated, begin_command, end_command, with_dask
+
+if TYPE_CHECKING:
+    from postcgrp.priors.pool import Pool
 
 # Each command imports what it needs when it runs: `--help` then takes a tenth of a second, and bad input is refused
 # before JAX starts.
@@ -51,6 +54,7 @@ SAMPLING = (
 )
 
 
+MOST_OF_POOL = 30  # rows shown: all, unless there are many sets
 CALIBRATION = ("out", "refits", "seed", "truths", "plant", "scheduler")
 
 
@@ -144,20 +148,22 @@ def _forecast(options: argparse.Namespace) -> int:
     from postcgrp.reports.runs.folder import SCHEMA
     from postcgrp.reports.runs.place import check_folder
 
-    pset = prior_set_of(options)
+    chosen = chosen_sets(options)
     check_folder(options.out, SCHEMA)
+    if chosen.pool is not None and chosen.pool.pool == "linear":
+        return _linear_pool(options, chosen, chosen.pool)
+    pset = chosen.one(options.priors)
     from postcgrp.reports.forecast.conflict import CONFLICT, conflict_said
     from postcgrp.reports.forecast.pipeline import forecast
     from postcgrp.reports.forecast.summary import forecast_said
 
-    sampling = {name: getattr(options, name) for name, *_ in SAMPLING if hasattr(options, name)}
     with progress_bar("forecast") as progress:
         result = forecast(
             pset,
             out=options.out,
             sources=files_of(options),
             progress=progress,
-            **sampling,
+            **_sampling(options),
         )
     answer(f"{forecast_said(result.summary, pset.ledger)} {conflict_said(result.disagreement)}")
     say(result.why)
@@ -175,12 +181,41 @@ def _forecast(options: argparse.Namespace) -> int:
     return DONE
 
 
+def _linear_pool(options: argparse.Namespace, chosen: ChosenSets, pool: Pool) -> int:
+    """Fit every member of a linear pool and mix their forecasts."""
+    from postcgrp.reports.forecast.linear_pool import MEMBERS, fitted_members, linear_pool, pool_said
+    from postcgrp.reports.forecast.summary import forecast_said
+    from postcgrp.reports.runs.place import beside
+
+    options.interrupted = "finished members are kept: the same command goes on from there"
+    members, files = dict(zip(chosen.names, chosen.sets, strict=True)), files_of(options)
+    with progress_bar("forecast") as progress:
+        runs = fitted_members(members, options.out, sources=files, progress=progress, **_sampling(options))
+    found = linear_pool(runs, pool.weights, pool.name, out=options.out, sources=files)
+    ledger = found.run.priors.ledger
+    answer(f"{forecast_said(found.summary, ledger)} {pool_said(found)}")
+    title = f"Total revenue, {ledger.report.currency} million, linear pool"
+    show(found.headline, title, where=str(options.out / "summary.csv"))
+    show(found.spread, "Within the sets and between them", most=MOST_OF_POOL, where=str(options.out / "pool.csv"))
+    show_gate(found.gate)
+    say(f"{options.out / 'report.html'}: the page; the runs of the sets lie in {beside(options.out, MEMBERS)}")
+    if not found.passed:
+        print("postcgrp forecast: the gate of a member failed; the pool is marked so", file=sys.stderr)
+        return GATE_FAILED
+    return DONE
+
+
+def _sampling(options: argparse.Namespace) -> dict[str, Any]:
+    return {name: getattr(options, name) for name, *_ in SAMPLING if hasattr(options, name)}
+
+
 def _diagnose(options: argparse.Namespace) -> int:
     from postcgrp.reports.runs.place import check_csv, save_csv
     from postcgrp.reports.runs.run import Run
 
     check_csv(options.out)
     run = Run.open(options.run)
+    run.need_one_prior("diagnose")
     from postcgrp.inference import passed
     from postcgrp.inference.convergence import gate_said, gate_table, parameters
     from postcgrp.reports.forecast.pipeline import judge

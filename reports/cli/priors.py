@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,9 @@ from postcgrp.reports.cli.terminal import DONE, Verb, say, show
 if TYPE_CHECKING:
     from postcgrp.priors import Ledger, Overlay, PriorSet
     from postcgrp.priors.pool import Pool
+    from postcgrp.reports.forecast.centrality import Centrality
 
+PREDICTED = 500  # draws, of half a second: `audit` is quick
 STATUS_IN_WORDS = {
     "agrees": "agree",
     "differs": "differ",
@@ -69,8 +71,34 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--leave-out", action="append", metavar="CLAIM", help=out, **absent)
 
 
+@dataclass(frozen=True)
+class ChosenSets:
+    """The prior sets that options choose: one, or the members of a `pool`, by `names` of which no two are alike."""
+
+    names: tuple[str, ...]
+    sets: tuple[PriorSet, ...]
+    pool: Pool | None = None
+
+    def one(self, given: str | None) -> PriorSet:
+        """The one set. Raises :class:`InputError` for the several of a linear pool, which `given` names."""
+        if self.pool is not None and self.pool.pool == "linear":
+            raise InputError(
+                f"{given}: a linear pool mixes forecasts, which `forecast` makes: here, name one of its members "
+                f'({", ".join(member.set for member in self.pool.member)}), or write pool = "logarithmic"'
+            )
+        return self.sets[0]
+
+
 def prior_set_of(options: argparse.Namespace) -> PriorSet:
-    """The prior set that the options choose, once the user was told what of a set it skips and what looks slipped."""
+    """The one prior set that the options choose, see :func:`chosen_sets`."""
+    return chosen_sets(options).one(options.priors)
+
+
+def chosen_sets(options: argparse.Namespace) -> ChosenSets:
+    """The prior sets that the options choose, once the user was told what of a set is skipped and what looks slipped.
+
+    A logarithmic pool is one set.
+    """
     from postcgrp.priors import load_ledger, load_overlay, prior_set
     from postcgrp.priors.audit import slips
     from postcgrp.priors.evidence_file import read_evidence
@@ -80,23 +108,23 @@ def prior_set_of(options: argparse.Namespace) -> PriorSet:
     ledger = load_ledger(options.report, options.assumptions)
     turned = {f.name: getattr(options, f.name) for f in fields(Settings) if f.name != "priors" and f.name in options}
     pool = None if options.priors is None else load_pool(options.priors)
-    if pool is None:
-        overlays = [] if options.priors is None else [load_overlay(options.priors)]
-        pset, chosen = prior_set(ledger, *overlays, turned=turned), _chosen(options, ledger, overlays, turned)
-    else:
-        if pool.pool == "linear":
-            raise InputError(
-                f"{options.priors}: a linear pool mixes forecasts: make one of each set ({', '.join(_members(pool))}), "
-                'or write pool = "logarithmic"'
-            )
-        overlays = [load_overlay(name) for name in _members(pool)]
-        members = [prior_set(ledger, overlay, turned=turned) for overlay in overlays]
-        pset, chosen = logarithmic_pool(members, pool.weights, pool.name), _chosen(options, ledger, overlays, turned)
-    rows = read_evidence(options.evidence, pset.ledger, pset.trust, pset.evidence)
-    pset = pset.with_evidence([*pset.evidence, *rows]) if rows else pset
-    for each in (*idle_settings(pset, chosen), *slips(pset.ledger)):
+    given = _members(pool) if pool is not None else [options.priors]
+    overlays = [load_overlay(name) for name in given if name is not None]
+    laid: list[Overlay | None] = [*overlays] or [None]
+    psets = [prior_set(ledger, overlay, turned=turned) for overlay in laid]
+    chosen = _chosen(options, ledger, overlays, turned)
+    if pool is not None and pool.pool == "logarithmic":
+        psets = [logarithmic_pool(psets, pool.weights, pool.name)]
+    for k, pset in enumerate(psets):
+        rows = read_evidence(options.evidence, pset.ledger, pset.trust, pset.evidence)
+        psets[k] = pset.with_evidence([*pset.evidence, *rows]) if rows else pset
+    idle = [idle_settings(pset, chosen) for pset in psets]
+    slipped = [each for pset in psets for each in slips(pset.ledger)]
+    for each in dict.fromkeys((*(one for one in idle[0] if all(one in those for those in idle)), *slipped)):
         _note(options, each)
-    return pset
+    stems = [Path(str(name)).stem for name in given]
+    names = [stem if stems.count(stem) == 1 else f"{stem}-{k}" for k, stem in enumerate(stems, start=1)]
+    return ChosenSets(tuple(names[: len(psets)]), tuple(psets), pool)
 
 
 def _members(pool: Pool) -> list[str]:
@@ -158,8 +186,18 @@ def _audit(options: argparse.Namespace) -> int:
     save_csv(findings_table(findings), options.out)
     for each in slips(ledger):
         _note(options, each)
-    effective(ledger)  # what a forecast refuses is refused here too, once the findings are shown
+    pset = effective(ledger)  # what a forecast refuses is refused here too, once the findings are shown
+    if (central := _centrality(pset)) is not None:
+        say(f"Prior predictive: {central}. Near is no corroboration: nobody predicted these figures")
     return DONE
+
+
+def _centrality(pset: PriorSet) -> Centrality | None:
+    """How central the report's rows lie among what the priors predict, by draws of the simulator."""
+    from postcgrp.models.simulator import simulate
+    from postcgrp.reports.forecast.centrality import of_report
+
+    return of_report(pset, simulate(pset, PREDICTED, seed=1)["evidence"]) if pset.evidence else None
 
 
 def _priors(options: argparse.Namespace) -> int:

@@ -28,7 +28,7 @@ from postcgrp.reports.export.xlsx import CONTENTS, PROVENANCE, contents, sheet_n
 
 # What readers raise on a damaged file: they were made for whole ones.
 DAMAGE = (
-    OSError, ValueError, KeyError, IndexError, TypeError, AttributeError, RuntimeError, SyntaxError, EOFError,
+    OSError, ValueError, LookupError, TypeError, AttributeError, RuntimeError, SyntaxError, EOFError,
     ArithmeticError, MemoryError, SystemError, struct.error, BadZipFile, zlib.error, pa.ArrowException,
 )  # fmt: skip
 _CHUNK = re.compile(r"\w+/[\d.]+")  # of a Zarr array

@@ -74,18 +74,18 @@ class Quantity:
 
 
 QUANTITIES = (
-    Quantity("revenue", CELLS, MONEY_UNIT, "revenue: patients x use x intensity"),
+    Quantity("revenue", CELLS, MONEY_UNIT, "revenue in money of its year (nominal): patients x use x intensity"),
     Quantity("revenue_total", ("year",), MONEY_UNIT, "revenue of the whole market: the sum of all cells", CELLS[1:]),
     Quantity("patients", CELLS[:3], "patients", "patients in the market"),
     Quantity("use", CELLS, _FRACTION, "patients who use the modality; of a launched one, new procedures a year"),
-    Quantity("intensity", CELLS, SPEND_UNIT, "spend per user and year"),
-    Quantity("price", ("year", "modality"), SPEND_UNIT, "mean spend per user and year", CELLS[1:3]),
+    Quantity("intensity", CELLS, SPEND_UNIT, "spend per user and year, nominal"),
+    Quantity("price", ("year", "modality"), SPEND_UNIT, "mean spend per user and year, nominal", CELLS[1:3]),
     Quantity("adoption", CELLS[:3], _FRACTION, "patients who adopted the modality", uptake="adoption"),
     Quantity("adoption_mean", ("year",), _FRACTION, "its patient-weighted mean", CELLS[1:3], uptake="adoption"),
     Quantity("acute_use", CELLS[1:3], _FRACTION, "patients who use acute medication on ten days a month or more"),
     Quantity("moh", CELLS[1:3], _FRACTION, "patients with medication-overuse headache"),
     Quantity("payer_block", ("region",), _FRACTION, "patients with two or more denials by their payer"),
-    Quantity("revenue_line", LINES, MONEY_UNIT, "revenue by line: those of a modality sum to its revenue"),
+    Quantity("revenue_line", LINES, MONEY_UNIT, "revenue by line, nominal: those of a modality sum to its revenue"),
     Quantity("use_line", LINES, _FRACTION, "the modality's users who use the line; lines overlap"),
     Quantity("persistence", ("line", "region"), _FRACTION, "part of a year that a user of the line is paid for"),
     Quantity("success", ("launch",), _FRACTION, "whether a launch succeeds: 1 or 0"),

@@ -16,17 +16,23 @@ def bench_tables(run: DataTree, pset: PriorSet) -> dict[str, pd.DataFrame]:
     """The tables of why, by file name.
 
     They are the variance budget (empty with too few draws), the growth bridge and the report's claim on it, what the
-    centre is made of and what leads it.
+    centre is made of and what leads it. A mixture of several prior sets has no log prior, and of these tables only
+    the growth's: the others are of one set's unknowns.
     """
+    bridged = growth_bridge.bridge(run, pset)
+    growth = {
+        "growth_bridge": growth_bridge.bridge_table(bridged, pset),
+        "growth_claim": growth_bridge.claim(bridged),
+    }
+    if "log_prior" not in run.children:
+        return {"variance_budget": pd.DataFrame(), **growth}
     try:
         budget = variance_budget(run, pset)
     except InputError:
         budget = pd.DataFrame()
-    bridged = growth_bridge.bridge(run, pset)
     return {
         "variance_budget": budget,
-        "growth_bridge": growth_bridge.bridge_table(bridged, pset),
-        "growth_claim": growth_bridge.claim(bridged),
+        **growth,
         "centre": centre(run, pset),
         "leverage": leverage(run, pset),
     }

@@ -85,7 +85,7 @@ def content(
         "levers": _levers(tables.get("leverage")),
         "weights": _weights(tables.get("centre"), ledger),
         "width": _width(tables["variance_budget"]),
-        "narrowing": _narrowing(run),
+        "narrowing": [] if run.mixture else _narrowing(run),  # of one set's errors
         "bridge": _bridge(tables["growth_bridge"]),
         "bridges": _bridges(tables["growth_bridge"], ledger),
         "growth_claim": _rows(tables["growth_claim"]),

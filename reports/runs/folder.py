@@ -27,12 +27,13 @@ from postcgrp.priors import InputError, PriorSet, from_json
 from postcgrp.priors.files import replacing, sha256
 from postcgrp.reports.runs.place import MANIFEST
 
-_MAJOR = 1
+_MAJOR = 2  # of what a run holds: 1 is the model without lines
 RUN, UPDATE = "postcgrp.run", "postcgrp.update"
 SCHEMA, UPDATE_SCHEMA = f"{RUN}/{_MAJOR}", f"{UPDATE}/{_MAJOR}"
 WEIGHTS = "weights.csv"
 DRAWS = "posterior.nc"
 INPUTS = "inputs.json"  # of the prior set; the files it was read from lie beside it
+MIXTURE = "linear_pool"  # in the manifest of a run that is a mixture of others: these, with their weights
 WRITTEN = ("status", "created", "recipe_sha256")  # by every run; what is made of a run repeats them
 LIBRARIES = ("postcgrp", "pymc", "pytensor", "jax", "jaxlib", "numpyro", "blackjax", "arviz-stats", "numpy", "xarray")
 BYTES_PER_DRAW = 20_000  # a little more than the real report's draws take
@@ -128,7 +129,7 @@ def write_manifest(record: Mapping[str, Any], folder: Path, known: Mapping[str, 
 def read_manifest(folder: Path) -> dict[str, Any]:
     """The manifest of a run, fitted or updated by weights, of any minor version of this major one.
 
-    Raises :class:`InputError` for a folder that is no run, or a run of a newer major version.
+    Raises :class:`InputError` for a folder that is no run, or a run of another major version.
     """
     try:
         record = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
@@ -136,10 +137,11 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         major = int(version.split(".")[0])
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         name = None
-    if name in (RUN, UPDATE) and major > _MAJOR:
+    if name in (RUN, UPDATE) and major != _MAJOR:
+        other = "a newer postcgrp" if major > _MAJOR else "the postcgrp that made it"
         raise InputError(
-            f"{folder}: has schema {version}, but this postcgrp reads runs up to {_MAJOR}.x: install a newer postcgrp, "
-            "or run the forecast again with this one"
+            f"{folder}: has schema {version}, but this postcgrp reads runs of {_MAJOR}.x, as its model is another: "
+            f"run the forecast again with this one, or read it with {other}"
         )
     if name not in (RUN, UPDATE) or not isinstance(record.get("files"), dict):
         raise InputError(f"{folder}: is not a run folder of postcgrp: give the folder of a finished forecast")

@@ -42,14 +42,15 @@ def beside(run: Path, suffix: str) -> Path:
 def check_folder(out: Path, *schemas: str) -> None:
     """Refuse, before any work, a folder that cannot be written or holds anything but earlier results of these schemas.
 
-    Raises :class:`InputError`.
+    Results of another version of a schema are earlier ones too. Raises :class:`InputError`.
     """
     if out.exists() and not out.is_dir():
         raise InputError(f"--out {out}: is a file: name a folder")
     if out.is_mount():
         raise InputError(f"--out {out}: is where a disk is mounted, which cannot be replaced: name a folder in it")
-    if out.is_dir() and any(out.iterdir()) and schema_of(out) not in schemas:
-        kind = schemas[0].split("/", 1)[0].removeprefix("postcgrp.")
+    kinds = [schema.split("/", 1)[0] for schema in schemas]
+    if out.is_dir() and any(out.iterdir()) and (schema_of(out) or "").split("/", 1)[0] not in kinds:
+        kind = kinds[0].removeprefix("postcgrp.")
         raise InputError(f"--out {out}: holds other files: name a new folder, or one that holds an earlier {kind}")
     check_parent(out)
 

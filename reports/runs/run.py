@@ -45,7 +45,7 @@ class Run:
     def open(cls, folder: Path) -> Self:
         """The run in a folder: a fitted one, or one that was updated by weights.
 
-        Raises :class:`InputError` for a folder that is no run or of a newer major version, and where manifest, prior
+        Raises :class:`InputError` for a folder that is no run or of another major version, and where manifest, prior
         set, draws or weights are not those of the run.
         """
         manifest = files.read_manifest(folder)
@@ -124,8 +124,25 @@ class Run:
         return said if self.weights is None else said | {"weights": self.manifest["weights"]}
 
     @property
+    def mixture(self) -> tuple[Mapping[str, Any], ...]:
+        """The members of a linear pool, with their `set` and `weight`; empty for a run of one prior set."""
+        return tuple(self.manifest.get(files.MIXTURE, ()))
+
+    def need_one_prior(self, asked: str) -> None:
+        """Refuse what needs the density of one prior set: a linear pool has none. Raises :class:`InputError`."""
+        if self.mixture:
+            raise InputError(
+                f"{self.label}: is a linear pool, whose draws are of several prior sets, and {asked} needs one: ask "
+                f"the runs of its members, {', '.join(each['set'] for each in self.mixture)}"
+            )
+
+    @property
     def note(self) -> str:
-        """How an update's weights were used, one sentence; empty for a fitted run."""
+        """What a reader must know of where the draws are from, one sentence; empty for a run as it was fitted."""
+        if self.mixture:
+            parts = ", ".join(f"{each['weight']:.2f} {each['set']}" for each in self.mixture)
+            most = max(self.mixture, key=lambda each: float(each["weight"]))["set"]
+            return f"a linear pool of {parts}: draws of all in these shares; where priors are shown, those of {most}"
         if self.weights is None:
             return ""
         worth, k = self.manifest["weights"]["ess"], self.manifest["weights"]["k"]

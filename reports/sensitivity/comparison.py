@@ -31,6 +31,7 @@ from postcgrp.reports.sensitivity.movement import (
     moved,
     with_error,
 )
+from postcgrp.reports.sensitivity.sides import Found
 
 _NODES, STEPS = np.polynomial.legendre.leggauss(32)  # with 8, an eighth of the move to a set without revenue is missed
 PATH = (_NODES + 1) / 2  # of the path, 0 to 1
@@ -79,13 +80,16 @@ def compare(first: Run, second: Run) -> Comparison:
     if not labels:
         raise InputError(f"{second.label}: has no anchor year in common with {first.label}: compare runs of one market")
     values = [np.column_stack([flat(side[label]) for label in labels]) for side in sides]
-    found = between(first, second)
+    mixtures = [run.label for run in (first, second) if run.mixture]
+    found = Found() if mixtures else between(first, second)
     lost = [f.name for f in found.factors if not all(np.isfinite(ratio).all() for ratio in f.log_ratio)]
     pools = [
         np.column_stack([np.zeros(len(v)), *(f.log_ratio[k] for f in found.factors)]) for k, v in enumerate(values)
     ]
     refused, ess = "", np.nan
-    if lost:
+    if mixtures:
+        refused = f"{' and '.join(mixtures)}: a linear pool has no density of its own to attribute a move by"
+    elif lost:
         refused = f"one run has draws that the other rules out ({', '.join(lost)})"
     elif found.factors:
         ess = least_ess(*pools)

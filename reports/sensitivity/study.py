@@ -110,6 +110,7 @@ def sensitivity(
     `flip`, a decision `[HEADLINE:]X:LEVEL`, see :class:`Flip`; `deal`, files of deals, of which is asked what takes
     their mean rNPV across zero, see :func:`deal_flips`; `say`, told what is ready. Raises :class:`InputError`.
     """
+    run.need_one_prior("sensitivity")
     tree, pset = run.tree, run.priors
     ledger = original(run)
     grid = crossed(pset, ledger, vary)

@@ -73,6 +73,7 @@ def update(run: Run, rows: Sequence[Evidence]) -> Update:
     asks of a fit, and for rows on what draws do not hold (:func:`postcgrp.reports.runs.evidence.unseen`). Raises
     :class:`InputError` for rows that are at odds with the model or with the evidence it has.
     """
+    run.need_one_prior("an update")
     priors = run.priors.with_evidence([*run.priors.evidence, *rows])
     draws = run.fitted.read([*READ, *needed(priors, [*run.added, *rows])])
     parts = against(draws, priors, [*run.added, *rows])

@@ -29,13 +29,15 @@ STUDIES = "measure:INPUT:LOG_SD, survey:INPUT:SIZE or readout:INPUT, behind it @
 _SEGMENTS = ["region", "depth"]
 OF_INPUTS = (v.PATIENTS, v.USE, v.PRICE, v.REVENUE, v.ACUTE_USE, v.MOH, v.PAYER_BLOCK)
 
+NOTHING_SOLD = 1e-3  # million: what a launch that failed, or is not there yet, counts as, so that it has a logarithm
+
 
 def market_inputs(run: Run) -> dict[str, Array]:
     """The unknowns of a run that one could learn, by plain names: [draw], or [draw, k] for a group learned as one.
 
     What a ledger lacks (burden, payer blocking, evidence) is left out. Draws are chain after chain. Patients are
     counts, adoption and burden patient-weighted fractions, prices logs of the currency per treated patient-year,
-    revenue and vendor error logs; a group that is about years has one column an anchor.
+    revenue (at least `NOTHING_SOLD`) and vendor error logs; a group that is about years has one column an anchor.
     """
     pset = run.priors
     error = v.source_error(pset, pset.ledger.report.id)
@@ -60,7 +62,8 @@ def market_inputs(run: Run) -> dict[str, Array]:
             treated = (patients * draws["use"].sel(modality=modality.name)).sum(_SEGMENTS) / pool
             found[f"{label}: uptake"] = treated.sel(year=own)
         found[f"{label}: price"] = _log(draws["price"].sel(modality=modality.name, year=own))
-        path = _log(revenue.sel(modality=modality.name, year=slice(own[0], own[-1])).sum(_SEGMENTS))
+        sold = revenue.sel(modality=modality.name, year=slice(own[0], own[-1])).sum(_SEGMENTS)
+        path = _log(sold.clip(min=NOTHING_SOLD))
         found[f"{label}: revenue"] = path.sel(year=own)
         if between := [year for low, high in pairwise(own) for year in range(low + 1, high)]:
             straight = path.sel(year=own).interp(year=between)

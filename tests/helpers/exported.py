@@ -16,7 +16,7 @@ from postcgrp.reports.export.exporting import FORMATS, Chosen, default_export, e
 from postcgrp.reports.export.schema import QUANTITIES, Export
 from postcgrp.reports.runs.run import Run
 
-RECORD: dict[str, Any] = {"schema": "postcgrp.run/1", "status": "passed", "sampling": {"seed": 1}, "ess": 0.1 + 0.2}
+RECORD: dict[str, Any] = {"schema": "postcgrp.run/2", "status": "passed", "sampling": {"seed": 1}, "ess": 0.1 + 0.2}
 SMALL = Chosen(("revenue", "revenue_total", "acute_use"), years=(2025, 2030, 2035))
 
 
@@ -37,12 +37,13 @@ def market(pset: PriorSet, chains: int = 2, draws: int = 6, seed: int = 1, **lab
         "year": list(pset.ledger.years),
         **{dim: list(names) for dim, names in pset.ledger.segments.items()},
     }
+    coords |= {dim: list(pset.coords[dim]) for dim in ("line", "launch") if pset.coords.get(dim)}
     coords |= labels
     rng = np.random.default_rng(seed)
     names: dict[str, tuple[str, ...]] = {}
     for q in QUANTITIES:
         of = [pset.own(q.name, m) for m in pset.modalities(q.uptake)] if q.uptake else [q.name]
-        names |= dict.fromkeys(of, q.dims)
+        names |= dict.fromkeys(of, q.dims) if set(q.dims) <= coords.keys() else {}
     data = {}
     for name, dims in names.items():
         size = [len(coords[dim]) for dim in dims]

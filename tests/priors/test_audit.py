@@ -12,7 +12,7 @@ import pytest
 
 import postcgrp.priors.audit
 from postcgrp.priors.audit import Finding, audit, findings_table, slips
-from postcgrp.priors.ledger import Claim, Ledger, Quantified, load_ledger, middle
+from postcgrp.priors.ledger import Assumption, Claim, Ledger, Quantified, load_ledger, middle
 
 NUMBERS_OF_ARITHMETIC = {0, 1, 2, 3, 0.5, 10, 100, 1e-6, 1e-3, 1e3, 1e6}
 IMPLAUSIBLE = 50  # the one threshold, and no number of the market
@@ -202,24 +202,31 @@ def test_region_premium(shipped: Ledger) -> None:
     assert [round(p, 2) for p in premium] == [1.05, 1.29]
 
 
+def logit_middle(row: Assumption) -> float:
+    """The median of a range of shares."""
+    odds = math.sqrt(math.prod(end / (1 - end) for end in ends(row)))
+    return odds / (1 + odds)
+
+
 def test_adoption_scope_illustration(shipped: Ledger) -> None:
-    """Mid-range adoption less the assumed procedures: logit-middle uptake x eligible share x depth share."""
-    rows = {(a.id, a.year, a.depth): a for a in shipped.assumptions}
+    """Mid-range adoption less the assumed procedures: share of the ceiling risen x eligible share x depth share."""
+    rows = {(a.id, a.depth): a for a in shipped.assumptions if a.line is None and a.modality in (None, "implantable")}
     eligible = sum(
-        number(shipped, f"depth_share_{name}_2025") * middle(rows["eligible_share", None, depth])
-        for name, depth in (("1", "1"), ("2", "2"), ("3plus", "3+"))
+        number(shipped, f"depth_share_{name}_2025") * logit_middle(rows["eligible_share", depth])
+        for name, depth in (("2", "2"), ("3plus", "3+"))
     )
     found = one(shipped, "adoption_scope").found
+    start, ceiling = middle(rows["vendor_launch_year", None]), logit_middle(rows["launch_ceiling", None])
+    speed = math.sqrt(math.prod(ends(rows["launch_speed", None])))
     for year in (2030, 2035):
-        odds = math.sqrt(math.prod(end / (1 - end) for end in ends(rows["launch_uptake", year, None])))
         middle_of_range = number(shipped, f"adoption_{year}")
-        less = middle_of_range - eligible * odds / (1 + odds)
+        less = middle_of_range - eligible * ceiling * (1 - 2 ** -(((year + 0.5 - start) / speed) ** 2))
         assert f"{year}: from {100 * middle_of_range:.3g} to {100 * less:.3g} %" in found
 
 
 def test_overlapping_actions(shipped: Ledger) -> None:
     """The ends of the treatment actions' ranges, added."""
-    actions = [c for c in shipped.claims if c.quantity == "treatment_action"]
+    actions = [c for c in shipped.claims if c.quantity in ("treatment_action", "line_use")]
     sums = [100 * sum(ends(c)[side] for c in actions) for side in (0, 1)]
     assert numbers(one(shipped, "treatment_action_overlap").found) == pytest.approx([len(actions), *sums])
 
@@ -299,16 +306,16 @@ def test_adoption_scope_is_settled_by_claims_in_the_launch_years(shipped: Ledger
 
 def test_adoption_scope_without_assumptions_has_no_illustration(shipped: Ledger) -> None:
     """A ledger without the assumed uptake is audited all the same."""
-    kept = tuple(a for a in shipped.assumptions if a.id != "launch_uptake")
+    kept = tuple(a for a in shipped.assumptions if a.id != "launch_ceiling")
     finding = one(shipped.model_copy(update={"assumptions": kept}), "adoption_scope")
     assert finding.status == "ambiguous"
     assert "from" not in finding.found
 
 
 def test_actions_within_the_whole_do_not_overlap(shipped: Ledger) -> None:
-    """Two small actions leave room for patients with neither."""
-    drop = ("treatment_action_botox_2025", "treatment_action_acute_reliance_2025")
-    assert one(changed(shipped, drop=drop), "treatment_action_overlap").status == "agrees"
+    """Smaller actions leave room for patients with none."""
+    smaller = {f"line_use_{line}_2025": {"low": 0.05, "high": 0.1} for line in ("toxin", "acute")}
+    assert one(changed(shipped, smaller), "treatment_action_overlap").status == "agrees"
 
 
 @pytest.mark.parametrize(

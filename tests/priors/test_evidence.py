@@ -130,7 +130,7 @@ def test_files_as_spreadsheets_save_them(pset: PriorSet, tmp_path: Path, content
             f"{HEADER}\nstudy,patients,2025,Mars,,,5,patients,,",
             "'Mars' is not declared: use one of United States",
         ),
-        (f"{HEADER}\nactuals,revenue,2026,,,implantable,5,USD million,,", "before its launch_year 2027"),
+        (f"{HEADER}\nsmr,revenue,2025,,,implantable,5,USD million,,", "before its vendor_launch_year 2026"),
     ],
 )
 def test_a_slip_gives_one_clear_line(pset: PriorSet, tmp_path: Path, content: str | bytes, message: str) -> None:

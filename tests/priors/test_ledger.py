@@ -107,7 +107,6 @@ NUMBERS = [
         "trust 'default': base_log_sd = 0 is not above zero: write a small",
     ),
     (A, "final_log_sd = 0.25", "final_log_sd = 0.05", "", "final_log_sd = 0.05 is below base_log_sd = 0.1: .*: raise"),
-    (A, "value = 2026", "value = 2026.5", "", "'launch_year' .*: value = 2026.5 is no year: write a whole one (2026)"),
     (R, "value = 1\n", "value = 0.5\n", "", "'faster_in_europe': value = 0.5 is no direction: write 1, 0 or -1"),
     # wrong type
     (R, COUNT, 'value = "42000"', "", "claim.patients_na.value = '42000' is not a number: .* without quotes"),
@@ -314,7 +313,7 @@ reason = "r"
         'uptake = "everyone"',
         'uptake = "launch"',
         observed(year=2025, modality="Biologic switch / add-on"),
-        "has evidence in 2025, before its launch_year 2026: make the claim a check or move the launch",
+        "has evidence in 2025, before its vendor_launch_year 2026: make the claim a check or move the launch",
     ),
     # quantities that nothing reads
     (
@@ -682,6 +681,7 @@ def test_the_format_is_documented_as_it_is() -> None:
     for name, entry in ASSUMPTIONS.items():
         unit = entry.unit.replace("{currency}", "USD")
         form = "number, above 0" if entry.positive else forms[entry.family]
+        form += ", or number" if entry.fixable else ""
         wanted = " | ".join((f"`{unit}`", form, ", ".join(entry.by) or "-"))
         assert rows[name].startswith(wanted), f"{name}: {wanted}"
     for names in (PRIOR_CLAIMS, OBSERVED, UNITS):

@@ -79,13 +79,13 @@ def test_what_has_no_mean_is_refused_with_all_reasons(ledger: Ledger, tmp_path: 
     path.write_text(
         'schema = 1\nname = "other"\nsays = "so"\n[settings]\nuptake_shape = "late"\n'
         '[[assumption]]\nid = "price_noise"\nvalue = 0.01\nreason = "r"\n'
-        '[[assumption]]\nid = "price"\nfamily = "logstudent"\nreason = "r"\n',
+        '[[assumption]]\nid = "moh_step"\nfamily = "logstudent"\nreason = "r"\n',
         encoding="utf-8",
     )
     with pytest.raises(InputError) as caught:
         logarithmic_pool(views(ledger, "report", str(path)), (0.5, 0.5), "panel")
     said = "\n".join(caught.value.faults)
-    for reason in ("the number price_noise", "the setting uptake_shape", "the family of price"):
+    for reason in ("the number price_noise", "the setting uptake_shape", "the family of moh_step"):
         assert f"panel: its sets differ in {reason}: a logarithmic pool needs them alike" in said
 
 
@@ -128,8 +128,8 @@ def test_priors_shows_a_pool_and_how_it_differs(tmp_path: Path, capsys: pytest.C
     assert main(["priors", "--diff", str(path)]) == 0
     said = capsys.readouterr()
     assert "report and " in said.out
-    assert "price: price[implantable]" in said.out
+    assert "line_list_price: line_list_price[implant_case, Japan]" in said.out
     assert not said.err
     linear = written(tmp_path, f'pool = "linear"\n{members(report=0.5, vague=0.5)}')
-    assert main(["forecast", "--priors", str(linear), "--out", str(tmp_path / "run")]) == 2
-    assert "a linear pool mixes forecasts: make one of each set (report, vague)" in capsys.readouterr().err
+    assert main(["priors", "--priors", str(linear)]) == 2
+    assert "here, name one of its members (report, vague)" in capsys.readouterr().err

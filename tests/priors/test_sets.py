@@ -26,6 +26,7 @@ from postcgrp.priors import (
     load_overlay,
     prior_set,
 )
+from postcgrp.priors.catalogue import ELIGIBLE
 from postcgrp.priors.difference import difference
 from postcgrp.priors.elicit import LINK
 from postcgrp.priors.numbers import fixed_numbers
@@ -65,20 +66,20 @@ def test_shipped_sets_load_survive_json_and_are_documented(ledger: Ledger, pset:
 
 
 def test_a_set_changed_in_python_survives_json(pset: PriorSet, tmp_path: Path) -> None:
-    price = pset.blocks["price"]
+    price = pset.blocks["line_list_price"]
     moved = replace(price, priors=tuple(replace(prior, mu=prior.mu + 0.1) for prior in price.priors))
     looser = replace(pset.blocks["burden_level"], correlation=0.123)
     trust = pset.trust.model_copy(update={"base_log_sd": 0.3})
     evidence = tuple(replace(row, log_sd=row.log_sd * 1.5) for row in pset.evidence[1:])
     changed = replace(
-        pset, blocks={**pset.blocks, "price": moved, "burden_level": looser}, trust=trust, evidence=evidence
+        pset, blocks={**pset.blocks, "line_list_price": moved, "burden_level": looser}, trust=trust, evidence=evidence
     )
     again = from_json(changed.to_json())
     assert again == changed
     assert list(again.blocks) == list(changed.blocks)
     assert again.fingerprint() == changed.fingerprint()
     alone = [
-        replace(pset, blocks={**pset.blocks, "price": moved}),
+        replace(pset, blocks={**pset.blocks, "line_list_price": moved}),
         replace(pset, blocks={**pset.blocks, "burden_level": looser}),
         replace(pset, trust=trust),
         replace(pset, evidence=evidence),
@@ -100,7 +101,7 @@ def test_the_bottom_up_view_has_no_revenue_and_vague_is_wider_everywhere(ledger:
     vague = prior_set(ledger, load_overlay("vague"))
     for name, block in pset.blocks.items():
         for before, after in zip(block.priors, vague.blocks[name].priors, strict=True):
-            if before.low is not None and not name.endswith("region_sd"):
+            if before.low is not None and before.sd > 0 and not name.endswith(("region_sd", "net_ratio")):
                 assert after.sd > 1.4 * before.sd
                 assert after.mu == pytest.approx(before.mu)
 
@@ -121,14 +122,14 @@ base_log_bias = -0.1
 source = "assumption"
 reason = "r"
 [[assumption]]
-id = "price"
+id = "launch_ceiling"
 modality = "implantable"
 spread = 2.0
 reason = "r"
 [[assumption]]
-id = "price_growth"
+id = "line_drift"
 year = 2035
-modality = "non_invasive"
+line = "gepant"
 centre = 0.0
 reason = "r"
 [[assumption]]
@@ -142,11 +143,12 @@ high = 0.45
 reason = "r"
 """,
     )
-    price, before = mine.blocks["price"].priors[2], pset.blocks["price"].priors[2]
-    assert (price.mu, price.sd) == pytest.approx((before.mu, 2 * before.sd))
-    growth = mine.blocks["price_growth_non_invasive"].priors  # the ledger has one row for both anchors
-    assert [p.mu for p in growth] == pytest.approx([pset.blocks["price_growth_non_invasive"].priors[0].mu, 0.0])
-    assert growth[1].sd == pytest.approx(growth[0].sd)
+    ceiling, before = mine.blocks["launch_ceiling"].priors[0], pset.blocks["launch_ceiling"].priors[0]
+    assert (ceiling.mu, ceiling.sd) == pytest.approx((before.mu, 2 * before.sd))
+    drift, as_it_was = ({p.name: p for p in one.blocks["line_drift"].priors} for one in (mine, pset))
+    moved = "line_drift[gepant, 2035]"
+    assert (drift[moved].mu, drift[moved].sd) == pytest.approx((0.0, as_it_was[moved].sd))
+    assert {name for name in drift if drift[name] != as_it_was[name]} == {moved}
     assert mine.number("price_noise", modality="non_invasive") == 0.01
     moh = mine.blocks["burden_level"].priors[0]
     assert (moh.low, moh.high, moh.coverage) == (0.32, 0.45, 0.8)
@@ -163,8 +165,15 @@ def test_a_change_of_everything_keeps_to_its_part(ledger: Ledger, pset: PriorSet
         for p, q in zip(b.priors, pset.blocks[name].priors, strict=True)
         if p != q
     }
-    assert "price[implantable]" in changed
-    assert not any("pharmacologic" in name or "patient_growth" in name for name in changed)
+    assert "launch_ceiling[implantable]" in changed
+    assert all("implantable" in name for name in changed)
+
+
+def test_a_change_of_everything_leaves_out_what_it_names(ledger: Ledger, pset: PriorSet, tmp_path: Path) -> None:
+    text = '[[assumption]]\nid = "*"\nbut = ["patient_growth", "line_net_ratio"]\nspread = 2.0\nreason = "r"'
+    mine = under(ledger, tmp_path, text)
+    assert mine.blocks["patient_growth"] == pset.blocks["patient_growth"]
+    assert mine.blocks["moh_effect"].priors[0].sd == pytest.approx(2 * pset.blocks["moh_effect"].priors[0].sd)
 
 
 def test_a_change_of_a_part_adds_a_row_and_leaves_the_rest(ledger: Ledger, pset: PriorSet, tmp_path: Path) -> None:
@@ -178,22 +187,33 @@ def test_a_change_of_a_part_adds_a_row_and_leaves_the_rest(ledger: Ledger, pset:
     ("text", "message"),
     [
         (
-            '[[assumption]]\nid = "pric"\nvalue = 1.0\nreason = "r"',
-            "'pric' is not in the ledger: write 'price'",
+            '[[assumption]]\nid = "payer_brak"\nvalue = 1.0\nreason = "r"',
+            "'payer_brak' is not in the ledger: write 'payer_brake'",
         ),
         ('[[claim]]\nid = "zebra"\nvalue = 1.0\nreason = "r"', "claim 'zebra' is not in the ledger"),
         ('[[claim]]\nid = "revenue_2035"\nvalue = 1.0\nreason = "r"', "'revenue_2035' is check, which no model reads"),
-        ('[[assumption]]\nid = "price"\nreason = "r"', "changes nothing: give `value`"),
-        ('[[assumption]]\nid = "price"\nspread = 0.0\nreason = "r"', "spread = 0 must be above zero: 2 doubles"),
-        ('[[assumption]]\nid = "price"\nlow = 2.0\nreason = "r"', "open range"),
-        ('[[assumption]]\nid = "price"\nlow = 3.0\nhigh = 2.0\nreason = "r"', "low = 3 is not below high = 2"),
-        ('[[assumption]]\nid = "price_noise"\nspread = 2.0\nreason = "r"', "is a number and has no spread"),
-        ('[[assumption]]\nid = "launch_uptake"\nfamily = "logitstudent"\nreason = "r"', "must be logitnormal"),
+        ('[[assumption]]\nid = "payer_brake"\nreason = "r"', "changes nothing: give `value`"),
         (
-            '[[assumption]]\nid = "price"\nmodality = "implantable"\nfamily = "logstudent"\nreason = "r"',
+            '[[assumption]]\nid = "payer_brake"\nbut = ["moh_effect"]\nspread = 2.0\nreason = "r"',
+            "but has no effect on 'payer_brake': remove it, or change '*'",
+        ),
+        (
+            '[[assumption]]\nid = "*"\nbut = ["moh_efect"]\nspread = 2.0\nreason = "r"',
+            "but = 'moh_efect' is no assumption: write 'moh_effect'",
+        ),
+        (
+            '[[assumption]]\nid = "*"\nspread = 2.0\nreason = "r"',
+            "'line_net_ratio': spread = 2 takes its range above 1: lower it, or leave it out",
+        ),
+        ('[[assumption]]\nid = "payer_brake"\nspread = 0.0\nreason = "r"', "spread = 0 must be above zero: 2 doubles"),
+        ('[[assumption]]\nid = "payer_brake"\nlow = 2.0\nreason = "r"', "open range"),
+        ('[[assumption]]\nid = "payer_brake"\nlow = 3.0\nhigh = 2.0\nreason = "r"', "low = 3 is not below high = 2"),
+        ('[[assumption]]\nid = "price_noise"\nspread = 2.0\nreason = "r"', "is a number and has no spread"),
+        (
+            '[[assumption]]\nid = "moh_step"\ndepth = "2"\nfamily = "logstudent"\nreason = "r"',
             "give all of them the",
         ),
-        ('[[assumption]]\nid = "price"\nfamily = "normal"\nreason = "r"', "may be lognormal or logstudent"),
+        ('[[assumption]]\nid = "payer_brake"\nfamily = "normal"\nreason = "r"', "may be lognormal or logstudent"),
         ('[settings]\ntrust = "blind"', "trust 'blind' is not in the ledger: use one of low"),
         (
             '[settings]\nadoption_scope = "all"',
@@ -205,15 +225,15 @@ def test_a_change_of_a_part_adds_a_row_and_leaves_the_rest(ledger: Ledger, pset:
         ('[settings]\nleave_out = "revenue"', "leave_out = 'revenue' is not a list: write it in brackets"),
         ('[[assumption]]\nvalue = 1.0\nreason = "r"', "mine.toml: line 4: assumption[1].id is missing: add it"),
         (
-            '[[assumption]]\nid = "price"\nfamily = "cauchy"\nreason = "r"',
+            '[[assumption]]\nid = "payer_brake"\nfamily = "cauchy"\nreason = "r"',
             "family = 'cauchy' is not known: use 'normal'",
         ),
         (
-            '[[assumption]]\nid = "launch_uptake"\nyear = 2030\ncentre = 8.0\nreason = "r"',
+            '[[assumption]]\nid = "launch_ceiling"\ncentre = 8.0\nreason = "r"',
             "centre = 8 must lie between 0 and 1: write percentages as fractions",
         ),
-        ('[[assumption]]\nid = "price"\ncentre = -8.0\nreason = "r"', "centre = -8 must be above zero"),
-        ('[[assumption]]\nid = "price"\nspread = 1e9\nreason = "r"', "spread = 1e+09 is too wide: lower it"),
+        ('[[assumption]]\nid = "payer_brake"\ncentre = -8.0\nreason = "r"', "centre = -8 must be above zero"),
+        ('[[assumption]]\nid = "payer_brake"\nspread = 1e9\nreason = "r"', "spread = 1e+09 is too wide: lower it"),
         (
             '[[assumption]]\nid = "*"\nregion = "Mars"\nspread = 2.0\nreason = "r"',
             "region 'Mars' is not declared: use one of",
@@ -237,8 +257,8 @@ def test_a_change_of_a_part_adds_a_row_and_leaves_the_rest(ledger: Ledger, pset:
             "change 'adoption_2030' instead, or remove `year`",
         ),
         (
-            '[[assumption]]\nid = "price_growth"\nyear = 2031\nlow = 0.0\nhigh = 0.1\nreason = "r"',
-            "assumption 'price_growth' for year 2031 is not in the ledger: remove it",
+            '[[assumption]]\nid = "line_drift"\nyear = 2031\nlow = 0.0\nhigh = 0.1\nreason = "r"',
+            "assumption 'line_drift' for year 2031 is not in the ledger: remove it",
         ),
         (
             '[[assumption]]\nid = "price_noise"\nmodality = "implantable"\nyear = 2031\nvalue = 0.1\nreason = "r"',
@@ -258,16 +278,19 @@ def test_a_change_of_a_part_adds_a_row_and_leaves_the_rest(ledger: Ledger, pset:
             "coverage has no effect on a fixed number: remove `coverage`",
         ),
         ('[[assumption]]\nid = "price_noise"\ncoverage = 0.5\nreason = "r"', "a number, on which coverage has no eff"),
-        ('[[assumption]]\nid = "price"\ncoverage = 50\nreason = "r"', "coverage = 50 is not inside 0..1"),
+        ('[[assumption]]\nid = "payer_brake"\ncoverage = 50\nreason = "r"', "coverage = 50 is not inside 0..1"),
         ('[[claim]]\nid = "moh_2025"\nlow = 0.3\nhigh = 0.4\nsource = "me"\nreason = "r"', "has no source of its own"),
         ('[[claim]]\nid = "moh_2025"\nfamily = "logitstudent"\nreason = "r"', "has no family of its own"),
         (
             '[[claim]]\nid = "revenue_2030"\ncoverage = 0.5\nreason = "r"',
             "'revenue_2030' is a number, on which coverage has no effect",
         ),
-        ('[[assumption]]\nid = "price"\nquantiles = { 50 = 3000.0 }\nreason = "r"', "give two, by the percentage"),
         (
-            '[[assumption]]\nid = "price"\nquantiles = { 50 = 3000.0, 90 = 2000.0 }\nreason = "r"',
+            '[[assumption]]\nid = "payer_brake"\nquantiles = { 50 = 3000.0 }\nreason = "r"',
+            "give two, by the percentage",
+        ),
+        (
+            '[[assumption]]\nid = "payer_brake"\nquantiles = { 50 = 3000.0, 90 = 2000.0 }\nreason = "r"',
             "do not rise with the percentage",
         ),
         (
@@ -306,9 +329,9 @@ def test_the_documented_file_loads(ledger: Ledger, tmp_path: Path) -> None:
 
 
 def test_a_heavy_tail_holds_its_range_too(ledger: Ledger, pset: PriorSet, tmp_path: Path) -> None:
-    text = '[[assumption]]\nid = "price"\nfamily = "logstudent"\nreason = "r"'
+    text = '[[assumption]]\nid = "moh_step"\nfamily = "logstudent"\nreason = "r"'
     heavy = under(ledger, tmp_path, text)
-    for prior, before in zip(heavy.blocks["price"].priors, pset.blocks["price"].priors, strict=True):
+    for prior, before in zip(heavy.blocks["moh_step"].priors, pset.blocks["moh_step"].priors, strict=True):
         assert prior.cdf([prior.low or 0, prior.high or 0]) == pytest.approx([0.05, 0.95])
         assert prior.quantile(0.999) > before.quantile(0.999)
         assert LINK[prior.family] == LINK[before.family]
@@ -323,7 +346,7 @@ def numbers(pset: PriorSet) -> dict[str, np.ndarray]:
 @pytest.mark.parametrize(
     "text",
     [
-        '[[assumption]]\nid = "*"\nspread = 1.3\nreason = "r"',
+        '[[assumption]]\nid = "*"\nbut = ["line_net_ratio"]\nspread = 1.3\nreason = "r"',
         *(
             f'[[assumption]]\nid = "{name}"\nvalue = {value}\nreason = "r"'
             for name, value in (
@@ -333,7 +356,6 @@ def numbers(pset: PriorSet) -> dict[str, np.ndarray]:
                 ("payer_block_region_sd", 0.2),
                 ("uptake_correlation", 0.95),
                 ("adoption_path_concentration", 30),
-                ("launch_path_concentration", 15),
                 ("uptake_region_size", 0.2),
                 ("adoption_step_region_sd", 0.2),
                 ("price_noise", 0.02),
@@ -341,6 +363,7 @@ def numbers(pset: PriorSet) -> dict[str, np.ndarray]:
             )
         ),
         '[[assumption]]\nid = "eligible_share"\ndepth = "2"\nvalue = 0.2\nreason = "r"',
+        '[[assumption]]\nid = "launch_year"\nmodality = "implantable"\nvalue = 2028.0\nreason = "r"',
         '[settings]\nuptake_shape = "late"',
         '[settings]\nleave_out = ["adoption_2030"]',
         '[settings]\nleave_out = ["adoption_direction_united_states"]',
@@ -358,20 +381,25 @@ def test_every_number_is_data_of_one_program(ledger: Ledger, pset: PriorSet, tmp
 def test_other_structure_is_another_graph(ledger: Ledger, pset: PriorSet, tmp_path: Path) -> None:
     for text in (
         '[settings]\nadoption_scope = "with_launched"',
-        '[[assumption]]\nid = "launch_year"\nvalue = 2028.0\nreason = "r"',
         '[settings]\nleave_out = ["revenue_2030"]',
     ):
         assert structure_key(under(ledger, tmp_path, text)) != structure_key(pset)
 
 
 @pytest.mark.fit
-def test_the_scope_takes_implants_off_the_claim(ledger: Ledger, pset: PriorSet) -> None:
-    wide = prior_set(ledger, turned={"adoption_scope": "with_launched"})
-    alone, with_launched = (simulate(p, 2000, 1) for p in (pset, wide))
+def test_the_scope_takes_implants_off_the_claim(ledger: Ledger, tmp_path: Path) -> None:
+    """Seen as the report sees launches, which here is what happens."""
+    text = "".join(
+        f'[[assumption]]\nid = "{name}"\nmodality = "implantable"\nvalue = {value}\nreason = "r"\n'
+        for name, value in (("success_probability", 1.0), ("launch_year", 2028.0), ("vendor_launch_year", 2028.0))
+    )
+    overlay = load_overlay(written(tmp_path, text))
+    sets = (prior_set(ledger, overlay, turned={"adoption_scope": scope}) for scope in ("alone", "with_launched"))
+    alone, with_launched = (simulate(each, 2000, 1) for each in sets)
     cells = with_launched["patients"][..., None] * with_launched["use"]
     stock = cells[..., 2].sum(axis=(2, 3)).cumsum(axis=1) / with_launched["patients"].sum(axis=(2, 3))
     total, claimed = (with_launched["adoption_mean"] + stock)[:, -1], alone["adoption_mean"][:, -1]
-    exact = np.isclose(total, claimed, rtol=1e-9)
+    exact = np.isclose(total, claimed, rtol=1e-3)  # rows see launches with a short foot
     assert exact.mean() > 0.7
     assert (total[~exact] > claimed[~exact]).all()  # so many implants that the rest would have fallen: it stays
     assert np.median(with_launched["adoption_mean"][:, -1]) < 0.95 * np.median(alone["adoption_mean"][:, -1])
@@ -389,7 +417,7 @@ def test_shares_of_a_rise_sum_to_one(shape: str, steps: int) -> None:
 def test_all_faults_of_a_set_are_said_at_once_with_their_lines(ledger: Ledger, tmp_path: Path) -> None:
     text = """
 [[assumption]]
-id = "pric"
+id = "payer_brak"
 value = 1.0
 reason = "r"
 
@@ -403,7 +431,7 @@ reason = "r"
     with pytest.raises(InputError) as caught:
         under(ledger, tmp_path, text)
     first, second = caught.value.faults
-    assert first == "mine.toml: line 5: assumption 'pric' is not in the ledger: write 'price'"
+    assert first == "mine.toml: line 5: assumption 'payer_brak' is not in the ledger: write 'payer_brake'"
     assert second.startswith("mine.toml: line 10: claim 'adoption_2035' is not for region Japan: remove `region`")
 
 
@@ -429,8 +457,9 @@ id = "revenue_share_united_states"
 coverage = 0.5
 reason = "r"
 [[assumption]]
-id = "price"
-modality = "implantable"
+id = "line_list_price"
+line = "implant_case"
+region = "Japan"
 quantiles = { 10 = 20000.0, 75 = 50000.0 }
 reason = "r"
 """
@@ -440,12 +469,16 @@ reason = "r"
     adoption = mine.blocks["adoption_level"].priors[2]
     assert adoption.quantile([0.5, 0.9]) == pytest.approx([0.36, 0.42])
     assert adoption.coverage == 0.9
-    price = mine.blocks["price"].priors[2]
+    price = next(p for p in mine.blocks["line_list_price"].priors if p.name == "line_list_price[implant_case, Japan]")
     assert price.quantile([0.1, 0.75]) == pytest.approx([20000, 50000])
     share, before = (next(r for r in s.evidence if r.id == "revenue_share_united_states") for s in (mine, plain))
     assert share.log_sd == pytest.approx(before.log_sd * 1.6449 / 0.6745, rel=1e-3)
     named = {row["name"] for row in difference(plain, mine)}
-    assert {"burden_level: moh", "price: price[implantable]", "revenue_share_united_states"} <= named
+    assert {
+        "burden_level: moh",
+        "line_list_price: line_list_price[implant_case, Japan]",
+        "revenue_share_united_states",
+    } <= named
     turned = prior_set(ledger, load_overlay(tmp_path / "mine.toml"), turned={"coverage": 0.8})
     assert turned.blocks["burden_level"].priors[0].cdf([0.3, 0.4]) == pytest.approx([0.25, 0.75])  # its own coverage
 
@@ -458,7 +491,7 @@ def test_shipped_sets_lie_over_any_market_and_say_what_they_skip(name: str) -> N
     assert prior_set(market, overlay).settings.priors == name
     with pytest.raises(InputError) if skipped else nullcontext():
         prior_set(market, overlay.model_copy(update={"any_ledger": False}))
-    assert bool(skipped) == (name in ("bottom-up", "enthusiast", "vague"))
+    assert bool(skipped) == (name not in ("report", "vague"))
     if name == "bottom-up":
         assert skipped == ("leave_out 'revenue_share': the report has no such evidence",)
         assert not prior_set(market, overlay).evidence
@@ -471,12 +504,12 @@ def test_every_number_of_a_ledger_is_listed_and_differs_where_it_is_changed(
     """Each row that can be set shows in `priors` and, changed, in `--diff`: priors, fixed numbers and directions."""
     read = rows_read(ledger)
     listed = {number.name for number in fixed_numbers(pset)}
-    assert {"launch_year[implantable]", "eligible_share[2]", "uptake_correlation", "price_noise"} <= listed
+    assert {"line_price_year", "spend_residual_sd", "uptake_correlation", "price_noise"} <= listed
     for k, row in enumerate(ledger.assumptions):
         where = "".join(f'{s} = "{key}"\n' for s in SEGMENT_DIMS if (key := getattr(row, s)) is not None)
         where += f"year = {row.year}\n" if row.year else ""
         if row.value is None:
-            number = "spread = 1.1"
+            number = "spread = 0.9"
         else:
             number = f"value = {row.value + 1 if row.unit == 'year' else row.value * 0.8 + 0.01}"
         text = f'[[assumption]]\nid = "{row.id}"\n{where}{number}\nreason = "r"'
@@ -484,7 +517,12 @@ def test_every_number_of_a_ledger_is_listed_and_differs_where_it_is_changed(
             with pytest.raises(InputError, match="is one that no model takes"):
                 under(ledger, tmp_path, text)
             continue
-        changed = [r for r in difference(pset, under(ledger, tmp_path, text)) if r["what"] != "setting"]
+        turned = {"stringency": next((key for key, name in ELIGIBLE.items() if name == row.id), "base")}
+        before, after = (
+            prior_set(ledger, turned=turned),
+            prior_set(ledger, load_overlay(written(tmp_path, text)), turned=turned),
+        )
+        changed = [r for r in difference(before, after) if r["what"] != "setting"]
         assert changed, row.id
     text = '[[claim]]\nid = "adoption_direction_eu5"\nvalue = 0.0\nreason = "r"'
     (sign,) = [r for r in difference(pset, under(ledger, tmp_path, text)) if r["what"] == "number"]
@@ -514,8 +552,8 @@ def test_a_scale_may_be_a_range(ledger: Ledger, pset: PriorSet, tmp_path: Path) 
     assert rows["number", "price_noise[implantable]"] == ("0.08 log", "")
     assert rows["prior", "price_noise_implantable: price_noise[implantable]"][0] == ""
     assert "price_noise_pharmacologic" not in mine.blocks
-    with pytest.raises(InputError, match=r"'launch_year' .* is a range 2026..2030: it must be a fixed `value`"):
-        under(ledger, tmp_path, '[[assumption]]\nid = "launch_year"\nlow = 2026\nhigh = 2030\nreason = "r"')
+    with pytest.raises(InputError, match=r"'line_price_year' .* is a range 2024..2026: it must be a fixed `value`"):
+        under(ledger, tmp_path, '[[assumption]]\nid = "line_price_year"\nlow = 2024\nhigh = 2026\nreason = "r"')
 
 
 def test_a_number_for_a_part_stands_against_what_the_other_set_has_there(

@@ -65,11 +65,12 @@ def test_every_fault_of_every_file_is_a_line(tmp_path: Path, capsys: pytest.Capt
     (tmp_path / ASSUMPTIONS).write_text(text, encoding="utf-8")
     assert main(["audit", *options]) == 2
     lines = capsys.readouterr().err.splitlines()
-    assert len(lines) == 2
+    assert len(lines) == 3
     assert lines[0].startswith("postcgrp audit: report.toml: line ")
     assert "'new': value = -9" in lines[0]
-    assert lines[1].startswith("postcgrp audit: assumptions.toml: line ")
-    assert "unit 'USD per patient-year', but the report's currency is 'EUR'" in lines[1]
+    for line in lines[1:]:
+        assert line.startswith("postcgrp audit: assumptions.toml: line ")
+        assert "unit 'USD per patient-year', but the report's currency is 'EUR'" in line
 
 
 def test_a_slipped_unit_is_noted_by_every_command_that_reads_the_ledger(
@@ -103,15 +104,19 @@ def test_priors_lists_and_diffs_every_number(tmp_path: Path, capsys: pytest.Capt
     assert "Fixed numbers" in said
     assert "actuals" in said  # each source's error
     table = pd.read_csv(tmp_path / "priors.csv").set_index("prior")
-    assert table.loc["launch_year[implantable]", "family"] == "fixed"
-    assert table.loc["launch_year[implantable]", "median"] == 2027
+    for number, value in (("line_price_year", 2026.0), ("eligible_share[implantable, 1]", 0.0)):
+        assert table.loc[number, "family"] == "fixed"
+        assert table.loc[number, "median"] == value
+    assert table.index.is_unique
     later = tmp_path / "later.toml"
     later.write_text(
-        'schema = 1\nname = "later"\nsays = "so"\n[[assumption]]\nid = "launch_year"\nvalue = 2029\nreason = "r"\n'
+        'schema = 1\nname = "later"\nsays = "so"\n[[assumption]]\nid = "launch_year"\nline = "pacap"\n'
+        'region = "Japan"\nvalue = 2029\nreason = "r"\n'
     )
     assert main(["priors", "--diff", str(later), "--out", str(tmp_path / "diff.csv")]) == 0
     rows = pd.read_csv(tmp_path / "diff.csv").set_index("name")
-    assert list(rows.loc["launch_year[implantable]"]) == ["number", "2027 year", "2029 year"]
+    changed = rows.loc["launch_year: launch_year[pacap, Japan]"]
+    assert list(changed) == ["prior", "normal 2032 / 2034.5 / 2037 year", "fixed 2029 year"]
 
 
 def test_audit_names_rows_that_no_model_takes_and_the_claims_it_rests_on(

@@ -253,7 +253,7 @@ DAMAGES: dict[str, tuple[str, Damage, str]] = {
     "zarr chunk lost": ("zarr", lost_chunk, "540 values are missing"),
     "zarr chunk garbled": ("zarr", lambda p: flip(p / "revenue" / "0.0.0.0.0", 0.5), "damaged|changed"),
     "zarr array lost": ("zarr", lambda p: shutil.rmtree(p / "acute_use"), "damaged|missing"),
-    "zarr header edited": ("zarr", lambda p: edit_text(p / ".zattrs", "run/1", "run/2"), ".zmetadata"),
+    "zarr header edited": ("zarr", lambda p: edit_text(p / ".zattrs", "run/2", "run/3"), ".zmetadata"),
     "zarr metadata edited": ("zarr", lambda p: edit_text(p / ".zmetadata", "USD million", "EUR"), ".zmetadata"),
 }  # fmt: skip
 

@@ -148,12 +148,18 @@ def test_the_error_of_thinning_is_stated_as_it_is(pset: PriorSet, many: DataTree
 
 
 @pytest.mark.fit
-def test_thinning_keeps_means_and_tails_far_better_than_chance(pset: PriorSet, many: DataTree) -> None:
-    draws = group(many)
-    chance = [np.random.default_rng(k).choice(1000, 100, replace=False) for k in range(20)]
-    ours, *theirs = ({"error": thinning.error(draws, kept)} for kept in (thinning.thinning(draws, 100)[0], *chance))
-    for names, gain in ((("mean",), 3), (("q05", "q95"), 2)):
-        assert worst(ours, *names) < np.mean([worst(said, *names) for said in theirs]) / gain
+def test_thinning_keeps_means_and_tails_better_than_chance(pset: PriorSet) -> None:
+    """On average over markets: in a single one the worst year of a heavy tail is a matter of luck for both."""
+    gains = []
+    for seed in range(4):
+        draws = group(market(pset, chains=4, draws=250, seed=seed))
+        chance = [np.random.default_rng(k).choice(1000, 100, replace=False) for k in range(20)]
+        ours, *theirs = ({"error": thinning.error(draws, k)} for k in (thinning.thinning(draws, 100)[0], *chance))
+        names = (("mean",), ("q05", "q95"))
+        gains.append([np.mean([worst(said, *name) for said in theirs]) / worst(ours, *name) for name in names])
+    of_mean, of_tails = np.mean(gains, axis=0)
+    assert of_mean > 2
+    assert of_tails > 1.3
 
 
 @pytest.mark.fit
@@ -306,8 +312,8 @@ def test_a_header_that_is_none_is_said_to_be_none(tmp_path: Path, text: str) -> 
 
 @pytest.fixture
 def frozen_run(tmp_path: Path) -> Path:
-    """A run of schema 1, made by the first version that wrote one: two draws of two chains."""
-    return Path(shutil.copytree(FROZEN.parent / "run-1", tmp_path / "run"))
+    """A run of schema 2, made by the first version that wrote one: two draws of two chains."""
+    return Path(shutil.copytree(FROZEN.parent / "run-2", tmp_path / "run"))
 
 
 def restate(folder: Path, **changes: Any) -> None:
@@ -328,10 +334,10 @@ def test_a_run_of_the_first_version_still_loads_and_exports(
 
 def test_a_newer_minor_version_of_a_run_loads(frozen_run: Path) -> None:
     with netCDF4.Dataset(frozen_run / "posterior.nc", "r+") as file:
-        file.manifest = json.dumps({**json.loads(file.manifest), "schema": "postcgrp.run/1.4"})
+        file.manifest = json.dumps({**json.loads(file.manifest), "schema": "postcgrp.run/2.4"})
     sha = hashlib.sha256((frozen_run / "posterior.nc").read_bytes()).hexdigest()
     files = json.loads((frozen_run / "manifest.json").read_text())["files"] | {"posterior.nc": sha}
-    restate(frozen_run, schema="postcgrp.run/1.4", files=files, audience="all")
+    restate(frozen_run, schema="postcgrp.run/2.4", files=files, audience="all")
     assert open_run(frozen_run).manifest["audience"] == "all"
 
 
@@ -339,10 +345,10 @@ def test_a_newer_minor_version_of_a_run_loads(frozen_run: Path) -> None:
     ("changes", "says"),
     [
         (
-            {"schema": "postcgrp.run/2"},
-            r"has schema 2, .*runs up to 1\.x: install a newer postcgrp, or run the forecast",
+            {"schema": "postcgrp.run/1"},
+            r"has schema 1, .*runs of 2\.x, as its model is another: run the forecast again .*with the postcgrp",
         ),
-        ({"schema": "postcgrp.run/2.1"}, r"has schema 2\.1, "),
+        ({"schema": "postcgrp.run/3.1"}, r"has schema 3\.1, .*read it with a newer postcgrp"),
         ({"schema": "postcgrp.run/x"}, "is not a run folder"),
         ({"schema": "postcgrp.value/1"}, "is not a run folder"),
         ({"schema": 1}, "is not a run folder"),

@@ -453,7 +453,7 @@ def test_forty_regions_fit_on_the_page(tab: Page, tmp_path: Path) -> None:
 
 @pytest.mark.fit
 def test_a_run_updated_by_weights_has_a_page_that_says_so(run: Run) -> None:
-    manifest = {"schema": "postcgrp.update/1", "status": "passed", "created": "now", "recipe_sha256": run.recipe}
+    manifest = {"schema": "postcgrp.update/2", "status": "passed", "created": "now", "recipe_sha256": run.recipe}
     weights = np.full(run.sizes, 1 / np.prod(run.sizes))
     updated = Run(run.folder, run.priors, manifest | {"weights": {"ess": 321.0, "k": 0.2}}, base=run, weights=weights)
     text = living_page(updated)

@@ -14,7 +14,7 @@ from postcgrp.priors import InputError
 from postcgrp.priors.files import replacing
 from postcgrp.reports.runs.place import check_folder, new_file, new_folder
 
-SCHEMA = "postcgrp.run/1"
+SCHEMA = "postcgrp.run/2"
 
 
 def write(out: Path, text: str = "new") -> None:

@@ -485,6 +485,13 @@ def test_what_a_market_has_to_learn_comes_from_its_ledger(folder: Path | None) -
     assert found["name"][1] == f"patients {first}"
 
 
+def test_a_launch_that_fails_or_is_still_to_come_can_be_learned(tmp_path: Path) -> None:
+    pset = other_market("launch before the last anchor")
+    run = prior_run(pset, tmp_path / "run", draws=30)
+    assert (run.posterior["revenue"].sel(modality="implant") == 0).any()
+    assert all(np.isfinite(values).all() for values in market_inputs(run).values())
+
+
 def test_a_market_of_one_region_and_one_depth_has_no_shares_to_learn(tmp_path: Path) -> None:
     pset = other_market("one region, one depth, one modality")
     inputs = market_inputs(prior_run(pset, tmp_path / "run", draws=30))
