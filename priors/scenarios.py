@@ -17,6 +17,7 @@ from postcgrp.priors.errors import InputError
 from postcgrp.priors.ledger import PERCENT, Ledger, Number, Row, Text, Whole
 from postcgrp.priors.lookup import Key, label_of
 from postcgrp.priors.messages import InputFault, faults_in_words, nearest_or
+from postcgrp.priors.segments import NARROWED
 from postcgrp.priors.shares import ROUNDING
 from postcgrp.priors.shipped import shipped_scenarios
 from postcgrp.priors.toml_file import TomlFile
@@ -24,7 +25,7 @@ from postcgrp.priors.toml_file import TomlFile
 SCENARIO_GUIDE = "docs/scenarios.md"
 BASE = "base"  # the scenario in which nothing changes, beside which all others are shown
 LATEST = 100  # years after the window: a later date is none
-SEGMENT_KEYS = ("region", "depth", "modality", "line")
+SEGMENT_KEYS = NARROWED[1:]
 
 
 class Setting(Row):

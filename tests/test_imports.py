@@ -22,7 +22,7 @@ from postcgrp.tests.helpers.source import (
 ALLOWED: dict[str, dict[str, str]] = {
     "runs": {},  # nor forecast/: a forecast is written by runs/
     "forecast": {"page": "a forecast writes its page"},
-    "page": {"sensitivity": "--compare", "valuation": "--deal"},
+    "page": {"sensitivity": "--compare", "valuation": "--deal", "scenarios": "--scenario"},
     "sensitivity": {"valuation": "deal_flips"},
     "calibration": {},
     "valuation": {"scenarios": "--scenario"},

@@ -63,7 +63,7 @@ def _scenario(options: argparse.Namespace) -> int:
         say(note)
     ledger = run.priors.ledger
     where = "" if options.out is None else str(options.out / "scenarios.csv")
-    show(anchors_of(result.tables["scenarios"], ledger.report.anchors), f"Total revenue, {run.money}", where=where)
+    show(anchors_of(result.tables["scenarios"], ledger.report.anchors[1:]), f"Total revenue, {run.money}", where=where)
     if len(moved := result.tables["drivers"]):
         last = moved[moved["year"].isna() | (moved["year"] == ledger.years[-1])]
         where = "" if options.out is None else str(options.out / "drivers.csv")

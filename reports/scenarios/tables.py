@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,7 +20,7 @@ from postcgrp.reports.forecast.summary import INTERVALS
 
 Array = NDArray[np.float64]
 SEGMENTED_BY = ("region", "modality", "line")
-MIXTURE = "mixture"  # what the weights make of the scenarios
+MIXED = "mixture"  # what the weights make of the scenarios
 ROUNDED_OFF = 1e-9  # relative: what rounding moves
 _ENDS = {
     f"{end}_{width}": (1 - width / 100) / 2 if end == "low" else (1 + width / 100) / 2
@@ -108,22 +109,25 @@ def scenario_table(
     parts = [compared(name, base, [(1.0, one)]) for name, one in every.items()]
     if weights is not None:
         drawn = [(weight, every[name]) for name, weight in weights.items() if weight > 0]
-        parts.append(compared(MIXTURE, base, drawn))
+        parts.append(compared(MIXED, base, drawn))
     return pd.concat(parts, ignore_index=True)[list(SCENARIO_COLUMNS)]
 
 
 def compared(name: str, base: ScenarioDraws, drawn: Sequence[tuple[float, ScenarioDraws]]) -> pd.DataFrame:
     """The rows of one scenario, or of a mixture of weighted ones."""
     weights = np.concatenate([np.full(len(one.draws), weight / len(one.draws)) for weight, one in drawn])
-    levels = np.concatenate([one.draws for _, one in drawn])
-    moves = np.concatenate([_difference(one.draws, base.draws) for _, one in drawn])
-    found: dict[str, Array | float | str] = {"scenario": name}
-    found |= {"base_median": np.median(base.draws, axis=0)}
-    for prefix, draws in (("", levels), ("difference_", moves)):
-        found[f"{prefix}mean"] = weights @ draws
-        quantiles = quantiles_of(draws, [0.5, *_ENDS.values()], weights)
+    levels = [one.draws for _, one in drawn]
+    moves = [_difference(draws, base.draws) for draws in levels]
+
+    def mean(each: Sequence[NDArray[Any]]) -> Array:
+        return np.asarray(sum(weight * draws.mean(axis=0) for (weight, _), draws in zip(drawn, each, strict=True)))
+
+    found: dict[str, Array | str] = {"scenario": name, "base_median": np.median(base.draws, axis=0)}
+    for prefix, each in (("", levels), ("difference_", moves)):
+        found[f"{prefix}mean"] = mean(each)
+        quantiles = quantiles_of(np.concatenate(each), [0.5, *_ENDS.values()], weights)
         found |= {f"{prefix}{key}": row for key, row in zip(("median", *_ENDS), quantiles, strict=True)}
-    found |= {"p_above": weights @ (moves > 0), "p_below": weights @ (moves < 0)}
+    found |= {"p_above": mean([x > 0 for x in moves]), "p_below": mean([x < 0 for x in moves])}
     return base.rows.assign(**found)
 
 
