@@ -13,7 +13,7 @@ from postcgrp.priors.drivers import DRIVERS, driver_labels
 from postcgrp.priors.scenarios import Plan, Scenario, load_scenario, load_weights, plan
 from postcgrp.priors.shipped import shipped_scenarios
 from postcgrp.tests.helpers.markets import CHANGES, Tables, market
-from postcgrp.tests.helpers.paths import OTHER_MARKET
+from postcgrp.tests.helpers.paths import DOCS, OTHER_MARKET
 
 HEAD = 'schema = 1\nname = "made"\nsays = "Made for a test."\n'
 
@@ -170,3 +170,12 @@ def test_every_driver_says_what_it_moves_and_what_not(ledger: Ledger) -> None:
         assert driver.moves
         assert driver.leaves
         assert driver_labels(ledger, name), f"the shipped ledger has {name}"
+
+
+def test_the_page_of_drivers_says_of_each_what_the_code_does() -> None:
+    page = (DOCS / "drivers.md").read_text(encoding="utf-8")
+    rows = [line for line in page.splitlines() if line.startswith("| `")]
+    assert rows == [
+        f"| `{d.name}` | {', '.join(d.dims)} | {d.unit} | {', '.join(d.allowed)} | {d.moves} | {d.leaves} |"
+        for d in DRIVERS.values()
+    ]

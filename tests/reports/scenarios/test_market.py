@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,8 @@ from postcgrp.priors import PriorSet
 from postcgrp.priors.scenarios import Scenario, load_scenario, plan
 from postcgrp.reports.runs.run import Run
 from postcgrp.reports.scenarios.market import WhatIf
-from postcgrp.tests.helpers.by_hand import YEARS, by_hand
+from postcgrp.tests.helpers.by_hand import YEARS, by_hand, logit
+from postcgrp.tests.helpers.markets import CHANGES, prior_set_of
 from postcgrp.tests.helpers.stored import prior_run
 
 pytestmark = pytest.mark.fit  # compiles
@@ -156,6 +158,18 @@ def test_a_path_moves_what_follows_and_nothing_before_its_year(market: WhatIf, r
     assert (np.abs(total[:, 6:]) > 0)[moves[:, 6:]].all()
 
 
+def test_adoption_and_overuse_by_hand(market: WhatIf) -> None:
+    use, moh = as_drawn(market.run, v.USE)[..., 1], as_drawn(market.run, v.MOH)[:, None]
+    halved = under(market, {"driver": "adoption", "from": 2030, "factor": 0.5})[v.USE][..., 1]
+    np.testing.assert_allclose(halved[:, YEARS >= 2030], use[:, YEARS >= 2030] / 2)
+    found = under(market, {"driver": "moh", "factor": 0.7})[v.USE][..., 1]
+    effect = as_drawn(market.run, v.MOH_EFFECT)[:, None, None, None]
+    np.testing.assert_allclose(logit(found), logit(use) + effect * (logit(0.7 * moh) - logit(moh)))
+    held = under(market, {"driver": "moh", "value": 0.95})[v.USE][..., 1]
+    acute = np.minimum(as_drawn(market.run, v.ACUTE_USE)[:, None], 0.95)  # overuse is never above acute use
+    np.testing.assert_allclose(logit(held), logit(use) + effect * (logit(acute) - logit(moh)))
+
+
 def test_a_launch_that_never_succeeds_sells_nothing_and_one_that_does_sells_in_every_draw(market: WhatIf) -> None:
     never = under(market, {"driver": "success_probability", "modality": "implantable", "value": 0.0})
     assert (never[v.REVENUE][..., 2] == 0).all()
@@ -192,3 +206,30 @@ def test_centres_carry_the_mean_and_their_odds() -> None:
     np.testing.assert_allclose(now * all_in + (1 - now) * none_in, use)
     np.testing.assert_allclose(all_in / (1 - all_in) / (none_in / (1 - none_in)), odds)
     np.testing.assert_allclose(moved_to(to), to * all_in + (1 - to) * none_in)
+
+
+SHAPES = [
+    "only everyone",
+    "only launch",
+    "only acute use",
+    "two adoption curves",
+    "lines of an adopted modality",
+    "a launched modality without lines",
+]
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_any_shape_of_market_has_its_base_and_its_scenarios(name: str, tmp_path: Path) -> None:
+    """Without lines, launches or payers too: the base is the run, and what a scenario cannot move it leaves."""
+    market = WhatIf(prior_run(prior_set_of(CHANGES[name]), tmp_path / "run", 10))
+    ledger = market.run.priors.ledger
+    base = market.under(plan(ledger, load_scenario("base")))
+    for quantity, values in base.data_vars.items():
+        expected = market.run.read([str(quantity)])[quantity]
+        np.testing.assert_allclose(values, expected, rtol=1e-9, atol=1e-300, err_msg=str(quantity))
+    dearer = market.under(plan(ledger, scenario({"driver": "price", "factor": 1.5})))
+    np.testing.assert_allclose(dearer[v.REVENUE], 1.5 * base[v.REVENUE], rtol=1e-9)
+    for shipped in ("conservative", "upside"):
+        found = market.under(plan(ledger, load_scenario(shipped)))
+        total = found[v.REVENUE].sum(["region", "depth", "modality"])
+        np.testing.assert_allclose(total, found[v.REVENUE_TOTAL], rtol=1e-9)
