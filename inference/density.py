@@ -10,8 +10,12 @@ from typing import Any
 import jax
 import numpy as np
 import pymc as pm
+import pytensor.tensor as pt
 from numpy.typing import NDArray
 from pytensor.graph.replace import graph_replace
+from pytensor.tensor.exceptions import NotScalarConstantError
+from pytensor.tensor.random.basic import NormalRV
+from pytensor.tensor.random.op import RandomVariable
 
 from postcgrp.inference.diagnostics import SAMPLE
 from postcgrp.inference.jaxify import Arrays, jaxify, model_data
@@ -88,9 +92,16 @@ def density(model: pm.Model, example: Arrays) -> Density:
     Parameters: `example`, one unconstrained point, by value variable, for its shapes.
     """
     flat = layout(model, example)
-    joint = jaxify(model, [model.logp()], example)
+    apart = {model.rvs_to_values[rv].name for rv in model.free_RVs if _is_standard_normal(model, rv)}
+    joint = jaxify(model, [_joint(model, apart)], example)
+    standard = np.concatenate([np.full(math.prod(s), float(name in apart)) for name, s in flat.shapes.items()])
+    constant = standard.sum() * np.log(2 * np.pi) / 2
+
+    def logp(vector: Any, data: Arrays) -> Any:
+        return joint(flat.split(vector), data)[0] - (standard * vector**2).sum() / 2 - constant
+
     # Jitted, it is traced once, however often a sampler's loops call it.
-    return Density(flat, jax.jit(lambda vector, data: joint(flat.split(vector), data)[0]), model_data(model))
+    return Density(flat, jax.jit(logp), model_data(model))
 
 
 def derived(
@@ -105,28 +116,67 @@ def derived(
     """
     shown = [*model.free_RVs, *(d for d in model.deterministics if keep is None or d.name in keep)]
     terms = _terms(model)
-    graphs = {
-        "posterior": dict(zip([v.name for v in shown], model.replace_rvs_by_values(shown), strict=True)),
+    groups = {
+        "posterior": {v.name: v for v in shown},
         **({"log_prior": {v.name: terms[v] for v in model.free_RVs}} if log_prior else {}),
         "log_likelihood": {v.name: terms[v] for v in model.observed_RVs},
     }
-    outputs = [graph for group in graphs.values() for graph in group.values()]
-    flat, function = layout(model, example), jaxify(model, outputs, example, optimizer="fast_compile")
+    # All at once, so that they share what they have in common.
+    outputs = model.replace_rvs_by_values([graph for group in groups.values() for graph in group.values()])
+    flat, function = layout(model, example), jaxify(model, outputs, example)
 
     def evaluate(vector: Any, data: Arrays) -> dict[str, Arrays]:
         values = iter(function(flat.split(vector), data))
-        return {group: {name: next(values) for name in names} for group, names in graphs.items()}
+        return {group: {name: next(values) for name in names} for group, names in groups.items()}
 
     return evaluate
 
 
+def _joint(model: pm.Model, apart: Collection[str]) -> Any:
+    """The log density of all variables together on the unconstrained scale, as a graph of the value variables.
+
+    Parameters: `apart`, names of value variables whose own densities are left out.
+    """
+    if not _plain(model):
+        return model.logp()
+    jacobians = [
+        transform.log_jac_det(model.rvs_to_values[rv], *rv.owner.inputs)
+        for rv, transform in model.rvs_to_transforms.items()
+        if transform is not None
+    ]
+    terms = [term for rv, term in _terms(model).items() if model.rvs_to_values[rv].name not in apart]
+    parts = [*terms, *jacobians, *model.potentials]
+    [joint] = model.replace_rvs_by_values([pt.add(*(part.sum() for part in parts))])
+    return joint
+
+
 def _terms(model: pm.Model) -> dict[Any, Any]:
-    """The elementwise log density of every free and observed variable, as graphs of the value variables."""
+    """The elementwise log density of every free and observed variable, as graphs of variables or of their values."""
+    if _plain(model):
+        return {rv: pm.logp(rv, rv, warn_rvs=False) for rv in model.basic_RVs}
     terms = dict(zip(model.basic_RVs, model.logp(model.basic_RVs, jacobian=False, sum=False), strict=True))
     for rv in model.free_RVs:
         if model.rvs_to_transforms[rv] is not None:
             elementwise = pm.logp(rv, value := rv.type(), warn_rvs=False)
             # A transform of several values at once (ordered ones) has one Jacobian; PyMC sums their densities to match.
             if elementwise.type.ndim > terms[rv].type.ndim:
-                [terms[rv]] = model.replace_rvs_by_values([graph_replace(elementwise, {value: rv})])
+                terms[rv] = graph_replace(elementwise, {value: rv})
     return terms
+
+
+def _is_standard_normal(model: pm.Model, rv: Any) -> bool:
+    """Whether a variable's density is left to one sum over all such: a model of deviations has dozens of them."""
+    if not _plain(model) or not isinstance(rv.owner.op, NormalRV) or model.rvs_to_transforms[rv] is not None:
+        return False
+    try:
+        return [pt.get_underlying_scalar_constant_value(p) for p in rv.owner.op.dist_params(rv.owner)] == [0, 1]
+    except NotScalarConstantError:
+        return False
+
+
+def _plain(model: pm.Model) -> bool:
+    """Whether each variable is a distribution by itself, so that its density needs no look at the rest of the graph.
+
+    PyMC's joint density takes such a look first, rewriting the whole graph, and then copies of it for each variable.
+    """
+    return all(isinstance(rv.owner.op, RandomVariable) for rv in model.basic_RVs)

@@ -194,11 +194,18 @@ def _batched(outputs: Sequence[Any], known: Mapping[Any, Any], number: Any) -> l
         elif isinstance(node.op, SymbolicRandomVariable):
             results = _batched(node.op.fgraph.bind(node.inputs), inputs, number)
         elif any(after is not before for before, after in inputs.items()):
-            results = vectorize_graph(node.outputs, inputs)
+            results = _batched_node(node, inputs)
         else:
             continue
         new.update((v, result) for v, result in zip(node.outputs, results, strict=True) if v not in new)
     return [new.get(v, v) for v in outputs]
+
+
+def _batched_node(node: Any, batched: Mapping[Any, Any]) -> list[Any]:
+    """The batched outputs of one node, which PyTensor finds at once where it sees nothing of the graph before it."""
+    cut = {v: v.type() for v, after in batched.items() if after is not v}
+    alone = node.clone_with_new_inputs([cut.get(v, v) for v in node.inputs])
+    return list(vectorize_graph(alone.outputs, {new: batched[v] for v, new in cut.items()}))
 
 
 def _batched_variable(node: Any, batched: Mapping[Any, Any], number: Any) -> list[Any]:

@@ -62,7 +62,7 @@ def of_draws(
     programs = Programs(key, None, data)
 
     def trace() -> tuple[Callable[..., Any], tuple[Any, ...]]:
-        function = jaxify(model, cut, {n: np.zeros(s) for n, s in flat.shapes.items()}, optimizer="fast_compile")
+        function = jaxify(model, cut, {n: np.zeros(s) for n, s in flat.shapes.items()})
 
         def every(vector: Any, data: Arrays) -> dict[str, Arrays]:
             return {DERIVED: dict(zip(graphs, function(flat.split(vector), data), strict=True))}

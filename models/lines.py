@@ -13,7 +13,7 @@ from pytensor.tensor import TensorVariable
 from postcgrp.models import variables as v
 from postcgrp.models.latent import deviation, from_standard, hyper
 from postcgrp.models.launch import Launches
-from postcgrp.models.shapes import interpolation, redistribute
+from postcgrp.models.shapes import interpolation, redistributed_odds
 from postcgrp.models.standard import region_cholesky
 from postcgrp.priors import PriorSet
 from postcgrp.priors.catalogue import LEFT_AT_SPEED, MIDYEAR
@@ -170,8 +170,7 @@ def _odds(pset: PriorSet, users: TensorVariable) -> TensorVariable:
     names = list(pset.ledger.segments["modality"])
     modality_of = {line.name: names.index(line.modality) for line in pset.ledger.lines}
     weights = pt.stack([users[..., modality_of[line]] for line in claimed])
-    cells = redistribute(level, weights, offset)
-    return pt.log(cells) - pt.log1p(-cells)
+    return redistributed_odds(level, weights, offset)
 
 
 def _drift(pset: PriorSet) -> TensorVariable:

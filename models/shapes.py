@@ -76,7 +76,12 @@ def gradient(steps: TensorVariable, depths: int) -> TensorVariable:
 
 
 def redistribute(mean: TensorVariable, weights: TensorVariable, offset: TensorVariable) -> TensorVariable:
-    """Cells `sigmoid(c + offset)` whose weighted mean over region and depth is `mean`.
+    """Cells [..., region, depth] whose log-odds are :func:`redistributed_odds`."""
+    return pt.sigmoid(redistributed_odds(mean, weights, offset))
+
+
+def redistributed_odds(mean: TensorVariable, weights: TensorVariable, offset: TensorVariable) -> TensorVariable:
+    """Log-odds `c + offset` of cells whose weighted mean over region and depth is `mean`.
 
     Parameters: `mean` [...] in (0, 1); `weights` [..., region, depth], not negative, any scale; `offset`
     [region, depth], logit. Returns [..., region, depth]. The intercept c starts from the normal approximation to a
@@ -96,7 +101,7 @@ def redistribute(mean: TensorVariable, weights: TensorVariable, offset: TensorVa
         reached = (weights * cell).sum(axis=axes, keepdims=True)
         slope = (weights * cell * (1 - cell)).sum(axis=axes, keepdims=True) / (reached * (1 - reached))
         intercept = intercept + (target - pt.log(reached / (1 - reached))) / slope
-    return pt.sigmoid(intercept + offset)
+    return intercept + offset
 
 
 def interpolation(years: Sequence[int], anchors: Sequence[int]) -> NDArray[np.float64]:

@@ -16,7 +16,7 @@ from postcgrp.priors.errors import InputError
 from postcgrp.priors.evidence import Evidence, claimed_evidence
 from postcgrp.priors.ledger import PERCENT, Claim, Ledger, Modality, Quantified, Trust, middle
 from postcgrp.priors.ledger.checks import check_rows
-from postcgrp.priors.lines import OF_LAUNCHES, OF_LINES, cells, line_labels
+from postcgrp.priors.lines import OF_LAUNCHES, OF_LINES, all_labels, cells, line_labels
 from postcgrp.priors.lookup import (
     Key,
     anchors,
@@ -236,10 +236,7 @@ def _line_blocks(ledger: Ledger, settings: Settings) -> list[Block]:
 
 
 def _labelled(ledger: Ledger, variable: str, name: str, dims: tuple[str, ...]) -> Block:
-    labels: dict[str, list[Key]] = {
-        **{dim: list(keys) for dim, keys in {**ledger.segments, **line_labels(ledger)}.items()},
-        "period": list(ledger.report.anchors[1:]),
-    }
+    labels = all_labels(ledger)
     return Block(variable, dims, tuple(_assumed(ledger, name, where) for where in cells(ledger, dims, labels)))
 
 

@@ -82,6 +82,35 @@ RANGED: dict[str, Family] = {
     "adoption_step_region_sd": "lognormal",
     "price_noise": "lognormal",
 }
+# Why the other fixed numbers have no range, and what serves in its place.
+_A_SPREAD = "it is the spread of a point: give the claim itself a range or `quantiles`"
+_A_CORRELATION = "it says how priors are drawn, not what is drawn: pool sets that differ in it (a linear pool)"
+_A_SIZE = "it scales what the report says of a region or depth: give a range to how far these differ"
+_A_RESIDUAL = "it is the sd of a walk that sales inform directly: pool sets that differ in it (a linear pool)"
+FIXED_BECAUSE: dict[str, str] = {
+    **dict.fromkeys(
+        (
+            "region_patients_log_sd",
+            "depth_weight_log_sd",
+            "burden_logit_sd",
+            "payer_block_logit_sd",
+            "adoption_logit_sd",
+            "line_use_logit_sd",
+        ),
+        _A_SPREAD,
+    ),
+    **dict.fromkeys(
+        ("patient_growth_correlation", "burden_correlation", "uptake_correlation", "line_region_correlation"),
+        _A_CORRELATION,
+    ),
+    **dict.fromkeys(("uptake_region_size", "line_use_region_size", "line_use_depth_size"), _A_SIZE),
+    **dict.fromkeys(("spend_residual_sd", "spend_residual_step_sd"), _A_RESIDUAL),
+    "evidence_log_sd": "it is the error of a row: give a less trusted row a larger one",
+    "adoption_path_concentration": "as a variable it makes a funnel with the shares of its path, and chains diverge",
+    "region_premium_modality_sd": "as a variable it moves the mean of the lead region's value, and chains diverge",
+    "line_use_region_sd": "regions of a line vary by the draws that it scales: pool sets that differ in it",
+    "line_price_year": "it is the year of the prices' money, a definition",
+}
 ELIGIBLE = {"base": "eligible_share", "strict": "eligible_share_strict", "lenient": "eligible_share_lenient"}
 ASSUMPTIONS = {
     "evidence_log_sd": Entry("log", ("year", "region", "depth", "modality"), positive=True),

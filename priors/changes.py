@@ -12,7 +12,8 @@ from pydantic import model_validator
 from postcgrp.priors.catalogue import ASSUMPTIONS, PRIOR_CLAIMS, RANGED, Family
 from postcgrp.priors.elicit import LINK, from_quantiles, range_of
 from postcgrp.priors.errors import InputError
-from postcgrp.priors.ledger import Assumption, Claim, Ledger, Number, Row, Text, Whole, misfit_coverage
+from postcgrp.priors.ledger import Assumption, Claim, Ledger, Number, Text, misfit_coverage
+from postcgrp.priors.ledger.rows import Placed
 from postcgrp.priors.lookup import label_of
 from postcgrp.priors.messages import nearest_or
 from postcgrp.priors.segments import NARROWED, segment_in_words
@@ -24,7 +25,7 @@ SHARE_FAMILIES = ("logitnormal", "logitstudent")
 ENDS = 2  # quantiles that fix a distribution of two parameters
 
 
-class Change(Row):
+class Change(Placed):
     """A change to an assumption or to a claim: a new number, range or pair of quantiles, or the old range moved.
 
     `centre` moves the middle of a range, and `spread` multiplies its width, on the link scale of its prior.
@@ -32,16 +33,7 @@ class Change(Row):
     assumption that is a range, but those that `but` names.
     """
 
-    id: Text
     but: tuple[Text, ...] = ()
-    year: Whole | None = None
-    region: str | None = None
-    depth: str | None = None
-    modality: str | None = None
-    line: str | None = None
-    value: Number | None = None
-    low: Number | None = None
-    high: Number | None = None
     quantiles: dict[str, Number] | None = None
     centre: Number | None = None
     spread: Number | None = None

@@ -11,6 +11,7 @@ from pathlib import Path
 from postcgrp.priors.errors import InputError
 
 ENCODINGS = ("utf-8-sig", "utf-16", "cp1252")  # Excel's "CSV UTF-8", "Unicode text" and plain CSV
+UTF16 = (b"\xff\xfe", b"\xfe\xff")  # how such a file begins
 DELIMITERS = (";", "\t", ",")
 
 
@@ -40,7 +41,7 @@ def read_csv_table(path: Path, empty: str) -> CsvTable:
     table's form: cells beyond the heading, cells under no name, a heading that stands again.
     """
     # `newline=None` keeps the line ends inside quotes, whichever system wrote them.
-    lines = list(io.StringIO(_text(path), newline=None))
+    lines = list(io.StringIO(csv_text(path), newline=None))
     if lines and lines[0].strip().casefold().startswith("sep="):
         lines = ["", *lines[1:]]  # a hint to spreadsheets; empty, so that line numbers stay right
     start = next((k for k, line in enumerate(lines) if line.strip(';,\t\n "')), None)
@@ -98,16 +99,16 @@ def _clean(cells: Sequence[str]) -> tuple[str, ...]:
     return tuple(" ".join(cell.split()) for cell in cells)
 
 
-def _text(path: Path) -> str:
+def csv_text(path: Path) -> str:
+    """Returns the text of a CSV file in any of `ENCODINGS`. Raises :class:`InputError` for what is none."""
     try:
         content = path.read_bytes()
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}): give the path of a readable CSV file") from None
     if content.startswith(b"PK"):
         raise InputError(f"{path}: is a workbook, not a CSV file: save it as CSV UTF-8")
-    wide = content[:2] in (b"\xff\xfe", b"\xfe\xff")
     for encoding in ENCODINGS:
-        if (encoding == "utf-16") != wide:
+        if (encoding == "utf-16") != content.startswith(UTF16):
             continue
         try:
             text = content.decode(encoding)

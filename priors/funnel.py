@@ -7,13 +7,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
 from postcgrp.priors.elicit import Prior, from_range
 from postcgrp.priors.errors import InputError
 from postcgrp.priors.ledger import PERCENT, Claim, Ledger, Number, Row, Text, Whole, middle
 from postcgrp.priors.lookup import prior_claims
-from postcgrp.priors.messages import InputFault, faults_in_words, nearest_or
+from postcgrp.priors.messages import nearest_or
 from postcgrp.priors.settings import Settings
 from postcgrp.priors.shipped import ASSUMPTIONS_FILE, FUNNEL_FILE
 from postcgrp.priors.toml_file import TomlFile
@@ -297,19 +297,7 @@ def load_funnel(ledger: Ledger, path: str | Path | None = None) -> Funnel:
     region, depth or claim that the ledger does not have.
     """
     path = funnel_beside() if path is None else Path(path)
-    file = TomlFile.read_versioned(path)
-    if unknown := [name for name in file.content if name not in TABLES]:
-        known = f"use one of {', '.join(TABLES)}"
-        raise file.error([InputFault((name,), f"table {name!r} is not known: {known}") for name in unknown])
-    tables = {TABLES[name]: table for name, table in file.content.items()}
-    names = {field: name for name, field in TABLES.items()}
-    try:
-        funnel = Funnel.model_validate(tables)
-    except ValidationError as error:
-        found = faults_in_words(error, Funnel, tables, guide=GUIDE, tables=names)
-        raise file.error(
-            [InputFault((*(names[str(key)] for key in at[:1]), *at[1:]), text) for at, text in found]
-        ) from None
+    funnel = TomlFile.read_versioned(path).validated(Funnel, TABLES, GUIDE)
     for wrong in _misfits(funnel, ledger):
         raise InputError(f"{path.name}: {wrong}")
     return funnel

@@ -52,6 +52,12 @@ def line_labels(ledger: Ledger) -> dict[str, list[str]]:
     }
 
 
+def all_labels(ledger: Ledger) -> dict[str, list[Key]]:
+    """Returns the labels of every dimension that a block of lines or launches may have."""
+    named = {**ledger.segments, **line_labels(ledger)}
+    return {**{dim: list(keys) for dim, keys in named.items()}, "period": list(ledger.report.anchors[1:])}
+
+
 def displacements(ledger: Ledger) -> dict[str, tuple[str | None, str]]:
     """Returns what takes use from others, by label: a modality from one line, or a pipeline line from its others.
 

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 from postcgrp.priors.catalogue import ASSUMPTIONS
 from postcgrp.priors.errors import InputError
 from postcgrp.priors.lookup import Key, assumption, prior_claims
-from postcgrp.priors.reads import rows_read
+from postcgrp.priors.reads import in_reserve, rows_read
 from postcgrp.priors.segments import NARROWED
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from postcgrp.priors.ledger import Ledger
+    from postcgrp.priors.ledger import Assumption, Ledger
     from postcgrp.priors.priorset import PriorSet
 
 DIRECTIONS = ("adoption_direction", "line_use_direction")
@@ -37,7 +37,7 @@ class FixedNumber:
     @property
     def name(self) -> str:
         """The id with the labels of its place, as priors are named."""
-        return f"{self.id}[{', '.join(str(key) for _, key in self.place)}]" if self.place else self.id
+        return _named(self.id, self.place)
 
 
 def fixed_numbers(pset: PriorSet) -> tuple[FixedNumber, ...]:
@@ -95,12 +95,26 @@ def numbers_table(pset: PriorSet) -> pd.DataFrame:
 
 
 def unread_rows(ledger: Ledger) -> tuple[str, ...]:
-    """Returns the assumptions of a ledger that no model of it takes, by name: they may stay, but change nothing."""
+    """Returns the assumptions of a ledger that no model of it takes, by name: they may stay, but change nothing.
+
+    Without spreads of points that the report does not make: a prior set may.
+    """
     read = rows_read(ledger)
-    rows = [row for k, row in enumerate(ledger.assumptions) if k not in read and row.id in ASSUMPTIONS]
-    return tuple(
-        f"{row.id}[{', '.join(str(key) for _, key in place)}]" if (place := _place(row)) else row.id for row in rows
-    )
+    rows = [
+        row
+        for k, row in enumerate(ledger.assumptions)
+        if k not in read and row.id in ASSUMPTIONS and not in_reserve(ledger, row.id)
+    ]
+    return tuple(map(row_name, rows))
+
+
+def row_name(row: Assumption) -> str:
+    """Returns the id of a row with the labels of its place, as priors are named."""
+    return _named(row.id, _place(row))
+
+
+def _named(name: str, place: tuple[tuple[str, Key], ...]) -> str:
+    return f"{name}[{', '.join(str(key) for _, key in place)}]" if place else name
 
 
 def _place(row: object) -> tuple[tuple[str, Key], ...]:

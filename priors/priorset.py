@@ -230,7 +230,8 @@ class PriorSet:
         """Returns the evidence, one row per observed aggregate."""
         import pandas as pd
 
-        return pd.DataFrame([asdict(e) for e in self.evidence], columns=list(Evidence.__dataclass_fields__))
+        rows = pd.DataFrame([asdict(e) for e in self.evidence], columns=list(Evidence.__dataclass_fields__))
+        return rows.astype({"year": "Int64"})  # a share may have none
 
     def recipe(self) -> str:
         """Returns priors, evidence, trust and every ledger row as text: equal texts give equal posteriors."""

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import product
 
-from postcgrp.priors.catalogue import ASSUMPTIONS
+from postcgrp.priors.catalogue import ASSUMPTIONS, ELIGIBLE
 from postcgrp.priors.drivers import CENTRE_ASSUMPTIONS
 from postcgrp.priors.errors import InputError
 from postcgrp.priors.ledger import Ledger, Modality
+from postcgrp.priors.lines import OF_LAUNCHES, OF_LINES, all_labels, cells
 from postcgrp.priors.lookup import Key, anchors, assumption, prior_claims
 
 type Where = dict[str, Key]
@@ -21,10 +22,6 @@ OF_UPTAKE: dict[str, tuple[str, ...]] = {
     "adoption_step_region_sd": ("adoption",),
     "moh_effect": ("adoption",),
     "payer_brake": ("adoption",),
-    "launch_path_concentration": ("launch",),
-    "launch_year": ("launch",),
-    "eligible_share": ("launch",),
-    "launch_uptake": ("launch",),
     "uptake_correlation": ("adoption", "launch"),
     "uptake_region_sd": ("adoption", "launch"),
     "uptake_region_size": ("adoption", "launch"),
@@ -46,6 +43,18 @@ OF_POINTS: dict[str, tuple[str, ...]] = {  # the spread of a claim that is a poi
     "burden_logit_sd": ("moh", "acute_use"),
     "payer_block_logit_sd": ("payer_block",),
     "adoption_logit_sd": ("adoption",),
+    "line_use_logit_sd": ("line_use",),
+}
+OF_PRICED = ("price", "price_growth")  # taken for a modality without lines
+OF_LINED = ("spend_residual_sd", "spend_residual_step_sd")  # and these for one that has them
+# Taken for what lines and launches there are: by assumption, the dims whose labels name the parts of the market.
+LABELLED: dict[str, tuple[str, ...]] = {
+    **dict([*OF_LAUNCHES.values(), *OF_LINES.values()]),
+    **dict.fromkeys(ELIGIBLE.values(), OF_LAUNCHES["eligible_share"][1]),
+    "displacement": ("displacing",),
+    **{f"line_use_{what}": ("line_claimed",) for what in ("region_size", "depth_size", "region_sd")},
+    "line_region_correlation": (),
+    "line_price_year": (),
 }
 FROM_THE_SECOND = ("acute_use_step", "moh_step", "adoption_step", "intensity_step")  # depths; years: `price_growth`
 BY_SCENARIOS = CENTRE_ASSUMPTIONS  # read by scenarios, and by no model
@@ -53,12 +62,13 @@ ANYWHERE = ("evidence_log_sd",)  # taken for whatever a row of evidence is about
 
 
 def rows_read(ledger: Ledger) -> set[int]:
-    """Returns the positions of the assumptions that a model of a ledger takes for some part of the market."""
+    """Returns the positions of the assumptions that a model of a ledger takes for some part of the market.
+
+    Under some setting: the shares of the eligible by each `stringency` count.
+    """
     position = {id(row): k for k, row in enumerate(ledger.assumptions)}
     read = {k for k, row in enumerate(ledger.assumptions) if row.id in (*ANYWHERE, *BY_SCENARIOS)}
-    lines = bool(ledger.lines) or any(m.uptake == "launch" for m in ledger.modalities)
-    read |= {k for k, row in enumerate(ledger.assumptions) if lines and _of_lines(row.id)}
-    for name in dict.fromkeys(row.id for row in ledger.assumptions if row.id in ASSUMPTIONS and not _of_lines(row.id)):
+    for name in dict.fromkeys(row.id for row in ledger.assumptions if row.id in ASSUMPTIONS):
         for place in places_read(ledger, name):
             try:
                 read.add(position[id(assumption(ledger, name, place))])
@@ -67,9 +77,12 @@ def rows_read(ledger: Ledger) -> set[int]:
     return read
 
 
-def _of_lines(name: str) -> bool:
-    """Whether an assumption is of lines and launches: which of its rows a model takes is not worked out here."""
-    return name.startswith("line_") or (name in ASSUMPTIONS and "line" in ASSUMPTIONS[name].by)
+def in_reserve(ledger: Ledger, name: str) -> bool:
+    """Whether a model takes no row of an assumption only because the report gives ranges, and would for a point.
+
+    A prior set may state a point in the place of any range, and then needs its spread.
+    """
+    return any(c.value is None for quantity in OF_POINTS.get(name, ()) for c in prior_claims(ledger, quantity))
 
 
 def places_read(ledger: Ledger, name: str) -> Iterator[Where]:
@@ -78,12 +91,18 @@ def places_read(ledger: Ledger, name: str) -> Iterator[Where]:
         name in OF_CLAIMS and not any(prior_claims(ledger, quantity) for quantity in OF_CLAIMS[name])
     ):
         return
+    if name in LABELLED:
+        if ledger.lines or not name.startswith("line_"):
+            yield from cells(ledger, LABELLED[name], all_labels(ledger))
+        return
     by = ASSUMPTIONS[name].by
     points = [c for quantity in OF_POINTS.get(name, ()) for c in prior_claims(ledger, quantity) if c.value is not None]
     if name in OF_POINTS:
         yield from ({dim: key for dim in by if (key := getattr(c, dim)) is not None} for c in points)
         return
     modalities = [m for m in ledger.modalities if m.uptake in OF_UPTAKE.get(name, (m.uptake,))]
+    if name in OF_PRICED or name in OF_LINED:
+        modalities = [m for m in modalities if bool(ledger.lines_of(m.name)) == (name in OF_LINED)]
     rest = [dim for dim in by if dim not in ("year", "modality")]
     first = name in FROM_THE_SECOND  # depth, below which nothing rises
     labels = [ledger.segments[dim][first:] if dim == "depth" else ledger.segments[dim] for dim in rest]

@@ -7,11 +7,11 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, Self
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
 from postcgrp.priors.errors import InputError
 from postcgrp.priors.ledger import PERCENT, Ledger, Number, Row, Text
-from postcgrp.priors.messages import InputFault, faults_in_words, nearest_or
+from postcgrp.priors.messages import nearest_or
 from postcgrp.priors.shipped import ASSUMPTIONS_FILE, SHARES_FILE
 from postcgrp.priors.toml_file import TomlFile
 
@@ -201,19 +201,7 @@ def load_shares(ledger: Ledger, path: str | Path | None = None) -> Shares:
     report, name a region or modality that the ledger does not have, or leave one undivided.
     """
     path = ASSUMPTIONS_FILE.with_name(SHARES_FILE) if path is None else Path(path)
-    file = TomlFile.read_versioned(path)
-    if unknown := [name for name in file.content if name not in SHARES_TABLES]:
-        known = f"use one of {', '.join(SHARES_TABLES)}"
-        raise file.error([InputFault((name,), f"table {name!r} is not known: {known}") for name in unknown])
-    tables = {SHARES_TABLES[name]: table for name, table in file.content.items()}
-    names = {field: name for name, field in SHARES_TABLES.items()}
-    try:
-        shares = Shares.model_validate(tables)
-    except ValidationError as error:
-        found = faults_in_words(error, Shares, tables, guide=SHARES_GUIDE, tables=names)
-        raise file.error(
-            [InputFault((*(names[str(key)] for key in at[:1]), *at[1:]), text) for at, text in found]
-        ) from None
+    shares = TomlFile.read_versioned(path).validated(Shares, SHARES_TABLES, SHARES_GUIDE)
     for wrong in _misfits(shares, ledger):
         raise InputError(f"{path.name}: {wrong}")
     return shares

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
+from pydantic import BaseModel, ValidationError
+
 from postcgrp.priors.errors import InputError
-from postcgrp.priors.messages import InputFault
+from postcgrp.priors.messages import InputFault, faults_in_words
 from postcgrp.priors.toml_lines import Location, line_of, toml_lines
 
 LEDGER_SCHEMA = 1  # of ledgers and prior sets
@@ -49,6 +51,24 @@ class TomlFile:
                 f"write `schema = {LEDGER_SCHEMA}` as its first line"
             )
         return file
+
+    def validated[Model: BaseModel](self, model: type[Model], tables: Mapping[str, str], guide: str) -> Model:
+        """Returns the content of this file as a model.
+
+        Parameters: `tables`, the model's field by the name that the table has in the file; `guide`, the page that
+        explains the file. Raises :class:`InputError`, with each fault's line, also for a table of another name.
+        """
+        if unknown := [name for name in self.content if name not in tables]:
+            known = f"use one of {', '.join(tables)}"
+            raise self.error([InputFault((name,), f"table {name!r} is not known: {known}") for name in unknown])
+        content = {tables[name]: table for name, table in self.content.items()}
+        names = {field: name for name, field in tables.items()}
+        try:
+            return model.model_validate(content)
+        except ValidationError as error:
+            found = faults_in_words(error, model, content, guide=guide, tables=names)
+            at_names = [InputFault((*(names[str(key)] for key in at[:1]), *at[1:]), text) for at, text in found]
+            raise self.error(at_names) from None
 
     def error(self, faults: Sequence[InputFault]) -> InputError:
         """Returns the error that says faults of this file, each once, in the order of their lines."""

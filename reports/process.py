@@ -22,6 +22,7 @@ from typing import Any, NoReturn
 
 ALLOCATIONS = 50_000  # between two searches for garbage; Python's own 2 000 searches what will never be garbage
 # What XLA itself says on standard error, such as "Very slow compile?", helps nobody who did not write XLA.
+ENDINGS = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]  # Windows has no SIGHUP
 WITHOUT_XLA_REMARKS = ("TF_CPP_MIN_LOG_LEVEL", "3")
 _MODULES: dict[str, Any] = sys.modules
 
@@ -51,7 +52,7 @@ def terminate(*signalled: object) -> NoReturn:
 
 def begin_command() -> None:
     """Prepare this process for one command."""
-    for ending in (signal.SIGTERM, signal.SIGHUP):
+    for ending in ENDINGS:
         if signal.getsignal(ending) is signal.SIG_DFL:  # under nohup, SIGHUP is ignored and must stay so
             signal.signal(ending, terminate)
     os.environ.setdefault(*WITHOUT_XLA_REMARKS)  # before XLA is loaded

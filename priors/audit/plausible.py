@@ -1,9 +1,10 @@
-"""Spend per user that the report implies against the price that the assumptions expect: where a unit slipped."""
+"""Where a unit slipped: spend per user against the assumed price, prices among lines, and sizes for their units."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from statistics import median
 
 from postcgrp.priors.audit.derived import YearlyFigure, ids_of, patients_near, spend_per_user
 from postcgrp.priors.audit.finding import AuditCheck, Finding, Status
@@ -11,10 +12,13 @@ from postcgrp.priors.audit.reading import Ends, Place, claims_by_place, ends_of
 from postcgrp.priors.audit.wording import range_in_words
 from postcgrp.priors.catalogue import MILLION, SPEND_UNIT
 from postcgrp.priors.errors import InputError
-from postcgrp.priors.ledger import Ledger, Modality, middle
-from postcgrp.priors.lookup import assumption
+from postcgrp.priors.ledger import Assumption, Ledger, Line, Modality, middle
+from postcgrp.priors.lookup import assumption, prior_claims
+from postcgrp.priors.numbers import row_name
 
+BUILT_FROM = ("line_list_price", "line_net_ratio", "line_persistence")
 IMPLAUSIBLE = 50.0  # a factor beyond the expected price that no market explains, and a wrong unit does
+FARTHEST_LOG = 2 * math.log(IMPLAUSIBLE)  # of an end of a range, whose middle may be a factor of 50 off
 # The likely slip by the factor by which it changes spend per user.
 SLIPS = {
     1e-6: "revenue in trillions under '{money}'?",
@@ -39,15 +43,20 @@ def _spend_and_price(ledger: Ledger) -> Iterator[Finding]:
         if not 1 / IMPLAUSIBLE < beyond < IMPLAUSIBLE:
             status = "implausible"
         unit = SPEND_UNIT.format(currency=ledger.report.currency)
-        rounded = [float(f"{end:.3g}") for end in (spend.low, spend.high)]
+        stated = range_in_words(_rounded((spend.low, spend.high)), unit)
         yield Finding(
             "spend_against_price",
             status,
             ids_of([spend]),
-            f"{name}: {range_in_words(price, unit)} by the prior of its price",
-            f"{spend.year}: {range_in_words((rounded[0], rounded[1]), unit)} by the report's revenue and patients",
+            f"{name}: {range_in_words(_rounded(price), unit)} by what its users are assumed to cost",
+            f"{spend.year}: {stated} by the report's revenue and patients",
             _treatment(ledger, status, beyond),
         )
+
+
+def _rounded(ends: Ends) -> Ends:
+    low, high = (float(f"{end:.3g}") for end in ends)
+    return low, high
 
 
 def slips(ledger: Ledger) -> tuple[str, ...]:
@@ -75,12 +84,45 @@ def _beyond(found: Ends, expected: Ends) -> float:
 
 
 def _price(ledger: Ledger, modality: Modality) -> Ends | None:
-    """Returns the range of the assumed price of a modality; None if the ledger has no such range."""
+    """Returns the range of what a user of a modality is assumed to cost a year; None if the ledger does not say.
+
+    Of a modality with lines, what its lines on the market cost, each at either end of what it is built up from.
+    """
+    if lines := ledger.lines_of(modality.name):
+        return _built([line for line in lines if line.stage == "sold"], ledger)
     try:
         row = assumption(ledger, "price", {"modality": modality.name})
     except InputError:
         return None
     return None if row.low is None or row.high is None else (row.low, row.high)
+
+
+def _built(lines: Sequence[Line], ledger: Ledger) -> Ends | None:
+    """Returns the range of what lines cost their modality's users, on the mean of all patients."""
+    used = {c.line: ends_of(c) for c in ledger.claims if (c.role, c.quantity) == ("prior", "line_use")}
+    patients = {c.region: middle(c) for c in prior_claims(ledger, "patients")}
+    low = high = 0.0
+    for region in ledger.segments["region"]:
+        share = patients.get(region, 1.0) / sum(patients.get(name, 1.0) for name in ledger.segments["region"])
+        for line in lines:
+            if (cost := _cost(ledger, line.name, region)) is None:
+                return None
+            least, most = used.get(line.name, (1.0, 1.0))
+            low, high = low + share * least * cost[0], high + share * most * cost[1]
+    return (low, high) if lines else None
+
+
+def _cost(ledger: Ledger, line: str, region: str) -> Ends | None:
+    """Returns the range of a line's net cost of a user-year in one region."""
+    low = high = 1.0
+    for name in BUILT_FROM:
+        try:
+            row = assumption(ledger, name, {"line": line, "region": region})
+        except InputError:
+            return None
+        ends = ends_of(row)
+        low, high = low * ends[0], high * ends[1]
+    return low, high
 
 
 def _whole(ledger: Ledger) -> tuple[YearlyFigure, Ends] | None:
@@ -108,4 +150,52 @@ def _whole(ledger: Ledger) -> tuple[YearlyFigure, Ends] | None:
     return YearlyFigure(year, middles, *ends, (total.id, *patients.ids)), (low, high)
 
 
-PLAUSIBLE: tuple[AuditCheck, ...] = (_spend_and_price,)
+def _list_prices(ledger: Ledger) -> Iterator[Finding]:
+    """List prices that are out of all proportion to those of the other lines; others are not spoken of."""
+    rows = [a for a in ledger.assumptions if a.id == "line_list_price"]
+    unit = SPEND_UNIT.format(currency=ledger.report.currency)
+    for same in _alike(rows):
+        others = [middle(other) for other in rows if other.line != same[0].line]
+        beyond = middle(same[0]) / median(others) if others else 1.0
+        if not 1 / IMPLAUSIBLE < beyond < IMPLAUSIBLE:
+            yield Finding(
+                "list_price_among_lines",
+                "implausible",
+                tuple(map(row_name, same)),
+                f"the median list price of other lines is {median(others):,.0f} {unit}",
+                f"{row_name(same[0])} is {range_in_words(ends_of(same[0]), unit)}",
+                f"too {'high' if beyond > 1 else 'low'} by a factor of about {max(beyond, 1 / beyond):,.0f}: in "
+                f"thousands, or for another time than a year?",
+            )
+
+
+def _sizes(ledger: Ledger) -> Iterator[Finding]:
+    """Assumptions of no size for their unit: years far from the window, spans of centuries, huge differences of logs.
+
+    Others are not spoken of.
+    """
+    window = (ledger.report.first_year - IMPLAUSIBLE, ledger.report.last_year + IMPLAUSIBLE)
+    bounds: dict[str, tuple[Ends, str]] = {
+        "year": (window, "write a calendar year, such as 2031.5"),
+        "years": ((0.0, IMPLAUSIBLE), "write years, not months or per cent"),
+        "logit": ((-FARTHEST_LOG, FARTHEST_LOG), "write a difference of log odds, not per cent"),
+    }
+    inside = {unit: (low, high) for unit, ((low, high), _) in bounds.items()}
+    rows = [row for row in ledger.assumptions if row.unit in inside]
+    odd = [r for r in rows if not inside[r.unit][0] <= min(ends_of(r)) <= max(ends_of(r)) <= inside[r.unit][1]]
+    for same in _alike(odd):
+        (low, high), treatment = bounds[same[0].unit]
+        expected = f"anything in the unit {same[0].unit!r} lies between {low:.4g} and {high:.4g}"
+        found = f"{row_name(same[0])} is {ends_of(same[0])[0]:.4g} to {ends_of(same[0])[1]:.4g}"
+        yield Finding("size_for_its_unit", "implausible", tuple(map(row_name, same)), expected, found, treatment)
+
+
+def _alike(rows: Iterable[Assumption]) -> list[list[Assumption]]:
+    """Returns rows that say the same of several parts of the market together: they have one slip, not many."""
+    groups: dict[tuple[object, ...], list[Assumption]] = {}
+    for row in rows:
+        groups.setdefault((row.id, row.line, row.modality, ends_of(row)), []).append(row)
+    return list(groups.values())
+
+
+PLAUSIBLE: tuple[AuditCheck, ...] = (_spend_and_price, _list_prices, _sizes)

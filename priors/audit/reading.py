@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from postcgrp.priors.audit.finding import Status
-from postcgrp.priors.ledger import Claim, Ledger
+from postcgrp.priors.ledger import Claim, Ledger, Quantified
 
 USED = frozenset({"prior", "evidence"})
 DECIMALS = {"fraction": 2, "fraction per year": 3}
@@ -73,8 +73,8 @@ def claims_by_year(cells: dict[Place, Claim], cell: Place) -> list[tuple[int, Cl
     )
 
 
-def ends_of(claim: Claim) -> Ends:
-    """Returns the two ends of a claim: equal for a point, infinite where a range is open."""
+def ends_of(claim: Quantified) -> Ends:
+    """Returns the two ends of a claim or an assumption: equal for a point, infinite where a range is open."""
     if claim.value is not None:
         return claim.value, claim.value
     return (

@@ -8,6 +8,7 @@ from difflib import get_close_matches
 from postcgrp.priors.catalogue import (
     ASSUMPTIONS,
     COMPARED,
+    FIXED_BECAUSE,
     HEAVY,
     OBSERVED,
     PRIOR_CLAIMS,
@@ -176,7 +177,7 @@ def _currency_faults(ledger: Ledger, at: tuple[int | str, ...], row: Quantified)
 
 def _number_faults(row: Assumption, entry: Entry) -> Iterator[str]:
     if row.value is None:
-        yield f" is a range {row.low:g}..{row.high:g}: it must be a fixed `value`"
+        yield f" is a range {row.low:g}..{row.high:g}: it must be a fixed `value`: {FIXED_BECAUSE[row.id]}"
         return
     if row.family is not None:
         yield f": {_needless('family')}"

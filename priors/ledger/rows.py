@@ -76,8 +76,8 @@ class Row(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=True)
 
 
-class Quantified(Row):
-    """A row with a point `value` or a range `low`..`high`, in `unit`, perhaps for one segment and year."""
+class Placed(Row):
+    """A row on something, perhaps for one segment and year, that may state a point `value` or a range `low`..`high`."""
 
     id: Text
     year: Whole | None = None
@@ -88,6 +88,11 @@ class Quantified(Row):
     value: Number | None = None
     low: Number | None = None
     high: Number | None = None
+
+
+class Quantified(Placed):
+    """A row with a point or a range, in `unit`."""
+
     unit: Unit
     reason: Text
 

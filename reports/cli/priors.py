@@ -10,6 +10,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from postcgrp.priors.catalogue import ELIGIBLE
 from postcgrp.priors.errors import InputError
 from postcgrp.priors.settings import ADOPTION_SCOPES, STRINGENCIES, UPTAKE_SHAPES, Settings
 from postcgrp.priors.shipped import FUNNEL_FILE, SHARES_FILE, shipped
@@ -145,6 +146,10 @@ def _chosen(
         trust = turned.get("trust", overlay.settings.trust)
         for level in (row.level for row in overlay.trust if row.level != trust):
             _note(options, f"prior set {overlay.name!r} defines the trust {level!r}, which nothing chooses here")
+        stringency = turned.get("stringency", overlay.settings.stringency or Settings.stringency)
+        for change in overlay.assumption:
+            if change.id in ELIGIBLE.values() and change.id != ELIGIBLE[stringency]:
+                _note(options, f"prior set {overlay.name!r} changes {change.id!r}, which {stringency!r} does not take")
     return chosen | dict(turned)
 
 

@@ -129,7 +129,8 @@ def _compare(options: argparse.Namespace) -> int:
 
 def _sensitivity(options: argparse.Namespace) -> int:
     from postcgrp.reports.runs.run import Run
-    from postcgrp.reports.sensitivity.study import TOGETHER, sensitivity, sensitivity_said
+    from postcgrp.reports.sensitivity.study import sensitivity, sensitivity_said
+    from postcgrp.reports.sensitivity.variants import TOGETHER
 
     run = Run.open(options.run)
     with progress_bar("sensitivity") as progress:
@@ -167,6 +168,7 @@ def _sensitivity(options: argparse.Namespace) -> int:
         show(shown, title, most=SHOWN_ROWS, where=f"{where}/flips.csv")
         if there.empty:
             say("No assumption moved alone within three prior sds flips it: flips.csv says how far each one goes")
+        _show_pairs(found.tables["flip_pairs"], f"Two moved at once, what takes P across {options.flip}", where)
     for name, table in found.tables.items():
         if name.startswith("deal_flips"):
             there = table[table["flips_at_sds"].notna()]
@@ -179,6 +181,17 @@ def _sensitivity(options: argparse.Namespace) -> int:
         say(note)
     say(f"{where}: sensitivity.csv and .png; leave_one_out, conflicts, tornado, power_scaling beside it")
     return max(status_of(run, "sensitivity"), GATE_FAILED if found.missed else DONE)
+
+
+def _show_pairs(pairs: pd.DataFrame, title: str, where: Path) -> None:
+    """The pairs that flip a decision, or a line where none does."""
+    if pairs.empty:
+        return
+    there = pairs[pairs["flips_at_sds"].notna()]
+    columns = ["input_1", "value_1", "unit_1", "input_2", "value_2", "unit_2", "flips_at_sds", "se"]
+    show(there[columns], f"{title} ({len(there)} of {len(pairs)} pairs)", where=f"{where}/flip_pairs.csv")
+    if there.empty:
+        say("Nor do any two of those that matter most, within three sds: flip_pairs.csv says how far they go")
 
 
 def strongest(table: pd.DataFrame) -> tuple[pd.DataFrame, str, int]:

@@ -27,6 +27,14 @@ PIXELS_PER_CHARACTER = 0.56  # of the size of the font, on average
 LABEL_LIMIT = 230  # pixels: longer labels end in dots
 LONG_NAME = 340  # pixels: the limit where names are phrases
 MOST_ABREAST = 3
+_LABELS: Spec = {  # of axes and of legends
+    "labelColor": QUIET,
+    "labelFontSize": LABEL_SIZE,
+    "labelLimit": LABEL_LIMIT,
+    "titleColor": QUIET,
+    "titleFontSize": LABEL_SIZE,
+    "titleFontWeight": "normal",
+}
 CONFIG: Spec = {
     "font": FONT,
     "background": "white",
@@ -43,26 +51,13 @@ CONFIG: Spec = {
         "offset": 10,
     },
     "axis": {
-        "labelColor": QUIET,
-        "labelFontSize": LABEL_SIZE,
-        "labelLimit": LABEL_LIMIT,
-        "titleColor": QUIET,
-        "titleFontSize": LABEL_SIZE,
-        "titleFontWeight": "normal",
+        **_LABELS,
         "titlePadding": 8,
         "gridColor": GRID_LINES,
         "domainColor": "#bdbdbd",
         "tickColor": "#bdbdbd",
     },
-    "legend": {
-        "labelColor": QUIET,
-        "labelFontSize": LABEL_SIZE,
-        "labelLimit": LABEL_LIMIT,
-        "titleColor": QUIET,
-        "titleFontSize": LABEL_SIZE,
-        "titleFontWeight": "normal",
-        "symbolType": "square",
-    },
+    "legend": {**_LABELS, "symbolType": "square"},
     "text": {"color": INK, "fontSize": SMALL},
     "concat": {"spacing": 26},
 }

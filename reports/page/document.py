@@ -106,6 +106,7 @@ def environment() -> Environment:
     env.filters["money"] = lambda x: "–" if pd.isna(x) else f"{x:,.0f}".replace("-", "−")
     env.filters["signed"] = lambda x: "–" if pd.isna(x) else f"{x:+,.0f}".replace("-", "−")
     env.filters["percent"] = lambda x, digits=0: "–" if pd.isna(x) else f"{100 * x:.{digits}f} %".replace("-", "−")
+    env.filters["year"] = lambda x: "–" if pd.isna(x) else str(x)
     env.filters["chance"] = chance
     env.filters["short"] = lambda x: "–" if pd.isna(x) else short(x).replace("-", "−")
     return env

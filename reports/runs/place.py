@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import json
 import os
 import shutil
@@ -17,6 +16,11 @@ from typing import TYPE_CHECKING
 
 from postcgrp.priors import InputError
 from postcgrp.priors.files import replacing
+
+try:
+    import fcntl
+except ImportError:  # it is POSIX's; Windows has no lock on a folder
+    fcntl = None  # type: ignore[assignment]
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -117,7 +121,7 @@ def _locked_folder(target: Path, held: ExitStack) -> Path:
             held.enter_context(_locked(folder))
         except (BlockingIOError, FileNotFoundError):  # taken for a dead one before it was locked
             continue
-        except OSError:  # a file system without locks, where nothing is ever taken for dead
+        except OSError:  # no locks here, so nothing is ever taken for dead
             return folder
         if folder.exists():
             return folder
@@ -140,8 +144,12 @@ def _clear(target: Path) -> None:
 def _locked(folder: Path) -> Iterator[None]:
     """A lock on a folder, which ends with the process at the latest.
 
-    Raises :class:`BlockingIOError` where another process holds it, else :class:`OSError` where it cannot be had.
+    Raises :class:`BlockingIOError` where another process holds it, else :class:`OSError` where it cannot be had: on a
+    file system or an operating system without such locks. Nothing is ever taken for dead there, so what a killed
+    process left stays until somebody removes it.
     """
+    if fcntl is None:
+        raise OSError(errno.ENOTSUP, "folders cannot be locked on this operating system")
     lock = os.open(folder, os.O_RDONLY)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

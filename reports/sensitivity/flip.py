@@ -1,29 +1,30 @@
-"""What would change a decision: the smallest shift of each assumption that brings a probability to a level."""
+"""What would change a decision: the smallest move of an assumption, or of two, that brings a probability to a level."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
+from functools import partial
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import ndtri
-from xarray import DataTree
+from xarray import DataArray, DataTree
 
 from postcgrp.inference.diagnostics import SAMPLE, mcse_mean
-from postcgrp.inference.psis import reweight
 from postcgrp.priors import InputError, PriorSet
+from postcgrp.reports.sensitivity.moves import FARTHEST, Move, guess_from_draws, steepest_pairs
 from postcgrp.reports.sensitivity.refits import Refit, as_refit
-from postcgrp.reports.sensitivity.tornado import ElicitedNumber, log_ratio, shift_prior
+from postcgrp.reports.sensitivity.tornado import ElicitedNumber
 
 Array = NDArray[np.float64]
 Fitter = Callable[[Mapping[str, PriorSet]], Mapping[str, Refit]]
 
-FARTHEST = 3.0  # prior sds; a shift beyond that is another assumption
-GRID_STEP = 0.25  # prior sds between shifts tried on stored draws
 ROUNDS = 5  # of refits
+PAIRS_TRIED = 5  # of two numbers moved at once
 SETTLED = 2.0  # standard errors within which a refit meets the level
 LEAST_PROBABILITY = 1e-4  # smaller ones count as this one, so that they have a probit
 ALMOST_ZERO = 1e-4  # imaginary part of a root, or slope of a curve
@@ -59,21 +60,29 @@ def parse_flip(text: str) -> Flip:
     return Flip(above, level, headline.strip())
 
 
-def headlines(fit: Refit, pset: PriorSet) -> dict[str, Array]:
-    """The headlines of a posterior [chain, draw] by name.
+def headlines(fit: Refit, pset: PriorSet) -> dict[str, Callable[[], DataArray]]:
+    """The headlines of a posterior [chain, draw] by name, each computed when it is called for.
 
     `revenue YEAR` for every year and `MODALITY YEAR` for every anchor, in millions; `growth a year`, as a fraction,
     from the first anchor to the last.
     """
     total, parts = fit.draws["revenue_total"], fit.draws.get("revenue_modality")
     anchors = pset.ledger.report.anchors
-    found = {f"revenue {year}": total.sel(year=year) for year in pset.ledger.years}
     span = max(1, anchors[-1] - anchors[0])
-    found["growth a year"] = (total.sel(year=anchors[-1]) / total.sel(year=anchors[0])) ** (1 / span) - 1
+
+    def growth() -> DataArray:
+        return (total.sel(year=anchors[-1], drop=True) / total.sel(year=anchors[0], drop=True)) ** (1 / span) - 1
+
+    found: dict[str, Callable[[], DataArray]] = {
+        f"revenue {year}": partial(total.sel, year=year) for year in pset.ledger.years
+    }
+    found["growth a year"] = growth
     if parts is not None:
-        for modality in pset.ledger.modalities:
-            found |= {f"{modality.name} {year}": parts.sel(modality=modality.name, anchor=year) for year in anchors}
-    return {name: np.asarray(values.transpose(*SAMPLE).values) for name, values in found.items()}
+        names = [modality.name for modality in pset.ledger.modalities]
+        found |= {
+            f"{name} {year}": partial(parts.sel, modality=name, anchor=year) for name in names for year in anchors
+        }
+    return found
 
 
 def headline_of(fit: Refit, pset: PriorSet, flip: Flip) -> Array:
@@ -83,7 +92,7 @@ def headline_of(fit: Refit, pset: PriorSet, flip: Flip) -> Array:
     if name not in known:
         near = get_close_matches(name, known, 3, 0.4) or list(known)[:3]
         raise InputError(f"--flip: headline {name!r} is not known: name one such as {', '.join(near)}")
-    return known[name]
+    return np.asarray(known[name]().transpose(*SAMPLE).values)
 
 
 @dataclass(frozen=True)
@@ -130,24 +139,79 @@ def flip_table(
     Importance weights (PSIS) on stored draws say where to look first or, if their Pareto k is refused, a curve through
     the refits so far. Refits decide: each adds a point, and the answer is where a quadratic through all points, on the
     probit scale and weighted by their errors, meets the level, once a refit there agrees within two standard errors.
+
     Parameters: `known`, points from earlier refits by number; `fit`, which fits prior sets by name. Returns one row per
     number: `flips_at_sds` (prior sds) with its standard error, the `value` of its centre there, in `unit`, and `p` of
     the nearest refit; if nothing within `FARTHEST` flips it, `p` at the end that comes nearer. `first` says what stored
     draws found, with the Pareto k of their weights, or why they found nothing.
     """
-    by_name = {number.name: number for number in numbers}
+    moves = {number.name: Move((number,)) for number in numbers}
+    searches = _searched(run, pset, flip, moves, known, fit)
+    table = pd.DataFrame([_row(moves[name].numbers[0], search, flip.level) for name, search in searches.items()])
+    return _nearest_first(table)
+
+
+def pair_table(
+    run: DataTree,
+    pset: PriorSet,
+    flip: Flip,
+    numbers: Sequence[ElicitedNumber],
+    known: Mapping[str, list[Point]],
+    fit: Fitter,
+) -> pd.DataFrame:
+    """The smallest move of two numbers at once at which P(headline > X) is at a level, the smallest first.
+
+    Of each two of the numbers that matter most, the move is along the gradient of the probit, which the refits in
+    `known` give; how far, stored draws and refits say, as for one number. Parameters: as for :func:`flip_table`.
+    Returns one row per pair, of those that need least by the gradient: `flips_at_sds`, the length of the move in prior
+    sds, with its standard error; what each number is moved by, and to, there (:meth:`Move.described`); else as
+    :func:`flip_table` does. Empty where the probability is at the level already.
+    """
+    start = probability_above(headline_of(as_refit(run, pset), pset, flip), flip.above, 0.0)
+    if start.meets(flip.level):
+        return pd.DataFrame()
+    slopes = {name: _slope((start, *points), flip.level) for name, points in known.items() if points}
+    pairs = steepest_pairs(numbers, slopes, flip.level - start.p)[:PAIRS_TRIED]
+    moves = {move.name: move for move in pairs}
+    gap = abs(float(ndtri(flip.level) - ndtri(np.clip(start.p, LEAST_PROBABILITY, 1 - LEAST_PROBABILITY))))
+    steep = {name: float(np.dot(move.parts, [slopes[n.name] for n in move.numbers])) for name, move in moves.items()}
+    ahead = {name: min(gap / abs(slope), FARTHEST) for name, slope in steep.items()}
+    searches = _searched(run, pset, flip, moves, {}, fit, ahead)
+    rows = []
+    for name, search in searches.items():
+        found = _found(search, flip.level)
+        at = found["flips_at_sds"] if np.isfinite(found["flips_at_sds"]) else found["refit_at_sds"]
+        rows.append({"inputs": name, **moves[name].described(at), **found})
+    return _nearest_first(pd.DataFrame(rows)) if rows else pd.DataFrame()
+
+
+def _nearest_first(table: pd.DataFrame) -> pd.DataFrame:
+    return table.loc[table["flips_at_sds"].abs().sort_values(na_position="last").index].reset_index(drop=True)
+
+
+def _searched(
+    run: DataTree,
+    pset: PriorSet,
+    flip: Flip,
+    moves: Mapping[str, Move],
+    known: Mapping[str, list[Point]],
+    fit: Fitter,
+    ahead: Mapping[str, float] | None = None,
+) -> dict[str, Search]:
+    """What is found of each move, by refits from where stored draws point, or else from where `ahead` does."""
     outcome = headline_of(as_refit(run, pset), pset, flip)
     start, searches, tries = probability_above(outcome, flip.above, 0.0), dict[str, Search](), dict[str, float | None]()
-    for name, number in by_name.items():
-        guess, finding = guess_from_draws(run, pset, number, outcome > flip.above, flip.level)
+    for name, move in moves.items():
+        guess, finding = guess_from_draws(run, pset, move, outcome > flip.above, flip.level)
         searches[name] = Search((start, *known.get(name, [])), finding)
+        guess = guess if guess is not None or ahead is None else ahead[name]
         tries[name] = guess if guess is not None else next_try(searches[name].points, flip.level)
     for _ in range(ROUNDS):
         asked: dict[str, PriorSet] = {}
         for name, sds in tries.items():
             if sds is not None and not searches[name].stopped and not start.meets(flip.level):
                 try:
-                    asked[name] = shift_prior(pset, by_name[name], sds)
+                    asked[name] = moves[name].to(pset, sds)
                 except InputError:
                     why = f"no change that keeps the order of its neighbours flips it ({sds:+.2g} prior sds breaks it)"
                     searches[name] = replace(searches[name], stopped=why)
@@ -158,49 +222,15 @@ def flip_table(
             new = probability_above(headline_of(refit, pset, flip), flip.above, tries[name] or 0.0)
             searches[name] = replace(searches[name], points=(*searches[name].points, new))
         tries = {name: next_try(searches[name].points, flip.level) for name in asked}
-    rows = [_row(by_name[name], search, flip.level) for name, search in searches.items()]
-    table = pd.DataFrame(rows)
-    return table.loc[table["flips_at_sds"].abs().sort_values(na_position="last").index].reset_index(drop=True)
-
-
-def guess_from_draws(
-    run: DataTree, pset: PriorSet, number: ElicitedNumber, values: NDArray[np.bool_] | Array, level: float
-) -> tuple[float | None, str]:
-    """The shift, in prior sds, at which the mean of stored draws under importance weights meets a level, and how.
-
-    Shifts are tried outwards, in both directions, until the weights are refused; None if that is before the level is
-    reached. Parameters: `values` [chain, draw], such as whether revenue is above X.
-    """
-    start, crossings, ends = float(values.mean()) - level, list[tuple[float, str]](), list[str]()
-    for side in (1.0, -1.0):
-        before = start
-        for sds in side * np.arange(GRID_STEP, FARTHEST + GRID_STEP / 2, GRID_STEP):
-            try:
-                ratio = log_ratio(run, pset, number, shift_prior(pset, number, sds))
-            except InputError:
-                ends.append(f"{sds:+.2g} sd: its neighbours' order forbids it")
-                break
-            if ratio is None:
-                return None, "the run has no draws of it"
-            if (weights := reweight(ratio)).refused:
-                ends.append(f"{sds:+.2g} sd: {weights.refused}")
-                break
-            gap = float((weights.values * values).sum()) - level
-            if gap * start <= 0:
-                at = sds - side * GRID_STEP * gap / (gap - before)
-                crossings.append((at, f"stored draws: {at:+.2f} sd, Pareto k {weights.k:.2f}"))
-                break
-            before = gap
-    if not crossings:
-        return None, "stored draws do not reach the level" + (f" ({'; '.join(ends)})" if ends else "")
-    return min(crossings, key=lambda crossing: abs(crossing[0]))
+    return searches
 
 
 def solve(points: Iterable[Point], level: float) -> tuple[float, float] | None:
     """The smallest shift, in prior sds, at which a curve through points meets a level, and its standard error.
 
-    The curve is a quadratic in the probits, or a line through fewer than four points, weighted by their errors. Returns
-    None if it does not meet the level within `FARTHEST`.
+    The curve is a quadratic in the probits, or a line through fewer than four points, weighted by their errors; where
+    it meets the level between points, that is taken before what lies beyond them. Returns None if it does not meet the
+    level within `FARTHEST`.
     """
     at, gap, error = _probits(points, level)
     if len(at) < 2:  # noqa: PLR2004
@@ -212,7 +242,8 @@ def solve(points: Iterable[Point], level: float) -> tuple[float, float] | None:
     real = roots.real[(np.abs(roots.imag) < ALMOST_ZERO) & (np.abs(roots.real) <= FARTHEST)]
     if not len(real):
         return None
-    root = float(min(real, key=abs))
+    between = real[(real >= at.min()) & (real <= at.max())]  # beyond all points a quadratic may turn where P does not
+    root = float(min(between if len(between) else real, key=abs))
     row = np.vander([root], len(curve))[0]
     slope = float(np.polyval(np.polyder(curve), root))
     return root, float(np.sqrt(row @ covariance @ row) / max(abs(slope), ALMOST_ZERO))
@@ -224,11 +255,16 @@ def next_try(points: tuple[Point, ...], level: float) -> float | None:
         return None
     if (root := solve(points, level)) is not None:
         return root[0]
-    at, gap, error = _probits(points, level)
-    slope = float(np.polyfit(at, gap, 1, w=1 / error)[0]) if len(at) > 1 else 1.0
-    toward = float(np.copysign(FARTHEST, -gap[0] * slope))
+    _, gap, _ = _probits(points, level)
+    toward = float(np.copysign(FARTHEST, -gap[0] * _slope(points, level)))
     tried = {p.sds for p in points}
     return next((end for end in (toward, -toward) if end not in tried), None)
+
+
+def _slope(points: Iterable[Point], level: float) -> float:
+    """The slope of the probit by prior sd, of a line through points; 1 where there is only one."""
+    at, gap, error = _probits(points, level)
+    return float(np.polyfit(at, gap, 1, w=1 / error)[0]) if len(at) > 1 else 1.0
 
 
 def _probits(points: Iterable[Point], level: float) -> tuple[Array, Array, Array]:
@@ -239,8 +275,17 @@ def _probits(points: Iterable[Point], level: float) -> tuple[Array, Array, Array
     return at, np.asarray(probit - ndtri(level)), np.asarray(se / density)
 
 
-def _row(number: ElicitedNumber, search: Search, level: float) -> dict[str, object]:
+def _row(number: ElicitedNumber, search: Search, level: float) -> dict[str, Any]:
     """One row of the flip table."""
+    found = _found(search, level)
+    at = found["flips_at_sds"] if np.isfinite(found["flips_at_sds"]) else found["refit_at_sds"]
+    about = {"input": number.name, "unit": number.prior.unit, "value_now": number.value()}
+    where = {"flips_at_sds": found.pop("flips_at_sds"), "se": found.pop("se"), "value": number.value(at)}
+    return about | where | found
+
+
+def _found(search: Search, level: float) -> dict[str, Any]:
+    """What a search came to: where it flips, the refit nearest to that, and how it ended."""
     start, root = search.points[0], solve(search.points, level)
     if start.meets(level):
         outcome, root = "already there, within Monte-Carlo error", (0.0, np.nan)
@@ -258,12 +303,8 @@ def _row(number: ElicitedNumber, search: Search, level: float) -> dict[str, obje
         key=lambda p: abs(p.p - level) if root is None else abs(p.sds - sds),
     )
     return {
-        "input": number.name,
-        "unit": number.prior.unit,
-        "value_now": number.value(),
         "flips_at_sds": sds,
         "se": error,
-        "value": number.value(nearest.sds if root is None else sds),
         "refit_at_sds": nearest.sds,
         "p": nearest.p,
         "p_se": nearest.se,

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from difflib import get_close_matches
-from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +14,7 @@ from xarray import DataArray, Dataset
 from postcgrp.inference import Clock, enable_cache, powerscale
 from postcgrp.inference.diagnostics import SAMPLE
 from postcgrp.inference.progress import Progress
-from postcgrp.priors import InputError, Ledger, PriorSet, Settings, load_ledger
-from postcgrp.priors.sets import apply, load_overlay, prior_set
-from postcgrp.priors.shipped import shipped
+from postcgrp.priors import PriorSet
 from postcgrp.reports.forecast.conflict import CONFLICT
 from postcgrp.reports.forecast.summary import report_point
 from postcgrp.reports.forecast.variance_budget import variance_budget
@@ -28,12 +24,18 @@ from postcgrp.reports.runs.place import save_csv, working_folder
 from postcgrp.reports.runs.run import Run
 from postcgrp.reports.sensitivity.deal_flips import deal_flips
 from postcgrp.reports.sensitivity.figures import save_sensitivity
-from postcgrp.reports.sensitivity.flip import Flip, Point, flip_table, headline_of, parse_flip, probability_above
+from postcgrp.reports.sensitivity.flip import (
+    Flip,
+    Point,
+    flip_table,
+    headline_of,
+    pair_table,
+    parse_flip,
+    probability_above,
+)
 from postcgrp.reports.sensitivity.leave_out import (
-    claim_groups,
     claims_left_out,
     conflicts,
-    further_rows,
     influence,
     modality_shares,
     note_on_unused_claims,
@@ -51,13 +53,12 @@ from postcgrp.reports.sensitivity.tornado import (
     tornado_table,
     total_revenue,
 )
+from postcgrp.reports.sensitivity.variants import Variant, crossed, original, sets, skipped, together
 from postcgrp.reports.valuation.answer import file_slug
 from postcgrp.reports.valuation.deal import Deal, load_deal
 
 SCHEMA = "postcgrp.sensitivity/1"
 AS_IT_IS, SAME = "as it is", "the same, fitted again"
-NUMBERS = ("coverage", "vendor_build_up")  # settings that are no words
-TOGETHER = "claims left out together"
 _ENDS = {"low": -1, "high": 1}
 Say = Callable[[str], None]
 
@@ -74,21 +75,6 @@ class Sensitivity:
     tables: dict[str, pd.DataFrame]
     notes: list[str]
     missed: list[str]
-
-
-@dataclass(frozen=True)
-class Variant:
-    """One posterior of the table: its kind, its name, and the prior set, or why there is none."""
-
-    kind: str
-    name: str
-    pset: PriorSet | None
-    why: str = ""
-
-    @property
-    def key(self) -> str:
-        """Its name among all."""
-        return f"{self.kind}: {self.name}"
 
 
 def sensitivity(
@@ -149,7 +135,9 @@ def sensitivity(
     if decision is not None:
         with clock("flips"):
             known = tornado_points(numbers, ended, decision, pset)
-            write("flips", flip_table(tree, pset, decision, numbers, known, replace(refits, patient=False)))
+            quick = replace(refits, patient=False)
+            write("flips", flip_table(tree, pset, decision, numbers, known, quick))
+            write("flip_pairs", pair_table(tree, pset, decision, numbers, known, quick))
     of_total = decision is not None and not decision.headline
     above = decision.above if decision is not None and of_total else point_of(pset)
     everything = [
@@ -239,86 +227,6 @@ def _of_run(run: Run, draws: int) -> list[str]:
 def point_of(pset: PriorSet) -> float:
     """The report's revenue of the last year, in millions; NaN where it states none."""
     return report_point(pset.ledger, pset.ledger.years[-1])
-
-
-def original(run: Run) -> Ledger:
-    """The ledger that a run was made from, before any prior set: other sets change that one.
-
-    A run that was made in Python may not have its files; then it is the run's own ledger.
-    """
-    files = [folder / name for folder in run.folders[-1:] for name in ("report.toml", "assumptions.toml")]
-    return load_ledger(*files) if files and all(path.is_file() for path in files) else run.priors.ledger
-
-
-def sets(ledger: Ledger, pset: PriorSet) -> list[Variant]:
-    """Every shipped prior set, with the run's further evidence; one that changes what a ledger lacks has a reason."""
-    out = []
-    for name in shipped():
-        try:
-            out.append(Variant("prior set", name, prior_set(ledger, load_overlay(name), evidence=further_rows(pset))))
-        except InputError as error:
-            out.append(Variant("prior set", name, None, str(error)))
-    return out
-
-
-def together(pset: PriorSet) -> list[Variant]:
-    """Claims left out together, see :func:`claim_groups`; a group that the model cannot do without has a reason."""
-    return [
-        Variant(TOGETHER, name, None, without) if isinstance(without, str) else Variant(TOGETHER, name, without)
-        for name, without in claim_groups(pset).items()
-    ]
-
-
-def skipped(ledger: Ledger) -> list[str]:
-    """What each shipped prior set changes that a market does not have, and so leaves out there, one sentence each."""
-    of_sets = {name: apply(ledger, load_overlay(name)).skipped for name in shipped()}
-    return [
-        f"prior set {name} skips what this market lacks: {'; '.join(what)}" for name, what in of_sets.items() if what
-    ]
-
-
-def crossed(pset: PriorSet, ledger: Ledger, vary: Sequence[str]) -> list[Variant]:
-    """The product of settings to vary, all others as in the run; a prior set brings its own settings.
-
-    Parameters: `ledger`, that prior sets change; `vary`, texts `NAME=VALUE,VALUE`. Raises :class:`InputError`.
-    """
-    axes: dict[str, list[Any]] = {}
-    for text in vary:
-        name, values = parse_vary(text)
-        if name in axes:
-            raise InputError(f"--vary {name}: stands twice: give all of its values at once, separated by commas")
-        axes[name] = values
-    out = []
-    for cell in product(*axes.values()) if axes else ():
-        turned = dict(zip(axes, cell, strict=True))
-        label = ", ".join(f"{name}={_said(value)}" for name, value in turned.items())
-        if (chosen := turned.pop("priors", None)) is not None:
-            made = prior_set(ledger, load_overlay(chosen), turned=turned, evidence=further_rows(pset))
-        else:
-            made = prior_set(pset.ledger, turned={**asdict(pset.settings), **turned}, evidence=further_rows(pset))
-        out.append(Variant("grid", label, made))
-    return out
-
-
-def parse_vary(text: str) -> tuple[str, list[Any]]:
-    """A setting and its values from `NAME=VALUE,VALUE`. Raises :class:`InputError`."""
-    name, _, listed = text.partition("=")
-    name, values = name.strip().replace("-", "_"), [value.strip() for value in listed.split(",") if value.strip()]
-    known = list(Settings.__dataclass_fields__)
-    if name not in known:
-        near = get_close_matches(name, known, 1)
-        raise InputError(f"--vary {text!r}: {name!r} is no setting: use {near[0] if near else ', '.join(known)}")
-    try:
-        read = [float(value) for value in values] if name in NUMBERS else list(values)
-    except ValueError:
-        raise InputError(f"--vary {text!r}: {name} is a number: write {name}=0.5,0.8,0.9") from None
-    if not read or len(set(read)) < len(read):
-        raise InputError(f"--vary {text!r}: needs distinct values: write {name}=A,B")
-    return name, [(value,) for value in read] if name == "leave_out" else read
-
-
-def _said(value: Any) -> str:
-    return "+".join(value) if isinstance(value, tuple) else f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def tornado_points(

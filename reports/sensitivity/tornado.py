@@ -8,7 +8,7 @@ few patients and an optimistic report.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -172,31 +172,52 @@ def log_ratio(run: DataTree, pset: PriorSet, number: ElicitedNumber, shifted: Pr
     revenue follows the claim that is moved, its likelihood moves too. Returns None if the run has no draws of the
     number, if the shifted prior gives them no density, or if they do not say how the likelihood moves.
     """
-    if number.kind != "prior":
-        return _error_ratio(run, pset, shifted)
-    prior = _prior_ratio(run, pset, number, shifted)
-    likelihood = funnel_ratio(group(run), pset, shifted)
-    if prior is None or likelihood is None:
-        return None
-    return prior + likelihood.reshape(prior.shape)
+    return joint_log_ratio(run, pset, (number,), shifted)
 
 
-def _prior_ratio(run: DataTree, pset: PriorSet, number: ElicitedNumber, shifted: PriorSet) -> Array | None:
-    standards = [standard_of(one, number.block) for one in (pset, shifted)]
-    new = shifted.blocks[number.block].priors[number.index]
-    if standards[0] is not None and standards[1] is not None:
-        name = v.standard(number.block)
+def joint_log_ratio(
+    run: DataTree, pset: PriorSet, numbers: Sequence[ElicitedNumber], shifted: PriorSet
+) -> Array | None:
+    """The same for several numbers that are shifted at once; `shifted`, with all of them where they are to be."""
+    of_blocks: dict[str, list[ElicitedNumber]] = {}
+    for number in numbers:
+        of_blocks.setdefault("" if number.kind != "prior" else number.block, []).append(number)
+    ratios: list[Array | None] = []
+    if of_blocks.pop("", None):
+        ratios.append(_error_ratio(run, pset, shifted))
+    if of_blocks:
+        likelihood = funnel_ratio(group(run), pset, shifted)
+        priors = [_prior_ratio(run, pset, block, moved, shifted) for block, moved in of_blocks.items()]
+        first = priors[0]
+        ratios += [*priors, None if likelihood is None or first is None else likelihood.reshape(first.shape)]
+    found = [ratio for ratio in ratios if ratio is not None]
+    return np.sum(found, axis=0) if len(found) == len(ratios) else None
+
+
+def _prior_ratio(
+    run: DataTree, pset: PriorSet, block: str, numbers: Sequence[ElicitedNumber], shifted: PriorSet
+) -> Array | None:
+    """What the prior of one block, some numbers of which are shifted, gives draws in the place of the one they have."""
+    before, after = (standard_of(one, block) for one in (pset, shifted))
+    priors = shifted.blocks[block].priors
+    if before is not None and after is not None:
+        name = v.standard(block)
         if name not in group(run):
             return None
-        before, after = standards[0], standards[1]
         score = before.scores(group(run)[name].transpose(*SAMPLE, ...).values)
-        moved = np.any(before.cells == number.index, axis=-1)
-        logs = after.log_density(score - moved * (new.mu - number.prior.mu) / number.prior.sd)
-        return np.asarray((logs - before.log_density(score)).sum(axis=tuple(range(2, score.ndim))))
-    draws = draws_of_number(run, pset, number)
-    if draws is None:
-        return None
-    return new.log_density(draws) - number.prior.log_density(draws)
+        by = np.zeros(score.shape[2:])
+        for number in numbers:
+            moved = np.any(before.cells == number.index, axis=-1)
+            by += moved * (priors[number.index].mu - number.prior.mu) / number.prior.sd
+        logs = after.log_density(score - by) - before.log_density(score)
+        return np.asarray(logs.sum(axis=tuple(range(2, score.ndim))))
+    parts = []
+    for number in numbers:
+        draws = draws_of_number(run, pset, number)
+        if draws is None:
+            return None
+        parts.append(priors[number.index].log_density(draws) - number.prior.log_density(draws))
+    return np.sum(parts, axis=0)
 
 
 def _error_ratio(run: DataTree, pset: PriorSet, shifted: PriorSet) -> Array | None:

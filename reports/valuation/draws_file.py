@@ -11,13 +11,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from postcgrp.priors import InputError
-from postcgrp.priors.csv_table import DELIMITERS, ENCODINGS
+from postcgrp.priors.csv_table import DELIMITERS, csv_text
 from postcgrp.reports.runs.groups import INDEX
 from postcgrp.reports.valuation.decision import Decision, as_decision
 
 Array = NDArray[np.float64]
 
-UTF16 = (b"\xff\xfe", b"\xfe\xff")  # how such a file begins
 # Names of columns that number draws, without dots, underscores and case: as in R's posterior, Stan and ArviZ.
 NUMBERING = {"chain": ".chain", "iter": ".iteration", "iteration": ".iteration", "draw": ".draw"}
 # What tools call a column that only counts rows; an unknown may have such a name too, so its values decide.
@@ -125,7 +124,7 @@ def _plain(name: str) -> str:
 
 def _cells(path: Path) -> tuple[pd.DataFrame, int]:
     """A CSV file's cells by column, numbers read, and the line of its first row. Raises :class:`InputError`."""
-    lines = _text(path).splitlines()
+    lines = csv_text(path).splitlines()
     start = next((k for k, line in enumerate(lines) if line.strip() and not line.casefold().startswith("sep=")), None)
     if start is None:
         raise InputError(f"{path}: is empty: give a heading for each column, and below it a row for each draw")
@@ -157,23 +156,6 @@ def _cells(path: Path) -> tuple[pd.DataFrame, int]:
     except ValueError as error:
         raise InputError(f"{path}: cannot be read ({' '.join(str(error).split())}): give a CSV file") from None
     return table, start + 2
-
-
-def _text(path: Path) -> str:
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}): give a CSV file") from None
-    for encoding in ENCODINGS:
-        if (encoding == "utf-16") != (content[:2] in UTF16):
-            continue
-        try:
-            text = content.decode(encoding)
-        except UnicodeDecodeError:
-            continue
-        if "\0" not in text:
-            return text
-    raise InputError(f"{path}: is not text: save it as a CSV file")
 
 
 def _whole(values: NDArray[np.generic]) -> bool:

@@ -84,7 +84,9 @@ def lines(tables: Tables, **modality_of: str) -> Any:
         stage = "pipeline" if name.startswith("pipeline_") else "sold"
         tables["lines"] = [*tables["lines"], {"name": name, "modality": modality, "stage": stage}]
         if stage == "sold" and [*modality_of.values()].count(modality) > 1:
-            tables["claims"].append(claim("line_use", line=name, low=0.3 + 0.1 * k, high=0.5 + 0.1 * k))
+            tables["claims"].append(
+                claim("line_use", line=name, low=min(0.3 + 0.1 * k, 0.7), high=min(0.5 + 0.1 * k, 0.9))
+            )
         if k % 2:
             for what, unit, low, high in (
                 ("year", "year", 2026.0, 2030.0),

@@ -28,6 +28,7 @@ from postcgrp.tests.helpers.paths import ROOT
 # Also names of quantities, columns and options, which files spell.
 QUANTITIES = {v.PATIENTS, v.DEPTH_SHARE, v.ACUTE_USE, v.MOH, v.PAYER_BLOCK, v.ADOPTION, v.PRICE, v.USE, v.INTENSITY}
 QUANTITIES |= {v.REVENUE, v.REVENUE_TOTAL, v.ADOPTION_MEAN, v.EVIDENCE, v.REGION_PREMIUM, v.ELIGIBLE_SHARE}
+QUANTITIES |= {v.REVENUE_LINE, v.USE_LINE, v.PERSISTENCE, v.SUCCESS}
 # The simulator is written from docs/model.md alone; what elicits a variable is called by it.
 ELSEWHERE = {Path("models/variables.py"), *(Path(f"models/{name}.py") for name in ("simulator", "simulator_lines"))}
 
@@ -101,6 +102,11 @@ def test_no_other_module_spells_a_variable(pset: PriorSet) -> None:
 ALLOWED = {
     # Numbers of the assumptions' ledger that are also data of the graph under their own names.
     *("payer_block_region_sd", "patient_growth_region_sd", "region_premium_modality_sd", "adoption_step_region_sd"),
+    *("line_price_year", "line_use_region_sd", "f'spend_residual_{name}'"),
+    "vendor_build_up",  # a setting too
+    "success",  # how a report's figures on a launch are read, too
+    "launch_year",  # of a deal
+    *("f'{name}_year'", "f'{v.path(pset, modality, high)}_year'"),  # dimensions
     "f'{dim}s'",  # a plural
     "f'modality_{anchor}'",  # a dimension of the outcomes
 }

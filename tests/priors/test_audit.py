@@ -13,6 +13,7 @@ import pytest
 import postcgrp.priors.audit
 from postcgrp.priors.audit import Finding, audit, findings_table, slips
 from postcgrp.priors.ledger import Assumption, Claim, Ledger, Quantified, load_ledger, middle
+from postcgrp.priors.sets import Overlay, prior_set
 
 NUMBERS_OF_ARITHMETIC = {0, 1, 2, 3, 0.5, 10, 100, 1e-6, 1e-3, 1e3, 1e6}
 IMPLAUSIBLE = 50  # the one threshold, and no number of the market
@@ -477,6 +478,38 @@ def test_a_slip_of_units_is_named(quantity: str, factor: float, likely: str, par
     slipped = slips(scaled(ledger, quantity, factor))
     assert slipped
     assert all(re.search(likely, line) for line in slipped), slipped
+
+
+@pytest.mark.parametrize(
+    ("row", "numbers", "likely"),
+    [
+        ("line_list_price", (6.0, 8.0), "too low by a factor of about .*: in thousands"),
+        ("line_list_price", (6e6, 8e6), "too high by a factor of about .*: in thousands"),
+        ("line_exclusivity_year", (203.1, 203.4), "lies between 1975 and 2085 .*: write a calendar year"),
+        ("line_exclusivity_speed", (24.0, 60.0), "lies between 0 and 50 .*: write years, not months"),
+        ("line_drift", (8.0, 15.0), r"lies between -7.8\d* and 7.8\d* .*: write a difference of log odds"),
+        ("launch_year", (28.0, 33.0), "write a calendar year"),
+    ],
+)
+def test_a_slip_in_a_row_of_lines_or_launches_is_named_once(
+    ledger: Ledger, row: str, numbers: tuple[float, float], likely: str
+) -> None:
+    assert not slips(ledger)
+    line = "cgrp_antibody" if row.startswith("line_") else None
+    change = {"id": row, "line": line, "low": numbers[0], "high": numbers[1], "reason": "r"}
+    slipped = slips(
+        prior_set(ledger, Overlay.model_validate({"name": "x", "says": "y", "assumption": [change]})).ledger
+    )
+    of_row = [said for said in slipped if said.startswith(f"{row}[")]  # a price that is off shows in spend too
+    assert 1 <= len(of_row) <= 2  # a launch of a modality and one of a line
+    assert all(re.search(likely, said) for said in of_row), slipped
+
+
+def test_revenue_in_another_unit_is_noticed_by_what_lines_cost(ledger: Ledger) -> None:
+    found = findings(ledger, "spend_against_price")
+    assert [f.found.split(":")[0] for f in found] == ["2025"] * 3
+    assert [f.expected.split(":")[0] for f in found] == ["pharmacologic", "non_invasive", "whole market"]
+    assert any("revenue in billions" in said for said in slips(scaled(ledger, "revenue", 1e-3)))
 
 
 def test_a_price_that_the_revenue_contradicts_is_a_finding_and_no_slip() -> None:

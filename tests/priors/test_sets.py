@@ -26,7 +26,7 @@ from postcgrp.priors import (
     load_overlay,
     prior_set,
 )
-from postcgrp.priors.catalogue import ELIGIBLE
+from postcgrp.priors.catalogue import ASSUMPTIONS, ELIGIBLE, FIXED_BECAUSE, RANGED
 from postcgrp.priors.difference import difference
 from postcgrp.priors.elicit import LINK
 from postcgrp.priors.numbers import fixed_numbers
@@ -565,3 +565,15 @@ def test_a_number_for_a_part_stands_against_what_the_other_set_has_there(
         rows = [row for row in difference(first, second) if row["what"] == "number"]
         assert [row["name"] for row in rows] == ["price_noise[pharmacologic]"]
         assert {rows[0]["first"], rows[0]["second"]} == {"0.03 log", "0.01 log"}
+
+
+@pytest.mark.parametrize(
+    "name", [name for name, entry in ASSUMPTIONS.items() if not entry.family and name not in RANGED]
+)
+def test_a_range_for_what_must_be_fixed_says_why(ledger: Ledger, tmp_path: Path, name: str) -> None:
+    assert name in {row.id for row in ledger.assumptions} | {"line_use_logit_sd", "payer_block_logit_sd"}
+    if name in {row.id for row in ledger.assumptions}:
+        text = f'[[assumption]]\nid = "{name}"\nlow = 0.2\nhigh = 0.4\nreason = "r"'
+        with pytest.raises(InputError, match=r"it must be a fixed `value`: (it|as|regions) "):
+            under(ledger, tmp_path, text)
+    assert FIXED_BECAUSE[name]

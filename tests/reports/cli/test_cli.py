@@ -49,7 +49,9 @@ FILES = {
     "inputs.json",
     "variance_budget.csv",
     "growth_bridge.csv",
+    "centre.csv",
     "growth_claim.csv",
+    "leverage.csv",
 }
 
 

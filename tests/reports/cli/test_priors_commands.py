@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from postcgrp.priors.idle import idle_settings
+from postcgrp.priors.shipped import ASSUMPTIONS_FILE
 from postcgrp.reports.cli.main import main
 from postcgrp.tests.helpers.markets import Tables, anchors, modalities, points, prior_set_of
 from postcgrp.tests.helpers.paths import OTHER_MARKET
@@ -124,8 +125,13 @@ def test_audit_names_rows_that_no_model_takes_and_the_claims_it_rests_on(
 ) -> None:
     assert main(["audit", "--out", str(tmp_path / "audit.csv")]) == 0
     said = capsys.readouterr().out
-    assert "No model of this market takes these assumptions: burden_logit_sd, adoption_logit_sd" in said
+    assert "No model" not in said
     assert "revenue_pharmacologic_2025" in (tmp_path / "audit.csv").read_text(encoding="utf-8")
+    row = '[[assumption]]\nid = "launch_speed"\nline = "toxin"\nlow = 2.0\nhigh = 5.0\nunit = "years"\n'
+    more = tmp_path / "assumptions.toml"
+    more.write_text(f'{ASSUMPTIONS_FILE.read_text(encoding="utf-8")}\n{row}source = "assumption"\nreason = "r"\n')
+    assert main(["audit", "--assumptions", str(more)]) == 0
+    assert "No model of this market takes these assumptions: launch_speed[toxin]" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

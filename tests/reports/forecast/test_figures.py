@@ -11,19 +11,22 @@ import numpy as np
 import pandas as pd
 import pytest
 import vl_convert
-from xarray import DataArray
+from xarray import DataArray, DataTree
 
 from postcgrp.priors import Ledger
 from postcgrp.reports.forecast.attribution_figures import bridge_waterfall, budget_bars
 from postcgrp.reports.forecast.composition_figures import MOST_LAYERS, composition
+from postcgrp.reports.forecast.figure_set import run_figures
 from postcgrp.reports.forecast.figures import MOST_CURVES, adoption_fans, exceedance_curves, fan_modality, fan_total
 from postcgrp.reports.forecast.layers import BANDS, STATED_COLUMNS, stated, with_stated
 from postcgrp.reports.forecast.prior_figures import prior_posterior, prior_ranges
 from postcgrp.reports.forecast.style import LABEL_LIMIT, Spec, json_rows
 from postcgrp.reports.forecast.summary import described, headline
+from postcgrp.reports.forecast.tables import bench_tables
 from postcgrp.reports.forecast.variance_budget import UNATTRIBUTED
 from postcgrp.reports.forecast.words import Words, distinct, unlike, words_of
-from postcgrp.tests.helpers.markets import claim, market
+from postcgrp.tests.helpers.markets import claim, market, other_market
+from postcgrp.tests.helpers.stored import prior_tree
 
 YEARS = tuple(range(2025, 2036))
 HOSTILE = ("datum", 'a "quoted" <b>label</b>', "</script><script>alert(1)</script>", "it's ${x} {y} [0] a.b", "x" * 300)
@@ -295,3 +298,21 @@ def test_the_bridge_leads_from_the_first_year_to_the_last(capfd: pytest.CaptureF
     said = texts(drawn(spec, capfd))
     assert {"+200", "\N{MINUS SIGN}50", "+250", "2025", "2035"} <= set(said)
     assert "probability 70 %; with adoption and mix, > 99.9 %" in " ".join(spec["title"]["subtitle"])
+
+
+@pytest.mark.fit
+def test_figures_of_another_market_have_no_words_of_the_shipped_one(ledger: Ledger) -> None:
+    pset = other_market("lines of a launched modality")
+    tree = prior_tree(pset)
+    tree["prior"] = DataTree(tree["posterior"].to_dataset())
+    said = json.dumps({name: made.spec for name, made in run_figures(tree, pset, bench_tables(tree, pset)).items()})
+
+    def words(of: Ledger) -> set[str]:
+        segments = (*of.regions, *of.depths, *of.modalities, *of.lines)
+        return {word.casefold() for s in segments for word in (s.name, s.label or s.name, *s.aliases) if len(word) > 3}
+
+    foreign = {word for word in words(ledger) if not any(word in own for own in words(pset.ledger))}
+    assert len(foreign) > 20
+    # `acute` begins no word of a market here: whole words count.
+    found = [word for word in sorted(foreign) if re.search(rf"\b{re.escape(word)}\b", said.casefold())]
+    assert not found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -125,6 +126,28 @@ def test_a_pool_is_compared_without_attribution(pool: Run, members: dict[str, Ru
     found = compare(pool, members["report"])
     assert "a linear pool has no density of its own" in found.refused
     assert not found.moved.empty
+
+
+@pytest.mark.fit
+def test_two_sets_make_two_priors_go_together(ledger: Ledger, pset: PriorSet, tmp_path: Path) -> None:
+    """What docs/prior-sets.md says of a correlation that no prior set can state: means and sds stay, rho is added."""
+    rho, names = 0.6, ("pool_error", "line_price_common")
+    runs = {}
+    for sign in (1, -1):
+        moved = {}
+        for name in names:
+            (prior,) = pset.blocks[name].priors
+            moved[name] = replace(prior, mu=prior.mu + sign * prior.sd * rho**0.5, sd=prior.sd * (1 - rho) ** 0.5)
+        blocks = {name: replace(pset.blocks[name], priors=(prior,)) for name, prior in moved.items()}
+        to = replace(pset, blocks=pset.blocks | blocks).with_evidence([])
+        runs[f"{sign}"] = prior_run(to, tmp_path / f"{sign}", 2000, seed=sign + 2)
+    mixture = linear_pool(runs, (0.5, 0.5), "together", out=tmp_path / "pool").run
+    draws = np.array([mixture.posterior[name].values.ravel() for name in names])
+    assert np.corrcoef(draws)[0, 1] == pytest.approx(rho, abs=0.05)
+    for name, values in zip(names, draws, strict=True):
+        (prior,) = pset.blocks[name].priors
+        assert values.mean() == pytest.approx(prior.mu, abs=0.06 * prior.sd)
+        assert values.std() == pytest.approx(prior.sd, rel=0.05)
 
 
 @pytest.mark.slow

@@ -12,6 +12,7 @@ import pytest
 
 from postcgrp.priors import InputError
 from postcgrp.priors.files import replacing
+from postcgrp.reports.runs import place
 from postcgrp.reports.runs.place import check_folder, new_file, new_folder
 
 SCHEMA = "postcgrp.run/2"
@@ -130,3 +131,15 @@ def test_what_others_are_writing_is_left_alone(tmp_path: Path) -> None:
     assert not errors
     assert (out / "a.txt").read_text() == "slow"
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
+def test_without_locks_results_are_written_and_nothing_is_taken_for_dead(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on Windows, whose Python has no fcntl."""
+    monkeypatch.setattr(place, "fcntl", None)
+    (tmp_path / ".run.partial-1").mkdir()  # of another process, living or dead: nobody can tell
+    for text in ("new", "newer"):
+        write(tmp_path / "run", text)
+        assert (tmp_path / "run" / "a.txt").read_text() == text
+    assert {path.name for path in tmp_path.iterdir()} == {"run", ".run.partial-1"}

@@ -21,8 +21,8 @@ from postcgrp.reports.export import export
 from postcgrp.reports.runs.folder import as_json
 from postcgrp.reports.runs.run import Run, open_run
 from postcgrp.reports.sensitivity.comparison import compare
-from postcgrp.reports.sensitivity.study import original
 from postcgrp.reports.sensitivity.updating import Update, save_update, update
+from postcgrp.reports.sensitivity.variants import original
 from postcgrp.reports.valuation.deal import load_deal
 from postcgrp.reports.valuation.valuation import price
 from postcgrp.tests.helpers.paths import EXAMPLES, OTHER_MARKET

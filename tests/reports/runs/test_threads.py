@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from postcgrp.priors import PriorSet
+from postcgrp.tests.helpers.paths import OTHER_MARKET
 from postcgrp.tests.helpers.stored import prior_run
 
 pytestmark = pytest.mark.fit
@@ -41,3 +42,36 @@ def test_runs_are_read_and_written_in_threads(pset: PriorSet, tmp_path: Path) ->
         [sys.executable, "-c", IN_THREADS, str(run.folder)], check=False, capture_output=True, text=True
     )
     assert (done.returncode, done.stderr) == (0, "")
+
+
+FORECASTS = """
+import sys, threading
+from pathlib import Path
+from postcgrp.priors import effective, load_ledger
+from postcgrp.reports.forecast.pipeline import forecast
+from postcgrp.reports.runs.run import open_run
+pset = effective(load_ledger(*(Path(path) for path in sys.argv[2:])))
+def one(k):
+    try:
+        forecast(pset, out=Path(sys.argv[1]) / str(k), draws=12, tune=12, chains=2, prior_draws=20, seed=k)
+    except BaseException as error:
+        errors.append(repr(error))
+errors = []
+threads = [threading.Thread(target=one, args=(k,)) for k in (1, 2)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+assert not errors, errors
+forecast(pset, out=Path(sys.argv[1]) / "alone", draws=12, tune=12, chains=2, prior_draws=20, seed=1)
+first, second, alone = (open_run(Path(sys.argv[1]) / name).posterior["revenue_total"] for name in ("1", "2", "alone"))
+assert first.equals(alone)
+assert not first.equals(second)
+"""
+
+
+@pytest.mark.slow
+def test_two_forecasts_in_threads_are_what_each_is_alone(tmp_path: Path) -> None:
+    files = [str(OTHER_MARKET / f"{name}.toml") for name in ("report", "assumptions")]
+    done = subprocess.run(
+        [sys.executable, "-c", FORECASTS, str(tmp_path), *files], check=False, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr

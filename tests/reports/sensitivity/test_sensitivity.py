@@ -28,7 +28,7 @@ from postcgrp.reports.runs.run import Run
 from postcgrp.reports.sensitivity import study as command
 from postcgrp.reports.sensitivity import tornado
 from postcgrp.reports.sensitivity.figures import tornado_and_views
-from postcgrp.reports.sensitivity.flip import FARTHEST, Flip, Point, flip_table, next_try, parse_flip, solve
+from postcgrp.reports.sensitivity.flip import Flip, Point, flip_table, next_try, parse_flip, solve
 from postcgrp.reports.sensitivity.leave_out import (
     LeftOut,
     claims_left_out,
@@ -37,8 +37,9 @@ from postcgrp.reports.sensitivity.leave_out import (
     note_on_unused_claims,
     variables_for_conflicts,
 )
+from postcgrp.reports.sensitivity.moves import FARTHEST
 from postcgrp.reports.sensitivity.refits import Refit
-from postcgrp.reports.sensitivity.study import crossed, parse_vary, sensitivity, sets, skipped
+from postcgrp.reports.sensitivity.study import sensitivity
 from postcgrp.reports.sensitivity.tornado import (
     END_SDS,
     ElicitedNumber,
@@ -51,6 +52,7 @@ from postcgrp.reports.sensitivity.tornado import (
     shifted_sets,
     tornado_table,
 )
+from postcgrp.reports.sensitivity.variants import crossed, parse_vary, sets, skipped
 from postcgrp.tests.helpers.paths import OTHER_MARKET
 
 pytestmark = pytest.mark.fit
@@ -601,6 +603,6 @@ def test_the_terminal_has_the_last_year_s_power_scaling_with_its_draws() -> None
 def test_shipped_sets_apply_to_another_market_and_say_what_they_skip(other: PriorSet) -> None:
     assert not [variant.name for variant in sets(other.ledger, other) if variant.pset is None]
     said = skipped(other.ledger)
-    assert [line.split()[2] for line in said] == ["bottom-up", "enthusiast", "vague"]
-    assert "leave_out 'revenue_share': the report has no such evidence" in said[0]
+    assert [line.split()[2] for line in said] == ["bear", "bottom-up", "bull", "enthusiast", "sceptic"]
+    assert "leave_out 'revenue_share': the report has no such evidence" in said[1]
     assert not skipped(load_ledger())

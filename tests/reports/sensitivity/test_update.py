@@ -148,8 +148,8 @@ def test_what_the_report_sees_is_not_in_stored_draws(
     stored = prior_run(pset, tmp_path / "run", 100)
     own = row(pset, pset.ledger.report.id, value, quantity, **where)
     result = update(stored, [own, row(pset, "actuals", 455, year=2026)])
-    assert "the report's own view of" in result.weights.refused
-    assert repr(own.id) in result.weights.refused
+    assert "the report's own view of" in result.refused
+    assert repr(own.id) in result.refused
     assert result.moved is None
     assert list(result.rows["p"].isna()) == [True, False]
     patients = row(pset, pset.ledger.report.id, 130_000, "patients", year=2028)

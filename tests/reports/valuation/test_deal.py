@@ -31,8 +31,8 @@ def tables() -> Tables:
     return copy.deepcopy(SHIPPED)
 
 
-def test_three_examples_load_and_every_input_states_its_source(ledger: Ledger) -> None:
-    assert len(DEALS) == 3
+def test_the_examples_load_and_every_input_states_its_source(ledger: Ledger) -> None:
+    assert len(DEALS) == 4
     for path in DEALS:
         deal = load_deal(path)
         check_deals([deal], ledger)

@@ -30,6 +30,7 @@ from postcgrp.reports.valuation.valuation import Valuation, price, price_all
 from postcgrp.tests.helpers.paths import EXAMPLES
 
 DEALS = sorted(EXAMPLES.glob("*.toml"))
+DEAL_OF_IMPLANTS = EXAMPLES / "implantable_pivotal.toml"
 CHAINS, DRAWS = 4, 250
 RECALCULATE = """<?xml version="1.0" encoding="UTF-8"?>
 <oor:items xmlns:oor="http://openoffice.org/2001/registry">
@@ -39,7 +40,10 @@ Tables = dict[str, Any]
 
 
 def market(pset: PriorSet, *, spread: float = 0.0, growth: float = 0.0, level: float = 1.0) -> DataTree:
-    """A run whose every cell earns `level` million in the first year, with a lognormal factor for each draw."""
+    """A run whose every cell earns `level` million in the first year, with a lognormal factor for each draw.
+
+    Every line is used by half of its modality's users and earns half of what these spend; launches succeed.
+    """
     coords = {"chain": range(CHAINS), "draw": range(DRAWS), **pset.coords}
     coords = {dim: coords[dim] for dim in ("chain", "draw", "year", "region", "depth", "modality")}
     shape = tuple(len(labels) for labels in coords.values())
@@ -49,7 +53,14 @@ def market(pset: PriorSet, *, spread: float = 0.0, growth: float = 0.0, level: f
     revenue = xr.DataArray(np.broadcast_to(level * factor * path, shape), coords)
     use = xr.full_like(revenue, 0.25)
     patients = xr.full_like(revenue.isel(modality=0, drop=True), 4000.0)
-    return DataTree.from_dict({"posterior": xr.Dataset({"revenue": revenue, "use": use, "patients": patients})})
+    lines = {line.name: line.modality for line in pset.ledger.lines}
+    of = xr.DataArray([*lines.values()], {"line": [*lines]}, "line")
+    arrays = {"revenue": revenue, "use": use, "patients": patients}
+    arrays |= {"revenue_line": revenue.sel(modality=of).drop_vars("modality") / 2}
+    arrays |= {"use_line": xr.full_like(arrays["revenue_line"], 0.5)}
+    launch = list(pset.coords["launch"])
+    success = xr.DataArray(np.ones((CHAINS, DRAWS, len(launch))), {"launch": launch}, ("chain", "draw", "launch"))
+    return DataTree.from_dict({"posterior": xr.Dataset({**arrays, "success": success})})
 
 
 def plain(**changes: Any) -> Deal:
@@ -583,7 +594,7 @@ def test_the_answer_as_files(uneven: DataTree, pset: PriorSet, tmp_path: Path) -
     record = {"status": "passed", "recipe_sha256": "r" * 64, "files": {"posterior.nc": "d" * 64}, "created": "now"}
     out = tmp_path / "value"
     answer = value(Run.in_memory(uneven, pset, record), DEALS, seed=5, out=out)
-    assert answer.table["deal"].nunique() == 3
+    assert answer.table["deal"].nunique() == len(DEALS)
     draws = pd.read_csv(out / "draws.csv")
     said = json.loads((out / "value.json").read_text())
     for one, told in zip(answer.priced, said["deals"], strict=True):
@@ -600,17 +611,19 @@ def test_the_answer_as_files(uneven: DataTree, pset: PriorSet, tmp_path: Path) -
     names = {path.name for path in out.iterdir()} - {"manifest.json"}
     assert set(manifest["files"]) == names
     assert {path.suffix for path in out.iterdir()} == {".csv", ".json", ".toml", ".png", ".svg"}
-    assert (out / "deal-implantable_pivotal_stage.toml").read_bytes() == DEALS[0].read_bytes()
-    value(Run.in_memory(uneven, pset, record), DEALS[:1], seed=5, out=out)  # its own folder may be written again
+    assert (out / "deal-implantable_pivotal_stage.toml").read_bytes() == DEAL_OF_IMPLANTS.read_bytes()
+    value(
+        Run.in_memory(uneven, pset, record), [DEAL_OF_IMPLANTS], seed=5, out=out
+    )  # its own folder may be written again
     assert not (out / "deal-royalty_pharmacologic_line.toml").exists()
     loud = tmp_path / "loud.toml"
-    loud.write_text(DEALS[0].read_text().replace("Implantable, pivotal stage", "IMPLANTABLE: pivotal stage"))
+    loud.write_text(DEAL_OF_IMPLANTS.read_text().replace("Implantable, pivotal stage", "IMPLANTABLE: pivotal stage"))
     with pytest.raises(InputError, match="their files would have one name: rename one"):
-        value(Run.in_memory(uneven, pset, record), [DEALS[0], loud], seed=5, out=out)
+        value(Run.in_memory(uneven, pset, record), [DEAL_OF_IMPLANTS, loud], seed=5, out=out)
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("mine")
     with pytest.raises(InputError, match="holds other files"):
-        value(Run.in_memory(uneven, pset, record), DEALS[:1], out=tmp_path / "mine")
+        value(Run.in_memory(uneven, pset, record), [DEAL_OF_IMPLANTS], out=tmp_path / "mine")
 
 
 def test_a_deals_name_is_text_in_its_figure_however_it_reads(flat: DataTree, pset: PriorSet, tmp_path: Path) -> None:
