@@ -18,7 +18,7 @@ from postcgrp.reports.scenarios.answer import scenarios
 def what_if(run: Run, under: Sequence[Scenario], seed: int = 1) -> dict[str, Any]:
     """The tables that the page shows of scenarios: titles, columns and rows of text.
 
-    Raises :class:`InputError` for a scenario that does not fit the run.
+    Raises :class:`postcgrp.priors.InputError` for a scenario that does not fit the run.
     """
     answer = scenarios(run, under, seed=seed)
     table, words = answer.tables["scenarios"], words_of(run.priors.ledger)

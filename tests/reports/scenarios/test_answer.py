@@ -108,6 +108,15 @@ def test_a_mixture_has_the_weighted_mean_and_probabilities(answered: tuple[Scena
         assert total(table, MIXED, 2035)[column] == pytest.approx(expected)
 
 
+def test_a_mixture_has_the_quantiles_of_draws_repeated_by_weight(answered: tuple[ScenarioAnswer, Path]) -> None:
+    draws = answered[0].draws[v.REVENUE_TOTAL].sel(year=2035)
+    repeated = [draws.sel(scenario=name).values.ravel() for name, w in WEIGHTS.items() for _ in range(round(10 * w))]
+    row = total(answered[0].tables["scenarios"], MIXED, 2035)
+    for column, level in {"low_90": 0.05, "median": 0.5, "high_90": 0.95}.items():
+        expected = np.quantile(np.concatenate(repeated), level, method="inverted_cdf")
+        assert row[column] == pytest.approx(expected, rel=1e-12), column
+
+
 def test_weighted_quantiles_are_those_of_repeated_draws() -> None:
     rng = np.random.default_rng(3)
     draws, times = rng.normal(size=(40, 3)), rng.integers(1, 6, 40)
@@ -133,6 +142,8 @@ def test_who_is_exposed_sums_to_the_market(answered: tuple[ScenarioAnswer, Path]
         for column in ("mean", "difference_mean"):
             expected = total(tables["scenarios"], scenario, 2035)[column]
             assert own[column].sum().to_numpy() == pytest.approx([expected, expected])
+    first = tables["exposed"].query("year == 2025")  # before any scenario begins: nobody holds more or less in one
+    assert (first[["difference_low_90", "difference_high_90"]] == 0).all(axis=None)
 
 
 def test_the_drivers_are_told_beside_the_runs_own(answered: tuple[ScenarioAnswer, Path], run: Run) -> None:
