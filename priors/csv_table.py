@@ -41,7 +41,7 @@ def read_csv_table(path: Path, empty: str) -> CsvTable:
     table's form: cells beyond the heading, cells under no name, a heading that stands again.
     """
     # `newline=None` keeps the line ends inside quotes, whichever system wrote them.
-    lines = list(io.StringIO(csv_text(path), newline=None))
+    lines = list(io.StringIO(text_of_csv(path), newline=None))
     if lines and lines[0].strip().casefold().startswith("sep="):
         lines = ["", *lines[1:]]  # a hint to spreadsheets; empty, so that line numbers stay right
     start = next((k for k, line in enumerate(lines) if line.strip(';,\t\n "')), None)
@@ -99,7 +99,7 @@ def _clean(cells: Sequence[str]) -> tuple[str, ...]:
     return tuple(" ".join(cell.split()) for cell in cells)
 
 
-def csv_text(path: Path) -> str:
+def text_of_csv(path: Path) -> str:
     """Returns the text of a CSV file in any of `ENCODINGS`. Raises :class:`InputError` for what is none."""
     try:
         content = path.read_bytes()

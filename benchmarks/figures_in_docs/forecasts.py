@@ -31,9 +31,9 @@ def width_and_trust() -> str:
     low, high, coverage = (to(row["low_90"], row["high_90"]) for row in last.values())
     moved = rows("to_trust_low", "moved", "state", quantity="revenue_total", year=2035).loc["before"]
     return paragraph(
-        f"The width depends strongly on the trust in the vendor: the 90 % interval of 2035 is {low} at `--trust low` "
-        f"and {high} at `--trust high`. To read every stated range as 80 % instead of 90 % moves it little "
-        f"({coverage}). Its ends have Monte-Carlo errors of {number(moved['mcse_low_90'])} and "
+        f"Centre and width depend on the trust in the vendor: the 90 % interval of 2035 is {low} at `--trust low` "
+        f"and {high} at `--trust high`. To read every stated range as 80 % instead of 90 % gives "
+        f"{coverage}. Its ends have Monte-Carlo errors of {number(moved['mcse_low_90'])} and "
         f"{number(moved['mcse_high_90'])}, and another seed moves them by about as much."
     )
 
@@ -67,9 +67,9 @@ def power() -> str:
     weaker, report = shifts.loc[0.8], total("report").loc[2035]
     text = paragraph(
         f"In parentheses: no more than noise; the {len(groups) - len(shown)} groups that are so everywhere are left "
-        "out. Nothing moves the centre of 2035 by much: with vendor trust at alpha 0.8 its mean goes from "
+        "out. With vendor trust at alpha 0.8 the mean of 2035 goes from "
         f"{number(report['mean'])} to {number(weaker['mean'])}, its standard deviation from {number(report['sd'])} to "
-        f"{number(weaker['sd'])}. What trust decides is the width."
+        f"{number(weaker['sd'])}."
     )
     return table(["to", *columns.values()], lines) + "\n" + text
 

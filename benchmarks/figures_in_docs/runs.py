@@ -22,6 +22,8 @@ from postcgrp.priors.files import FOLDERS
 ROOT = Path(__file__).resolve().parents[2]
 RUNS = ROOT / "runs" / "docs"
 DEALS = ("implantable_pivotal", "noninvasive_us", "pharmacologic_royalty")
+SETS = ("bear", "bottom-up", "bull", "enthusiast", "sceptic", "vague")
+VIEWS = ("report", *(name.replace("-", "_") for name in SETS), "trust_low", "trust_high", "coverage_50", "coverage_80")
 Table = Any  # a DataFrame; the types of pandas allow a cell to be anything, so arithmetic on one checks as nothing
 
 VENDOR = ["--evidence", "docs/examples/second_vendor.csv"]
@@ -36,10 +38,7 @@ COMMANDS: dict[str, list[str]] = {
             "trust_high": ["--trust", "high"],
             "coverage_50": ["--coverage", "0.5"],
             "coverage_80": ["--coverage", "0.8"],
-            "bottom_up": ["--priors", "bottom-up"],
-            "enthusiast": ["--priors", "enthusiast"],
-            "sceptic": ["--priors", "sceptic"],
-            "vague": ["--priors", "vague"],
+            **{name.replace("-", "_"): ["--priors", name] for name in SETS},
             "three_changes": ["--trust", "low", "--coverage", "0.5", "--leave-out", "revenue_2030"],
         }.items()
     },
@@ -52,6 +51,7 @@ COMMANDS: dict[str, list[str]] = {
         f"to_{name}": ["compare", "{report}", f"{{{name}}}"]
         for name in ("vendor_refit", "actuals_refit", "both_refit", "trust_low", "three_changes", "bottom_up")
     },
+    **{f"value_{name}": ["value", f"{{{name}}}", "--deal", f"docs/examples/{DEALS[0]}.toml"] for name in VIEWS},
     "figures": ["figures", "{report}", "--to", "png"],
     "sensitivity": ["sensitivity", "{report}", "--seed", "1"],
     "funnel": ["funnel", "--seed", "1"],

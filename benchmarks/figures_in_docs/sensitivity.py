@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from postcgrp.benchmarks.figures_in_docs.runs import csv, total
+from postcgrp.benchmarks.figures_in_docs.runs import DEALS, VIEWS, Table, csv, total
 from postcgrp.benchmarks.figures_in_docs.words import block, number, paragraph, percent, signed, table, to
 
 
@@ -10,32 +10,41 @@ from postcgrp.benchmarks.figures_in_docs.words import block, number, paragraph, 
 def views() -> str:
     """docs/sensitivity.md: prior sets, trust and coverage."""
     names = {
-        "report": "report",
         "bottom_up": "bottom-up: no revenue from the vendor",
-        "enthusiast": "enthusiast",
-        "sceptic": "sceptic",
-        "vague": "vague",
         "trust_low": "trust low",
         "trust_high": "trust high",
         "coverage_50": "coverage 0.5, default trust",
         "coverage_80": "coverage 0.8, default trust",
     }
-    last = {name: total(name).loc[2035] for name in names}
+    last, deal = {name: total(name).loc[2035] for name in VIEWS}, {name: _implant(name) for name in VIEWS}
     lines = [
         [
-            names[name],
+            names.get(name, name),
             number(row["median"]),
             to(row["low_90"], row["high_90"]),
             percent(row["p_above_report"]),
+            f"{signed(deal[name]['value'], 1)} ± {number(deal[name]['mc_error'], 1)}",
+            "go" if deal[name]["value"] > 0 else "no-go",
         ]
         for name, row in last.items()
     ]
+    decided = {name for name, row in deal.items() if row["value"] > 0}
+    whose = " and ".join(names.get(name, f"`{name}`") for name in VIEWS if name in decided)
+    verdict = f"It is a go under {whose} only" if decided else "No view makes it a go"
     text = paragraph(
-        "So the width follows the trust in the vendor, and hardly the coverage of its ranges; and the middle moves "
-        "little under any of them, since patients × adoption × price alone, which know nothing of the vendor's "
-        f"revenue, already say {number(last['bottom_up']['median'])}."
+        "The middle follows whom one believes: patients × adoption × price alone, which know nothing of the vendor's "
+        f"revenue, say {number(last['bottom_up']['median'])}; the vendor's own figures lift that to "
+        f"{number(last['report']['median'])}, and more under high trust. The last two columns are the risk-adjusted "
+        f"NPV of the [implantable example](examples/{DEALS[0]}.toml), in USD million, and what it says of the deal. "
+        f"{verdict}."
     )
-    return table(["view", "median", "90 % interval", "P(> 870)"], lines) + "\n" + text
+    return table(["view", "median", "90 % interval", "P(> 870)", "implant deal, rNPV", ""], lines) + "\n" + text
+
+
+def _implant(name: str) -> Table:
+    """The mean rNPV of the implantable example under a view."""
+    of = csv(f"value_{name}", "value").set_index(["quantity", "given"])
+    return of.loc[("rNPV, mean", "all draws")]
 
 
 @block
@@ -46,6 +55,8 @@ def furthest() -> str:
         unit, (a, b) = row["unit"], (row["value_low"], row["value_high"])
         if unit == "stated / true":
             values = f"{to(a, b, 2)} times the truth"
+        elif unit == "year":
+            values = f"{a:.1f} to {b:.1f}"
         elif unit.startswith("fraction"):
             values = f"{number(100 * a, 1)} to {percent(b, 1)}" + (" a year" if "year" in unit else "")
         else:
@@ -63,7 +74,7 @@ def left_out() -> str:
     split = lefts.loc[lefts["split_shift"].abs().idxmax()]
     shifts = [f"`{row['claim']}` ({signed(row['shift'], 2)} sd)" for _, row in most.iterrows()]
     return paragraph(
-        f"No claim matters much alone. The 2035 total moves most without {', '.join(shifts)}. The split moves "
+        f"The 2035 total moves most without {', '.join(shifts)}. The split moves "
         f"most without `{split['claim']}`: the {split['modality'].replace('_', '-')} share goes from "
         f"{number(100 * split['share'], 1)} to {percent(split['share_without'], 1)}. The claim that agrees least with "
         f"the rest is `{worst['claim']}`, with p = {number(worst['p'], 2)}."

@@ -55,7 +55,7 @@ _GROUPS = ("posterior", "prior")  # all else, such as a density, is of one prior
 class Pooled:
     """What a linear pool came to: its run, the summary and headline tables, and the members' gates.
 
-    `spread`, see :func:`spread`.
+    `spread`, see :func:`pool_spread`.
     """
 
     run: Run
@@ -140,7 +140,7 @@ def linear_pool(
     with new_folder(out) as folder:
         tree = mixed([run.tree for run in runs], weights)
         tables, findings = tables_of(tree, pset), audit(pset.ledger)
-        apart = spread({key: group(run.tree)[v.REVENUE_TOTAL] for key, run in members.items()}, weights, pset)
+        apart = pool_spread({key: group(run.tree)[v.REVENUE_TOTAL] for key, run in members.items()}, weights, pset)
         settings_of, backend = Sampling(**sampled["sampling"]), sampled.get("backend", "")
         record = manifest(pset, settings_of, checks, status, Clock(), backend) | {MIXTURE: parts}
         for file, content in kept.items():
@@ -226,7 +226,7 @@ def _alike(groups: Sequence[Dataset]) -> list[str]:
     ]
 
 
-def spread(totals: Mapping[str, DataArray], weights: Sequence[float], pset: PriorSet) -> pd.DataFrame:
+def pool_spread(totals: Mapping[str, DataArray], weights: Sequence[float], pset: PriorSet) -> pd.DataFrame:
     """Total revenue at the anchors in each member and in the pool, and how far members lie apart.
 
     Parameters: `totals`, draws [chain, draw, year] in millions by member. Returns one row per year and member, then one

@@ -168,8 +168,9 @@ def pair_table(
     :func:`flip_table` does. Empty where the probability is at the level already.
     """
     start = probability_above(headline_of(as_refit(run, pset), pset, flip), flip.above, 0.0)
+    none = pd.DataFrame(columns=["inputs", "flips_at_sds", "se", "p_now", "outcome"])
     if start.meets(flip.level):
-        return pd.DataFrame()
+        return none
     slopes = {name: _slope((start, *points), flip.level) for name, points in known.items() if points}
     pairs = steepest_pairs(numbers, slopes, flip.level - start.p)[:PAIRS_TRIED]
     moves = {move.name: move for move in pairs}
@@ -182,7 +183,7 @@ def pair_table(
         found = _found(search, flip.level)
         at = found["flips_at_sds"] if np.isfinite(found["flips_at_sds"]) else found["refit_at_sds"]
         rows.append({"inputs": name, **moves[name].described(at), **found})
-    return _nearest_first(pd.DataFrame(rows)) if rows else pd.DataFrame()
+    return _nearest_first(pd.DataFrame(rows)) if rows else none
 
 
 def _nearest_first(table: pd.DataFrame) -> pd.DataFrame:

@@ -94,7 +94,8 @@ def sensitivity(
     shipped prior set, of a grid, of every claim left out and of every assumption moved. Finished refits stay in
     `out/fits`, and a later call goes on from there. Parameters: `vary`, settings to cross, each `NAME=VALUE,VALUE`;
     `flip`, a decision `[HEADLINE:]X:LEVEL`, see :class:`Flip`; `deal`, files of deals, of which is asked what takes
-    their mean rNPV across zero, see :func:`deal_flips`; `say`, told what is ready. Raises :class:`InputError`.
+    their mean rNPV across zero, see :func:`deal_flips`; `say`, told what is ready.
+    Raises :class:`postcgrp.priors.InputError`.
     """
     run.need_one_prior("sensitivity")
     tree, pset = run.tree, run.priors
@@ -193,7 +194,7 @@ def sensitivity_said(found: Sensitivity, pset: PriorSet) -> str:
 def from_stored_draws(
     run: Run, deals: Sequence[Deal], numbers: Sequence[ElicitedNumber], seed: int
 ) -> dict[str, pd.DataFrame]:
-    """The tables that need no fit, by name. Raises :class:`InputError` for a run of too few draws."""
+    """The tables that need no fit, by name. Raises :class:`postcgrp.priors.InputError` for a run of too few draws."""
     budget = variance_budget(run.tree, run.priors)  # first, as it knows how many draws are enough
     examined, densities = powerscale.headline_quantities(run.tree, run.priors), power_groups(run)
     slugs = [f"_{file_slug(deal.name)}" if len(deals) > 1 else "" for deal in deals]

@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from postcgrp.priors import InputError
-from postcgrp.priors.csv_table import DELIMITERS, csv_text
+from postcgrp.priors.csv_table import DELIMITERS, text_of_csv
 from postcgrp.reports.runs.groups import INDEX
 from postcgrp.reports.valuation.decision import Decision, as_decision
 
@@ -124,7 +124,7 @@ def _plain(name: str) -> str:
 
 def _cells(path: Path) -> tuple[pd.DataFrame, int]:
     """A CSV file's cells by column, numbers read, and the line of its first row. Raises :class:`InputError`."""
-    lines = csv_text(path).splitlines()
+    lines = text_of_csv(path).splitlines()
     start = next((k for k, line in enumerate(lines) if line.strip() and not line.casefold().startswith("sep=")), None)
     if start is None:
         raise InputError(f"{path}: is empty: give a heading for each column, and below it a row for each draw")

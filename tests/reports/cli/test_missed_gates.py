@@ -45,7 +45,7 @@ def test_an_update_by_refit_says_whether_the_refit_met_the_gate(
 
 @pytest.mark.parametrize("missed", [[], ["claim left out moh_2025 missed the gate: rhat 1.2 (< 1.01)"]])
 def test_sensitivity_says_whether_a_refit_missed_the_gate(
-    run: Run, monkeypatch: pytest.MonkeyPatch, missed: list[str]
+    run: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], missed: list[str]
 ) -> None:
     numbers = ("median", "shift", "se", "low_90", "high_90", "p_above", "sd", "mean")
     table = pd.DataFrame(
@@ -55,7 +55,21 @@ def test_sensitivity_says_whether_a_refit_missed_the_gate(
     power |= {"sign": "+", "spread": "", "k_low": 0.1, "k_high": 0.1, "refused": "", "draws": 4000}
     ends = dict.fromkeys(("mean_low", "mean_high", "value_low", "value_high"), 1.0)
     moves = {"input": "moh", "unit": "fraction", "direction": "+", **ends}
-    tables = {"tornado": moves, "conflicts": {"claim": "moh_2025", "p": np.nan}, "power_scaling": power}
+    alone = {
+        "input": "moh",
+        "unit": "fraction",
+        "value_now": 0.3,
+        "value": np.nan,
+        "flips_at_sds": np.nan,
+        "se": np.nan,
+    }
+    pair = {"inputs": "moh and price", "flips_at_sds": 2.5, "se": 0.1, "value_1": 0.41, "value_2": 31.5}
+    pair |= {"input_1": "moh", "unit_1": "fraction", "input_2": "price", "unit_2": "USD"}
+    tables: dict[str, dict[str, Any]] = {"flips": alone | {"outcome": "no change"}, "flip_pairs": pair}
+    tables |= {"tornado": moves, "conflicts": {"claim": "moh_2025", "p": np.nan}, "power_scaling": power}
     found = Sensitivity(table, {name: pd.DataFrame([row]) for name, row in tables.items()}, [], missed)
     monkeypatch.setattr("postcgrp.reports.sensitivity.study.sensitivity", lambda *_, **__: found)
-    assert main(["sensitivity", str(run.folder)]) == (3 if missed else 0)
+    assert main(["sensitivity", str(run.folder), "--flip", "870:0.5"]) == (3 if missed else 0)
+    said = capsys.readouterr().out
+    assert "No assumption moved alone within three prior sds flips it" in said
+    assert "Two moved at once, what takes P across 870:0.5 (1 of 1 pairs)" in said

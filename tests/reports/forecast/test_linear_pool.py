@@ -13,7 +13,7 @@ from xarray import DataArray
 from postcgrp.priors import Ledger, PriorSet, load_overlay, prior_set
 from postcgrp.reports.cli.main import main
 from postcgrp.reports.forecast import linear_pool as pools
-from postcgrp.reports.forecast.linear_pool import linear_pool, spread, turns
+from postcgrp.reports.forecast.linear_pool import linear_pool, pool_spread, turns
 from postcgrp.reports.runs.run import Run, open_run
 from postcgrp.tests.helpers.paths import EXAMPLES, ROOT
 from postcgrp.tests.helpers.stored import prior_run
@@ -49,7 +49,7 @@ def test_spread_within_and_between_members_is_that_of_the_mixture(pset: PriorSet
         values = rng.normal(mean, sd, (2, 5000, len(anchors)))
         return DataArray(values, {"year": anchors}, ("chain", "draw", "year"))
 
-    found = spread({"low": totals(600, 50), "high": totals(900, 100)}, (0.75, 0.25), pset)
+    found = pool_spread({"low": totals(600, 50), "high": totals(900, 100)}, (0.75, 0.25), pset)
     last = found[found["year"] == anchors[-1]].set_index("set")
     assert last.loc["", "mean"] == pytest.approx(675, abs=4)
     assert last.loc["", "within_sd"] == pytest.approx((0.75 * 50**2 + 0.25 * 100**2) ** 0.5, rel=0.03)

@@ -52,7 +52,7 @@ from postcgrp.reports.sensitivity.tornado import (
     shifted_sets,
     tornado_table,
 )
-from postcgrp.reports.sensitivity.variants import crossed, parse_vary, sets, skipped
+from postcgrp.reports.sensitivity.variants import TOGETHER, crossed, parse_vary, sets, skipped
 from postcgrp.tests.helpers.paths import OTHER_MARKET
 
 pytestmark = pytest.mark.fit
@@ -554,11 +554,11 @@ def test_the_whole_command_on_another_market(other: PriorSet, tmp_path: Path) ->
     )
     assert {"compiling", "building", "fitting"} <= set(seen)
     table = result.table
-    assert set(table["kind"]) == {"run", "prior set", "grid", "claim left out", "assumption moved"}
+    assert set(table["kind"]) == {"run", "prior set", "grid", "claim left out", TOGETHER, "assumption moved"}
     assert not [note for note in result.notes if "fitted again" in note]
     assert any("prior set bottom-up skips what this market lacks" in note for note in result.notes)
     assert len(result.tables["flips"]) == len(elicited_numbers(other))
-    for name in ("sensitivity", "tornado", "leave_one_out", "conflicts", "flips", "power_scaling", "variance_budget"):
+    for name in ("sensitivity", "tornado", "leave_one_out", "conflicts", "flips", "flip_pairs", "power_scaling"):
         assert len(pd.read_csv(tmp_path / "out" / f"{name}.csv"))
     assert (tmp_path / "out" / "sensitivity.png").is_file()
     seen.clear()
