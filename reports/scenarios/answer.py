@@ -35,7 +35,7 @@ DRIVER_COLUMNS = ("scenario", "driver", "year", "segment", "unit", "base_median"
 class ScenarioAnswer:
     """What was found: the sentence that answers first; `tables` by the name of their file; `draws` by scenario.
 
-    `notes`: what of the shipped scenarios this market does not have.
+    `notes`: what of the shipped scenarios this market does not have, and why a table is left out.
     """
 
     sentence: str
@@ -77,21 +77,22 @@ def scenarios(
     compared = {name: scenario_draws(data, run.priors) for name, data in found.items()}
     table = scenario_table(compared[BASE], {name: x for name, x in compared.items() if name != BASE}, weights)
     tables = {"scenarios": table, "drivers": driver_table(market, acting)}
-    tables |= _exposed(run, found, seed)
+    exposed, missing = _exposed(run, found, seed)
+    tables |= exposed
     draws = concat(found.values(), dim="scenario").assign_coords(scenario=list(found))
-    answer = ScenarioAnswer(scenarios_said(table, run.money), tables, draws, notes)
+    answer = ScenarioAnswer(scenarios_said(table, run.money), tables, draws, (*notes, *missing))
     if out is not None:
         _write(answer, run, acting, weights, seed, out)
     return answer
 
 
-def _exposed(run: Run, found: dict[str, Dataset], seed: int) -> dict[str, pd.DataFrame]:
-    """The table of who is exposed, where the run has shares of countries and companies."""
+def _exposed(run: Run, found: dict[str, Dataset], seed: int) -> tuple[dict[str, pd.DataFrame], tuple[str, ...]]:
+    """The table of who is exposed, or a note that says why there is none."""
     try:
         shares = load_shares(run.priors.ledger, shares_file(run))
-    except InputError:
-        return {}
-    return {"exposed": exposed_table(found, shares, seed, list(run.priors.ledger.report.anchors), run.money)}
+    except InputError as error:
+        return {}, (f"who is exposed is left out: {error}",)
+    return {"exposed": exposed_table(found, shares, seed, list(run.priors.ledger.report.anchors), run.money)}, ()
 
 
 def driver_table(market: WhatIf, planned: Sequence[Plan]) -> pd.DataFrame:

@@ -146,6 +146,16 @@ def test_who_is_exposed_sums_to_the_market(answered: tuple[ScenarioAnswer, Path]
     assert (first[["difference_low_90", "difference_high_90"]] == 0).all(axis=None)
 
 
+def test_a_table_that_cannot_be_made_is_named(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def without(of: Run) -> Path:
+        raise InputError(f"{of.label}: its ledger has no shares")
+
+    monkeypatch.setattr("postcgrp.reports.scenarios.answer.shares_file", without)
+    found = scenarios(run, ["base"])
+    assert "exposed" not in found.tables
+    assert found.notes == (f"who is exposed is left out: {run.label}: its ledger has no shares",)
+
+
 def test_the_drivers_are_told_beside_the_runs_own(answered: tuple[ScenarioAnswer, Path], run: Run) -> None:
     rows = answered[0].tables["drivers"].query("scenario == 'payers-open' and segment == 'Japan'")
     assert rows["year"].tolist() == list(range(2027, 2036))
