@@ -8,7 +8,7 @@ from pytensor.tensor import TensorVariable
 
 
 @dataclass(frozen=True)
-class Cells:
+class MarketCells:
     """The market in some years, as one view of launches has it.
 
     `patients` [year, region, depth]; `use`, a fraction, and `spend`, currency per user-year if nothing but lines and
@@ -29,7 +29,7 @@ class Cells:
         """Users [year, region, depth, modality]."""
         return self.patients[..., None] * self.use
 
-    def with_relative(self, relative: TensorVariable) -> Cells:
+    def with_relative(self, relative: TensorVariable) -> MarketCells:
         """The same with spend differing by segment as `relative` [region, depth, modality] does, its mean unchanged."""
         average = (self.weights * relative).sum(axis=(1, 2), keepdims=True) / self.weights.sum(
             axis=(1, 2), keepdims=True

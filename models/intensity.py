@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pytensor.tensor import TensorVariable
 
 from postcgrp.models import variables as v
-from postcgrp.models.cells import Cells
+from postcgrp.models.cells import MarketCells
 from postcgrp.models.latent import assumed, deviation, draw_on_link, hyper, hyperparameters, variable
 from postcgrp.models.shapes import gradient, interpolation, pinned_walk
 from postcgrp.priors import PriorSet
@@ -20,7 +20,7 @@ from postcgrp.priors.catalogue import MILLION
 from postcgrp.priors.ledger import Modality
 
 
-def relative_intensity(pset: PriorSet, cells: Cells, years: Sequence[int]) -> TensorVariable:
+def relative_intensity(pset: PriorSet, cells: MarketCells, years: Sequence[int]) -> TensorVariable:
     """Spend per user relative to what its lines cost, or to a common level [region, depth, modality].
 
     It never falls with depth. A region's premium is common to its modalities up to small deviations. A launched
@@ -34,7 +34,9 @@ def relative_intensity(pset: PriorSet, cells: Cells, years: Sequence[int]) -> Te
     return pt.exp(premium[:, None, :] + depth[:, None] * graded)
 
 
-def region_premium(pset: PriorSet, cells: Cells, years: Sequence[int], deviations: TensorVariable) -> TensorVariable:
+def region_premium(
+    pset: PriorSet, cells: MarketCells, years: Sequence[int], deviations: TensorVariable
+) -> TensorVariable:
     """Log premium of a region's spend per user over a common level [region].
 
     Where a region's share of revenue is in evidence, the free variable is not its premium but nearly the log of its

@@ -96,7 +96,9 @@ class Lines:
         return use * cost[..., None]
 
 
-def lines(pset: PriorSet, launch: Launches | None, users: TensorVariable, base_use: TensorVariable) -> Lines | None:
+def market_lines(
+    pset: PriorSet, launch: Launches | None, users: TensorVariable, base_use: TensorVariable
+) -> Lines | None:
     """The lines of a prior set, None if it has none.
 
     Parameters: `users` [region, depth, modality], by which the claims on use are weighted, and `base_use` [region,

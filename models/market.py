@@ -16,15 +16,15 @@ from pytensor.tensor import TensorVariable
 
 from postcgrp.models import variables as v
 from postcgrp.models.burden import burden, payer_block
-from postcgrp.models.cells import Cells
+from postcgrp.models.cells import MarketCells
 from postcgrp.models.evidence import Observed, error_walk, evidence
 from postcgrp.models.intensity import log_spend, relative_intensity, spend_in, spend_path
 from postcgrp.models.launch import Launches, launches
-from postcgrp.models.lines import Lines, lines
-from postcgrp.models.patients import Pool, patient_pool
+from postcgrp.models.lines import Lines, market_lines
+from postcgrp.models.patients import PatientPool, patient_pool
 from postcgrp.models.uptake import Adoption, Launched, adoption, launched
 from postcgrp.models.vendor import log_build_up
-from postcgrp.models.views import LaunchView, happening, measured, stated
+from postcgrp.models.views import LaunchView, assumed_by_report, happening, measured
 from postcgrp.priors import PriorSet
 from postcgrp.priors.catalogue import MILLION
 from postcgrp.priors.ledger import Modality
@@ -39,13 +39,13 @@ class Demand:
     """
 
     pset: PriorSet
-    pool: Pool
+    pool: PatientPool
     uptakes: Mapping[str, Adoption | Launched]
     lines: Lines | None
     launches: Launches | None
     views: Mapping[str, LaunchView | None]
 
-    def cells(self, years: Sequence[int], view: LaunchView | None) -> Cells:
+    def cells(self, years: Sequence[int], view: LaunchView | None) -> MarketCells:
         """The market in calendar years; `view` may be None where nothing is launched."""
         patients = self.pool.patients(years)
         use = _use(self.pset, self.uptakes, patients, years, view)
@@ -68,13 +68,13 @@ class Demand:
         use: TensorVariable,
         line_use: TensorVariable | None,
         by_line: TensorVariable | None,
-    ) -> Cells:
+    ) -> MarketCells:
         """The market of these patients, users and, by line, what they use and spend, see :meth:`by_line`."""
         built = _by_modality(self.pset, by_line, use)
         users, might_be = patients[..., None] * use, patients[..., None] * _eligible(self.pset, self.uptakes)
         weights = pt.switch(pt.eq(users.sum(axis=(1, 2), keepdims=True), 0), might_be, users)
         line_share = None if by_line is None else by_line / _of_line(self.pset, built)
-        return Cells(patients, use, built, weights, line_use, line_share)
+        return MarketCells(patients, use, built, weights, line_use, line_share)
 
 
 def build_model(pset: PriorSet) -> pm.Model:
@@ -147,7 +147,7 @@ def demand(pset: PriorSet) -> tuple[Demand, dict[str, TensorVariable]]:
     if launch is not None:
         views = {
             HAPPENS: happening(launch),
-            BY_REPORT: stated(pset, launch),
+            BY_REPORT: assumed_by_report(pset, launch),
             BY_OTHERS: measured(launch),
         }
         uptakes |= launched(pset, launch)
@@ -157,7 +157,8 @@ def demand(pset: PriorSet) -> tuple[Demand, dict[str, TensorVariable]]:
     # Claims on the use of lines are about a modality's users or, before its launch, about those who may be.
     is_launched = np.array([m.uptake == "launch" for m in pset.ledger.modalities])
     first_users = base[..., None] * pt.switch(is_launched, _eligible(pset, uptakes), base_use)
-    return Demand(pset, patients, uptakes, lines(pset, launch, first_users, base_use), launch, views), drivers
+    lined = market_lines(pset, launch, first_users, base_use)
+    return Demand(pset, patients, uptakes, lined, launch, views), drivers
 
 
 def _use(
@@ -198,13 +199,13 @@ def _by_modality(pset: PriorSet, by_line: TensorVariable | None, use: TensorVari
 
 
 def _of_line(pset: PriorSet, cells: TensorVariable) -> TensorVariable:
-    """Cells [..., modality] of each line's modality [line, ...]."""
+    """MarketCells [..., modality] of each line's modality [line, ...]."""
     names = list(pset.ledger.segments["modality"])
     return pt.stack([cells[..., names.index(line.modality)] for line in pset.ledger.lines])
 
 
 def _had_launched(
-    pset: PriorSet, of: Pool, uptakes: Mapping[str, Adoption | Launched], view: LaunchView | None
+    pset: PriorSet, of: PatientPool, uptakes: Mapping[str, Adoption | Launched], view: LaunchView | None
 ) -> TensorVariable | None:
     """Share of patients [anchor] who had a launched procedure by then, as the report sees it, each once in a life.
 
@@ -223,7 +224,7 @@ def _had_launched(
     return pt.cumsum(procedures)[at] / patients.sum(axis=(1, 2))[at]
 
 
-def _forecast(pset: PriorSet, cells: Cells, path: TensorVariable) -> None:
+def _forecast(pset: PriorSet, cells: MarketCells, path: TensorVariable) -> None:
     """Everything that a forecast is read for, in every year, as Deterministics."""
     intensity = cells.spend * pt.exp(path)[:, None, None, :]
     for name, (dims, graph) in read_for(pset, cells, intensity).items():
@@ -231,7 +232,7 @@ def _forecast(pset: PriorSet, cells: Cells, path: TensorVariable) -> None:
 
 
 def read_for(
-    pset: PriorSet, cells: Cells, intensity: TensorVariable
+    pset: PriorSet, cells: MarketCells, intensity: TensorVariable
 ) -> dict[str, tuple[tuple[str, ...], TensorVariable]]:
     """Everything that a forecast is read for, by the name of its variable: dims and graph.
 

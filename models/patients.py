@@ -27,7 +27,7 @@ def depth_shares(pset: PriorSet) -> TensorVariable:
 
 
 @dataclass(frozen=True)
-class Pool:
+class PatientPool:
     """Actively treated patients as graphs.
 
     `stated` [region], in the year in which the report states each region; `growth` [period, region], log a year between
@@ -57,10 +57,10 @@ def _passed(years: Sequence[int], anchors: Sequence[int]) -> NDArray[np.float64]
     return np.asarray(np.clip(np.subtract.outer(years, low), 0, high - low), dtype=float)
 
 
-def patient_pool(pset: PriorSet) -> Pool:
+def patient_pool(pset: PriorSet) -> PatientPool:
     """The pool of patients: regional counts x common error x growth x depth mix."""
     stated = variable(pset, v.REGION_PATIENTS) * pt.exp(variable(pset, v.POOL_ERROR))
     spread = assumed(pset, v.sd(v.PATIENT_GROWTH_REGION), "patient_growth_region_sd")
     common = from_standard(pset, v.PATIENT_GROWTH, "period")
     growth = common[:, None] + spread * deviation(v.PATIENT_GROWTH_REGION, "region")
-    return Pool(pset, stated, growth, depth_shares(pset), from_standard(pset, v.DEPTH_DRIFT))
+    return PatientPool(pset, stated, growth, depth_shares(pset), from_standard(pset, v.DEPTH_DRIFT))

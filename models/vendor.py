@@ -10,12 +10,12 @@ from pytensor.tensor import TensorVariable
 
 from postcgrp.models import variables as v
 from postcgrp.models.latent import from_standard
-from postcgrp.models.patients import Pool
+from postcgrp.models.patients import PatientPool
 from postcgrp.models.shapes import interpolation
 from postcgrp.priors import PriorSet
 
 
-def log_build_up(pset: PriorSet, pool: Pool) -> Callable[[int], TensorVariable]:
+def log_build_up(pset: PriorSet, pool: PatientPool) -> Callable[[int], TensorVariable]:
     """How far the report's revenue lies from the truth because its patients and adoption do, log [modality], by year.
 
     A vendor that multiplies its own funnel states N' a' p'. So its revenue errs by minus `vendor_build_up` times the

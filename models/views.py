@@ -27,7 +27,7 @@ def happening(launches: Launches) -> LaunchView:
     return view
 
 
-def stated(pset: PriorSet, launches: Launches) -> LaunchView:
+def assumed_by_report(pset: PriorSet, launches: Launches) -> LaunchView:
     """What the report's figures are about: its own launch years, given success or as an expectation over it."""
     ledger = pset.ledger
     given = {m.name for m in ledger.modalities if m.vendor_assumes == "success"}

@@ -82,27 +82,27 @@ def summary(run: DataTree, pset: PriorSet) -> pd.DataFrame:
         SPEND_UNIT.format(currency=ledger.report.currency),
     )
     revenue, patients = posterior[v.REVENUE], posterior[v.PATIENTS]
-    parts = [described(ledger, v.REVENUE_TOTAL, posterior[v.REVENUE_TOTAL], money, claim="revenue")]
-    parts += [described(ledger, v.REVENUE, _total(revenue, dim), money) for dim in ("modality", "region", "depth")]
+    parts = [summarised(ledger, v.REVENUE_TOTAL, posterior[v.REVENUE_TOTAL], money, claim="revenue")]
+    parts += [summarised(ledger, v.REVENUE, _total(revenue, dim), money) for dim in ("modality", "region", "depth")]
     if v.REVENUE_LINE in posterior:
         parts.append(
-            described(ledger, v.REVENUE_LINE, _total(posterior[v.REVENUE_LINE], "line"), money, claim="revenue")
+            summarised(ledger, v.REVENUE_LINE, _total(posterior[v.REVENUE_LINE], "line"), money, claim="revenue")
         )
     parts += [
-        described(ledger, v.PATIENTS, _total(patients, *dims), "patients") for dims in ((), ("region",), ("depth",))
+        summarised(ledger, v.PATIENTS, _total(patients, *dims), "patients") for dims in ((), ("region",), ("depth",))
     ]
     for modality in pset.modalities("adoption"):
         name = pset.own(v.ADOPTION_MEAN, modality)
         adoption = posterior[name].expand_dims(modality=[modality.name])
-        parts.append(described(ledger, v.ADOPTION_MEAN, adoption, "fraction", claim="adoption"))
+        parts.append(summarised(ledger, v.ADOPTION_MEAN, adoption, "fraction", claim="adoption"))
     if v.USE_LINE in posterior:
-        parts.append(described(ledger, v.USE_LINE, _mean_use(posterior, pset), "fraction", claim="line_use"))
-        parts.append(described(ledger, v.PERSISTENCE, posterior[v.PERSISTENCE], "fraction"))
-    parts.append(described(ledger, v.PRICE, posterior[v.PRICE], spend))
+        parts.append(summarised(ledger, v.USE_LINE, _mean_use(posterior, pset), "fraction", claim="line_use"))
+        parts.append(summarised(ledger, v.PERSISTENCE, posterior[v.PERSISTENCE], "fraction"))
+    parts.append(summarised(ledger, v.PRICE, posterior[v.PRICE], spend))
     total, first = posterior[v.REVENUE_TOTAL], ledger.report.first_year
     later = total.sel(year=[year for year in ledger.years if year > first])
     rate = (later / total.sel(year=first, drop=True)) ** (1 / (later["year"] - first)) - 1
-    parts.append(described(ledger, "growth", rate, "fraction per year"))
+    parts.append(summarised(ledger, "growth", rate, "fraction per year"))
     table = pd.concat(parts, ignore_index=True).reindex(columns=list(SUMMARY_COLUMNS))
     return table.astype({"year": "Int64"})  # persistence has no year
 
@@ -122,7 +122,7 @@ def _mean_use(posterior: Dataset, pset: PriorSet) -> DataArray:
     return xr.concat(means, "line", coords="minimal", compat="override", join="outer")
 
 
-def described(ledger: Ledger, quantity: str, draws: DataArray, unit: str, claim: str | None = None) -> pd.DataFrame:
+def summarised(ledger: Ledger, quantity: str, draws: DataArray, unit: str, claim: str | None = None) -> pd.DataFrame:
     """Mean, median, sd, intervals, the report's point and P(more than that), one row per cell of the draws' dims."""
     dims = [str(dim) for dim in draws.dims if dim not in SAMPLE]
     flat = draws.transpose(*SAMPLE, *dims).values.reshape(draws.sizes["chain"] * draws.sizes["draw"], -1)

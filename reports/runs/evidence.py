@@ -22,7 +22,7 @@ from postcgrp.priors.ledger import Modality
 from postcgrp.priors.segments import SEGMENT_DIMS
 
 Array = NDArray[np.float64]
-_STILL = 1e-12  # log: a claim that does not move
+STILL = 1e-12  # a log ratio up to which nothing moved
 
 
 def needed(pset: PriorSet, rows: Iterable[Evidence]) -> list[str]:
@@ -205,10 +205,10 @@ def log_moved(draws: Dataset, pset: PriorSet, other: PriorSet, row: Evidence) ->
     by_modality = {m.name: _claimed(other, m, row.year) - _claimed(pset, m, row.year) for m in pset.ledger.modalities}
     mine = by_modality if row.modality is None else {row.modality: by_modality[row.modality]}
     shifts = np.array([*mine.values()])
-    if not np.abs(shifts).max() > _STILL:
+    if not np.abs(shifts).max() > STILL:
         return zeros
     strength = flat(draws[v.VENDOR_BUILD_UP])
-    if np.ptp(shifts) < _STILL:
+    if np.ptp(shifts) < STILL:
         return np.asarray(strength * shifts[0])
     stated = v.stated_revenue(row.year)
     if stated not in draws or row.region is not None or row.depth is not None:

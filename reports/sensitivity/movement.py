@@ -16,7 +16,7 @@ from postcgrp.priors import Ledger
 from postcgrp.priors.catalogue import MONEY_UNIT, SPEND_UNIT
 from postcgrp.reports.forecast.layers import BANDS
 from postcgrp.reports.forecast.numbers import short
-from postcgrp.reports.runs.evidence import flat
+from postcgrp.reports.runs.evidence import STILL, flat
 
 Label = tuple[str, int, str | None]
 
@@ -27,7 +27,6 @@ WITH_ERROR = ("low_90", "median", "high_90")
 BY_PATIENTS, BY_UPTAKE, BY_PRICE = "patients", "uptake", "price"
 JACKKNIFE = 12  # of consecutive draws, left out one after another
 CLEARLY = 2.0  # Monte-Carlo errors from zero
-STILL = 1e-12  # a log ratio up to which nothing moved
 _SEGMENTS = ("region", "depth")
 
 

@@ -48,7 +48,7 @@ from postcgrp.reports.sensitivity.tornado import (
     END_SDS,
     ElicitedNumber,
     elicited_numbers,
-    fixed_numbers,
+    numbers_not_moved,
     shifted_sets,
     tornado_table,
     total_revenue,
@@ -132,7 +132,7 @@ def sensitivity(
     ended = {name: fits[f"end: {name}"] for name in ends}
     write("leave_one_out", influence(base, pset, claims, without))
     write("conflicts", conflicts(pset, claims, without))
-    write("tornado", tornado_table(tree, base, pset, [*numbers, *fixed_numbers(pset)], ended))
+    write("tornado", tornado_table(tree, base, pset, [*numbers, *numbers_not_moved(pset)], ended))
     if decision is not None:
         with clock("flips"):
             known = tornado_points(numbers, ended, decision, pset)

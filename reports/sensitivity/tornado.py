@@ -59,7 +59,7 @@ def elicited_numbers(pset: PriorSet) -> list[ElicitedNumber]:
     """Every elicited number that a user could shift: each cell of each closed prior, and the report's errors.
 
     Cells that one standard draw moves together are one number. Fixed numbers have no sd to be shifted by: see
-    :func:`fixed_numbers`.
+    :func:`numbers_not_moved`.
     """
     cells = [number for name in pset.blocks for number in _numbers_of(pset, name)]
     source = pset.ledger.report.id
@@ -91,7 +91,7 @@ def _numbers_of(pset: PriorSet, name: str) -> Iterator[ElicitedNumber]:
             yield ElicitedNumber(named, "prior", name, moved[0], prior, tuple(moved[1:]))
 
 
-def fixed_numbers(pset: PriorSet) -> list[ElicitedNumber]:
+def numbers_not_moved(pset: PriorSet) -> list[ElicitedNumber]:
     """The cells of prior blocks that are fixed numbers, which nothing shifts."""
     return [
         ElicitedNumber(prior.name, "prior", block.name, index, prior)

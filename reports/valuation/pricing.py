@@ -27,7 +27,7 @@ OF_MARKET = (
 Inputs = Mapping[str, Array]  # of every path of the deal [draw]
 
 
-CELLS = ("revenue", "patients", "treated")
+CAPTURED = ("revenue", "patients", "treated")
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Market:
     def since(self, year: int) -> Market:
         """The same from a year on."""
         kept = self.years >= year
-        cut = {name: getattr(self, name)[:, kept] for name in CELLS}
+        cut = {name: getattr(self, name)[:, kept] for name in CAPTURED}
         return replace(self, years=self.years[kept], **cut)
 
 
@@ -103,7 +103,7 @@ def market(posterior: Dataset, deal: Deal, ledger: Ledger) -> Market:
         if not succeeds.any():
             raise InputError(f"{deal.name}: the launch of {' and '.join(launches)} succeeds in no draw: run longer")
         kept = np.flatnonzero(succeeds)[np.arange(succeeds.size) * succeeds.sum() // succeeds.size]
-        seen = replace(seen, **{name: getattr(seen, name)[kept] for name in CELLS})
+        seen = replace(seen, **{name: getattr(seen, name)[kept] for name in CAPTURED})
     return seen
 
 

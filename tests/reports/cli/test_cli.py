@@ -23,7 +23,7 @@ from postcgrp.priors import InputError, PriorSet, Settings, load_ledger
 from postcgrp.priors.numbers import fixed_numbers
 from postcgrp.priors.shipped import REPORT_FILE
 from postcgrp.reports.cli.main import main
-from postcgrp.reports.forecast.summary import SUMMARY_COLUMNS, described, headline, report_point, summary
+from postcgrp.reports.forecast.summary import SUMMARY_COLUMNS, headline, report_point, summarised, summary
 from postcgrp.reports.runs.place import new_folder
 from postcgrp.reports.runs.run import open_run
 from postcgrp.tests.helpers.paths import EXAMPLES
@@ -173,7 +173,7 @@ def test_intervals_are_equal_tailed() -> None:
         {"year": [2024, 2025]},
         ("chain", "draw", "year"),
     )
-    unknown, row = described(ledger, "revenue_total", draws, "USD million", claim="revenue").to_dict("records")
+    unknown, row = summarised(ledger, "revenue_total", draws, "USD million", claim="revenue").to_dict("records")
     assert unknown["high_90"] == pytest.approx(stats.norm.ppf(0.95), abs=1e-3)
     assert unknown["low_50"] == pytest.approx(stats.norm.ppf(0.25), abs=1e-3)
     assert np.isnan(unknown["p_above_report"])

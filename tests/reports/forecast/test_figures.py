@@ -21,7 +21,7 @@ from postcgrp.reports.forecast.figures import MOST_CURVES, adoption_fans, exceed
 from postcgrp.reports.forecast.layers import BANDS, STATED_COLUMNS, stated, with_stated
 from postcgrp.reports.forecast.prior_figures import prior_posterior, prior_ranges
 from postcgrp.reports.forecast.style import LABEL_LIMIT, Spec, json_rows
-from postcgrp.reports.forecast.summary import described, headline
+from postcgrp.reports.forecast.summary import headline, summarised
 from postcgrp.reports.forecast.tables import bench_tables
 from postcgrp.reports.forecast.variance_budget import UNATTRIBUTED
 from postcgrp.reports.forecast.words import Words, distinct, unlike, words_of
@@ -252,7 +252,7 @@ def test_the_headline_has_every_year_that_the_report_speaks_of() -> None:
     other = Ledger(**tables)
     years = [*other.years]
     draws = np.random.default_rng(0).uniform(1, 2, (1, 50, len(years)))
-    table = described(
+    table = summarised(
         other,
         "revenue_total",
         DataArray(draws, {"year": years}, ("chain", "draw", "year")),

@@ -12,6 +12,7 @@ import pytest
 from xarray import Dataset
 
 from postcgrp.inference.psis import reweight
+from postcgrp.models import variables as v
 from postcgrp.priors import InputError, PriorSet
 from postcgrp.reports.runs.evidence import needed, source_densities
 from postcgrp.reports.sensitivity.deal_flips import _pairs, deal_flips
@@ -36,7 +37,7 @@ def test_claims_that_say_the_same_are_left_out_together(pset: PriorSet) -> None:
     forecasts = next(variant for name, variant in found.items() if name.startswith("every forecast of revenue ("))
     assert forecasts.pset is not None
     first = pset.ledger.years[0]
-    assert {row.year for row in forecasts.pset.evidence} == {first}
+    assert {row.year for row in forecasts.pset.evidence} == {first, None}  # a share of the whole window is no forecast
     of_devices = next(variant for name, variant in found.items() if name.startswith("all of non_invasive"))
     assert of_devices.pset is not None
     assert not [row for row in of_devices.pset.evidence if row.modality == "non_invasive"]
@@ -112,11 +113,26 @@ def test_two_inputs_are_moved_where_one_does_not_reach(pset: PriorSet, tmp_path:
 
 def test_what_a_source_says_has_its_error_integrated_out(pset: PriorSet, tmp_path: Path) -> None:
     """One row whose log error is the sum of its own and its source's: the density is that of their sum."""
-    (row,) = (row for row in pset.evidence if row.id == "revenue_2030")
+    (stated,) = (row for row in pset.evidence if row.id == "revenue_2030")
+    row = replace(stated, source="actuals: books")
     alone = pset.with_evidence([row])
     run = prior_run(alone, tmp_path / "run", draws=50)
     density = source_densities(run.read(needed(alone, [row])), alone)[row.source]
     total = run.read(["revenue_total"])["revenue_total"].sel(year=2030)
     variance = row.log_sd**2 + pset.source_log_sd(row.source, [2030])[0] ** 2
     residual = np.log(row.value) - np.log(total) - pset.source_log_bias(row.source, [2030])[0]
+    np.testing.assert_allclose(density, -(residual**2) / variance / 2)
+
+
+def test_the_report_says_what_its_run_expected_of_it(pset: PriorSet, tmp_path: Path) -> None:
+    """Its revenue is about its own launches and funnel: it is set against what the run expected of it."""
+    (row,) = (row for row in pset.evidence if row.id == "revenue_2030")
+    alone = pset.with_evidence([row])
+    run = prior_run(alone, tmp_path / "run", draws=50)
+    density = source_densities(run.read(needed(alone, [row])), alone)[row.source]
+    draws = run.read([v.EVIDENCE_MEAN, v.source_error(pset, row.source)])
+    error = draws[v.source_error(pset, row.source)].sel({v.source_year(pset, row.source): 2030}, drop=True)
+    expected = draws[v.EVIDENCE_MEAN].sel({v.EVIDENCE_ROW: row.id}, drop=True) - error
+    variance = row.log_sd**2 + pset.source_log_sd(row.source, [2030])[0] ** 2
+    residual = np.log(row.value) - expected - pset.source_log_bias(row.source, [2030])[0]
     np.testing.assert_allclose(density, -(residual**2) / variance / 2)

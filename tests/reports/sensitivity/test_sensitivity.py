@@ -46,8 +46,8 @@ from postcgrp.reports.sensitivity.tornado import (
     conditional_means,
     draws_of_number,
     elicited_numbers,
-    fixed_numbers,
     log_ratio,
+    numbers_not_moved,
     shift_prior,
     shifted_sets,
     tornado_table,
@@ -75,7 +75,7 @@ def by_name(pset: PriorSet) -> dict[str, ElicitedNumber]:
 def test_every_elicited_number_can_be_moved_and_nothing_else_moves(pset: PriorSet) -> None:
     every = [(block.name, k) for block in pset.blocks.values() for k in range(len(block.priors))]
     of = [number for number in elicited_numbers(pset) if number.kind == "prior"]
-    fixed = [(number.block, number.index) for number in fixed_numbers(pset)]
+    fixed = [(number.block, number.index) for number in numbers_not_moved(pset)]
     assert fixed == [("eligible_share", 0)]
     moved = [(number.block, k) for number in of for k in (number.index, *number.beside)]
     assert sorted(moved + fixed) == sorted(every)
@@ -122,7 +122,7 @@ def test_a_move_against_the_order_is_refused_and_left_out(pset: PriorSet, monkey
     number = by_name(pset)["adoption[2030, non_invasive]"]
     with pytest.raises(InputError, match="must not fall"):
         shift_prior(pset, number, 12)
-    fixed = fixed_numbers(pset)[0]
+    fixed = numbers_not_moved(pset)[0]
     assert list(shifted_sets(pset, [number, fixed])) == [f"{number.name} low", f"{number.name} high"]
     monkeypatch.setattr(tornado, "END_SDS", 12)
     assert list(shifted_sets(pset, [number])) == []
@@ -521,7 +521,7 @@ def test_the_tornado_names_what_moves_most_and_the_figure_says_so(
     }
     ended[f"{of[5].name} low"] = Refit(Dataset(), "missed the gate")
     base = refit(800 + 20 * noise[-1], year)
-    table = tornado_table(prior_run[0], base, pset, [*of, *fixed_numbers(pset)], ended)
+    table = tornado_table(prior_run[0], base, pset, [*of, *numbers_not_moved(pset)], ended)
     assert list(table["input"][:2]) == [of[4].name, of[3].name]
     assert list(table["direction"][:2]) == ["-", "+"]
     assert table["swing"][0] == pytest.approx(-80, abs=3)
