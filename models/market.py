@@ -19,7 +19,7 @@ from postcgrp.models.burden import burden, payer_block
 from postcgrp.models.cells import MarketCells
 from postcgrp.models.evidence import Observed, error_walk, evidence
 from postcgrp.models.intensity import log_spend, relative_intensity, spend_in, spend_path
-from postcgrp.models.launch import launches
+from postcgrp.models.launch import Launches, launches
 from postcgrp.models.lines import Lines, market_lines
 from postcgrp.models.patients import PatientPool, patient_pool
 from postcgrp.models.uptake import Adoption, Launched, adoption, launched
@@ -35,19 +35,41 @@ from postcgrp.priors.segments import SEGMENTS
 class Demand:
     """Patients, use and what lines cost, as graphs, before any spend is known.
 
-    `uptakes` of the modalities that not everyone uses, by name.
+    `uptakes` of the modalities that not everyone uses, by name; `views` of the launches, by name.
     """
 
     pset: PriorSet
     pool: PatientPool
     uptakes: Mapping[str, Adoption | Launched]
     lines: Lines | None
+    launches: Launches | None
+    views: Mapping[str, LaunchView | None]
 
     def cells(self, years: Sequence[int], view: LaunchView | None) -> MarketCells:
         """The market in calendar years; `view` may be None where nothing is launched."""
         patients = self.pool.patients(years)
         use = _use(self.pset, self.uptakes, patients, years, view)
-        line_use, by_line = _by_line(self.pset, self.lines, years, use, view)
+        return self.assembled(patients, use, *self.by_line(years, use, view))
+
+    def by_line(
+        self, years: Sequence[int], use: TensorVariable, view: LaunchView | None
+    ) -> tuple[TensorVariable | None, TensorVariable | None]:
+        """Use of each line among its modality's users, and what these spend on it, [line, year, region, depth]."""
+        if self.lines is None:
+            return None, None
+        pipeline = [str(name) for name in self.pset.coords["line_pipeline"]]
+        risen = [pt.zeros((len(years), 1)) if view is None else view(name, years) for name in pipeline]
+        line_use = self.lines.use(years, use, pt.stack(risen) if risen else pt.zeros((0, len(years), 1)))
+        return line_use, self.lines.built(years, line_use)
+
+    def assembled(
+        self,
+        patients: TensorVariable,
+        use: TensorVariable,
+        line_use: TensorVariable | None,
+        by_line: TensorVariable | None,
+    ) -> MarketCells:
+        """The market of these patients, users and, by line, what they use and spend, see :meth:`by_line`."""
         built = _by_modality(self.pset, by_line, use)
         users, might_be = patients[..., None] * use, patients[..., None] * _eligible(self.pset, self.uptakes)
         weights = pt.switch(pt.eq(users.sum(axis=(1, 2), keepdims=True), 0), might_be, users)
@@ -65,7 +87,8 @@ def build_model(pset: PriorSet) -> pm.Model:
     years, report = list(pset.ledger.years), pset.ledger.report
     # Recording where each node was created costs more than creating it.
     with pytensor.config.change_flags(traceback__limit=0), pm.Model(coords=coords(pset)) as model:
-        market, views, drivers = _market(pset)
+        market, drivers = demand(pset)
+        views = market.views
         # Only these years enter the density, so its graph covers no others; all at once, which takes fewer operations.
         near = sorted({*report.anchors, *(row.year for row in pset.evidence if row.year is not None)})
         as_stated = market.cells(near, views[BY_REPORT])
@@ -108,8 +131,8 @@ def build_model(pset: PriorSet) -> pm.Model:
 HAPPENS, BY_REPORT, BY_OTHERS = "happens", "by the report", "by others"
 
 
-def _market(pset: PriorSet) -> tuple[Demand, dict[str, LaunchView | None], dict[str, TensorVariable]]:
-    """The market, the views of its launches by name, and what moves adoption: burden and payer blocking."""
+def demand(pset: PriorSet) -> tuple[Demand, dict[str, TensorVariable]]:
+    """The market before any spend is known, and what moves adoption: burden and payer blocking, by name."""
     first = pset.ledger.report.first_year
     patients = patient_pool(pset)
     base = patients.patients([first])[0]
@@ -134,7 +157,8 @@ def _market(pset: PriorSet) -> tuple[Demand, dict[str, LaunchView | None], dict[
     # Claims on the use of lines are about a modality's users or, before its launch, about those who may be.
     is_launched = np.array([m.uptake == "launch" for m in pset.ledger.modalities])
     first_users = base[..., None] * pt.switch(is_launched, _eligible(pset, uptakes), base_use)
-    return Demand(pset, patients, uptakes, market_lines(pset, launch, first_users, base_use)), views, drivers
+    lined = market_lines(pset, launch, first_users, base_use)
+    return Demand(pset, patients, uptakes, lined, launch, views), drivers
 
 
 def _use(
@@ -163,18 +187,6 @@ def _eligible(pset: PriorSet, uptakes: Mapping[str, Adoption | Launched]) -> Ten
     everyone = pt.ones(len(pset.ledger.depths))
     of = (uptakes.get(m.name) for m in pset.ledger.modalities)
     return pt.stack([u.eligible if isinstance(u, Launched) else everyone for u in of], axis=-1)
-
-
-def _by_line(
-    pset: PriorSet, of: Lines | None, years: Sequence[int], use: TensorVariable, view: LaunchView | None
-) -> tuple[TensorVariable | None, TensorVariable | None]:
-    """Use of each line among its modality's users, and what these spend on it, [line, year, region, depth]."""
-    if of is None:
-        return None, None
-    pipeline = [str(name) for name in pset.coords["line_pipeline"]]
-    risen = [pt.zeros((len(years), 1)) if view is None else view(name, years) for name in pipeline]
-    line_use = of.use(years, use, pt.stack(risen) if risen else pt.zeros((0, len(years), 1)))
-    return line_use, of.built(years, line_use)
 
 
 def _by_modality(pset: PriorSet, by_line: TensorVariable | None, use: TensorVariable) -> TensorVariable:
@@ -213,27 +225,41 @@ def _had_launched(
 
 
 def _forecast(pset: PriorSet, cells: MarketCells, path: TensorVariable) -> None:
-    """Everything that a forecast is read for, in every year."""
-    users = cells.users
+    """Everything that a forecast is read for, in every year, as Deterministics."""
     intensity = cells.spend * pt.exp(path)[:, None, None, :]
+    for name, (dims, graph) in read_for(pset, cells, intensity).items():
+        pm.Deterministic(name, graph, dims=dims)
+
+
+def read_for(
+    pset: PriorSet, cells: MarketCells, intensity: TensorVariable
+) -> dict[str, tuple[tuple[str, ...], TensorVariable]]:
+    """Everything that a forecast is read for, by the name of its variable: dims and graph.
+
+    Parameters: `cells` of every year; `intensity` [year, region, depth, modality], spend per user.
+    """
+    users = cells.users
     revenue = users * intensity / MILLION
-    pm.Deterministic(v.PATIENTS, cells.patients, dims=SEGMENTS[:3])
+    price = (cells.weights * intensity).sum(axis=(1, 2)) / cells.weights.sum(axis=(1, 2))
+    found: dict[str, tuple[tuple[str, ...], TensorVariable]] = {v.PATIENTS: (SEGMENTS[:3], cells.patients)}
     for k, modality in enumerate(pset.ledger.modalities):
         if modality.uptake == "adoption":
-            pm.Deterministic(pset.own(v.ADOPTION, modality), cells.use[..., k], dims=SEGMENTS[:3])
             mean = users[..., k].sum(axis=(1, 2)) / cells.patients.sum(axis=(1, 2))
-            pm.Deterministic(pset.own(v.ADOPTION_MEAN, modality), mean, dims="year")
-    price = (cells.weights * intensity).sum(axis=(1, 2)) / cells.weights.sum(axis=(1, 2))
-    pm.Deterministic(v.PRICE, price, dims=("year", "modality"))
-    pm.Deterministic(v.USE, cells.use, dims=SEGMENTS)
-    pm.Deterministic(v.INTENSITY, intensity, dims=SEGMENTS)
-    pm.Deterministic(v.REVENUE, revenue, dims=SEGMENTS)
-    pm.Deterministic(v.REVENUE_TOTAL, revenue.sum(axis=(1, 2, 3)), dims="year")
+            found[pset.own(v.ADOPTION, modality)] = SEGMENTS[:3], cells.use[..., k]
+            found[pset.own(v.ADOPTION_MEAN, modality)] = ("year",), mean
+    found |= {
+        v.PRICE: (("year", "modality"), price),
+        v.USE: (SEGMENTS, cells.use),
+        v.INTENSITY: (SEGMENTS, intensity),
+        v.REVENUE: (SEGMENTS, revenue),
+        v.REVENUE_TOTAL: (("year",), revenue.sum(axis=(1, 2, 3))),
+    }
     if cells.line_use is not None and cells.line_share is not None:
         dims = (*SEGMENTS[:3], "line")
-        pm.Deterministic(v.USE_LINE, pt.moveaxis(cells.line_use, 0, -1), dims=dims)
         of_lines = _of_line(pset, revenue) * cells.line_share
-        pm.Deterministic(v.REVENUE_LINE, pt.moveaxis(of_lines, 0, -1), dims=dims)
+        found[v.USE_LINE] = dims, pt.moveaxis(cells.line_use, 0, -1)
+        found[v.REVENUE_LINE] = dims, pt.moveaxis(of_lines, 0, -1)
+    return found
 
 
 def coords(pset: PriorSet) -> dict[str, Any]:

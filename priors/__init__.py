@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from postcgrp.priors.ledger import Assumption, Claim, Ledger, Trust, load_ledger
     from postcgrp.priors.pool import Pool, load_pool, logarithmic_pool
     from postcgrp.priors.priorset import Block, PriorSet
+    from postcgrp.priors.scenarios import Scenario, load_scenario
     from postcgrp.priors.sets import Overlay, load_overlay, prior_set
     from postcgrp.priors.settings import Settings
     from postcgrp.priors.shares import Shares, load_shares
@@ -30,6 +31,7 @@ __all__ = [
     "Pool",
     "Prior",
     "PriorSet",
+    "Scenario",
     "Settings",
     "Shares",
     "Trust",
@@ -41,6 +43,7 @@ __all__ = [
     "load_ledger",
     "load_overlay",
     "load_pool",
+    "load_scenario",
     "load_shares",
     "logarithmic_pool",
     "prior_set",
@@ -62,6 +65,7 @@ if not TYPE_CHECKING:  # or the type checker would take any name for a public on
             "Pool": "pool",
             "Prior": "elicit",
             "PriorSet": "priorset",
+            "Scenario": "scenarios",
             "Settings": "settings",
             "Shares": "shares",
             "Trust": "ledger",
@@ -73,6 +77,7 @@ if not TYPE_CHECKING:  # or the type checker would take any name for a public on
             "load_ledger": "ledger",
             "load_overlay": "sets",
             "load_pool": "pool",
+            "load_scenario": "scenarios",
             "logarithmic_pool": "pool",
             "load_shares": "shares",
             "prior_set": "sets",

@@ -138,6 +138,8 @@ ASSUMPTIONS = {
     "adoption_step_region_sd": Entry("log", ("modality",)),
     "moh_effect": Entry("logit", ("modality",), "lognormal"),
     "payer_brake": Entry("logit", ("modality",), "lognormal"),
+    "centre_share": _range("fraction", ("region",), "logitnormal"),  # these two are read by scenarios, and by no model
+    "centre_effect": _range("logit", ("modality",), "lognormal"),
     "launch_year": _range("year", ("region", "modality", "line"), "normal"),
     "vendor_launch_year": _range("year", ("modality",), "normal"),
     "success_probability": _range("fraction", ("modality", "line"), "logitnormal"),

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from itertools import product
 
 from postcgrp.priors.catalogue import ASSUMPTIONS, ELIGIBLE
+from postcgrp.priors.drivers import CENTRE_ASSUMPTIONS
 from postcgrp.priors.errors import InputError
 from postcgrp.priors.ledger import Ledger, Modality
 from postcgrp.priors.lines import OF_LAUNCHES, OF_LINES, all_labels, cells
@@ -56,6 +57,7 @@ LABELLED: dict[str, tuple[str, ...]] = {
     "line_price_year": (),
 }
 FROM_THE_SECOND = ("acute_use_step", "moh_step", "adoption_step", "intensity_step")  # depths; years: `price_growth`
+BY_SCENARIOS = CENTRE_ASSUMPTIONS  # read by scenarios, and by no model
 ANYWHERE = ("evidence_log_sd",)  # taken for whatever a row of evidence is about, files included
 
 
@@ -65,7 +67,7 @@ def rows_read(ledger: Ledger) -> set[int]:
     Under some setting: the shares of the eligible by each `stringency` count.
     """
     position = {id(row): k for k, row in enumerate(ledger.assumptions)}
-    read = {k for k, row in enumerate(ledger.assumptions) if row.id in ANYWHERE}
+    read = {k for k, row in enumerate(ledger.assumptions) if row.id in (*ANYWHERE, *BY_SCENARIOS)}
     for name in dict.fromkeys(row.id for row in ledger.assumptions if row.id in ASSUMPTIONS):
         for place in places_read(ledger, name):
             try:
@@ -85,7 +87,9 @@ def in_reserve(ledger: Ledger, name: str) -> bool:
 
 def places_read(ledger: Ledger, name: str) -> Iterator[Where]:
     """Yields the parts of the market for which a model takes an assumption, named as far as the assumption may be."""
-    if name in OF_CLAIMS and not any(prior_claims(ledger, quantity) for quantity in OF_CLAIMS[name]):
+    if name in BY_SCENARIOS or (
+        name in OF_CLAIMS and not any(prior_claims(ledger, quantity) for quantity in OF_CLAIMS[name])
+    ):
         return
     if name in LABELLED:
         if ledger.lines or not name.startswith("line_"):

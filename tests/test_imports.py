@@ -22,15 +22,16 @@ from postcgrp.tests.helpers.source import (
 ALLOWED: dict[str, dict[str, str]] = {
     "runs": {},  # nor forecast/: a forecast is written by runs/
     "forecast": {"page": "a forecast writes its page"},
-    "page": {"sensitivity": "--compare", "valuation": "--deal"},
+    "page": {"sensitivity": "--compare", "valuation": "--deal", "scenarios": "--scenario"},
     "sensitivity": {"valuation": "deal_flips"},
     "calibration": {},
-    "valuation": {},
+    "valuation": {"scenarios": "--scenario"},
     "export": {},
     "workbook": {"export": "sheets", "valuation": "rNPV"},
     "exposure": {"export": "draws"},
+    "scenarios": {"exposure": "who is exposed"},
     "cli": dict.fromkeys(
-        ("sensitivity", "calibration", "valuation", "export", "workbook", "page", "exposure"), "commands"
+        ("sensitivity", "calibration", "valuation", "export", "workbook", "page", "exposure", "scenarios"), "commands"
     ),
 }
 OPEN = ("runs", "forecast")

@@ -16,6 +16,7 @@ from postcgrp.reports.cli import exposure as exposure_commands
 from postcgrp.reports.cli import figures as figure_commands
 from postcgrp.reports.cli import page as page_commands
 from postcgrp.reports.cli import priors as prior_commands
+from postcgrp.reports.cli import scenarios as scenario_commands
 from postcgrp.reports.cli import sensitivity as sensitivity_commands
 from postcgrp.reports.cli import valuation as valuation_commands
 from postcgrp.reports.cli.inputs import readable_again
@@ -138,6 +139,7 @@ def _parser() -> argparse.ArgumentParser:
     page_commands.add(verb)
     figure_commands.add(verb)
     exposure_commands.add(verb)
+    scenario_commands.add(verb)
     return parser
 
 

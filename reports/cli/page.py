@@ -17,6 +17,8 @@ def add(verb: Verb) -> None:
     shown.add_argument("run", type=Path, metavar="RUN", help="a run folder")
     shown.add_argument("--deal", default=[], help="a deal (TOML, docs/value.md); again for several", **_DEALS)
     shown.add_argument("--compare", type=Path, metavar="RUN", help="another run to show beside it")
+    what_if = "a scenario to show beside it, shipped or a file (docs/scenarios.md); again for several"
+    shown.add_argument("--scenario", action="append", default=[], metavar="NAME|FILE", help=what_if)
     shown.add_argument("--seed", type=int, default=1, help="random seed of the deals' inputs (default %(default)s)")
     shown.add_argument("--out", type=Path, help="the file (default: RUN-page.html beside the run)")
 
@@ -37,13 +39,16 @@ def _page(options: argparse.Namespace) -> int:
     check_html(out)
     for path in options.deal:
         load_deal(path)  # what is wrong with it is said before the draws are read
+    from postcgrp.priors.scenarios import load_scenario
+
+    under = [load_scenario(name) for name in options.scenario]
     from postcgrp.reports.page.living import living_page
     from postcgrp.reports.runs.place import save_text
     from postcgrp.reports.runs.run import Run
 
     run = Run.open(options.run)
     other = None if options.compare is None else Run.open(options.compare)
-    save_text(living_page(run, options.deal, other, seed=options.seed), out)
+    save_text(living_page(run, options.deal, other, seed=options.seed, under=under), out)
     say(f"{out}: the page, {out.stat().st_size / 1e6:.1f} MB; open it in any browser")
     return status_of(run, "page")
 

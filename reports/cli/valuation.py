@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from postcgrp.priors.errors import InputError
+from postcgrp.reports.cli.scenarios import add_given, conditioned
 from postcgrp.reports.cli.terminal import DONE, SHOWN_ROWS, Verb, progress_bar, say, show, status_of
 from postcgrp.reports.cli.terminal import answer as say_first
 from postcgrp.reports.runs.place import check_folder
@@ -18,6 +19,9 @@ def add(verb: Verb) -> None:
     priced.add_argument("run", type=Path, metavar="RUN", help="a run folder")
     deal: dict[str, Any] = {"type": Path, "action": "append", "metavar": "FILE"}
     priced.add_argument("--deal", required=True, help="a deal (TOML, docs/value.md); again for several", **deal)
+    what_if = "also under a scenario, shipped or a file (docs/scenarios.md); again for several"
+    priced.add_argument("--scenario", action="append", default=[], metavar="NAME|FILE", help=what_if)
+    add_given(priced)
     priced.add_argument("--seed", type=int, default=1, help="random seed (default %(default)s)")
     priced.add_argument("--out", type=Path, default=Path("runs/value"), help="the folder (default %(default)s)")
 
@@ -31,6 +35,8 @@ def add(verb: Verb) -> None:
     informed.add_argument("--study", action="append", default=[], metavar="STUDY", help=kinds)
     another = "a run of another prior set: does the choice survive it"
     informed.add_argument("--against", type=Path, action="append", default=[], metavar="RUN", help=another)
+    mixture = "what knowing the scenario is worth, by a probability of each (docs/scenarios.md)"
+    informed.add_argument("--weights", metavar="NAME=W,...|FILE", help=mixture)
     absolute = "absolute risk aversion, one over the unit of money"
     informed.add_argument("--cara", type=float, action="append", default=[], metavar="A", help=absolute)
     relative: dict[str, Any] = {"type": float, "nargs": 2, "action": "append", "default": []}
@@ -48,12 +54,15 @@ def _value(options: argparse.Namespace) -> int:
 
     for path in options.deal:
         load_deal(path)  # what is wrong with it is said before the draws are read
+    from postcgrp.priors.scenarios import load_scenario
+
+    under = [load_scenario(name) for name in options.scenario]
     from postcgrp.reports.runs.run import Run
     from postcgrp.reports.valuation.answer import value
     from postcgrp.reports.valuation.tables import shown, value_said
 
-    run = Run.open(options.run)
-    answer = value(run, options.deal, seed=options.seed, out=options.out)
+    run = conditioned(Run.open(options.run), options.given)
+    answer = value(run, options.deal, seed=options.seed, out=options.out, under=under)
     for one in answer.priced:
         say_first(value_said(one, answer.table[answer.table["deal"] == one.deal.name]))
     for one in answer.priced:
@@ -64,12 +73,15 @@ def _value(options: argparse.Namespace) -> int:
         moves = moves[["input", "rnpv_low", "rnpv_high", "input_low", "input_high", "of"]]
         title = f"{name}: what moves its mean rNPV, {run.money}"
         show(moves, title, most=SHOWN_ROWS, where=str(options.out / "tornado.csv"))
+    if answer.under is not None:
+        title = f"Under scenarios, {run.money}: mean rNPV, and its difference from the base"
+        show(answer.under, title, where=str(options.out / "scenarios.csv"))
     say(f"{options.out / 'value.csv'}: every figure; draws, assumptions and their sources, and figures lie beside it")
     return status_of(run, "value")
 
 
 def _voi(options: argparse.Namespace) -> int:
-    _check_voi(options)
+    weights = _check_voi(options)
     from postcgrp.reports.runs.run import Run
     from postcgrp.reports.valuation import decision, information, information_words
     from postcgrp.reports.valuation.draws_file import read_decision
@@ -118,6 +130,11 @@ def _voi(options: argparse.Namespace) -> int:
         )
     say_first(f"{decision.decision_said(ranked, unit)}; {information_words.information_said(found, unit)}")
     where = "" if options.out is None else str(options.out / "voi.csv")
+    if weights is not None:
+        from postcgrp.reports.valuation.under import scenario_worth
+
+        worth = scenario_worth(runs[0], options.deal, weights, options.seed)
+        tables["scenarios"] = (f"What knowing the scenario is worth, {unit}", worth)
     for title, table in tables.values():
         show(table, title)
     title = "Worth of learning before deciding"
@@ -131,18 +148,24 @@ def _voi(options: argparse.Namespace) -> int:
     return max((status_of(run, "voi") for run in runs), default=DONE)
 
 
-def _check_voi(options: argparse.Namespace) -> None:
-    """What can be said of the options before any draw is read. Raises :class:`InputError`."""
+def _check_voi(options: argparse.Namespace) -> dict[str, float] | None:
+    """What can be said of the options before any draw is read; returns the weights of scenarios, None without any.
+
+    Raises :class:`InputError`.
+    """
+    from postcgrp.priors.scenarios import load_weights
+
     if options.seed < 0:
         raise InputError(f"--seed {options.seed}: is negative: use 0 or more")
     if options.rate is not None and not 0 <= options.rate < 1:
         raise InputError(f"--rate {options.rate:g}: is no rate a year: write 0.1 for 10 %")
     if (options.run is None) == (options.net_benefit is None):
         raise InputError("RUN or --net-benefit: give a run folder with --deal, or two CSV files")
-    needless = ["inputs"] if options.run is not None else ["deal", "against"]
+    needless = ["inputs"] if options.run is not None else ["deal", "against", "weights"]
     for name in needless:
         if getattr(options, name):
             other = "--net-benefit" if options.run is not None else "RUN"
             raise InputError(f"--{name}: goes with {other}, which is not given: leave it out")
     if options.run is None and options.inputs is None:
         raise InputError("--inputs: is missing: give the CSV file with the inputs' draws")
+    return None if options.weights is None else load_weights(options.weights)

@@ -8,6 +8,7 @@ from xarray import Dataset, DataTree
 
 INDEX = (".chain", ".iteration", ".draw")  # as R's posterior package has them, from one
 POSTERIOR = "posterior"
+CONSTANTS = "constant_data"
 OF_POSTERIOR = (POSTERIOR, "posterior_predictive", "log_prior", "log_likelihood", "sample_stats")  # draw by draw
 
 

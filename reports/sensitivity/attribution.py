@@ -12,12 +12,12 @@ from collections.abc import Sequence
 from postcgrp.models import variables as v
 from postcgrp.priors import PriorSet
 from postcgrp.reports.runs.evidence import needed
+from postcgrp.reports.runs.groups import CONSTANTS
 from postcgrp.reports.runs.run import Run
 from postcgrp.reports.sensitivity.evidence_factors import evidence_factors
 from postcgrp.reports.sensitivity.prior_factors import prior_factors, scaled_normals
 from postcgrp.reports.sensitivity.sides import Found, Side, Sides, both, same
 
-CONSTANTS = "constant_data"
 REPARAMETERISED = (v.MODALITY_VALUE_SHARE,)  # no part of the joint prior
 STATED = (f"{v.EVIDENCE}_", v.SOURCE_ERROR, v.SUCCESS_MEASURED)  # by its rows and its error model
 ANOTHER = "another market"

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from postcgrp.priors import InputError
+from postcgrp.priors.scenarios import Scenario
 from postcgrp.reports.runs.folder import as_json, versions, write_manifest
 from postcgrp.reports.runs.groups import draw_numbers
 from postcgrp.reports.runs.place import check_folder, new_folder
@@ -19,6 +20,7 @@ from postcgrp.reports.runs.run import Run
 from postcgrp.reports.valuation.deal import load_deal
 from postcgrp.reports.valuation.figures import save_valuation
 from postcgrp.reports.valuation.tables import assumptions, tornado, value_table
+from postcgrp.reports.valuation.under import deals_under
 from postcgrp.reports.valuation.valuation import Valuation, price_all
 
 SCHEMA = "postcgrp.value/1"
@@ -45,18 +47,30 @@ def draws_table(priced: Sequence[Valuation]) -> pd.DataFrame:
 
 @dataclass(frozen=True)
 class Answer:
-    """What `postcgrp value` found: the deals' valuations, the table of figures, the tornado and the assumptions."""
+    """What `postcgrp value` found: the deals' valuations, the table of figures, the tornado and the assumptions.
+
+    `under`: the deals under scenarios, None where none were asked for.
+    """
 
     priced: list[Valuation]
     table: pd.DataFrame
     tornado: pd.DataFrame
     assumptions: pd.DataFrame
+    under: pd.DataFrame | None = None
 
 
-def value(run: Run, deals: Sequence[str | Path], *, seed: int = 1, out: str | Path | None = None) -> Answer:
+def value(
+    run: Run,
+    deals: Sequence[str | Path],
+    *,
+    seed: int = 1,
+    out: str | Path | None = None,
+    under: Sequence[Scenario] = (),
+) -> Answer:
     """Price deals given as files; where `out` is given, write the answer to that folder, whole or not at all.
 
-    Raises :class:`InputError` for a deal that does not fit, and for a folder that cannot or must not be written.
+    Parameters: `under`, scenarios under which they are priced too. Raises :class:`InputError` for a deal or a scenario
+    that does not fit, and for a folder that cannot or must not be written.
     """
     paths = [Path(path) for path in deals]
     read = [load_deal(path) for path in paths]
@@ -67,8 +81,10 @@ def value(run: Run, deals: Sequence[str | Path], *, seed: int = 1, out: str | Pa
     if out is not None:
         check_folder(Path(out), SCHEMA)
     priced = price_all(run, read, seed)
-    frames = [pd.concat([f(one) for one in priced], ignore_index=True) for f in (value_table, tornado, assumptions)]
-    answer = Answer(priced, *frames)
+    table, moves, assumed = (
+        pd.concat([f(one) for one in priced], ignore_index=True) for f in (value_table, tornado, assumptions)
+    )
+    answer = Answer(priced, table, moves, assumed, deals_under(run, priced, under, seed) if under else None)
     if out is not None:
         _write(answer, run, paths, seed, Path(out))
     return answer
@@ -86,6 +102,8 @@ def _write(answer: Answer, run: Run, deals: Sequence[Path], seed: int, out: Path
         answer.table.to_csv(folder / "value.csv", index=False)
         answer.tornado.to_csv(folder / "tornado.csv", index=False)
         answer.assumptions.to_csv(folder / "assumptions.csv", index=False)
+        if answer.under is not None:
+            answer.under.to_csv(folder / "scenarios.csv", index=False)
         draws_table(answer.priced).to_csv(folder / "draws.csv", index=False)
         (folder / "value.json").write_text(_json(answer, provenance), encoding="utf-8")
         for path, one in zip(deals, answer.priced, strict=True):

@@ -12,7 +12,7 @@ from postcgrp.priors.catalogue import ELIGIBLE
 from postcgrp.priors.ledger import Assumption
 from postcgrp.priors.lookup import Key
 from postcgrp.priors.numbers import unread_rows
-from postcgrp.priors.reads import ANYWHERE, rows_read
+from postcgrp.priors.reads import ANYWHERE, BY_SCENARIOS, rows_read
 from postcgrp.priors.settings import STRINGENCIES, Settings
 from postcgrp.tests.helpers.markets import CHANGES, assumption, prior_set_of
 
@@ -58,14 +58,15 @@ def looked_up(ledger: Ledger) -> set[int]:
 )
 def test_declared_reads_are_the_reads_of_a_model(name: str) -> None:
     ledger = prior_set_of(CHANGES[name]).ledger
-    files = {k for k, row in enumerate(ledger.assumptions) if row.id in ANYWHERE}
+    files = {k for k, row in enumerate(ledger.assumptions) if row.id in (*ANYWHERE, *BY_SCENARIOS)}
     assert rows_read(ledger) == looked_up(ledger) | files
 
 
 @pytest.mark.fit
 def test_declared_reads_of_the_shipped_ledger() -> None:
     ledger = load_ledger()
-    assert rows_read(ledger) == looked_up(ledger)
+    scenarios = {k for k, row in enumerate(ledger.assumptions) if row.id in BY_SCENARIOS}
+    assert rows_read(ledger) == looked_up(ledger) | scenarios
     assert unread_rows(ledger) == ()  # spreads of points are there for sets that state one
 
 
