@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from postcgrp.reports.cli.terminal import Verb, say, status_of
+
+if TYPE_CHECKING:
+    from postcgrp.priors.scenarios import Scenario
 
 _DEALS: dict[str, Any] = {"type": Path, "action": "append", "metavar": "FILE"}
 
@@ -19,6 +22,7 @@ def add(verb: Verb) -> None:
     shown.add_argument("--compare", type=Path, metavar="RUN", help="another run to show beside it")
     what_if = "a scenario to show beside it, shipped or a file (docs/scenarios.md); again for several"
     shown.add_argument("--scenario", action="append", default=[], metavar="NAME|FILE", help=what_if)
+    shown.add_argument("--scenarios", action="store_true", help="every shipped scenario beside it")
     shown.add_argument("--seed", type=int, default=1, help="random seed of the deals' inputs (default %(default)s)")
     shown.add_argument("--out", type=Path, help="the file (default: RUN-page.html beside the run)")
 
@@ -39,9 +43,7 @@ def _page(options: argparse.Namespace) -> int:
     check_html(out)
     for path in options.deal:
         load_deal(path)  # what is wrong with it is said before the draws are read
-    from postcgrp.priors.scenarios import load_scenario
-
-    under = [load_scenario(name) for name in options.scenario]
+    under = _scenarios(options)
     from postcgrp.reports.page.living import living_page
     from postcgrp.reports.runs.place import save_text
     from postcgrp.reports.runs.run import Run
@@ -51,6 +53,15 @@ def _page(options: argparse.Namespace) -> int:
     save_text(living_page(run, options.deal, other, seed=options.seed, under=under), out)
     say(f"{out}: the page, {out.stat().st_size / 1e6:.1f} MB; open it in any browser")
     return status_of(run, "page")
+
+
+def _scenarios(options: argparse.Namespace) -> list[Scenario]:
+    """The scenarios that were asked for: all shipped ones, if so, and those that were named."""
+    from postcgrp.priors.scenarios import load_scenario
+    from postcgrp.priors.shipped import shipped_scenarios
+
+    shipped = shipped_scenarios() if options.scenarios else {}
+    return [load_scenario(name) for name in dict.fromkeys([*shipped, *options.scenario])]
 
 
 def _memo(options: argparse.Namespace) -> int:

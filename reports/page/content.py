@@ -28,6 +28,7 @@ LARGEST_PAGE = 4_000_000  # bytes
 LARGEST_MARKET = 2_900_000  # characters of it that draws of the market may take
 REST = 600_000  # bytes that text, style and scripts are allowed, so that the whole keeps to its limit
 LEAST_MARKET = 300_000
+_SLIDERS = 150_000  # bytes that the figures at the stops of the drivers' sliders take, twice: as data and in tables
 FAN = {"q05": 0.05, "q25": 0.25, "q50": 0.5, "q75": 0.75, "q95": 0.95}
 _LABELLED = ("modality", "line", "region", "depth")
 MOST_LEVERS = 8
@@ -60,10 +61,13 @@ def content(
 
     Parameters: `tables`, see :func:`postcgrp.reports.forecast.tables.tables_of`; `findings` of the audit; `deals`, see
     :func:`postcgrp.reports.page.deals.deal_data`; `compared`, see
-    :func:`postcgrp.reports.page.compared.beside_another`; `scenarios`, what a table of scenarios says, shown as it is.
+    :func:`postcgrp.reports.page.compared.beside_another`; `scenarios`, see
+    :func:`postcgrp.reports.page.what_if.what_if`.
     """
     ledger = run.priors.ledger
     spent = sum(_characters(deal["data"]) for deal in deals)
+    if scenarios is not None:
+        spent += _SLIDERS + _characters(scenarios["data"])
     room = max(LEAST_MARKET, min(LARGEST_MARKET, LARGEST_PAGE - REST - spent))
     market = market_data(run, room)
     totals = tables["summary"].query("quantity == 'revenue_total'")
@@ -91,7 +95,7 @@ def content(
         "growth_claim": _rows(tables["growth_claim"]),
         "deals": [deal["said"] for deal in deals],
         "compared": compared,
-        "scenarios": scenarios,
+        "scenarios": None if scenarios is None else scenarios["said"],
         "priors": _priors(claims),
         "evidence": _rows(run.priors.evidence_table()),
         "findings": [{**vars(f), "claims": [claims.place(c) for c in f.claims]} for f in findings],
@@ -106,7 +110,7 @@ def content(
         "market": market,
         "deals": [deal["data"] for deal in deals],
         "compared": None if compared is None else compared["data"],
-        "scenarios": scenarios,
+        "scenarios": None if scenarios is None else scenarios["data"],
     }
     return PageContent(said, data)
 

@@ -22,8 +22,8 @@ from postcgrp.reports.runs.run import Run
 _PACKAGE = "postcgrp.reports.page"
 NEARLY_CERTAIN = 0.995  # probabilities above it would round to 100 %
 # In the order of what they need. Each is a module by itself; inlined, they share one scope, so names differ.
-SCRIPTS = ("unpack", "stats", "numbers", "draws", "cashflow", "pricing", "svg", "charts", "answer", "deals", "sources",
-           "main")  # fmt: skip
+SCRIPTS = ("unpack", "stats", "numbers", "draws", "cashflow", "pricing", "svg", "charts", "answer", "deals", "mixture",
+           "what_if", "sources", "main")  # fmt: skip
 _IMPORT = re.compile(r"^import [^;]*;\n", re.MULTILINE)
 _EXPORT = re.compile(r"^export (?=(async )?(function|const|class|let) )", re.MULTILINE)
 

@@ -1,12 +1,14 @@
 """Draws as text that a page can carry: small where they are looked at, exact where money is computed from them.
 
-Two encodings, each undone by `js/unpack.js`:
+Three encodings, each undone by `js/unpack.js`:
 
 - *cells* of the market, [dims..., leaf, draw]: whole numbers of steps on the log scale, of which only what differs from
   the neighbouring cells of the same leaf and draw is kept (the Lorenzo predictor of Ibarria et al. 2003, Computer
   Graphics Forum 22, 343), deflated. Zero stays zero. A cell is off by at most half a step, whatever its size. Leaves
   (products) have too little in common for differences between them to be small.
 - *rows* of single quantities, [row, draw]: 48 binary digits between the smallest and the largest draw of the row.
+- *moves* of a quantity, [row, draw], by draw: 16 binary digits, of which one is the sign. What does not move stays
+  exactly zero, and what moves keeps its sign, so that chances of more and of less are those of the draws.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ Array = NDArray[np.float64]
 
 ESCAPE = 255  # a byte that stands for a larger number, kept apart
 ROW_STEPS = 2**48 - 1
+MOVE_STEPS = 2**15 - 1
 LEVEL = 6  # of zlib; 9 takes three times as long for half a per cent
 
 
@@ -72,6 +75,14 @@ def pack_rows(values: Array) -> dict[str, Any]:
         "top": _text((levels >> np.uint64(32)).astype("<u2")),
         "rest": _text((levels & np.uint64(2**32 - 1)).astype("<u4")),
     }
+
+
+def pack_moves(values: Array) -> dict[str, Any]:
+    """Pack rows of differences [row, draw], each to within a step: its largest size by `MOVE_STEPS`."""
+    step = np.abs(values).max(axis=1, keepdims=True) / MOVE_STEPS
+    levels = np.rint(np.divide(values, step, out=np.zeros_like(values), where=step > 0))
+    levels = np.where((levels == 0) & (values != 0), np.sign(values), levels)
+    return {"step": step[:, 0].tolist(), "draws": values.shape[1], "bytes": _deflated(levels.astype("<i2"))}
 
 
 def _text(numbers: NDArray[Any]) -> str:

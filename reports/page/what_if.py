@@ -1,8 +1,8 @@
-"""Scenarios beside a run, as the tables of its page: what each says and sets, and what it would move."""
+"""Scenarios beside a run, for its page: what each says, what it would move, each driver alone, and their mixture."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -11,57 +11,103 @@ from postcgrp.models import variables as v
 from postcgrp.priors.scenarios import BASE, Scenario
 from postcgrp.reports.forecast.numbers import short
 from postcgrp.reports.forecast.words import words_of
+from postcgrp.reports.page.drivers import driver_sliders
+from postcgrp.reports.page.market import drawn
+from postcgrp.reports.page.mixing import mixed_rows, mixture_data
 from postcgrp.reports.runs.run import Run
 from postcgrp.reports.scenarios.answer import scenarios
+from postcgrp.reports.scenarios.market import WhatIf
+
+SHOWN_COLUMNS = ("Scenario", "Median", "Mean difference", "its 90 % interval", "P(more)")
 
 
 def what_if(run: Run, under: Sequence[Scenario], seed: int = 1) -> dict[str, Any]:
-    """The tables that the page shows of scenarios: titles, columns and rows of text.
+    """What the page of a run has of scenarios: `said`, for its template, and `data`, for its scripts.
 
-    Raises :class:`postcgrp.priors.InputError` for a scenario that does not fit the run.
+    What of a scenario for any ledger this market does not have is named. Raises :class:`postcgrp.priors.InputError` for
+    a scenario that does not fit the run.
     """
-    answer = scenarios(run, under, seed=seed)
-    table, words = answer.tables["scenarios"], words_of(run.priors.ledger)
-    anchors = run.priors.ledger.report.anchors
-    whole = table[table["quantity"] == v.REVENUE_TOTAL]
-    told = [[one.name, one.says, "" if one.quote is None else f"\u201c{one.quote}\u201d"] for one in under]
-    parts = table[(table["quantity"] == v.REVENUE) & table["modality"].notna() & (table["year"] == words.last)]
-    labels = words.labels["modality"]
+    market = WhatIf(run, seed)
+    answer = scenarios(run, under, seed=seed, market=market)
+    report = run.priors.ledger.report
+    later = list(report.anchors[1:])
+    drivers = driver_sliders(market)
+    took = drawn(run)
+    mixture = mixture_data(answer, later, took)
+    mixed = mixed_rows(answer, later, mixture["weights"])
+    said = {
+        **_tables(run, answer.tables["scenarios"], answer.scenarios),
+        "notes": [note for note in answer.notes if note.startswith("scenario ")],
+        "drivers": [_driver(slider, list(run.priors.ledger.years)) for slider in drivers],
+        "mixture": [{"year": row["year"], **told(row)} for _, row in mixed.iterrows()],
+        "weights": mixture["weights"],
+        "stride": took.stride,
+    }
+    data = {
+        "money": run.money,
+        "years": list(run.priors.ledger.years),
+        "anchors": later,
+        "drivers": drivers,
+        "mixture": mixture,
+    }
+    return {"said": said, "data": data}
+
+
+def _tables(run: Run, table: pd.DataFrame, under: Sequence[Scenario]) -> dict[str, Any]:
+    """The tables of scenarios: what they say (`told`), the total by anchor (`whole`), each modality (`parts`)."""
+    words = words_of(run.priors.ledger)
+    total = table[table["quantity"] == v.REVENUE_TOTAL]
+    last = table[(table["quantity"] == v.REVENUE) & table["modality"].notna() & (table["year"] == words.last)]
+    says = [[one.name, one.says, "" if one.quote is None else f"\u201c{one.quote}\u201d"] for one in under]
     return {
-        "tables": [
-            _table("The scenarios, and the report\u2019s words", ["Scenario", "What it says", "The report"], told),
-            *(
-                _table(
-                    f"Total revenue {year}, {run.money}: each scenario less the base, in the same draws",
-                    ["Scenario", "Median", "Difference", "90 % interval", "Chance of more"],
-                    [_row(row) for _, row in whole[whole["year"] == year].iterrows()],
-                )
-                for year in anchors[1:]
-            ),
-            *(
-                _table(
-                    f"{labels[name]} {words.last}, {run.money}",
-                    ["Scenario", "Median", "Difference", "90 % interval", "Chance of more"],
-                    [_row(row) for _, row in parts[parts["modality"] == name].iterrows()],
-                )
-                for name in labels
-            ),
-        ]
+        "told": {"title": "In words", "columns": ["Scenario", "What it says", "The report"], "rows": says},
+        "whole": [
+            _table(f"Total market {year}, {run.money}, beside the base", total[total["year"] == year])
+            for year in words.anchors[1:]
+        ],
+        "parts": [
+            _table(f"{label} {words.last}, {run.money}", last[last["modality"] == name])
+            for name, label in words.labels["modality"].items()
+        ],
     }
 
 
-def _table(title: str, columns: list[str], rows: list[list[str]]) -> dict[str, Any]:
-    return {"title": title, "columns": columns, "rows": rows}
+def _table(title: str, rows: pd.DataFrame) -> dict[str, Any]:
+    return {"title": title, "columns": list(SHOWN_COLUMNS), "rows": [_row(row) for _, row in rows.iterrows()]}
 
 
 def _row(row: pd.Series) -> list[str]:
     level = short(float(row["median"]))
     if row["scenario"] == BASE:
         return [BASE, level, "", "", ""]
-    ends = f"{_signed(row['difference_low_90'])} to {_signed(row['difference_high_90'])}"
-    return [str(row["scenario"]), level, _signed(row["difference_median"]), ends, f"{100 * row['p_above']:.0f} %"]
+    ends = f"{moved_by(row['difference_low_90'])} to {moved_by(row['difference_high_90'])}"
+    return [str(row["scenario"]), level, moved_by(row["difference_mean"]), ends, f"{100 * row['p_above']:.0f} %"]
 
 
-def _signed(number: float) -> str:
+def told(row: Mapping[str, Any] | pd.Series) -> dict[str, str]:
+    """The figures of a row of scenarios, by the name of their cell: as `js/what_if.js` writes them."""
+    return {
+        "median": f"{row['median']:,.0f}",
+        "interval": f"{row['low_90']:,.0f} \u2013 {row['high_90']:,.0f}",
+        "mean": moved_by(row["difference_mean"]),
+        "difference": f"{moved_by(row['difference_low_90'])} to {moved_by(row['difference_high_90'])}",
+        "above": f"{100 * row['p_above']:.0f} %",
+        "below": f"{100 * row['p_below']:.0f} %",
+    }
+
+
+def _driver(slider: dict[str, Any], years: list[int]) -> dict[str, Any]:
+    """A slider's stops in the last year, for the table behind it."""
+    k = years.index(max(years))
+    names = {"median": "q50", "low_90": "q05", "high_90": "q95", "difference_mean": "mean"}
+    names |= {"difference_low_90": "d05", "difference_high_90": "d95", "p_above": "above", "p_below": "below"}
+    rows = [
+        {"label": stop["label"], **told({name: stop[of][k] for name, of in names.items()})} for stop in slider["stops"]
+    ]
+    return {"label": slider["label"], "note": slider["note"], "base": slider["base"], "stops": rows}
+
+
+def moved_by(number: float) -> str:
+    """A difference as a reader sees it."""
     sign = "+" if number > 0 else "\u2212" if number < 0 else ""
     return f"{sign}{short(abs(float(number)))}"

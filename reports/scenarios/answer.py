@@ -35,12 +35,14 @@ DRIVER_COLUMNS = ("scenario", "driver", "year", "segment", "unit", "base_median"
 class ScenarioAnswer:
     """What was found: the sentence that answers first; `tables` by the name of their file; `draws` by scenario.
 
-    `notes`: what of the shipped scenarios this market does not have, and why a table is left out.
+    `scenarios`, those that change something in this market, and the base, first; `notes`: what of the shipped ones it
+    does not have, and why a table is left out.
     """
 
     sentence: str
     tables: dict[str, pd.DataFrame]
     draws: Dataset
+    scenarios: tuple[Scenario, ...]
     notes: tuple[str, ...]
 
 
@@ -51,13 +53,15 @@ def scenarios(
     weights: Mapping[str, float] | None = None,
     seed: int = 1,
     out: Path | None = None,
+    market: WhatIf | None = None,
 ) -> ScenarioAnswer:
     """Evaluate scenarios on the draws of a run, and write the answer to the folder `out` if one is given.
 
     Parameters: `named`, names of shipped ones, files or scenarios, by default every shipped one; the base is always
     among them; `weights`, a probability of each by name, adds the mixture; `seed`, of the shares of countries and
-    companies and of what centres see. Raises :class:`InputError` for a scenario that does not fit, before anything is
-    compiled, and for a folder that must not or cannot be written.
+    companies and of what centres see; `market`, of this run and seed, where the caller has it already. Raises
+    :class:`InputError` for a scenario that does not fit, before anything is compiled, and for a folder that must not
+    or cannot be written.
     """
     if out is not None:
         check_folder(out, SCHEMA)
@@ -69,7 +73,7 @@ def scenarios(
     acting = [one for one in planned if one.rows or not one.scenario.settings]
     if weights and (lost := set(weights) - {one.scenario.name for one in acting}):
         raise InputError(f"--weights: scenario {min(lost)!r} changes nothing in this market: leave it out")
-    market = WhatIf(run, seed)
+    market = market or WhatIf(run, seed)
     for one in acting:
         market.levels(one)  # what is wrong with its numbers is said before anything is compiled
     found = {one.scenario.name: kept(market.under(one), run.priors) for one in acting}
@@ -80,7 +84,8 @@ def scenarios(
     exposed, missing = _exposed(run, found, seed)
     tables |= exposed
     draws = concat(found.values(), dim="scenario").assign_coords(scenario=list(found))
-    answer = ScenarioAnswer(scenarios_said(table, run.money), tables, draws, (*notes, *missing))
+    told = scenarios_said(table, run.money)
+    answer = ScenarioAnswer(told, tables, draws, tuple(one.scenario for one in acting), (*notes, *missing))
     if out is not None:
         _write(answer, run, acting, weights, seed, out)
     return answer

@@ -117,7 +117,7 @@ def compared(name: str, base: ScenarioDraws, drawn: Sequence[tuple[float, Scenar
     """The rows of one scenario, or of a mixture of weighted ones."""
     weights = np.concatenate([np.full(len(one.draws), weight / len(one.draws)) for weight, one in drawn])
     levels = [one.draws for _, one in drawn]
-    moves = [_difference(draws, base.draws) for draws in levels]
+    moves = [paired(draws, base.draws) for draws in levels]
 
     def mean(each: Sequence[NDArray[Any]]) -> Array:
         return np.asarray(sum(weight * draws.mean(axis=0) for (weight, _), draws in zip(drawn, each, strict=True)))
@@ -131,8 +131,8 @@ def compared(name: str, base: ScenarioDraws, drawn: Sequence[tuple[float, Scenar
     return base.rows.assign(**found)
 
 
-def _difference(draws: Array, base: Array) -> Array:
-    """Paired differences, 0 where they are no more than rounding."""
+def paired(draws: Array, base: Array) -> Array:
+    """Paired differences of draws, 0 where they are no more than rounding."""
     difference = draws - base
     return np.where(np.abs(difference) <= ROUNDED_OFF * np.abs(base), 0.0, difference)
 

@@ -63,8 +63,9 @@ function below(box, x, values, label) {
  * @property {number[]} anchors
  * @property {Record<"q05" | "q25" | "q50" | "q75" | "q95", number[]>} quantiles by year
  * @property {{year: number, value: number}[]} points the report's
- * @property {number} year the year asked about
- * @property {number} level the level asked about
+ * @property {number | null} year the year asked about
+ * @property {number | null} level the level asked about
+ * @property {number} [top] that the scale reaches at least
  * @property {string} title
  * @property {string} unit
  * @property {Record<string, number[]> | null} other the same quantiles of the run compared with
@@ -79,7 +80,7 @@ export function drawFan(container, data) {
   const box = frame(container.clientWidth, container.clientWidth < 500 ? 260 : 340);
   const { years, quantiles } = data;
   const other = data.other ? data.other.q95 : [];
-  const top = Math.max(...quantiles.q95, ...data.points.map((point) => point.value), data.level, ...other) * 1.05 || 1;
+  const top = Math.max(...quantiles.q95, ...data.points.map((point) => point.value), data.level ?? 0, data.top ?? 0, ...other) * 1.05 || 1;
   const x = linear(years[0], years[years.length - 1], box.left + 8, box.width - box.right - 4);
   const y = linear(0, top, box.height - box.bottom, box.top);
   const line = (/** @type {number[]} */ values) =>
@@ -97,10 +98,13 @@ export function drawFan(container, data) {
       marks.push(shape("path", { d: through(line(data.other[name])), class: name === "q50" ? "other main" : "other" }));
     }
   }
+  marks.push(shape("path", { d: through(line(quantiles.q50)), class: "median" }));
+  const asked = (/** @type {Record<string, number>} */ ends) => shape("line", { ...ends, class: "asked" });
+  if (data.year !== null) marks.push(asked({ x1: x(data.year), x2: x(data.year), y1: y(0), y2: box.top }));
+  if (data.level !== null) {
+    marks.push(asked({ x1: box.left, x2: box.width - box.right, y1: y(data.level), y2: y(data.level) }));
+  }
   marks.push(
-    shape("path", { d: through(line(quantiles.q50)), class: "median" }),
-    shape("line", { x1: x(data.year), x2: x(data.year), y1: y(0), y2: box.top, class: "asked" }),
-    shape("line", { x1: box.left, x2: box.width - box.right, y1: y(data.level), y2: y(data.level), class: "asked" }),
     ...data.points.map((point) => shape("circle", { cx: x(point.year), cy: y(point.value), r: 4.5, class: "report" })),
   );
   const last = years.length - 1;

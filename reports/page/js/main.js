@@ -3,6 +3,7 @@ import { startAnswer } from "./answer.js";
 import { startDeal } from "./deals.js";
 import { openMarket } from "./draws.js";
 import { startSources } from "./sources.js";
+import { startWhatIf } from "./what_if.js";
 
 const root = document.documentElement;
 
@@ -17,6 +18,8 @@ async function start() {
     const section = /** @type {HTMLElement} */ (document.querySelector(`[data-deal="${k}"]`));
     redraw.push(startDeal(section, deal));
   }
+  const whatIf = document.getElementById("what-if");
+  if (whatIf) redraw.push(await startWhatIf(whatIf, data.scenarios));
   // Once more when nobody waits: by then the engine has compiled what the first slider will run.
   (window.requestIdleCallback ?? setTimeout)(() => redraw.forEach((one) => one()));
   let width = window.innerWidth;

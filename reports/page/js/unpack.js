@@ -2,6 +2,7 @@
 
 /** @typedef {{shape: number[], low: number, step: number, bytes: string, larger: string}} PackedCells */
 /** @typedef {{low: number[], width: number[], draws: number, top: string, rest: string}} PackedRows */
+/** @typedef {{step: number[], draws: number, bytes: string}} PackedMoves */
 
 const ESCAPE = 255;
 const ROW_STEPS = 2 ** 48 - 1;
@@ -80,5 +81,18 @@ export function unpackRows(packed) {
       values[d] = low + (width * level) / ROW_STEPS;
     }
     return values;
+  });
+}
+
+/**
+ * Rows of differences, in the order they were packed; what does not move is exactly zero.
+ * @param {PackedMoves} packed
+ * @returns {Promise<Float64Array[]>}
+ */
+export async function unpackMoves(packed) {
+  const levels = new DataView((await inflated(packed.bytes)).buffer);
+  return packed.step.map((step, row) => {
+    const start = 2 * row * packed.draws;
+    return Float64Array.from({ length: packed.draws }, (_, d) => step * levels.getInt16(start + 2 * d, true));
   });
 }

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import base64
+import zlib
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from postcgrp.reports.page.packing import ROW_STEPS, pack_cells, pack_rows
+from postcgrp.reports.page.packing import MOVE_STEPS, ROW_STEPS, pack_cells, pack_moves, pack_rows
 from postcgrp.tests.helpers.packed import unpack_cells
 
 STEP = 2.0**-7
@@ -45,6 +48,17 @@ def test_rows_are_exact_to_fourteen_digits_of_their_range() -> None:
     assert packed["low"][2] == 7.25
     assert packed["width"][2] == 0
     assert np.max((values.max(axis=1) - values.min(axis=1)) / ROW_STEPS - np.array(packed["width"]) / ROW_STEPS) == 0
+
+
+def test_moves_keep_their_sign_and_what_does_not_move_is_zero() -> None:
+    rng = np.random.default_rng(3)
+    values = np.stack([rng.normal(0, 50, 500) * (rng.random(500) > 0.3), np.full(500, 0.0), rng.normal(size=500) ** 9])
+    packed = pack_moves(values)
+    levels = np.frombuffer(zlib.decompress(base64.b64decode(packed["bytes"])), "<i2").reshape(values.shape)
+    assert (np.sign(levels) == np.sign(values)).all()
+    step = np.array(packed["step"])[:, None]
+    assert (np.abs(levels * step - values) <= step).all()
+    assert np.abs(levels).max() == MOVE_STEPS
 
 
 def test_nothing_positive_is_packed_too() -> None:

@@ -14,7 +14,7 @@ import pytest
 from postcgrp.inference.diagnostics import mcse_mean
 from postcgrp.reports.forecast.numbers import short
 from postcgrp.reports.page.document import _IMPORT, SCRIPTS, script
-from postcgrp.reports.page.packing import pack_cells, pack_rows
+from postcgrp.reports.page.packing import MOVE_STEPS, pack_cells, pack_moves, pack_rows
 from postcgrp.reports.valuation.tables import weighted_mean, weighted_quantile
 from postcgrp.tests.helpers.browser import Page
 from postcgrp.tests.helpers.packed import unpack_cells
@@ -23,7 +23,8 @@ from postcgrp.tests.helpers.pricing_vectors import DEALS, FILE, priced, vectors
 from postcgrp.tests.helpers.scripts import needs_chromium, scripts
 
 NAMES = ("unpackCells", "unpackRows", "quantile", "meanEstimate", "essMean", "weightedMean", "ordered",
-         "quantileEstimate", "outcomes", "short", "ticks", "percent", "money", "exceedance", "openMarket")  # fmt: skip
+         "quantileEstimate", "outcomes", "short", "ticks", "percent", "money", "exceedance", "openMarket",
+         "unpackMoves")  # fmt: skip
 MODULES = [name for name in SCRIPTS if name != "main"]
 ASKED: list[dict[str, list[str]]] = [
     {},
@@ -43,6 +44,7 @@ def given() -> dict[str, Any]:
     return {
         "cells": np.exp(rng.normal(size=(3, 2, 2, 2, 40))) * (rng.random((3, 2, 2, 2, 40)) > 0.2),
         "rows": np.stack([rng.normal(5, 1e-4, 200), np.full(200, 3.5), rng.lognormal(0, 3, 200)]),
+        "moves": rng.normal(0, 30, size=(4, 200)) * (rng.random((4, 200)) > 0.4),
         "chain": chain,
         "alternating": rng.normal(size=(4, 250)) * 0.1 + np.where(np.arange(250) % 2, 1.0, -1.0),
         "values": skewed.reshape(1000, 2),
@@ -58,6 +60,7 @@ def page(tmp_path_factory: pytest.TempPathFactory, given: dict[str, Any]) -> Ite
         key: value.ravel().tolist() for key, value in given.items() if isinstance(value, np.ndarray)
     }
     data |= {"packed": pack_cells(given["cells"], 2.0**-8).data(), "packedRows": pack_rows(given["rows"])}
+    data["packedMoves"] = pack_moves(given["moves"])
     data |= {"vectors": given["vectors"], "chained": {"chains": 4, "draws": 250}, "asked": ASKED}
     leaves = [{"modality": m, "line": line} for m, line in (("drugs", "old"), ("drugs", "new"), ("device", None))]
     data["market"] = {
@@ -129,6 +132,15 @@ def test_draws_are_unpacked(page: Page, given: dict[str, Any]) -> None:
     rows = np.array(page.run("lib.unpackRows(given.packedRows).map(row => [...row])"))
     width = np.ptp(given["rows"], axis=1, keepdims=True)
     assert (np.abs(rows - given["rows"]) <= 1e-14 * width + 4e-16 * np.abs(given["rows"])).all()
+
+
+@needs_chromium
+@pytest.mark.fit
+def test_unpacks_moves_with_their_signs(page: Page, given: dict[str, Any]) -> None:
+    moves = np.array(page.run("lib.unpackMoves(given.packedMoves).then(rows => rows.map(row => [...row]))"))
+    step = np.abs(given["moves"]).max(axis=1, keepdims=True) / MOVE_STEPS
+    assert (np.abs(moves - given["moves"]) <= step * (1 + 1e-12)).all()
+    assert (np.sign(moves) == np.sign(given["moves"])).all()
 
 
 @needs_chromium
