@@ -1,9 +1,9 @@
 """Time how long the living page takes to open, and to answer a slider, in a headless Chromium.
 
-python -m postcgrp.benchmarks.page RUN: the page of the finished run RUN with the three example deals is opened
-`OPENED` times; each slider is moved `MOVED` times. Printed are medians and 95 % points in milliseconds, the very first
-move after opening, the page's size, and what one fixed loop takes meanwhile, by which to judge how busy the machine is:
-about 20 ms on one free core.
+python -m postcgrp.benchmarks.page RUN: the page of the finished run RUN with the example deals and all shipped
+scenarios is opened `OPENED` times; each slider is moved `MOVED` times. Printed are medians and 95 % points in milliseconds, the
+very first move after opening, the page's size, and what one fixed loop takes meanwhile, by which to judge how busy the
+machine is: about 20 ms on one free core.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ import tempfile
 from pathlib import Path
 from statistics import median, quantiles
 
+from postcgrp.priors import load_scenario
+from postcgrp.priors.shipped import shipped_scenarios
 from postcgrp.reports.page.living import living_page
 from postcgrp.reports.runs.run import open_run
 from postcgrp.tests.helpers.browser import Page, browser
@@ -23,6 +25,8 @@ CONTROLS = {
     "level": "#ask-level",
     "year": "#ask-year",
     "part of the market": "#ask-pickers input",
+    "stops of a driver": "#driver-0",
+    "weight of a scenario": "#weight-2",
     **{f"deal {k + 1}, share": f'[data-deal="{k}"] .slider input[type=range]' for k in range(len(EXAMPLES))},
 }
 MOVE = """
@@ -31,7 +35,7 @@ MOVE = """
   const times = [];
   for (let k = 0; k < moves; k++) {
     if (one.type === "checkbox") one.checked = !one.checked;
-    else one.value = Number(one.min) + ((Number(one.max) - Number(one.min)) * ((k * 7) % 20)) / 20;
+    else one.value = Number(one.min) + ((Number(one.max) - Number(one.min)) * ((k * 7) % 20)) / 20; // snaps to a step
     const start = performance.now();
     one.dispatchEvent(new Event(one.type === "checkbox" ? "change" : "input", { bubbles: true }));
     document.body.getBoundingClientRect(); // with the layout of what was drawn
@@ -60,7 +64,8 @@ def main(run: Path) -> None:
     """Measure and print everything."""
     with tempfile.TemporaryDirectory() as folder, browser() as page:
         path = Path(folder) / "page.html"
-        path.write_text(living_page(open_run(run), EXAMPLES), encoding="utf-8")
+        every = [load_scenario(name) for name in shipped_scenarios()]
+        path.write_text(living_page(open_run(run), EXAMPLES, under=every), encoding="utf-8")
         print(f"{len(EXAMPLES)} deals, {path.stat().st_size / 1e6:.2f} MB")
         print(f"{'milliseconds':28} {'median':>8} {'95 %':>8} {'first':>8}")
         shown("until it takes questions", opening(page, path))

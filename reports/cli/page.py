@@ -31,7 +31,12 @@ def add(verb: Verb) -> None:
     asked.add_argument("--deal", type=Path, required=True, metavar="FILE", help="a deal (TOML, docs/value.md)")
     asked.add_argument("--seed", type=int, default=1, help="random seed of the deal's inputs (default %(default)s)")
     against = "a run of another prior set: does the answer survive it; may be given again"
+    priced = "a scenario under which the deal is priced too, shipped or a file; again for several"
     asked.add_argument("--against", type=Path, action="append", default=[], metavar="RUN", help=against)
+    evidence = "new rows (CSV, docs/evidence.md) of which is asked what they would move; may be given again"
+    asked.add_argument("--evidence", type=Path, action="append", default=[], metavar="CSV", help=evidence)
+    asked.add_argument("--scenario", action="append", default=[], metavar="NAME|FILE", help=priced)
+    asked.add_argument("--scenarios", action="store_true", help="under every shipped scenario too")
     asked.add_argument("--out", type=Path, help="the file (default: RUN-memo.html beside the run)")
 
 
@@ -71,12 +76,14 @@ def _memo(options: argparse.Namespace) -> int:
     out = options.out or default_html(options.run, "memo")
     check_html(out)
     load_deal(options.deal)
+    under = _scenarios(options)
     from postcgrp.reports.page.memorandum import memo
     from postcgrp.reports.runs.place import save_text
     from postcgrp.reports.runs.run import Run
 
     run = Run.open(options.run)
     others = [Run.open(path) for path in options.against]
-    save_text(memo(run, options.deal, others, seed=options.seed), out)
+    text = memo(run, options.deal, others, seed=options.seed, under=under, evidence=options.evidence)
+    save_text(text, out)
     say(f"{out}: the memo; print it from a browser, or to PDF")
     return max(status_of(one, "memo") for one in (run, *others))

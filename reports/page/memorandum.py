@@ -9,12 +9,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from postcgrp.priors import InputError
+from postcgrp.priors.scenarios import Scenario
 from postcgrp.reports.forecast.numbers import short
 from postcgrp.reports.page import svg
 from postcgrp.reports.page.compared import name
 from postcgrp.reports.page.content import Rows
 from postcgrp.reports.page.deals import input_label, unused_inputs
 from postcgrp.reports.page.document import render
+from postcgrp.reports.page.views import MarketView, evidence_view, scenario_views
 from postcgrp.reports.runs.run import Run
 from postcgrp.reports.valuation.deal import Deal, load_deal
 from postcgrp.reports.valuation.decision import CLOSE, SURE
@@ -44,15 +47,31 @@ TABLE = (
 BREAK_EVENS = ("break-even price, as a factor", "break-even peak share", "break-even probability of success")
 
 
-def memo(run: Run, deal: str | Path, others: Sequence[Run] = (), *, seed: int = 1) -> str:
+def memo(
+    run: Run,
+    deal: str | Path,
+    others: Sequence[Run] = (),
+    *,
+    seed: int = 1,
+    under: Sequence[Scenario] = (),
+    evidence: Sequence[Path] = (),
+) -> str:
     """The memo on a deal (a TOML file) as HTML that prints to two pages.
 
-    Parameters: `others`, runs of other prior sets under which the deal is priced too; `seed` of the deal's own inputs.
-    Raises :class:`postcgrp.priors.InputError` for a deal that does not fit a run.
+    Parameters: `others`, runs of other prior sets under which the deal is priced too; `under`, scenarios likewise;
+    `evidence`, files of it, by whose weights the run is asked what they would move; `seed` of the deal's own inputs.
+    Raises :class:`postcgrp.priors.InputError` for a deal, a scenario or evidence that does not fit a run.
     """
     loaded = load_deal(deal)
+    seen = [MarketView(name(other), other) for other in others]
+    learned: list[str] = []
+    if evidence:
+        view, learned = evidence_view(run, evidence)
+        seen.append(view)
     one = price_all(run, [loaded], seed)[0]
     figures = _figures(one)
+    priced = [_view(name(run), one), *(_priced(view, loaded, seed) for view in seen)]
+    priced += [_priced(view, loaded, seed) for view in scenario_views(run, under, seed)]
     swings = tornado(one)
     totals = run.read(["revenue_total"])["revenue_total"]
     report = run.priors.ledger.report
@@ -72,7 +91,10 @@ def memo(run: Run, deal: str | Path, others: Sequence[Run] = (), *, seed: int = 
         "figures": [figures[key] for key in TABLE if key in figures],
         "histogram": _histogram(one, float(figures["rNPV, mean", EVERY]["value"])),
         "break_evens": [figures[key, EVERY] for key in BREAK_EVENS if (key, EVERY) in figures],
-        "views": [_view(one, run), *(_view(price_all(other, [loaded], seed)[0], other) for other in others)],
+        "views": priced,
+        "turned": _turned(priced),
+        "more": [option for option, given in (("--against RUN", others), ("--scenarios", under)) if not given],
+        "learned": learned,
         "learn": _learn(run, deal, seed),
         "hangs_on": [_assumption(one, row) for row in swings.head(HANGS_ON).to_dict("records")],
         "flips": _flips(swings),
@@ -97,15 +119,33 @@ def _rows(table: pd.DataFrame) -> Rows:
     return [{str(k): v for k, v in row.items()} for row in table.to_dict("records")]
 
 
-def _view(one: Valuation, run: Run) -> dict[str, Any]:
+def _priced(view: MarketView, deal: Deal, seed: int) -> dict[str, Any]:
+    """A deal under a view, or why it has no figures there."""
+    if view.run is None:
+        return {"name": view.label, "note": view.note}
+    try:
+        return _view(view.label, price_all(view.run, [deal], seed)[0])
+    except InputError as error:  # such as a launch that never comes there
+        why = str(error).removeprefix(f"{deal.name}: ").rpartition(": ")[0] or str(error)  # its way out is for a run
+        return {"name": view.label, "note": f"not priced: {why}"}
+
+
+def _view(label: str, one: Valuation) -> dict[str, Any]:
     figures = _figures(one)
     return {
-        "name": name(run),
+        "name": label,
+        "note": "",
         "rnpv": figures["rNPV, mean", EVERY],
         "loss": figures["P(NPV < 0)", EVERY],
         "bid": figures["maximum bid, mean", EVERY],
         "answer": go_or_not(figures),
     }
+
+
+def _turned(priced: Rows) -> list[str]:
+    """The views under which the answer is another than the run's own, each with that answer."""
+    own = priced[0]["answer"]
+    return [f"{one['name']} ({one['answer']})" for one in priced[1:] if not one["note"] and one["answer"] != own]
 
 
 def _histogram(one: Valuation, mean: float) -> Any:
