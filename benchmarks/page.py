@@ -1,9 +1,9 @@
 """Time how long the living page takes to open, and to answer a slider, in a headless Chromium.
 
 python -m postcgrp.benchmarks.page RUN: the page of the finished run RUN with the example deals and all shipped
-scenarios is opened `OPENED` times; each slider is moved `MOVED` times. Printed are medians and 95 % points in milliseconds, the
-very first move after opening, the page's size, and what one fixed loop takes meanwhile, by which to judge how busy the
-machine is: about 20 ms on one free core.
+scenarios is opened `OPENED` times; each slider is moved `MOVED` times. Printed are medians and 95 % points in
+milliseconds, the very first move after opening, the page's size, and what one fixed loop takes meanwhile, by which to
+judge how busy the machine is: about 20 ms on one free core.
 """
 
 from __future__ import annotations
