@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -18,6 +19,7 @@ from postcgrp.reports.runs.run import Run
 from postcgrp.reports.scenarios.answer import scenarios
 from postcgrp.reports.scenarios.market import WhatIf
 
+FOURTH, MINUS = 3, "\u2212"
 SHOWN_COLUMNS = ("Scenario", "Median", "Mean difference", "its 90 % interval", "P(more)")
 
 
@@ -80,8 +82,13 @@ def _row(row: pd.Series) -> list[str]:
     level = short(float(row["median"]))
     if row["scenario"] == BASE:
         return [BASE, level, "", "", ""]
-    ends = f"{moved_by(row['difference_low_90'])} to {moved_by(row['difference_high_90'])}"
-    return [str(row["scenario"]), level, moved_by(row["difference_mean"]), ends, f"{100 * row['p_above']:.0f} %"]
+    return [
+        str(row["scenario"]),
+        level,
+        moved_by(row["difference_mean"], row["median"]),
+        _interval(row),
+        f"{100 * row['p_above']:.0f} %",
+    ]
 
 
 def told(row: Mapping[str, Any] | pd.Series) -> dict[str, str]:
@@ -89,11 +96,16 @@ def told(row: Mapping[str, Any] | pd.Series) -> dict[str, str]:
     return {
         "median": f"{row['median']:,.0f}",
         "interval": f"{row['low_90']:,.0f} \u2013 {row['high_90']:,.0f}",
-        "mean": moved_by(row["difference_mean"]),
-        "difference": f"{moved_by(row['difference_low_90'])} to {moved_by(row['difference_high_90'])}",
+        "mean": moved_by(row["difference_mean"], row["median"]),
+        "difference": _interval(row),
         "above": f"{100 * row['p_above']:.0f} %",
         "below": f"{100 * row['p_below']:.0f} %",
     }
+
+
+def _interval(row: Mapping[str, Any] | pd.Series) -> str:
+    low, high = (moved_by(row[f"difference_{end}_90"], row["median"]) for end in ("low", "high"))
+    return f"{low} to {high}"
 
 
 def _driver(slider: dict[str, Any], years: list[int]) -> dict[str, Any]:
@@ -107,7 +119,8 @@ def _driver(slider: dict[str, Any], years: list[int]) -> dict[str, Any]:
     return {"label": slider["label"], "note": slider["note"], "base": slider["base"], "stops": rows}
 
 
-def moved_by(number: float) -> str:
-    """A difference as a reader sees it."""
-    sign = "+" if number > 0 else "\u2212" if number < 0 else ""
-    return f"{sign}{short(abs(float(number)))}"
+def moved_by(difference: float, level: float) -> str:
+    """A difference as a reader sees it: to the fourth digit of the level that it is a difference of."""
+    digits = max(0, FOURTH - math.floor(math.log10(level))) if level > 0 else FOURTH
+    text = f"{abs(difference):,.{digits}f}"
+    return f"{'+' if difference > 0 else MINUS}{text}" if any(c in "123456789" for c in text) else text

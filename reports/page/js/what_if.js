@@ -1,7 +1,7 @@
 // Section 5: one slider for each driver, which stops where the model was evaluated, and weights over scenarios.
 import { drawFan } from "./charts.js";
 import { openMixture } from "./mixture.js";
-import { money, percent, short } from "./numbers.js";
+import { fixed, money, percent } from "./numbers.js";
 
 /** @typedef {{label: string} & Record<string, any>} Stop where a slider stops, with lists of figures by year */
 /** @typedef {{key: string, label: string, note: string, base: number, stops: Stop[]}} DriverSlider */
@@ -18,9 +18,14 @@ import { money, percent, short } from "./numbers.js";
 const FAN = /** @type {const} */ (["q05", "q25", "q50", "q75", "q95"]);
 const LARGEST_WEIGHT = 20;
 
-/** @param {number} number */
-function signed(number) {
-  return (number > 0 ? "+" : "") + short(number);
+/**
+ * A difference as a reader sees it: to the fourth digit of the level that it is a difference of.
+ * @param {number} difference
+ * @param {number} level
+ */
+function movedBy(difference, level) {
+  const text = fixed(Math.abs(difference), level > 0 ? Math.max(0, 3 - Math.floor(Math.log10(level))) : 3);
+  return /[1-9]/.test(text) ? (difference > 0 ? "+" : "−") + text : text;
 }
 
 /**
@@ -32,8 +37,8 @@ function told(found) {
   return {
     median: money(found.q50),
     interval: `${money(found.q05)} – ${money(found.q95)}`,
-    mean: signed(found.mean),
-    difference: `${signed(found.d05)} to ${signed(found.d95)}`,
+    mean: movedBy(found.mean, found.q50),
+    difference: `${movedBy(found.d05, found.q50)} to ${movedBy(found.d95, found.q50)}`,
     above: percent(found.above),
     below: percent(found.below),
   };
@@ -117,9 +122,10 @@ function startDrivers(section, data) {
     const stop = asked.stops[at];
     const still = at === asked.base;
     const last = data.years.length - 1;
+    const by = (/** @type {number} */ difference) => movedBy(difference, stop.q50[last]);
     find(".driver-said").textContent = still
       ? "Every driver as the run has it. Move one."
-      : `${asked.label}: ${stop.label}. ${data.years[last]}: ${signed(stop.mean[last])} on average (90 %: ${signed(stop.d05[last])} to ${signed(stop.d95[last])}); more in ${percent(stop.above[last])} of the draws, less in ${percent(stop.below[last])}.`;
+      : `${asked.label}: ${stop.label}. ${data.years[last]}: ${by(stop.mean[last])} on average (90 %: ${by(stop.d05[last])} to ${by(stop.d95[last])}); more in ${percent(stop.above[last])} of the draws, less in ${percent(stop.below[last])}.`;
     const rows = data.anchors.map((year) => data.years.indexOf(year)).map((y) =>
       Object.fromEntries(Object.entries(stop).filter(([name]) => name !== "label").map(([name, of]) => [name, of[y]])),
     );

@@ -15,6 +15,7 @@ from postcgrp.inference.diagnostics import mcse_mean
 from postcgrp.reports.forecast.numbers import short
 from postcgrp.reports.page.document import _IMPORT, SCRIPTS, script
 from postcgrp.reports.page.packing import MOVE_STEPS, pack_cells, pack_moves, pack_rows
+from postcgrp.reports.page.what_if import moved_by
 from postcgrp.reports.valuation.tables import weighted_mean, weighted_quantile
 from postcgrp.tests.helpers.browser import Page
 from postcgrp.tests.helpers.packed import unpack_cells
@@ -24,7 +25,8 @@ from postcgrp.tests.helpers.scripts import needs_chromium, scripts
 
 NAMES = ("unpackCells", "unpackRows", "quantile", "meanEstimate", "essMean", "weightedMean", "ordered",
          "quantileEstimate", "outcomes", "short", "ticks", "percent", "money", "exceedance", "openMarket",
-         "unpackMoves")  # fmt: skip
+         "unpackMoves", "movedBy")  # fmt: skip
+LEVELS = (0.0, 0.05, 1.0, 586.0, 58_600.0)
 MODULES = [name for name in SCRIPTS if name != "main"]
 ASKED: list[dict[str, list[str]]] = [
     {},
@@ -132,6 +134,15 @@ def test_draws_are_unpacked(page: Page, given: dict[str, Any]) -> None:
     rows = np.array(page.run("lib.unpackRows(given.packedRows).map(row => [...row])"))
     width = np.ptp(given["rows"], axis=1, keepdims=True)
     assert (np.abs(rows - given["rows"]) <= 1e-14 * width + 4e-16 * np.abs(given["rows"])).all()
+
+
+@needs_chromium
+@pytest.mark.fit
+def test_differences_are_written_as_in_python(page: Page) -> None:
+    pairs = [(x * sign, level) for x in (0, 1e-5, 0.04, 0.3, 7.77, 1234.56) for sign in (1, -1) for level in LEVELS]
+    found = page.run(f"{json.dumps(pairs)}.map(([x, level]) => lib.movedBy(x, level))")
+    assert found == [moved_by(x, level) for x, level in pairs]
+    assert [moved_by(x, 586.0) for x in (-57.96, 0.01, 134.2)] == ["−58.0", "0.0", "+134.2"]
 
 
 @needs_chromium
