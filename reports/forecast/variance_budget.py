@@ -175,16 +175,18 @@ def _shapley(explained: Array, groups: int) -> Array:
 def _splines(columns: Array) -> Array:
     """Natural cubic spline basis with knots at `KNOT_QUANTILES` of each column [draw, input], standardised.
 
-    Linear outside the knots. An input that has mass at one value, such as the sales of a launch that may fail, whose
-    knots then meet there, enters linearly beside the indicator of that value.
+    Linear outside the knots. An input that has mass at one value, such as the sales of a launch that may fail or a loss
+    of exclusivity that is still to come, whose knots then meet there, enters linearly beside the indicator of that
+    value.
     """
     out = []
     for column in columns.T:
         z = (column - column.mean()) / column.std()
-        low, *inner, high = np.quantile(z, KNOT_QUANTILES)
+        low, *inner, high = knots = np.quantile(z, KNOT_QUANTILES)
         out.append(z)
-        if low == z.min():
-            out.append((z > low).astype(float))
+        if low == z.min() or high == z.max() or np.min(np.diff(knots)) == 0:
+            mass = max(knots, key=lambda knot: (z == knot).mean())
+            out.append((z != mass).astype(float))
             continue
         last = (_cube(z, inner[-1]) - _cube(z, high)) / (high - inner[-1])
         out += [(_cube(z, k) - _cube(z, high)) / (high - k) - last for k in (low, *inner[:-1])]

@@ -93,8 +93,8 @@ def sensitivity(
     What needs no fit comes first (power-scaling and the variance budget, from the run's draws), then refits of every
     shipped prior set, of a grid, of every claim left out and of every assumption moved. Finished refits stay in
     `out/fits`, and a later call goes on from there. Parameters: `vary`, settings to cross, each `NAME=VALUE,VALUE`;
-    `flip`, a decision `[HEADLINE:]X:LEVEL`, see :func:`parse_flip`; `deal`, files of deals, of which is asked what takes
-    their mean rNPV across zero, see :func:`deal_flips`; `say`, told what is ready.
+    `flip`, a decision `[HEADLINE:]X:LEVEL`, see :func:`parse_flip`; `deal`, files of deals, of which is asked what
+    takes their mean rNPV across zero, see :func:`deal_flips`; `say`, told what is ready.
     Raises :class:`postcgrp.priors.InputError`.
     """
     run.need_one_prior("sensitivity")

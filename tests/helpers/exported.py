@@ -52,8 +52,20 @@ def market(pset: PriorSet, chains: int = 2, draws: int = 6, seed: int = 1, **lab
     data["revenue"][1][:] *= np.exp(rng.standard_normal((chains, draws, 1, 1, 1, 1)))
     data["revenue"][1][:, :, 0, :, :, -1] = 0  # before its launch nothing of a modality is sold
     data["revenue_total"] = (("chain", "draw", "year"), data["revenue"][1].sum(axis=(3, 4, 5)))
+    if "revenue_line" in data:
+        _divide_among_lines(pset, data)
     every = {**coords, "chain": list(range(chains)), "draw": list(range(draws))}
     return DataTree.from_dict({"/posterior": Dataset(data, coords=every)})
+
+
+def _divide_among_lines(pset: PriorSet, data: dict[str, tuple[tuple[str, ...], Any]]) -> None:
+    """Lines of a modality have random parts that sum to its revenue."""
+    of = np.array([list(pset.ledger.segments["modality"]).index(line.modality) for line in pset.ledger.lines])
+    parts = data["revenue_line"][1]
+    for modality in set(of):
+        parts[..., of == modality] *= data["revenue"][1][..., [modality]] / parts[..., of == modality].sum(
+            axis=-1, keepdims=True
+        )
 
 
 def values(run: DataTree, name: str) -> Any:

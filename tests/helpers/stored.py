@@ -10,7 +10,6 @@ import numpy as np
 import pymc as pm
 from numpy.typing import NDArray
 from pymc.distributions.shape_utils import change_dist_size
-from pytensor.graph.replace import vectorize_graph
 from pytensor.graph.traversal import ancestors
 from xarray import DataArray, Dataset, DataTree
 
@@ -45,14 +44,12 @@ def prior_tree(pset: PriorSet, draws: int = 300) -> DataTree:
 
 def prior_draws(model: pm.Model, draws: int, seed: int = SEED) -> dict[str, NDArray[Any]]:
     """Prior draws [draw, ...] of everything, free or derived, in one evaluation without compilation."""
-    batched = dict[Any, Any]()
-    for rv in model.free_RVs:
-        parents = {p: batched[p] for p in ancestors([rv]) if p in batched}
-        batched[rv] = vectorize_graph(rv, replace=parents) if parents else change_dist_size(rv, draws, expand=True)
-    graphs = vectorize_graph(model.deterministics, replace=batched)
-    outputs = {v.name: batched[v] for v in model.free_RVs}
-    outputs |= {v.name: graph for v, graph in zip(model.deterministics, graphs, strict=True)}
-    return forward._function(outputs, [])({}, seed)
+    outputs = {v.name: v for v in (*model.free_RVs, *model.deterministics)}
+    roots = [rv for rv in model.free_RVs if not set(ancestors([rv])) & (set(model.basic_RVs) - {rv})]
+    graphs = forward._batched(
+        [*outputs.values()], {rv: change_dist_size(rv, draws, expand=True) for rv in roots}, draws
+    )
+    return forward._function(dict(zip(outputs, graphs, strict=True)), [])({}, seed)
 
 
 def restated(run: Run, pset: PriorSet, folder: Path) -> Run:

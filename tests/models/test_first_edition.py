@@ -22,6 +22,7 @@ ERRORS = 5.0  # Monte-Carlo errors that 21 means may lie apart
 REFERENCE = DATA / "first_edition.csv"  # of postcgrp 0.2 on the invented market, 4 x 4000 draws
 
 
+@pytest.mark.slow
 def test_without_a_tie_a_drift_or_a_turn_of_growth_the_posterior_is_that_of_the_first_edition() -> None:
     ledger = load_ledger(OTHER_MARKET / "report.toml", OTHER_MARKET / "assumptions.toml")
     fixed = {"depth_drift": 0.0, "patient_growth_correlation": 1.0}

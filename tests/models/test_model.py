@@ -179,6 +179,7 @@ def test_without_evidence_the_posterior_is_the_prior(bottom_up: DataTree) -> Non
         assert np.std(np.log(after)) == pytest.approx(np.std(np.log(before)), rel=0.1)
 
 
+@pytest.mark.slow
 def test_exact_evidence_reproduces_the_report(exact: DataTree, pset: PriorSet) -> None:
     total = exact.children["posterior"].dataset["revenue_total"]
     for claim in pset.ledger.claims:

@@ -333,6 +333,7 @@ def turned(**settings: Any) -> PriorSet:
     return prior_set(ledger, overlay, turned={"trust": "odd", **settings}, evidence=everything(ledger))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "settings",
     [

@@ -105,7 +105,8 @@ ALLOWED = {
     *("line_price_year", "line_use_region_sd", "f'spend_residual_{name}'"),
     "vendor_build_up",  # a setting too
     "success",  # how a report's figures on a launch are read, too
-    "launch_year",  # of a deal
+    *("launch_year", "success_probability", "launch_ceiling"),  # of a deal; drivers
+    "f'{prefix}mean'",  # a column
     *("f'{name}_year'", "f'{v.path(pset, modality, high)}_year'"),  # dimensions
     "f'{dim}s'",  # a plural
     "f'modality_{anchor}'",  # a dimension of the outcomes

@@ -128,7 +128,7 @@ def test_priors_shows_a_pool_and_how_it_differs(tmp_path: Path, capsys: pytest.C
     assert main(["priors", "--diff", str(path)]) == 0
     said = capsys.readouterr()
     assert "report and " in said.out
-    assert "line_list_price: line_list_price[implant_case, Japan]" in said.out
+    assert "pool_error: pool_error" in said.out
     assert not said.err
     linear = written(tmp_path, f'pool = "linear"\n{members(report=0.5, vague=0.5)}')
     assert main(["priors", "--priors", str(linear)]) == 2

@@ -50,7 +50,11 @@ export function withError(estimate, digits) {
  * @param {number} digits
  */
 function grouped(number, digits) {
-  const text = number.toFixed(digits);
+  // Halves go to the even digit, as Python writes them: a figure reads alike before and after the scripts ran.
+  const scaled = number * 10 ** digits;
+  const floor = Math.floor(scaled);
+  const even = scaled - floor === 0.5 && floor % 2 === 0 ? floor / 10 ** digits : number;
+  const text = even.toFixed(digits);
   const [whole, part] = (Number(text) === 0 ? text.replace("-", "") : text).split(".");
   const apart = whole.replace(/\B(?=(\d{3})+$)/g, ",");
   return part === undefined ? apart : `${apart}.${part}`;

@@ -167,6 +167,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory, pset: PriorSet) -> Path:
     return out
 
 
+@pytest.mark.slow
 def test_a_few_refits_of_the_real_model(folder: Path) -> None:
     record = json.loads((folder / "manifest.json").read_text())
     assert record["status"] == TOO_FEW
@@ -186,6 +187,7 @@ def status_of(folder: Path) -> int:
     return 3 if json.loads((folder / "manifest.json").read_text())["missed_the_gate"] else 0
 
 
+@pytest.mark.slow
 def test_a_later_call_goes_on(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = {path: path.stat().st_mtime_ns for path in (folder / "fits").iterdir()}
     status = main(["calibrate", "--refits", "9", "--seed", "2", "--out", str(folder)])

@@ -32,8 +32,8 @@ def run_of(pset: PriorSet, off: float, sd: float) -> DataTree:
     }
     for name, factor in (("prior", 1.0), ("posterior", np.exp(-off))):
         moved = price * np.array([factor, 1.0])[:, None]
-        coords = {"year": [2025, 2035], "modality": ["pharmacologic"]}
-        groups[name] = Dataset({"price": (("chain", "draw", "year", "modality"), moved)}, coords)
+        coords = {"line": ["toxin", "gepant"], "region": ["Japan"]}
+        groups[name] = Dataset({"line_list_price": (("chain", "draw", "line", "region"), moved)}, coords)
     return DataTree.from_dict(groups)
 
 
@@ -44,11 +44,11 @@ def test_a_row_far_from_what_the_priors_expect_is_named_with_the_prior_it_overru
     assert (first["name"], first["verdict"]) == (pset.evidence[0].id, "disagrees")
     assert first["median"] == pytest.approx(20 * pset.evidence[0].value, rel=0.03)
     assert (table["verdict"] == "disagrees").sum() == 2
-    assert table.iloc[-1]["name"] == "price[2025, pharmacologic]"
+    assert table.iloc[-1]["name"] == "line_list_price[toxin, Japan]"
     text = conflict_said(table)
     assert text.startswith(f"Prior and evidence disagree on {pset.evidence[0].id} (stated ")
     assert "20 times apart" in text
-    assert "overruled: price[2025, pharmacologic]" in text
+    assert "overruled: line_list_price[toxin, Japan]" in text
 
 
 def test_p_and_its_power_have_closed_forms(pset: PriorSet) -> None:

@@ -108,7 +108,9 @@ def test_the_bridge_of_the_report_is_exact_and_its_implants_are_adoption(real: D
     assert np.allclose(bridged["start"].sum(("region", "modality")), revenue.sel(year=2025))
     launched = bridged["change"].sel(modality="implantable")
     assert (bridged["start"].sel(modality="implantable") == 0).all()
-    assert (launched.sel(effect="adoption") > 0).all()
+    comes = real["posterior"]["success"].sel(launch="implantable", drop=True) == 1
+    assert (launched.sel(effect="adoption", region="United States").where(comes, 1) > 0).all()
+    assert (launched.where(~comes, 0) == 0).all()
     assert (launched.drop_sel(effect="adoption") == 0).all()
     assert (bridged["change"].sel(modality="pharmacologic", effect="adoption") == 0).all()  # everyone is treated
 

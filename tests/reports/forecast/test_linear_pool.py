@@ -92,12 +92,12 @@ def test_another_weight_is_another_recipe(pool: Run, members: dict[str, Run], tm
     [
         ["value", "--deal", str(DEAL)],
         ["export", "--to", "parquet"],
-        ["export", "--to", "xlsx"],
+        pytest.param(["export", "--to", "xlsx"], marks=pytest.mark.slow),
         ["page"],
-        ["figures"],
-        ["workbook"],
+        pytest.param(["figures"], marks=pytest.mark.slow),
+        pytest.param(["workbook"], marks=pytest.mark.slow),
         ["exposure", "--shares", str(ROOT / "priors" / "shares.toml")],
-        ["voi", "--deal", str(DEAL)],
+        pytest.param(["voi", "--deal", str(DEAL)], marks=pytest.mark.slow),
     ],
     ids=lambda command: " ".join(command[:3:2]),
 )
