@@ -14,7 +14,7 @@ from pytensor.tensor import TensorVariable
 from postcgrp.models import variables as v
 from postcgrp.models.latent import deviation, hyper
 from postcgrp.priors import Evidence, PriorSet
-from postcgrp.priors.catalogue import OBSERVED, SIZES
+from postcgrp.priors.catalogue import MILLION, OBSERVED, SIZES
 
 Array = NDArray[np.float64]
 
@@ -52,6 +52,8 @@ class Observed:
             having = self.shares[row.quantity]
             having = having[:, None] if row.quantity == "payer_block" else having
             share = total(patients * having, segments) / total(patients, segments)
+        elif row.quantity == v.PRICE:
+            share = total(self.revenue[at], by) * MILLION / total(self.users[at], by)
         elif row.quantity == "revenue":
             revenue = self.revenue[at]
             if self.factor is not None and row.year is not None:

@@ -408,6 +408,9 @@ def _aggregate(pset: PriorSet, market: Arrays, row: Evidence, when: int) -> Arra
 
     if row.quantity == "adoption":
         number = total((patients[..., None] * market["use"][:, year])[tuple(where)]) / total(patients[region_depth])
+    elif row.quantity == "price":
+        users = (patients[..., None] * market["use"][:, year])[tuple(where)]
+        number = total(market["revenue"][:, year][tuple(where)]) * _MILLION / total(users)
     elif row.quantity in ("acute_use", "moh", "payer_block"):
         share = market[row.quantity]
         share = share if share.ndim == patients.ndim else share[:, :, None]

@@ -59,6 +59,7 @@ OBSERVED = {
     "acute_use": Entry("fraction", ("region", "depth")),
     "moh": Entry("fraction", ("region", "depth")),
     "payer_block": Entry("fraction", ("region",)),
+    "price": Entry(SPEND_UNIT, ("region", "depth", "modality")),  # revenue per user: as in a fraction, no shared error
 }
 # Claims that the audit compares with others, beside those above; all others are kept and read by nothing.
 COMPARED = (

@@ -178,6 +178,9 @@ def _wrong_place(ledger: Ledger, row: Evidence) -> Iterator[str]:
         yield f": the share of all is 1: name the {', '.join(OBSERVED[row.quantity].by)} it is of"
     if row.quantity in ("acute_use", "moh", "payer_block") and not prior_claims(ledger, row.quantity):
         yield f": the report makes no claim on {row.quantity}, so the model does not have it: remove the row"
+    if row.quantity == "price" and row.modality is None:
+        yield f": a price is of one modality: name {' or '.join(m.name for m in ledger.modalities)}"
+        return
     if row.quantity == "adoption":
         taken = [m.name for m in ledger.modalities if m.uptake != "everyone"]
         if row.modality not in taken:

@@ -62,13 +62,17 @@ def _check_new(row: Evidence, rows: Mapping[str, Evidence]) -> None:
 
 
 def template(ledger: Ledger) -> str:
-    """Returns an evidence file to fill in: the total of each of the first years, one row per kind of source."""
+    """Returns an evidence file to fill in: totals of the first years, one per kind of source, and a price."""
     money = OBSERVED["revenue"].unit.format(currency=ledger.report.currency)
     kinds = [row.kind for row in ledger.sources] or [ledger.report.id]
     rows = [
         [kind, "revenue", year, "", "", "", "", money, "", "value to be filled in; delete rows that you do not need"]
         for kind, year in zip((*kinds, kinds[-1]), ledger.years, strict=False)
     ]
+    spend = OBSERVED["price"].unit.format(currency=ledger.report.currency)
+    sold = next((m.name for m in ledger.modalities if m.uptake != "launch"), "")
+    note = "mean spend per user of a modality; delete rows that you do not need"
+    rows += [[kinds[-1], "price", ledger.years[0], "", "", sold, "", spend, "", note]] if sold else []
     return "\r\n".join(",".join(map(str, row)) for row in (EVIDENCE_COLUMNS, *rows)) + "\r\n"
 
 

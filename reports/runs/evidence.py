@@ -17,11 +17,12 @@ from xarray import DataArray, Dataset
 from postcgrp.inference.diagnostics import SAMPLE
 from postcgrp.models import variables as v
 from postcgrp.priors import Evidence, PriorSet
-from postcgrp.priors.catalogue import SIZES
+from postcgrp.priors.catalogue import MILLION, SIZES
 from postcgrp.priors.ledger import Modality
 from postcgrp.priors.segments import SEGMENT_DIMS
 
 Array = NDArray[np.float64]
+MADE_OF = {v.ADOPTION: ("patients", "use"), v.PRICE: (v.REVENUE, "patients", "use")}  # of what is not a variable
 STILL = 1e-12  # a log ratio up to which nothing moved
 
 
@@ -31,7 +32,7 @@ def needed(pset: PriorSet, rows: Iterable[Evidence]) -> list[str]:
     for row in rows:
         names += [v.EVIDENCE_MEAN] if unseen(pset, row) else []
         base = row.quantity.removesuffix("_share")
-        names += [base] if base in SIZES else ["patients", "use" if base == "adoption" else base]
+        names += MADE_OF.get(base, (base,) if base in SIZES else ("patients", base))
         names += [v.source_error(pset, row.source)] if row.quantity in SIZES else []
     return list(dict.fromkeys(names))
 
@@ -42,7 +43,8 @@ def unseen(pset: PriorSet, row: Evidence) -> str:
         return ""
     launched = bool(pset.coords["launch"])
     on_launch = launched and (
-        row.quantity == "revenue_share" or (row.quantity == v.ADOPTION and row.modality in pset.coords["launched"])
+        row.quantity in ("revenue_share", v.PRICE)
+        or (row.quantity == v.ADOPTION and row.modality in pset.coords["launched"])
     )
     if row.quantity != v.REVENUE and not on_launch:
         return ""
@@ -76,6 +78,9 @@ def log_aggregate(draws: Dataset, row: Evidence, window: Sequence[int]) -> DataA
         share = row.quantity != base
         return _log(part(cells)) - (_log(_sum(cells)) if share else 0.0)
     patients = at("patients")
+    if base == v.PRICE:
+        sold, users = part(at(v.REVENUE)) * MILLION, part(patients * at("use"))
+        return _log(sold / users.where(users > 0, 1.0))  # nobody pays for what failed: minus infinity
     return _log(part(patients * at("use" if base == "adoption" else base))) - _log(part(patients))
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from postcgrp.priors import Evidence, Ledger, PriorSet, effective, load_ledger
+from postcgrp.priors.catalogue import OBSERVED
 from postcgrp.tests.helpers.paths import OTHER_MARKET
 
 DRUG, DEVICE = "Biologic switch / add-on", "thermoplasty"
@@ -236,7 +237,7 @@ def other_market(name: str) -> PriorSet:
 def row(pset: PriorSet, source: str, value: float, quantity: str = "revenue", **where: Any) -> Evidence:
     """New evidence of a source on a market, by default on all of it in its first year."""
     place: dict[str, Any] = {"year": pset.ledger.years[0], "region": None, "depth": None, "modality": None} | where
-    unit = {"revenue": f"{pset.ledger.report.currency} million", "patients": "patients"}.get(quantity, "fraction")
+    unit = OBSERVED[quantity].unit.format(currency=pset.ledger.report.currency)
     log_sd = place.pop("log_sd", 0.05)
     name = " ".join(map(str, (source, quantity, *place.values())))
     return Evidence(name, source, quantity, value=value, unit=unit, log_sd=log_sd, **place)

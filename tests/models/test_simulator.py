@@ -315,7 +315,7 @@ def everything(ledger: Ledger) -> list[Evidence]:
             whole = quantity.endswith("_share") and not (region or depth)
             if whole or (depth and "depth" not in entry.by):
                 continue
-            for modality in ("non_invasive", "implantable") if quantity == "adoption" else (None,):
+            for modality in ("non_invasive", "implantable") if quantity in ("adoption", "price") else (None,):
                 cell = (quantity, 2031, region, depth, modality)
                 rows.append(Evidence(" ".join(map(str, cell)), "study: all", *cell, 0.1, unit, 0.5))
     return rows

@@ -127,6 +127,16 @@ def test_files_as_spreadsheets_save_them(pset: PriorSet, tmp_path: Path, content
         (f"{HEADER}\nstudy,patients_share,2025,,,,0.5,fraction,,", "the share of all is 1: name the region, depth"),
         (f"{HEADER}\nstudy,moh,2025,,,non_invasive,0.4,fraction,,", "moh has no modality: remove it"),
         (
+            f"{HEADER}\nstudy,price,2025,,,,3000,USD per patient-year,,",
+            "a price is of one modality: name pharmacologic or",
+        ),
+        (f"{HEADER}\nstudy,price,2025,,,non_invasive,3,USD million,,", "unit 'USD million': evidence on price is in"),
+        (f"{HEADER}\nstudy,price,2025,,,non_invasive,0,USD per patient-year,,", "value = 0 has no logarithm"),
+        (
+            f"{HEADER}\nstudy,price,2025,,,implantable,9000,USD per patient-year,,",
+            "before its vendor_launch_year 2026",
+        ),
+        (
             f"{HEADER}\nstudy,patients,2025,Mars,,,5,patients,,",
             "'Mars' is not declared: use one of United States",
         ),
@@ -253,12 +263,18 @@ def test_missing_files_are_one_line(pset: PriorSet, tmp_path: Path) -> None:
             read_evidence([path], pset.ledger, pset.trust)
 
 
+def test_the_columns_are_public() -> None:
+    assert HEADER == "source,quantity,year,region,depth,modality,value,unit,log_sd,note"
+
+
 def test_the_template_asks_for_values_and_takes_them(pset: PriorSet, tmp_path: Path) -> None:
     blank = template(pset.ledger)
     with pytest.raises(InputError, match="value is empty"):
         read(pset, tmp_path, blank)
-    rows = read(pset, tmp_path, blank.replace(",,USD million", ",450,USD million"))
-    assert [row.value for row in rows] == [450.0] * 4
+    filled = blank.replace(",,USD million", ",450,USD million").replace(",,USD per", ",5000,USD per")
+    rows = read(pset, tmp_path, filled)
+    assert [row.value for row in rows] == [450.0] * 4 + [5000.0]
+    assert rows[-1].cell == ("price", 2025, None, None, "pharmacologic")
 
 
 def test_the_worked_examples_are_sources_of_their_own(pset: PriorSet) -> None:

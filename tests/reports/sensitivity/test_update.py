@@ -54,6 +54,8 @@ def everything(pset: PriorSet) -> list[Evidence]:
         row(pset, "study", 0.4, "patients_share", year=year, depth=depth),
         row(pset, "study", 0.2, "adoption", year=year, modality=taken),
         row(pset, "study", 0.2, "adoption", year=year, modality=taken, region=region),
+        row(pset, "study", 3e3, "price", year=year, modality=taken),
+        row(pset, "actuals", 3e3, "price", year=year, modality=taken, region=region, depth=depth),
     ]
     if len(ledger.regions) > 1:
         rows.append(row(pset, "study", 0.4, "revenue_share", year=None, region=region))
@@ -117,6 +119,32 @@ def test_a_known_error_is_conditioned_on_as_a_bridge_and_beyond_as_a_walk(pset: 
     )
 
 
+def test_a_price_is_per_user_and_free_of_its_source_s_error(pset: PriorSet) -> None:
+    """Against a conjugate case: log spend normal, its users anything; a draw without users has no density."""
+    size, mean, spread = 4000, np.log(3000.0), 0.3
+    z = ndtri((np.arange(size) + 0.5) / size)
+    dims, modalities = ("chain", "draw", "year", "modality"), ["pharmacologic", "non_invasive"]
+    coords = {"year": [2027], "modality": modalities}
+    patients = DataArray(np.random.default_rng(1).uniform(1e4, 9e4, (1, size, 1)), {"year": [2027]}, dims[:3])
+    use = DataArray(np.broadcast_to([0.9, 0.2], (1, size, 1, 2)), coords, dims)
+    spend = DataArray(np.exp(mean + spread * z)[None, :, None, None] * np.array([2.0, 1.0]), coords, dims)
+    draws = Dataset({"revenue": patients * use * spend / 1e6, "patients": patients, "use": use})
+    seen = row(pset, "vendor: x", 3500, "price", year=2027, modality="non_invasive", log_sd=0.2)
+    size_too = row(pset, "vendor: x", 900, year=2027)
+    part = residuals(draws, pset, [seen, size_too])
+    assert part.covariance[0] == pytest.approx([0.2**2, 0.0])
+    terms = residuals(draws, pset, [seen]).terms().sum(axis=1)
+    exact = stats.norm.logpdf(np.log(3500), mean + spread * z, 0.2)
+    assert np.ptp(terms - exact) < 1e-9
+    weights, log_spend = np.exp(terms) / np.exp(terms).sum(), mean + spread * z
+    variance = 1 / (1 / spread**2 + 1 / 0.2**2)
+    middle = variance * (mean / spread**2 + np.log(3500) / 0.2**2)
+    assert weights @ log_spend == pytest.approx(middle, abs=1e-3)
+    assert weights @ (log_spend - middle) ** 2 == pytest.approx(variance, rel=1e-2)
+    failed = draws.assign(use=use * 0, revenue=draws["revenue"] * 0)
+    assert np.isneginf(residuals(failed, pset, [seen]).terms()).all()
+
+
 def test_a_row_on_a_launch_rules_out_the_draws_in_which_it_failed(pset: PriorSet, tmp_path: Path) -> None:
     """Also where the source's other rows, whose errors it shares, say nothing of the launch."""
     seen = row(pset, "vendor: second", 60, year=2034, modality="implantable", log_sd=0.3)
@@ -139,7 +167,11 @@ def test_a_row_on_a_launch_rules_out_the_draws_in_which_it_failed(pset: PriorSet
 
 @pytest.mark.parametrize(
     ("quantity", "value", "where"),
-    [("revenue", 560, {"year": 2028}), ("revenue_share", 0.5, {"year": 2030, "region": "EU5"})],
+    [
+        ("revenue", 560, {"year": 2028}),
+        ("revenue_share", 0.5, {"year": 2030, "region": "EU5"}),
+        ("price", 3e3, {"year": 2030, "modality": "non_invasive"}),
+    ],
 )
 def test_what_the_report_sees_is_not_in_stored_draws(
     pset: PriorSet, tmp_path: Path, quantity: str, value: float, where: dict[str, Any]
