@@ -63,9 +63,14 @@ def _revenue(draws: Dataset, year: int, modality: str | None) -> DataArray:
 
 
 def _strongest(draws: DataArray, likelihood: DataArray, *, upwards: bool) -> str:
-    """The row of evidence whose log likelihood moves the mean of log draws furthest in one direction."""
-    log = np.log(draws.transpose(*SAMPLE).values)
-    by_row = likelihood.transpose(v.EVIDENCE_ROW, *SAMPLE).values
+    """The row of evidence whose log likelihood moves the mean of log draws furthest in one direction.
+
+    Draws without any revenue, of a launch that failed, have no log and are left out.
+    """
+    values = draws.transpose(*SAMPLE).values
+    sold = values > 0
+    log = np.log(values[sold])
+    by_row = likelihood.transpose(v.EVIDENCE_ROW, *SAMPLE).values[:, sold]
     pull = np.array([((log - log.mean()) * (row - row.mean())).mean() for row in by_row])
     return str(likelihood[v.EVIDENCE_ROW].values[np.argmax(pull if upwards else -pull)])
 
