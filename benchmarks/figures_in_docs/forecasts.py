@@ -39,42 +39,6 @@ def width_and_trust() -> str:
 
 
 @block
-def power() -> str:
-    """docs/width-and-growth.md: psi by group, and what trust does."""
-    columns = {
-        "revenue 2025": "2025",
-        "revenue 2030": "2030",
-        "revenue 2035": "2035",
-        "growth a year": "growth",
-        "implantable 2035": "implantable 2035",
-    }
-    psi = csv("sensitivity", "power_scaling").set_index(["group", "quantity"])
-    last = psi.xs("revenue 2035", level="quantity")["psi"].sort_values(ascending=False)
-    groups = list(last.index)
-
-    def cell(row: Table) -> str:
-        if pd.isna(row["psi"]):
-            return "refused"
-        if not row["clear"]:
-            return f"({number(row['psi'], 3)})"
-        return number(row["psi"], 3) + {"+": " +", "-": " −"}.get(str(row["sign"]), "")
-
-    body = {group: [psi.loc[group, quantity] for quantity in columns] for group in groups}
-    shown = [group for group, of in body.items() if any(row["clear"] for row in of)]
-    named = {group: group.replace("evidence: smr", "evidence of the report").replace("_", "-") for group in shown}
-    lines = [[named[group], *map(cell, body[group])] for group in shown]
-    shifts = rows("sensitivity", "power_shifts", "alpha", group="vendor trust", quantity="revenue 2035")
-    weaker, report = shifts.loc[0.8], total("report").loc[2035]
-    text = paragraph(
-        f"In parentheses: no more than noise; the {len(groups) - len(shown)} groups that are so everywhere are left "
-        "out. With vendor trust at alpha 0.8 the mean of 2035 goes from "
-        f"{number(report['mean'])} to {number(weaker['mean'])}, its standard deviation from {number(report['sd'])} to "
-        f"{number(weaker['sd'])}."
-    )
-    return table(["to", *columns.values()], lines) + "\n" + text
-
-
-@block
 def prior_against_report() -> str:
     """docs/model.md: each row of the report against what the priors expect of it."""
     of = csv("report", "prior_evidence")
