@@ -13,7 +13,7 @@ def headline() -> str:
     """README: the report's three points and the posterior."""
     lines = [
         [
-            str(year),
+            f"{year:.0f}",
             *(number(row[name]) for name in ("report", "median")),
             *(to(row[f"low_{width}"], row[f"high_{width}"]) for width in (50, 90)),
             percent(row["p_above_report"]),
