@@ -56,7 +56,7 @@ def deals() -> str:
         "pay-back of expected flows; P(paid back by 2035)": lambda d, _: back(d),
         "upfront asked; maximum bid, mean (5–95 %)": lambda d, _: bid(d),
         "break-even price, factor; peak share": lambda d, _: (
-            f"{number(_at(d, 'break-even price, as a factor'), 2)}; {number(_at(d, 'break-even peak share'), 3)}"
+            f"{number(_at(d, 'break-even price, as a factor'), 2)}; {_share(_at(d, 'break-even peak share'))}"
         ),
     }
     lines = [
@@ -66,6 +66,11 @@ def deals() -> str:
     titles = ("implantable, pivotal", "non-invasive, US", "royalty, drug")
     head = ["", *(f"[{title}](examples/{file}.toml)" for title, file in zip(titles, DEALS, strict=True))]
     return table(head, lines)
+
+
+def _share(value: float) -> str:
+    """A share at which a deal breaks even; none where no share does."""
+    return "none" if np.isnan(value) else number(value, 3)
 
 
 def _with_error(deal: Table, quantity: str) -> str:
@@ -92,8 +97,7 @@ def deals_read() -> str:
         "Success does not rescue it: given approval it still comes to "
         f"{number(_at(implant, 'NPV, mean', 'given approval'), 1)} on average, so there is no break-even probability "
         "of success. It would need a price "
-        f"{number(_at(implant, 'break-even price, as a factor'), 1)} times as high, "
-        f"{percent(_at(implant, 'break-even peak share'))} of the segment, or other indications, which the report does "
-        f"not cover. The other two are priced near their worth: at the asking price {losses[0]} and {losses[1]} of the "
-        "draws lose money. Which input decides is in `tornado.csv`."
+        f"{number(_at(implant, 'break-even price, as a factor'), 1)} times as high, or other indications, which the "
+        f"report does not cover; no share of the segment makes it pay. Of the other two, at the asking price "
+        f"{losses[0]} and {losses[1]} of the draws lose money. Which input decides is in `tornado.csv`."
     )

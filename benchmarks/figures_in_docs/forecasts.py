@@ -13,7 +13,7 @@ def headline() -> str:
     """README: the report's three points and the posterior."""
     lines = [
         [
-            str(year),
+            f"{year:.0f}",
             *(number(row[name]) for name in ("report", "median")),
             *(to(row[f"low_{width}"], row[f"high_{width}"]) for width in (50, 90)),
             percent(row["p_above_report"]),
@@ -36,42 +36,6 @@ def width_and_trust() -> str:
         f"{coverage}. Its ends have Monte-Carlo errors of {number(moved['mcse_low_90'])} and "
         f"{number(moved['mcse_high_90'])}, and another seed moves them by about as much."
     )
-
-
-@block
-def power() -> str:
-    """docs/width-and-growth.md: psi by group, and what trust does."""
-    columns = {
-        "revenue 2025": "2025",
-        "revenue 2030": "2030",
-        "revenue 2035": "2035",
-        "growth a year": "growth",
-        "implantable 2035": "implantable 2035",
-    }
-    psi = csv("sensitivity", "power_scaling").set_index(["group", "quantity"])
-    last = psi.xs("revenue 2035", level="quantity")["psi"].sort_values(ascending=False)
-    groups = list(last.index)
-
-    def cell(row: Table) -> str:
-        if pd.isna(row["psi"]):
-            return "refused"
-        if not row["clear"]:
-            return f"({number(row['psi'], 3)})"
-        return number(row["psi"], 3) + {"+": " +", "-": " −"}.get(str(row["sign"]), "")
-
-    body = {group: [psi.loc[group, quantity] for quantity in columns] for group in groups}
-    shown = [group for group, of in body.items() if any(row["clear"] for row in of)]
-    named = {group: group.replace("evidence: smr", "evidence of the report").replace("_", "-") for group in shown}
-    lines = [[named[group], *map(cell, body[group])] for group in shown]
-    shifts = rows("sensitivity", "power_shifts", "alpha", group="vendor trust", quantity="revenue 2035")
-    weaker, report = shifts.loc[0.8], total("report").loc[2035]
-    text = paragraph(
-        f"In parentheses: no more than noise; the {len(groups) - len(shown)} groups that are so everywhere are left "
-        "out. With vendor trust at alpha 0.8 the mean of 2035 goes from "
-        f"{number(report['mean'])} to {number(weaker['mean'])}, its standard deviation from {number(report['sd'])} to "
-        f"{number(weaker['sd'])}."
-    )
-    return table(["to", *columns.values()], lines) + "\n" + text
 
 
 @block

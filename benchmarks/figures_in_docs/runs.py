@@ -53,7 +53,6 @@ COMMANDS: dict[str, list[str]] = {
     },
     **{f"value_{name}": ["value", f"{{{name}}}", "--deal", f"docs/examples/{DEALS[0]}.toml"] for name in VIEWS},
     "figures": ["figures", "{report}", "--to", "png"],
-    "sensitivity": ["sensitivity", "{report}", "--seed", "1"],
     "funnel": ["funnel", "--seed", "1"],
     "exposure": ["exposure", "{report}", "--seed", "1"],
     "value": ["value", "{report}", *(word for deal in DEALS for word in ("--deal", f"docs/examples/{deal}.toml"))],
