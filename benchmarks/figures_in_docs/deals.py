@@ -87,6 +87,10 @@ def deals_read() -> str:
     segment = draws[(draws["deal"] == implant["deal"].iloc[0]) & (draws["input"] == "market.revenue.2035")].iloc[0]
     share = csv("value", "assumptions")
     peak = share[(share["deal"] == implant["deal"].iloc[0]) & (share["input"] == "captured.peak_share")].iloc[0]
+    enough = _at(implant, "break-even peak share")
+    pays = (
+        "no share of the segment makes it pay" if np.isnan(enough) else f"it pays with {percent(enough)} of the segment"
+    )
     losses = [percent(_at(deal, "P(NPV < 0)")) for deal in (device, royalty)]
     return paragraph(
         "How to read it. **The implantable programme does not pay on this market alone**, even with ten years after "
@@ -98,6 +102,6 @@ def deals_read() -> str:
         f"{number(_at(implant, 'NPV, mean', 'given approval'), 1)} on average, so there is no break-even probability "
         "of success. It would need a price "
         f"{number(_at(implant, 'break-even price, as a factor'), 1)} times as high, or other indications, which the "
-        f"report does not cover; no share of the segment makes it pay. Of the other two, at the asking price "
+        f"report does not cover; {pays}. Of the other two, at the asking price "
         f"{losses[0]} and {losses[1]} of the draws lose money. Which input decides is in `tornado.csv`."
     )
