@@ -433,8 +433,10 @@ def test_files_name_both_runs(bare: Run, tmp_path: Path) -> None:
 
 
 def test_small_parts_are_one_bar(bare: Run, ledger: Ledger, tmp_path: Path) -> None:
-    vague = prior_run(prior_set(ledger, load_overlay("vague")).with_evidence([]), tmp_path / "vague", DRAWS)
-    why = compare(bare, vague).why
+    ids = ("pool_error", "patient_growth", "depth_drift", "moh_effect", "payer_brake", "line_price_common")
+    wider = changed(ledger, "".join(assumption(name, "spread = 1.2") for name in ids), tmp_path)
+    other = prior_run(wider.with_evidence([]), tmp_path / "wider", DRAWS)
+    why = compare(bare, other).why
     part = why[(why["quantity"] == "revenue_total") & (why["year"] == 2035)]
     few = leading(part, 3)
     assert len(few) <= 5
