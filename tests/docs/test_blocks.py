@@ -27,6 +27,7 @@ from postcgrp.tests.helpers.stored import prior_run, restated
 # Commands that fit the model, or judge a fit, and options that make one shorter.
 FITTING: dict[str, list[str]] = {"forecast": [], "diagnose": [], "sensitivity": [], "calibrate": ["--refits", "3"]}
 FITTING_CALLS = re.compile(r"\b(sample|forecast|prepare|fit_many)\(")
+LONG = {"page", "funnel", "evidence", "scenarios"}  # pages whose commands take a quarter of a minute and more
 MAKE_TARGETS = set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
 
 
@@ -114,7 +115,11 @@ def test_every_command_is_one_that_the_command_line_takes(page: Path) -> None:
 
 @pytest.mark.fit
 @pytest.mark.usefixtures("_reader")
-@pytest.mark.parametrize("page", [page for page in PAGES if runnable(page)], ids=name)
+@pytest.mark.parametrize(
+    "page",
+    [pytest.param(p, marks=pytest.mark.slow if p.stem in LONG else ()) for p in PAGES if runnable(p)],
+    ids=name,
+)
 def test_pages_run(page: Path) -> None:
     run_page(page, fitting=False)
 

@@ -225,6 +225,7 @@ def test_the_jax_density_is_pymcs(model: pm.Model, ours: Density, compiled: Any)
         assert float(found) == pytest.approx(sum(float(np.sum(term)) for term in theirs(point)), rel=1e-9)
 
 
+@pytest.mark.slow
 def test_pymcs_own_way_to_jax_takes_the_model_too(model: pm.Model, ours: Density, compiled: Any) -> None:
     """As `pm.sample(nuts_sampler="numpyro")` does: traced without knowing the shapes of the variables."""
     point = model.initial_point()

@@ -360,6 +360,7 @@ def test_an_adoption_that_falls_is_drawn_as_the_page_says(left_out: int | None) 
     compare(Market(pset, simulate(pset, DRAWS, SEED)))
 
 
+@pytest.mark.slow
 def test_numbers_with_a_range_are_drawn_as_the_page_says() -> None:
     """Every number that may have a range has one."""
     tables = load_ledger().model_dump()

@@ -498,6 +498,7 @@ def test_shipped_sets_lie_over_any_market_and_say_what_they_skip(name: str) -> N
     assert not apply(LEDGER, overlay).skipped
 
 
+@pytest.mark.slow
 def test_every_number_of_a_ledger_is_listed_and_differs_where_it_is_changed(
     ledger: Ledger, pset: PriorSet, tmp_path: Path
 ) -> None:

@@ -84,6 +84,7 @@ def test_a_manifest_that_lacks_something_is_no_run(folder: Path, tmp_path: Path,
         open_run(tmp_path)
 
 
+@pytest.mark.slow
 def test_what_is_made_of_a_failed_run_is_marked_as_failed(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

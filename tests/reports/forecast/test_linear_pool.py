@@ -18,6 +18,8 @@ from postcgrp.reports.runs.run import Run, open_run
 from postcgrp.tests.helpers.paths import EXAMPLES, ROOT
 from postcgrp.tests.helpers.stored import prior_run
 
+pytestmark = pytest.mark.slow
+
 WEIGHTS = (0.7, 0.3)
 DEAL = EXAMPLES / "noninvasive_us.toml"
 

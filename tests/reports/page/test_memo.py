@@ -56,6 +56,7 @@ def test_it_says_what_value_says(run: Run, deal: Path) -> None:
 
 @needs_chromium
 @pytest.mark.fit
+@pytest.mark.slow
 def test_it_prints_two_pages_and_runs_nothing(run: Run, tmp_path: Path) -> None:
     under = [load_scenario(name) for name in shipped_scenarios()]
     with browser() as tab:

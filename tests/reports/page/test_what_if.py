@@ -26,7 +26,7 @@ from postcgrp.tests.helpers.browser import Page, browser
 from postcgrp.tests.helpers.scripts import needs_chromium
 from postcgrp.tests.helpers.stored import prior_run
 
-pytestmark = pytest.mark.fit  # compiles
+pytestmark = pytest.mark.slow
 HOSTILE = Scenario(name="<img src=x onerror=hacked=1>", says="</script><script>hacked=2</script>")
 NAMES = ("conservative", "upside", "payers-open")
 CELLS = ("median", "interval", "mean", "difference", "above", "below")

@@ -115,6 +115,7 @@ def test_updates_in_turn_are_one_update_with_all_rows(fitted: Run, tmp_path: Pat
     assert list(second.rows["row"]) == ["survey 2028"]
 
 
+@pytest.mark.slow
 def test_it_can_be_priced_compared_and_taken_away(
     pset: PriorSet, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -36,6 +36,7 @@ assert len(finished) == 6
 """
 
 
+@pytest.mark.slow
 def test_runs_are_read_and_written_in_threads(pset: PriorSet, tmp_path: Path) -> None:
     run = prior_run(pset, tmp_path / "run", draws=50)
     done = subprocess.run(

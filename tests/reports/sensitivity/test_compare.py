@@ -296,6 +296,7 @@ def test_heavy_tails_are_a_factor(bare: Run, factors: dict[str, Factor]) -> None
     assert weights @ (abs(x) < 0.05) > np.mean(abs(x) < 0.05) + 0.02  # and the middle more
 
 
+@pytest.mark.slow
 def test_trust_and_every_row_are_factors(pset: PriorSet, ledger: Ledger, tmp_path: Path) -> None:
     extra = [row(pset, "actuals", 455, year=2026), row(pset, ledger.report.id, 560, year=2028)]
     kept = [replace(r, value=500.0) if r.id == "revenue_pharmacologic_2035" else r for r in pset.evidence]
@@ -368,6 +369,7 @@ def test_contributions_add_up_to_what_moved(bare: Run, ledger: Ledger, tmp_path:
         assert set(part["factor"]) == {"line_price_common", "pool_error", _REST}
 
 
+@pytest.mark.slow
 def test_what_no_ratio_expresses_is_said(pset: PriorSet, bare: Run, ledger: Ledger, tmp_path: Path) -> None:
     scope = prior_set(ledger, turned={"adoption_scope": "with_launched"}).with_evidence([])
     found = compare(bare, restated(bare, scope, tmp_path / "scope"))

@@ -79,6 +79,7 @@ def test_any_headline_can_be_asked_for(pset: PriorSet) -> None:
         headline_of(fit, pset, parse_flip("revenue 2053:870:0.5"))
 
 
+@pytest.mark.slow
 def test_a_deal_flips_where_its_value_is_zero(pset: PriorSet, tmp_path: Path) -> None:
     """On draws that depend on one assumption alone the shift is known: the mean moves in proportion."""
     pset = pset.with_evidence([])  # no draw of the priors is likely under the report's rows

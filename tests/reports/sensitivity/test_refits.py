@@ -88,6 +88,7 @@ def refits(other: PriorSet, tmp_path_factory: pytest.TempPathFactory) -> Refits:
     return Refits(other, tmp_path_factory.mktemp("fits"), more=("evidence_log_mean", "price"))
 
 
+@pytest.mark.slow
 def test_variants_keep_their_names_totals_add_up_and_none_is_fitted_twice(
     refits: Refits, other: PriorSet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
