@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 from xarray import DataArray, Dataset
 
 from postcgrp.inference.diagnostics import SAMPLE
@@ -76,8 +77,8 @@ class Outcomes:
 def market(posterior: Dataset, deal: Deal, ledger: Ledger) -> Market:
     """The captured cells of a run, summed on each draw (draws in the order chain, then draw).
 
-    A deal with phases carries the risk of its own launch, see :func:`launches_of`: its market is that of the draws in
-    which the launch succeeds, repeated evenly in their order. Parameters: `posterior`, with the variables `OF_MARKET`.
+    A deal with phases carries the risk of its own launch, see :func:`launches_of`: in a draw in which that fails, a
+    draw in which it succeeds stands in, see :func:`stand_ins`. Parameters: `posterior`, with the variables `OF_MARKET`.
     Raises :class:`InputError` if the launch succeeds in no draw.
     """
     where = captured_labels(deal, ledger)
@@ -102,9 +103,23 @@ def market(posterior: Dataset, deal: Deal, ledger: Ledger) -> Market:
         succeeds = posterior["success"].sel(launch=launches).min("launch").transpose(*SAMPLE).values.ravel() > 0
         if not succeeds.any():
             raise InputError(f"{deal.name}: the launch of {' and '.join(launches)} succeeds in no draw: run longer")
-        kept = np.flatnonzero(succeeds)[np.arange(succeeds.size) * succeeds.sum() // succeeds.size]
+        kept = stand_ins(succeeds, seen.patients.sum(axis=1))
         seen = replace(seen, **{name: getattr(seen, name)[kept] for name in CAPTURED})
     return seen
+
+
+def stand_ins(succeeds: NDArray[np.bool_], patients: Array) -> NDArray[np.intp]:
+    """Which draw's market each draw gets [draw]: its own where the launch succeeds, else that of one where it does.
+
+    Draws keep their numbers, for whatever else is read of them, and a stand-in has as many patients by rank: success
+    does not depend on patients, so both kinds of draws have them alike. Parameters: `succeeds` and `patients` [draw].
+    """
+    at, failed, came = np.arange(succeeds.size), np.flatnonzero(~succeeds), np.flatnonzero(succeeds)
+    ranks = ((np.arange(failed.size) + 0.5) * came.size / max(failed.size, 1)).astype(int)
+    by_size = (draws[np.argsort(patients[draws], kind="stable")] for draws in (failed, came))
+    smallest_failed, smallest_came = by_size
+    at[smallest_failed] = smallest_came[ranks]
+    return at
 
 
 def launches_of(deal: Deal, ledger: Ledger) -> list[str]:

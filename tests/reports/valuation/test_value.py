@@ -25,6 +25,7 @@ from postcgrp.reports.valuation import cashflow
 from postcgrp.reports.valuation.answer import value
 from postcgrp.reports.valuation.deal import Deal, load_deal, read_deal
 from postcgrp.reports.valuation.figures import save_valuation
+from postcgrp.reports.valuation.pricing import stand_ins
 from postcgrp.reports.valuation.tables import shortfall, shown, tornado, value_table, weighted_mean, weighted_quantile
 from postcgrp.reports.valuation.valuation import Valuation, price, price_all
 from postcgrp.tests.helpers.paths import EXAMPLES
@@ -584,6 +585,31 @@ def test_value_scales_with_money(factor: float) -> None:
     one = price(Run.in_memory(market(pset, spread=0.2), pset), full(), seed=2)
     many = price(Run.in_memory(market(pset, spread=0.2, level=factor), pset), read_deal(deal), seed=2)
     np.testing.assert_allclose(many.ends.npv, factor * one.ends.npv, rtol=1e-8, atol=1e-9)
+
+
+def test_a_draw_without_the_launch_gets_one_of_its_size_with_it(pset: PriorSet) -> None:
+    """A deal with phases has its own chance of success: the market's must not be counted beside it."""
+    rng = np.random.default_rng(3)
+    succeeds, patients = rng.random(4000) < 0.6, rng.lognormal(0.0, 0.5, 4000)
+    at = stand_ins(succeeds, patients)
+    assert succeeds[at].all()
+    assert (at[succeeds] == np.flatnonzero(succeeds)).all()
+    assert np.corrcoef(patients[at], patients)[0, 1] > 0.99  # what else is asked of a draw still goes with its value
+    counts = np.bincount(at, minlength=len(at))[succeeds]
+    assert counts.min() == 1
+    assert counts.max() == 2
+    assert (stand_ins(np.ones(5, dtype=bool), np.arange(5.0)) == np.arange(5)).all()
+
+    run, deal = market(pset, spread=0.2), load_deal(DEAL_OF_IMPLANTS)
+    whole = price(Run.in_memory(run, pset), deal).market
+    fails = rng.random((CHAINS, DRAWS)) < 0.4
+    draws = run["posterior"].to_dataset()
+    gone = xr.DataArray(fails, dims=("chain", "draw")) & (draws["modality"] == "implantable")
+    draws["success"] = draws["success"].where(~xr.DataArray(fails, dims=("chain", "draw")), 0.0)
+    draws["revenue"], draws["use"] = (draws[name].where(~gone, 0.0) for name in ("revenue", "use"))
+    seen = price(Run.in_memory(DataTree.from_dict({"posterior": draws}), pset), deal).market
+    assert (seen.revenue[:, -1] > 0).all()
+    np.testing.assert_allclose(seen.revenue[~fails.ravel()], whole.revenue[~fails.ravel()])
 
 
 # ---- what is written ---------------------------------------------------------------------------------------------
