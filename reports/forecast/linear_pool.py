@@ -33,14 +33,13 @@ from postcgrp.reports.forecast.tables import tables_of
 from postcgrp.reports.page.document import written
 from postcgrp.reports.runs.folder import (
     DRAWS,
-    INPUTS,
     MIXTURE,
     SCHEMA,
     as_json,
     manifest,
     read_manifest,
     versions,
-    write_draws,
+    write_files,
     write_manifest,
 )
 from postcgrp.reports.runs.groups import group
@@ -143,22 +142,16 @@ def linear_pool(
         apart = pool_spread({key: group(run.tree)[v.REVENUE_TOTAL] for key, run in members.items()}, weights, pset)
         settings_of, backend = Sampling(**sampled["sampling"]), sampled.get("backend", "")
         record = manifest(pset, settings_of, checks, status, Clock(), backend) | {MIXTURE: parts}
-        for file, content in kept.items():
-            (folder / file).write_bytes(content)
-        (folder / INPUTS).write_text(pset.to_json(), encoding="utf-8")
-        (folder / "recipe.txt").write_text(pset.recipe(), encoding="utf-8")
-        for key, run in members.items():
-            (folder / f"recipe-{key}.txt").write_text(run.priors.recipe(), encoding="utf-8")
-        for file, table in {
+        every = {
             **tables,
             "priors": pd.concat([run.priors.table().assign(set=key) for key, run in members.items()]),
             "evidence": pd.concat([run.priors.evidence_table().assign(set=key) for key, run in members.items()]),
             "audit": findings_table(findings),
             "gate": gate_table(checks),
             "pool": apart,
-        }.items():
-            table.to_csv(folder / f"{file}.csv", index=False)
-        draws = write_draws(tree, pset.recipe(), record, folder)
+        }
+        recipes = {f"recipe-{key}.txt": run.priors.recipe().encode() for key, run in members.items()}
+        draws = write_files(folder, tree, pset, record, every, kept | recipes)
         text = written(Run.in_memory(tree, pset, record), tables, findings)
         (folder / PAGE).write_text(text, encoding="utf-8")
         write_manifest(record, folder, {DRAWS: draws})

@@ -21,12 +21,11 @@ from postcgrp.reports.forecast.tables import bench_tables
 from postcgrp.reports.page.document import written
 from postcgrp.reports.runs.folder import (
     DRAWS,
-    INPUTS,
     SCHEMA,
     check_space,
     manifest,
     read_manifest,
-    write_draws,
+    write_files,
     write_manifest,
 )
 from postcgrp.reports.runs.groups import group
@@ -118,11 +117,7 @@ def forecast(
         status = "passed" if passed(checks) else "failed"
         record = manifest(pset, settings, checks, status, clock, f"JAX on {platform}")
         with clock("write"):
-            for name, content in kept.items():
-                (folder / name).write_bytes(content)
-            (folder / INPUTS).write_text(pset.to_json(), encoding="utf-8")
-            (folder / "recipe.txt").write_text(pset.recipe(), encoding="utf-8")
-            for name, table_of in {
+            tables = {
                 "summary": table,
                 "priors": pset.table(),
                 "evidence": pset.evidence_table(),
@@ -130,9 +125,8 @@ def forecast(
                 "gate": gate_table(checks),
                 "prior_evidence": disagreement,
                 **bench,
-            }.items():
-                table_of.to_csv(folder / f"{name}.csv", index=False)
-            digest = write_draws(run, pset.recipe(), record, folder)
+            }
+            digest = write_files(folder, run, pset, record, tables, kept)
         with clock("page"):
             text = written(Run.in_memory(run, pset, record), {"summary": table, **bench}, findings)
             (folder / PAGE).write_text(text, encoding="utf-8")

@@ -16,6 +16,7 @@ from os.path import normpath
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import xarray as xr
 from xarray import Dataset, DataTree, Variable
 from xarray.conventions import cf_encoder, encode_dataset_coordinates
@@ -70,6 +71,27 @@ def check_space(out: Path, draws: int) -> None:
             f"--out {out}: {free / 1e6:,.0f} MB are free, but the draws need some {needed / 1e6:,.0f} MB: "
             "free some space or lower --draws"
         )
+
+
+def write_files(
+    folder: Path,
+    run: DataTree,
+    pset: PriorSet,
+    record: dict[str, Any],
+    tables: Mapping[str, pd.DataFrame],
+    kept: Mapping[str, bytes],
+) -> str:
+    """Write what a run folder holds beside its page and manifest; returns the sha256 of the draws.
+
+    Parameters: `tables` by the name of their CSV file; `kept`, files that the prior set was read from, by name.
+    """
+    for name, content in kept.items():
+        (folder / name).write_bytes(content)
+    (folder / INPUTS).write_text(pset.to_json(), encoding="utf-8")
+    (folder / "recipe.txt").write_text(pset.recipe(), encoding="utf-8")
+    for name, table in tables.items():
+        table.to_csv(folder / f"{name}.csv", index=False)
+    return write_draws(run, pset.recipe(), record, folder)
 
 
 def write_draws(run: DataTree, recipe: str, record: dict[str, Any], folder: Path) -> str:
