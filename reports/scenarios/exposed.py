@@ -13,9 +13,9 @@ from postcgrp.models import variables as v
 from postcgrp.priors.scenarios import BASE
 from postcgrp.priors.shares import Shares
 from postcgrp.reports.exposure.split import divide_draws
-from postcgrp.reports.scenarios.tables import SCENARIO_COLUMNS, ScenarioDraws, compared
+from postcgrp.reports.scenarios.tables import COMPARED_FIGURES, ScenarioDraws, compared
 
-EXPOSED_COLUMNS = ("scenario", "holder", "name", "year", "unit", *SCENARIO_COLUMNS[7:])
+EXPOSED_COLUMNS = ("scenario", "holder", "name", "year", "unit", *COMPARED_FIGURES)
 
 
 def exposed_table(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import product
 
@@ -86,7 +86,10 @@ class WhatIf:
 
     def under(self, planned: Plan) -> Dataset:
         """Everything that a forecast is read for, under a scenario, in the draws of the run [chain, draw, ...]."""
-        levers = levers_of(self.factual, self.levels(planned))
+        return self._evaluated(levers_of(self.factual, self.levels(planned)))
+
+    def _evaluated(self, levers: Mapping[str, Array]) -> Dataset:
+        """What the program makes of levers [chain, draw, ...]."""
         drawn = self._as_drawn
         inputs = {str(name): drawn[name].transpose(*SAMPLE, ...).values for name in drawn.data_vars}
         inputs |= {cf.lever(name): array for name, array in levers.items()}
@@ -103,8 +106,8 @@ class WhatIf:
         :class:`InputError` where the scenario does not fit the run.
         """
         run, planned = self.run, plan(self.run.priors.ledger, scenario)
-        changed = {str(name): array for name, array in self.under(planned).data_vars.items()}
         levers = levers_of(self.factual, self.levels(planned))
+        changed = {str(name): array for name, array in self._evaluated(levers).data_vars.items()}
         for name in (v.SUCCESS, v.LAUNCH_YEAR, v.LAUNCH_CEILING, v.LINE_EXCLUSIVITY_YEAR):
             if name in levers:
                 changed[name] = run.posterior[name].transpose(*SAMPLE, ...).copy(data=levers[name])

@@ -16,32 +16,30 @@ from postcgrp.models import variables as v
 from postcgrp.priors import PriorSet
 from postcgrp.priors.catalogue import MONEY_UNIT
 from postcgrp.priors.scenarios import BASE
-from postcgrp.reports.forecast.summary import INTERVALS
+from postcgrp.reports.forecast.summary import ENDS
 
 Array = NDArray[np.float64]
 SEGMENTED_BY = ("region", "modality", "line")
 MIXED = "mixture"  # what the weights make of the scenarios
 ROUNDED_OFF = 1e-9  # relative: what rounding moves
-_ENDS = {
-    f"{end}_{width}": (1 - width / 100) / 2 if end == "low" else (1 + width / 100) / 2
-    for width in INTERVALS
-    for end in ("low", "high")
-}
+COMPARED_FIGURES = (
+    "mean",
+    "median",
+    *ENDS,
+    "base_median",
+    "difference_mean",
+    "difference_median",
+    *(f"difference_{end}" for end in ENDS),
+    "p_above",
+    "p_below",
+)
 SCENARIO_COLUMNS = (
     "scenario",
     "quantity",
     "year",
     *SEGMENTED_BY,
     "unit",
-    "mean",
-    "median",
-    *_ENDS,
-    "base_median",
-    "difference_mean",
-    "difference_median",
-    *(f"difference_{end}" for end in _ENDS),
-    "p_above",
-    "p_below",
+    *COMPARED_FIGURES,
 )
 
 
@@ -125,8 +123,8 @@ def compared(name: str, base: ScenarioDraws, drawn: Sequence[tuple[float, Scenar
     found: dict[str, Array | str] = {"scenario": name, "base_median": np.median(base.draws, axis=0)}
     for prefix, each in (("", levels), ("difference_", moves)):
         found[f"{prefix}mean"] = mean(each)
-        quantiles = quantiles_of(np.concatenate(each), [0.5, *_ENDS.values()], weights)
-        found |= {f"{prefix}{key}": row for key, row in zip(("median", *_ENDS), quantiles, strict=True)}
+        quantiles = quantiles_of(np.concatenate(each), [0.5, *ENDS.values()], weights)
+        found |= {f"{prefix}{key}": row for key, row in zip(("median", *ENDS), quantiles, strict=True)}
     found |= {"p_above": mean([x > 0 for x in moves]), "p_below": mean([x < 0 for x in moves])}
     return base.rows.assign(**found)
 
