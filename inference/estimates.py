@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from postcgrp.inference.diagnostics import mcse_mean
+from postcgrp.inference.diagnostics import ess_mean, mcse_mean
 
 Array = NDArray[np.float64]
 
@@ -24,6 +24,15 @@ def weighted_summary(values: ArrayLike, weights: ArrayLike) -> dict[str, float]:
     mean = float(w @ x)
     quantiles = quantile(x, w, SUMMARY_QUANTILES).tolist()
     return {"mean": mean, "sd": float(np.sqrt(w @ (x - mean) ** 2)), **dict(zip(names, quantiles, strict=True))}
+
+
+def worth(values: Array, ess: float) -> float:
+    """How many independent draws weighted ones are worth.
+
+    Parameters: `values` [chain, draw] that are asked about, for how much their draws depend on each other; `ess`, how
+    many equally weighted draws the weights leave.
+    """
+    return ess * min(1.0, ess_mean(values) / values.size)
 
 
 def quantile(values: ArrayLike, weights: ArrayLike, probability: ArrayLike) -> Array:

@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from postcgrp.inference.convergence import MIN_ESS
-from postcgrp.inference.diagnostics import SAMPLE, ess_mean
+from postcgrp.inference.diagnostics import SAMPLE
+from postcgrp.inference.estimates import worth
 from postcgrp.models import variables as v
 from postcgrp.priors import InputError
 from postcgrp.priors.lookup import label_of
@@ -51,13 +52,13 @@ def given(run: Run, conditions: Sequence[str]) -> Run:
     weights = weights / weights.sum()
     ess = float(1 / (weights**2).sum())
     total = fitted.read([v.REVENUE_TOTAL])[v.REVENUE_TOTAL].isel(year=-1).transpose(*SAMPLE).values
-    worth = ess * min(1.0, ess_mean(total) / total.size)
-    if worth <= MIN_ESS:
+    left = worth(total, ess)
+    if left <= MIN_ESS:
         raise InputError(
             f"--given {said}: the {int((weights > 0).sum()):,} of {met.size:,} draws that meet it are worth "
-            f"{worth:,.0f}, and more than {MIN_ESS:g} are needed: ask for less, or make the run with more draws"
+            f"{left:,.0f}, and more than {MIN_ESS:g} are needed: ask for less, or make the run with more draws"
         )
-    about = {"k": None, "limit": None, "ess": ess, "worth": worth}
+    about = {"k": None, "limit": None, "ess": ess, "worth": left}
     manifest = {**run.manifest, "weights": about, "given": [*run.manifest.get("given", []), *conditions]}
     return replace(run, base=fitted, weights=weights, manifest=manifest)
 

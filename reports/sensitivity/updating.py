@@ -15,8 +15,8 @@ import pandas as pd
 from scipy.special import ndtr, ndtri
 
 from postcgrp.inference.convergence import MIN_ESS
-from postcgrp.inference.diagnostics import ess_mean, mcse_mean
-from postcgrp.inference.estimates import quantile
+from postcgrp.inference.diagnostics import mcse_mean
+from postcgrp.inference.estimates import quantile, worth
 from postcgrp.inference.psis import Array, Weights, reweight
 from postcgrp.priors import Evidence, InputError, PriorSet
 from postcgrp.priors.files import sha256
@@ -81,7 +81,7 @@ def update(run: Run, rows: Sequence[Evidence]) -> Update:
     log_ratio = np.sum([part.terms().sum(axis=1) for part in parts], axis=0)
     weights = reweight(log_ratio.reshape(shape))
     last = draws[TOTAL].isel(year=-1).transpose("chain", "draw").values
-    worth = weights.ess * min(1.0, ess_mean(last) / last.size)
+    left = worth(last, weights.ess)
     new = {row.id for row in rows}
     expected = pd.DataFrame(
         surprise(row, part.values[:, i].reshape(shape), float(np.sqrt(part.covariance[i, i])), run.weights)
@@ -90,20 +90,20 @@ def update(run: Run, rows: Sequence[Evidence]) -> Update:
         if row.id in new
     )
     hidden = next(filter(None, (unseen(priors, row) for row in rows)), "")
-    refused = hidden or weights.refused or few(worth, last.size)
+    refused = hidden or weights.refused or few(left, last.size)
     if refused:
-        return Update(priors, expected, weights, worth, refused, None, None)
+        return Update(priors, expected, weights, left, refused, None, None)
     now = forecast_quantities(draws, priors.ledger)
     table = moved(now, now, weights.values, run.weights)
     split = decomposition(WeightedDraws(draws, run.weights), WeightedDraws(draws, weights.values), priors.ledger)
-    return Update(priors, expected, weights, worth, "", table, split)
+    return Update(priors, expected, weights, left, "", table, split)
 
 
-def few(worth: float, draws: int) -> str:
+def few(left: float, draws: int) -> str:
     """Why weights are refused that leave too few effective draws: as few as the gate would refuse of a fit."""
-    if worth > MIN_ESS:
+    if left > MIN_ESS:
         return ""
-    return f"the weights are worth {worth:,.0f} of {draws:,} draws, and the gate wants more than {MIN_ESS:g}"
+    return f"the weights are worth {left:,.0f} of {draws:,} draws, and the gate wants more than {MIN_ESS:g}"
 
 
 def surprise(row: Evidence, residual: Array, sd: float, weights: Array | None = None) -> dict[str, Any]:
