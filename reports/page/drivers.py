@@ -24,7 +24,7 @@ from postcgrp.reports.scenarios.tables import ScenarioDraws, compared
 Array = NDArray[np.float64]
 
 AS_DRAWN_LABEL = "as it is"
-MOST_SLIDERS = 16  # of a market with many launches: those of the ledger's first
+MOST_SLIDERS = 16  # of a market with many launches: those of the ledger's first, the others are named
 DIGITS = 7  # significant, of each figure that the page carries
 FIGURES = {  # what is carried of a stop, by year
     "q05": "low_90",
@@ -72,8 +72,8 @@ _YEARS = (-4.0, -2.0, 2.0, 4.0)
 _CHANCES = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 
-def driver_sliders(market: WhatIf) -> list[dict[str, Any]]:
-    """Every slider of a run's market with the total's figures at its stops.
+def driver_sliders(market: WhatIf, shown: Sequence[Slider]) -> list[dict[str, Any]]:
+    """Sliders of a run's market with the total's figures at their stops.
 
     Each is a dict: `key`, `label`, `note`, `base` (the number of the stop as drawn) and `stops`, each with its `label`
     and lists by year: quantiles of the total (`q05` to `q95`), of its paired difference from the run as it is (`d05`,
@@ -89,14 +89,14 @@ def driver_sliders(market: WhatIf) -> list[dict[str, Any]]:
             "base": slider.base,
             "stops": [{"label": stop.label, **_figures(market, base, stop)} for stop in slider.stops],
         }
-        for slider in sliders(market)
+        for slider in shown
     ]
 
 
 def sliders(market: WhatIf) -> list[Slider]:
     """The sliders of a market, each with at least one stop beside that of the run as it is."""
     made = [*_paths(market), *_exclusivity(market), *_launches(market)]
-    return [slider for slider in made if len(slider.stops) > 1][:MOST_SLIDERS]
+    return [slider for slider in made if len(slider.stops) > 1]
 
 
 def _figures(market: WhatIf, base: ScenarioDraws, stop: Stop) -> dict[str, list[float]]:

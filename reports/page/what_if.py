@@ -12,7 +12,7 @@ from postcgrp.models import variables as v
 from postcgrp.priors.scenarios import BASE, Scenario
 from postcgrp.reports.forecast.numbers import short
 from postcgrp.reports.forecast.words import words_of
-from postcgrp.reports.page.drivers import driver_sliders
+from postcgrp.reports.page.drivers import MOST_SLIDERS, driver_sliders, sliders
 from postcgrp.reports.page.market import drawn
 from postcgrp.reports.page.mixing import mixed_rows, mixture_data
 from postcgrp.reports.runs.run import Run
@@ -33,13 +33,15 @@ def what_if(run: Run, under: Sequence[Scenario], seed: int = 1) -> dict[str, Any
     answer = scenarios(run, under, seed=seed, market=market)
     report = run.priors.ledger.report
     later = list(report.anchors[1:])
-    drivers = driver_sliders(market)
+    every = sliders(market)
+    drivers = driver_sliders(market, every[:MOST_SLIDERS])
+    without = [f"{slider.label} has no slider here: a scenario may set it" for slider in every[MOST_SLIDERS:]]
     took = drawn(run)
     mixture = mixture_data(answer, later, took)
     mixed = mixed_rows(answer, later, mixture["weights"])
     said = {
         **_tables(run, answer.tables["scenarios"], answer.scenarios),
-        "notes": [note for note in answer.notes if note.startswith("scenario ")],
+        "notes": [*(note for note in answer.notes if note.startswith("scenario ")), *without],
         "drivers": [_driver(slider, list(run.priors.ledger.years)) for slider in drivers],
         "mixture": [{"year": row["year"], **told(row)} for _, row in mixed.iterrows()],
         "weights": mixture["weights"],
