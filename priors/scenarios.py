@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import PrivateAttr, ValidationError, model_validator
+from pydantic import ValidationError, model_validator
 
 from postcgrp.priors.drivers import BY_YEAR, DRIVERS, Driver, Operation, driver_labels, modality_of
 from postcgrp.priors.errors import InputError
@@ -20,7 +20,7 @@ from postcgrp.priors.messages import InputFault, faults_in_words, nearest_or
 from postcgrp.priors.segments import NARROWED
 from postcgrp.priors.shares import ROUNDING
 from postcgrp.priors.shipped import shipped_scenarios
-from postcgrp.priors.toml_file import TomlFile
+from postcgrp.priors.toml_file import FromFile, TomlFile
 
 SCENARIO_GUIDE = "docs/scenarios.md"
 BASE = "base"  # the scenario in which nothing changes, beside which all others are shown
@@ -98,30 +98,20 @@ def _misfit(driver: Driver, operation: Operation, number: float) -> str:
     return f"{driver.name} lies {between} {driver.least:g} {to} {driver.most:g}: {way_out}"
 
 
-class Scenario(Row):
+class Scenario(FromFile, Row):
     """One scenario: its name, a sentence, what the report says of it, and what it sets.
 
     `any_ledger`: whether it is meant for any market: what one does not have is then skipped, and otherwise refused.
     """
 
+    KIND: ClassVar[str] = "scenario"
     name: Text
     says: Text
     quote: Text | None = None
     any_ledger: bool = False
     settings: tuple[Setting, ...] = ()
-    _file: TomlFile | None = PrivateAttr(None)
 
     model_config = Row.model_config | {"alias_generator": lambda name: "set" if name == "settings" else name}
-
-    def model_post_init(self, context: Any) -> None:
-        """Keep the file that the scenario is read from, if there is one."""
-        self._file = context
-
-    def error(self, faults: Sequence[InputFault]) -> InputError:
-        """Returns the error that says what is wrong with this scenario, with file and line if it comes from a file."""
-        if self._file is not None:
-            return self._file.error(faults)
-        return InputError(*dict.fromkeys(f"scenario {self.name!r}: {fault.text}" for fault in faults))
 
     def place(self, row: int) -> str:
         """Returns how a message on one of its rows begins."""

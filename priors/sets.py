@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
-from pydantic import PrivateAttr, ValidationError
+from pydantic import ValidationError
 
 from postcgrp.priors.build import effective
 from postcgrp.priors.changes import Change, Laid, fitting, ids_left_out
@@ -19,7 +19,7 @@ from postcgrp.priors.priorset import PriorSet
 from postcgrp.priors.reads import rows_read
 from postcgrp.priors.settings import Settings
 from postcgrp.priors.shipped import shipped
-from postcgrp.priors.toml_file import TomlFile
+from postcgrp.priors.toml_file import FromFile, TomlFile
 from postcgrp.priors.toml_lines import Location
 
 POOL_TABLE = "member"  # what a file of sets with weights has, and a set has not
@@ -37,12 +37,13 @@ class SetSettings(Row):
     leave_out: tuple[Text, ...] | None = None
 
 
-class Overlay(Row):
+class Overlay(FromFile, Row):
     """One prior set: its name, the line a modeller would say for it, and what it changes.
 
     `any_ledger`: whether it is meant for any market: what one does not have is then skipped, and otherwise refused.
     """
 
+    KIND: ClassVar[str] = "prior set"
     name: Text
     says: Text
     any_ledger: bool = False
@@ -51,17 +52,6 @@ class Overlay(Row):
     source: tuple[Source, ...] = ()
     assumption: tuple[Change, ...] = ()
     claim: tuple[Change, ...] = ()
-    _file: TomlFile | None = PrivateAttr(None)
-
-    def model_post_init(self, context: Any) -> None:
-        """Keep the file that the set is read from, if there is one."""
-        self._file = context
-
-    def error(self, faults: Sequence[InputFault]) -> InputError:
-        """Returns the error that says what is wrong with this set, with file and line if it comes from a file."""
-        if self._file is not None:
-            return self._file.error(faults)
-        return InputError(*dict.fromkeys(f"prior set {self.name!r}: {fault.text}" for fault in faults))
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,9 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, PrivateAttr, ValidationError
 
 from postcgrp.priors.errors import InputError
 from postcgrp.priors.messages import InputFault, faults_in_words
@@ -80,3 +80,24 @@ class TomlFile:
         """Returns how a message on a table or key of this file begins: the file and, where it has one, the line."""
         line = line_of(toml_lines(self.text) if lines is None else lines, at)
         return f"{self.name}: " + (f"line {line}: " if line else "")
+
+
+class FromFile(BaseModel):
+    """A named model that may be read from a TOML file, which its errors then name with the line.
+
+    The file is the validation's context. `KIND`: what messages call one that comes from no file.
+    """
+
+    KIND: ClassVar[str]
+    name: str
+    _file: TomlFile | None = PrivateAttr(None)
+
+    def model_post_init(self, context: Any) -> None:
+        """Keep the file that the model is read from, if there is one."""
+        self._file = context
+
+    def error(self, faults: Sequence[InputFault]) -> InputError:
+        """Returns the error that says what is wrong, with file and line if the model comes from a file."""
+        if self._file is not None:
+            return self._file.error(faults)
+        return InputError(*dict.fromkeys(f"{self.KIND} {self.name!r}: {fault.text}" for fault in faults))
