@@ -175,10 +175,7 @@ def _forecast(options: argparse.Namespace) -> int:
         show(apart, "Where prior and evidence disagree", most=6, where=str(options.out / "prior_evidence.csv"))
     show_gate(result.gate)
     say(f"{options.out / 'report.html'}: the page; summary.csv, posterior.nc and manifest.json lie beside it")
-    if not result.passed:
-        print("postcgrp forecast: the gate failed; the run is marked so", file=sys.stderr)
-        return GATE_FAILED
-    return DONE
+    return _judged("the gate failed; the run is marked so", passed=result.passed)
 
 
 def _linear_pool(options: argparse.Namespace, chosen: ChosenSets, pool: Pool) -> int:
@@ -199,10 +196,15 @@ def _linear_pool(options: argparse.Namespace, chosen: ChosenSets, pool: Pool) ->
     show(found.spread, "Within the sets and between them", most=MOST_OF_POOL, where=str(options.out / "pool.csv"))
     show_gate(found.gate)
     say(f"{options.out / 'report.html'}: the page; the runs of the sets lie in {beside(options.out, MEMBERS)}")
-    if not found.passed:
-        print("postcgrp forecast: the gate of a member failed; the pool is marked so", file=sys.stderr)
-        return GATE_FAILED
-    return DONE
+    return _judged("the gate of a member failed; the pool is marked so", passed=found.passed)
+
+
+def _judged(failed: str, *, passed: bool) -> int:
+    """The exit status of a forecast that is written, whose gate may have failed."""
+    if passed:
+        return DONE
+    print(f"postcgrp forecast: {failed}", file=sys.stderr)
+    return GATE_FAILED
 
 
 def _sampling(options: argparse.Namespace) -> dict[str, Any]:
