@@ -69,7 +69,8 @@ def fits(ledger: Ledger) -> Mapping[str, Refit]:
         "trust low": changed(ledger, trust="low"),
         "trust high": changed(ledger, trust="high"),
     }
-    found = Refits(base)(variants)
+    kept = (v.PRICE, v.ADOPTION_MEAN)
+    found = Refits(base, more=kept)(variants, also=kept)
     assert not {name: fit.missed for name, fit in found.items() if fit.missed}
     return found
 
@@ -86,16 +87,26 @@ def ratio(fits: Mapping[str, Refit], of: str, to: str, year: int, modality: str 
     return float(revenue(fits[of], year, modality).mean() / revenue(fits[to], year, modality).mean())
 
 
+def price(fits: Mapping[str, Refit], of: str, to: str, year: int, modality: str) -> float:
+    """The log of the ratio of two median prices."""
+    prices = [fits[name].draws[v.PRICE].sel(year=year, modality=modality).values for name in (of, to)]
+    return float(np.log(np.median(prices[0]) / np.median(prices[1])))
+
+
 def test_more_patients_are_more_revenue(fits: Mapping[str, Refit]) -> None:
     found = np.log(ratio(fits, "patients", "base", 2035)) / np.log(PATIENTS)
-    assert found > 0.3
+    assert 0.3 < found < 1
     assert ratio(fits, "patients", "base", 2025) > 1
+    for modality in (ADOPTED, "pharmacologic"):
+        assert price(fits, "patients", "base", 2030, modality) > -np.log(PATIENTS) / 2
 
 
 def test_more_adoption_is_more_of_its_revenue(fits: Mapping[str, Refit]) -> None:
     for year in (2030, 2035):
         assert ratio(fits, "adoption, built up", "built up", year, ADOPTED) > 1
         assert ratio(fits, "adoption, built up", "built up", year) > 1
+    expected = fits["built up"].draws[v.ADOPTION_MEAN].sel(year=2026).values.mean()
+    assert price(fits, "adoption, built up", "built up", 2026, ADOPTED) > -np.log(SURVEY / expected) / 2
 
 
 def test_more_stated_revenue_of_one_modality_moves_that(fits: Mapping[str, Refit]) -> None:
