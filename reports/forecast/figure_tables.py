@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,7 +12,7 @@ from xarray import DataArray, Dataset, DataTree
 
 from postcgrp.inference.diagnostics import SAMPLE
 from postcgrp.models import variables as v
-from postcgrp.priors import PriorSet
+from postcgrp.priors import Prior, PriorSet
 from postcgrp.priors.ledger import Modality
 from postcgrp.reports.forecast.layers import quantiles, stated, with_stated
 from postcgrp.reports.forecast.summary import interval, report_point, spend_per_user_draws
@@ -116,19 +117,26 @@ def priors_and_posteriors(run: DataTree, pset: PriorSet) -> pd.DataFrame:
 
 
 def ranged_priors(pset: PriorSet) -> pd.DataFrame:
-    """The density of every prior that was elicited from a range: `prior`, `x`, `density`, and the range `low`..`high`.
+    """The density of priors that were elicited from a range: `prior`, `unit`, `x`, `density`, and its `low`..`high`.
 
-    Of priors on one quantity with the same range, the first stands for all.
+    Of priors on one quantity that differ by region alone, or have the same range, the first stands for all.
     """
+    regions = set(pset.ledger.segments["region"])
+
+    def stands_for(prior: Prior) -> tuple[object, ...]:
+        head, *labels = re.split(r"\[|, |\]", prior.name)
+        common = [label for label in labels if label not in regions]
+        return (head, prior.low, prior.high) if common == labels else (head, *common)
+
     ranged = [p for block in pset.blocks.values() for p in block.priors if p.low is not None and p.high is not None]
-    first = {(p.name.split("[")[0], p.low, p.high): p for p in reversed(ranged)}
+    first = {stands_for(prior): prior for prior in reversed(ranged)}
     tables = []
     for prior in reversed(first.values()):
         probability = np.linspace(DENSITY_TAIL, 1 - DENSITY_TAIL, DENSITY_POINTS)
         x = prior.quantile(probability)
         curve = {"x": x, "density": np.gradient(probability, x), "low": prior.low, "high": prior.high}
-        tables.append(pd.DataFrame({"prior": prior.name, **curve}))
-    columns = ["prior", "x", "density", "low", "high"]
+        tables.append(pd.DataFrame({"prior": prior.name, "unit": prior.unit, **curve}))
+    columns = ["prior", "unit", "x", "density", "low", "high"]
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=columns)
 
 

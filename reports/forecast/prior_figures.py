@@ -61,7 +61,7 @@ def prior_posterior(table: pd.DataFrame) -> Spec:
 
 
 def prior_ranges(table: pd.DataFrame) -> Spec | None:
-    """Every ranged prior over the range it came from, None without any; `table` of `figure_tables.ranged_priors`."""
+    """Ranged priors over the ranges they came from, None without any; `table` of `figure_tables.ranged_priors`."""
     if table.empty:
         return None
     tallest = table.groupby("prior")["density"].transform("max")
@@ -70,8 +70,9 @@ def prior_ranges(table: pd.DataFrame) -> Spec | None:
     shown = shown.assign(range_low=shown["low"].where(once), range_high=shown["high"].where(once))
     panels = [_over_its_range(shown[shown["panel"] == k], name) for k, name in found.items()]
     return figure(
-        "Every ranged prior and the range it came from",
-        "Blue: the density of the prior; orange: the range that the report or an assumption gives, with its ends.",
+        "Ranged priors and the ranges they came from",
+        "Blue: the density of the prior; orange: the range that the report or an assumption gives, with its ends. Of "
+        "priors that differ by region, the first is shown.",
         shown,
         CELL_COLUMNS * CELL[0],
         **side_by_side(panels, CELL_COLUMNS),
@@ -85,7 +86,8 @@ def _over_its_range(rows: pd.DataFrame, name: str) -> Spec:
     ends = [float(rows["low"].iloc[0]), float(rows["high"].iloc[0])]
     domain = [min(ends[0], float(rows["x"].min())), max(ends[1], float(rows["x"].max()))]
     scale = {"nice": False, "zero": False, "domain": domain}
-    x = quantity("x", None, axis=RANGE_AXIS | {"values": ends}, scale=scale)
+    number = {"format": ".1~f"} if rows["unit"].iloc[0] == "year" else {}  # a date has no thousands
+    x = quantity("x", None, axis=RANGE_AXIS | number | {"values": ends}, scale=scale)
     y = quantity("height", None, axis=None, scale={"domain": [0, 1]})
     ranged = {"x": x | {"field": "range_low"}, "x2": {"field": "range_high"}}
     shade = mark("rect", ranged, valid="range_low", color=CONTRAST, opacity=0.15)

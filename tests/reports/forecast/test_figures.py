@@ -13,10 +13,11 @@ import pytest
 import vl_convert
 from xarray import DataArray, DataTree
 
-from postcgrp.priors import Ledger
+from postcgrp.priors import Ledger, PriorSet
 from postcgrp.reports.forecast.attribution_figures import bridge_waterfall, budget_bars
 from postcgrp.reports.forecast.composition_figures import MOST_LAYERS, composition
 from postcgrp.reports.forecast.figure_set import run_figures
+from postcgrp.reports.forecast.figure_tables import ranged_priors
 from postcgrp.reports.forecast.figures import MOST_CURVES, adoption_fans, exceedance_curves, fan_modality, fan_total
 from postcgrp.reports.forecast.layers import BANDS, STATED_COLUMNS, stated, with_stated
 from postcgrp.reports.forecast.prior_figures import prior_posterior, prior_ranges
@@ -200,9 +201,19 @@ def test_prior_and_posterior_are_both_drawn_wherever_they_lie(capfd: pytest.Capt
 
 def test_ranged_priors_name_their_ranges(capfd: pytest.CaptureFixture[str]) -> None:
     x = np.linspace(1, 9, 60)
-    table = pd.DataFrame({"prior": "price[a_b]", "x": x, "density": np.exp(-x), "low": 1.5, "high": 6500.0})
+    rest = {"x": x, "density": np.exp(-x), "low": 1.5, "high": 6500.0}
+    table = pd.DataFrame({"prior": "price[a_b]", "unit": "EUR", **rest})
     assert {"1.5", "6,500", "price[a b]"} <= set(texts(drawn(prior_ranges(table), capfd)))
+    year = table.assign(unit="year", x=2025 + x, low=2026.5, high=2033.0)
+    assert {"2026.5", "2033"} <= set(texts(drawn(prior_ranges(year), capfd)))
     assert prior_ranges(table.iloc[:0]) is None
+
+
+def test_of_priors_that_differ_by_region_the_first_is_shown(pset: PriorSet) -> None:
+    shown_ = set(ranged_priors(pset)["prior"])
+    assert "line_list_price[toxin, United States]" in shown_
+    assert {"launch_ceiling[implantable]", "launch_ceiling[pacap]", "moh"} <= shown_
+    assert not [name for name in shown_ if "Japan" in name]
 
 
 @pytest.mark.parametrize("number", [2, 7, 40])
