@@ -199,7 +199,7 @@ def _by_modality(pset: PriorSet, by_line: TensorVariable | None, use: TensorVari
 
 
 def _of_line(pset: PriorSet, cells: TensorVariable) -> TensorVariable:
-    """MarketCells [..., modality] of each line's modality [line, ...]."""
+    """Cells [..., modality] of each line's modality [line, ...]."""
     names = list(pset.ledger.segments["modality"])
     return pt.stack([cells[..., names.index(line.modality)] for line in pset.ledger.lines])
 

@@ -76,7 +76,7 @@ def gradient(steps: TensorVariable, depths: int) -> TensorVariable:
 
 
 def redistribute(mean: TensorVariable, weights: TensorVariable, offset: TensorVariable) -> TensorVariable:
-    """MarketCells [..., region, depth] whose log-odds are :func:`redistributed_odds`."""
+    """Cells [..., region, depth] whose log-odds are :func:`redistributed_odds`."""
     return pt.sigmoid(redistributed_odds(mean, weights, offset))
 
 
