@@ -39,7 +39,7 @@ def log_density(of: Reference, x: Any) -> Any:
 
 @jax.jit
 def stepped(of: Reference, target: Reference, state: IntegratorState, step_size: float) -> IntegratorState:
-    return rotating(of)(partial(log_density, target), None)(state, step_size)  # type: ignore[no-any-return]
+    return rotating(of)(partial(log_density, target), None)(state, step_size)
 
 
 @jax.jit
