@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from pytensor.tensor import TensorVariable
 from postcgrp.models import variables as v
 from postcgrp.priors import PriorSet
 from postcgrp.priors.elicit import LARGEST_LOGIT, STUDENT_DF, is_heavy
+from postcgrp.priors.lookup import Key, number_name
 
 
 def hyper(name: str, value: ArrayLike, dims: tuple[str, ...] = ()) -> TensorVariable:
@@ -23,6 +25,27 @@ def hyper(name: str, value: ArrayLike, dims: tuple[str, ...] = ()) -> TensorVari
 def assumed(pset: PriorSet, name: str, assumption: str, **where: str) -> TensorVariable:
     """A number of the assumptions under its `name` in the model: data, or a variable where the ledger has a range."""
     return variable(pset, name) if name in pset.blocks else hyper(name, pset.number(assumption, **where))
+
+
+def scaled(
+    pset: PriorSet, name: str, unit: ArrayLike, by: Sequence[tuple[str, Mapping[str, Key]]], dims: tuple[str, ...]
+) -> TensorVariable:
+    """Data [dims], each cell along the first dim times a number of the assumptions, drawn where the ledger has a range.
+
+    Parameters: `name` of the data, in which fixed numbers are multiplied; where one is drawn, it is :func:`v.per_unit`,
+    so that nobody takes it for the product. `unit` [dims], what numbers of 1 make; `by`, for each label of the first
+    dim, an assumption and its place.
+    """
+    blocks = [number_name(pset.ledger, number, where) for number, where in by]
+    drawn = {block: variable(pset, block) for block in dict.fromkeys(blocks) if block in pset.blocks}
+    sizes = [
+        1.0 if block in drawn else pset.number(number, **where)
+        for block, (number, where) in zip(blocks, by, strict=True)
+    ]
+    data = hyper(v.per_unit(name) if drawn else name, (np.asarray(unit).T * sizes).T, dims)
+    if not drawn:
+        return data
+    return (data.T * pt.stack([drawn.get(block, pt.ones(())) for block in blocks])).T
 
 
 def variable(pset: PriorSet, name: str) -> TensorVariable:

@@ -10,6 +10,7 @@ from scipy.special import expit, logit
 
 from postcgrp.priors import PriorSet
 from postcgrp.priors.elicit import STUDENT_DF
+from postcgrp.priors.ledger import Modality
 
 Array = NDArray[np.float64]
 
@@ -58,6 +59,11 @@ class Dice:
         if name not in self.pset.blocks:
             return np.asarray(self.pset.number(assumption, **where))
         return self.prior(name).reshape(self.draws, *dims)
+
+    def directions(self, modality: Modality) -> Array:
+        """What the report says of regions' uptake of a modality, on the logit scale [draw or 1, region]."""
+        size = self.number(f"uptake_region_size_{modality.key}", "uptake_region_size", 1, modality=modality.name)
+        return np.atleast_2d(size * self.pset.signs("adoption_direction", "region", modality.name))
 
     def rising(self, name: str) -> Array:
         """A prior whose values [draw, cell] may not fall along the cells; or may not rise, if its block is falling.

@@ -118,6 +118,11 @@ def sd(name: str) -> str:
     return f"{name}_sd"
 
 
+def per_unit(data: str) -> str:
+    """Data as it would be if the numbers that scale it were 1, where one of these is drawn."""
+    return f"{data}_per_unit"
+
+
 def cholesky(block: str) -> str:
     """The correlation of an ordered prior block."""
     return f"{block}_cholesky"
@@ -419,10 +424,11 @@ def _intensity(pset: PriorSet) -> Iterator[Free]:
 
 
 def _ranged(pset: PriorSet) -> Iterator[Free]:
-    """Numbers that are usually fixed, where the ledger has a range: spreads of regions, and what years add."""
+    """Numbers that are usually fixed, where the ledger has a range: by default, how far regions differ."""
     for block in pset.blocks.values():
         if len(block.priors) == 1 and (name := block.priors[0].name.partition("[")[0]) in RANGED:
-            yield Free(link_name(pset, block.name), OF_REGIONS if name.endswith("_sd") else NOISE, block=block.name)
+            group = {"price_noise": NOISE, "line_use_depth_size": OF_DEPTH}.get(name, OF_REGIONS)
+            yield Free(link_name(pset, block.name), group, block=block.name)
 
 
 def _errors(pset: PriorSet) -> Iterator[Free]:

@@ -10,7 +10,6 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from postcgrp.priors.catalogue import ELIGIBLE
 from postcgrp.priors.errors import InputError
 from postcgrp.priors.settings import ADOPTION_SCOPES, STRINGENCIES, UPTAKE_SHAPES, Settings
 from postcgrp.priors.shipped import FUNNEL_FILE, SHARES_FILE, shipped
@@ -103,7 +102,7 @@ def chosen_sets(options: argparse.Namespace) -> ChosenSets:
     from postcgrp.priors import load_ledger, load_overlay, prior_set
     from postcgrp.priors.audit import slips
     from postcgrp.priors.evidence_file import read_evidence
-    from postcgrp.priors.idle import idle_settings
+    from postcgrp.priors.idle import idle_changes, idle_settings
     from postcgrp.priors.pool import load_pool, logarithmic_pool
 
     ledger = load_ledger(options.report, options.assumptions)
@@ -120,6 +119,9 @@ def chosen_sets(options: argparse.Namespace) -> ChosenSets:
         rows = read_evidence(options.evidence, pset.ledger, pset.trust, pset.evidence)
         psets[k] = pset.with_evidence([*pset.evidence, *rows]) if rows else pset
     idle = [idle_settings(pset, chosen) for pset in psets]
+    for k, overlay in enumerate(overlays):
+        for each in idle_changes(psets[min(k, len(psets) - 1)], overlay):  # of a logarithmic pool there is one set
+            _note(options, f"prior set {overlay.name!r}: {each}")
     slipped = [each for pset in psets for each in slips(pset.ledger)]
     for each in dict.fromkeys((*(one for one in idle[0] if all(one in those for those in idle)), *slipped)):
         _note(options, each)
@@ -146,10 +148,6 @@ def _chosen(
         trust = turned.get("trust", overlay.settings.trust)
         for level in (row.level for row in overlay.trust if row.level != trust):
             _note(options, f"prior set {overlay.name!r} defines the trust {level!r}, which nothing chooses here")
-        stringency = turned.get("stringency", overlay.settings.stringency or Settings.stringency)
-        for change in overlay.assumption:
-            if change.id in ELIGIBLE.values() and change.id != ELIGIBLE[stringency]:
-                _note(options, f"prior set {overlay.name!r} changes {change.id!r}, which {stringency!r} does not take")
     return chosen | dict(turned)
 
 

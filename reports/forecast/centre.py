@@ -17,6 +17,7 @@ from xarray import DataArray, Dataset, DataTree
 
 from postcgrp.inference.diagnostics import SAMPLE, mcse_mean
 from postcgrp.models import variables as v
+from postcgrp.models.standard import standard_of
 from postcgrp.priors import Prior, PriorSet
 from postcgrp.priors.elicit import LINK
 from postcgrp.reports.forecast.summary import report_point
@@ -122,12 +123,10 @@ def _scores(posterior: Dataset, pset: PriorSet) -> Iterator[tuple[str, list[Prio
     for name, block in pset.blocks.items():
         if not block.priors:
             continue
-        shape = [len(pset.coords.get(dim, block.priors)) for dim in block.dims]
-        cells = np.arange(len(block.priors)).reshape(shape)
-        if v.standard(name) in posterior:
+        if (standard := standard_of(pset, name)) is not None and v.standard(name) in posterior:
             z = posterior[v.standard(name)].transpose(*SAMPLE, ...).values
             for index in np.ndindex(z.shape[2:]):
-                priors = [block.priors[k] for k in np.atleast_1d(cells[index]).ravel()]
+                priors = [block.priors[k] for k in standard.cells[index]]
                 if any(prior.sd > 0 for prior in priors):
                     yield name, priors, z[..., *index]
         elif name in posterior and all(prior.sd > 0 for prior in block.priors):

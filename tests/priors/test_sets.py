@@ -16,6 +16,7 @@ from postcgrp.inference.jaxify import model_data
 from postcgrp.models import build_model
 from postcgrp.models.simulator import simulate
 from postcgrp.models.structure import structure_key
+from postcgrp.models.variables import free
 from postcgrp.priors import (
     InputError,
     Ledger,
@@ -31,7 +32,7 @@ from postcgrp.priors.difference import difference
 from postcgrp.priors.elicit import LINK
 from postcgrp.priors.numbers import fixed_numbers
 from postcgrp.priors.pool import load_pool, logarithmic_pool
-from postcgrp.priors.reads import BY_SCENARIOS, rows_read
+from postcgrp.priors.reads import BY_SCENARIOS, places_read, rows_read
 from postcgrp.priors.segments import SEGMENT_DIMS
 from postcgrp.priors.sets import apply
 from postcgrp.priors.shipped import shipped
@@ -561,6 +562,29 @@ def test_a_scale_may_be_a_range(ledger: Ledger, pset: PriorSet, tmp_path: Path) 
     assert "price_noise_pharmacologic" not in mine.blocks
     with pytest.raises(InputError, match=r"'line_price_year' .* is a range 2024..2026: it must be a fixed `value`"):
         under(ledger, tmp_path, '[[assumption]]\nid = "line_price_year"\nlow = 2024\nhigh = 2026\nreason = "r"')
+
+
+@pytest.mark.parametrize("name", RANGED)
+def test_every_scale_may_be_a_range_of_its_own_by_modality_or_line(
+    ledger: Ledger, pset: PriorSet, tmp_path: Path, name: str
+) -> None:
+    text = f'[[assumption]]\nid = "{name}"\nquantiles = {{ 50 = 0.2, 90 = 0.4 }}\nreason = "r"'
+    mine = under(ledger, tmp_path, text)
+    new = {block: mine.blocks[block].priors for block in mine.blocks.keys() - pset.blocks.keys()}
+    places = list(places_read(ledger, name))
+    assert sorted(prior.name for (prior,) in new.values()) == sorted(
+        f"{name}[{', '.join(map(str, place.values()))}]" if place else name for place in places
+    )
+    for block, (prior,) in new.items():
+        assert block.startswith(name)
+        assert prior.cdf([0.2, 0.4]) == pytest.approx([0.5, 0.9])
+    assert structure_key(mine) != structure_key(pset)
+    assert structure_key(mine) == structure_key(under(ledger, tmp_path, text.replace("0.4", "0.5")))
+    assert {part.block for part in free(mine)} >= set(new)
+    assert from_json(mine.to_json()) == mine
+    rows = {(r["what"], r["name"]) for r in difference(pset, mine)}
+    assert {("prior", f"{block}: {prior.name}") for block, (prior,) in new.items()} <= rows
+    assert name not in {number.id for number in fixed_numbers(mine)}
 
 
 def test_a_number_for_a_part_stands_against_what_the_other_set_has_there(
