@@ -381,6 +381,12 @@ def test_what_no_ratio_expresses_is_said(pset: PriorSet, bare: Run, ledger: Ledg
     assert "first anchor of implantable 2030 -> 2035" in said
     priced = changed(ledger, assumption("line_price_year", "value = 2025"), tmp_path)
     assert compare(bare, restated(bare, priced, tmp_path / "priced")).structure == ("line_price_year",)
+    ranges = [assumption(name, "low = 0.1\nhigh = 0.5") for name in ("price_noise", "uptake_region_size")]
+    ranged = restated(bare, changed(ledger, "".join(ranges), tmp_path), tmp_path / "ranged")
+    names = [f"price_noise[{m.name}]" for m in ledger.modalities]
+    names += [f"uptake_region_size[{name}]" for name in ("non_invasive", "implantable")]
+    assert sorted(compare(bare, ranged).structure) == sorted(f"{name} a number -> a range" for name in names)
+    assert compare(ranged, bare).structure[0].endswith(" a range -> a number")
     modalities = tuple(m.model_copy(update={"vendor_assumes": "expectation"}) for m in ledger.modalities)
     other = replace(bare.priors, ledger=ledger.model_copy(update={"modalities": modalities}))
     found = compare(bare, restated(bare, other, tmp_path / "expectation"))
