@@ -128,6 +128,16 @@ def cholesky(block: str) -> str:
     return f"{block}_cholesky"
 
 
+def weights(block: str, other: str) -> str:
+    """What the standard draws of another block add to the scores of one that is correlated with it."""
+    return f"{block}_of_{standard(other)}"
+
+
+def weights_dims(block: str, other: str) -> tuple[str, str]:
+    """The dims of :func:`weights`: scores of a block, and draws of the other."""
+    return f"{block}_score", f"{other}_draw"
+
+
 def is_open(block: str) -> str:
     """The cells of an ordered prior block about which nothing is claimed: 1, else 0."""
     return f"{block}_open"
@@ -139,7 +149,12 @@ def path_mean(path: str) -> str:
 
 
 def link_name(pset: PriorSet, block: str) -> str:
-    """The free variable of a prior block: that on the link scale, where PyMC has no distribution on the natural one."""
+    """The free variable of a prior block: that on the link scale, where PyMC has no distribution on the natural one.
+
+    Of a block that is correlated with others, its standard draws.
+    """
+    if block in pset.connected:
+        return standard(block)
     family = pset.blocks[block].priors[0].family
     if family.startswith("logit"):
         return f"{block}_logit"

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from postcgrp.priors.correlations import Correlation
 from postcgrp.priors.elicit import Prior, coupling, markov
 from postcgrp.priors.evidence import (
     Evidence,
@@ -66,8 +67,8 @@ class PriorSet:
     """Everything the model is built from.
 
     Attributes: `ledger`; `settings`; `blocks`, the priors by model variable; `evidence`; `trust`, the error model of
-    the report. Raises :class:`postcgrp.priors.InputError` for evidence that the model cannot observe or that
-    contradicts itself.
+    the report; `correlations` between priors of the blocks, beside those that a block has of its own. Raises
+    :class:`postcgrp.priors.InputError` for evidence that the model cannot observe or that contradicts itself.
     """
 
     ledger: Ledger
@@ -75,6 +76,7 @@ class PriorSet:
     blocks: dict[str, Block]
     evidence: tuple[Evidence, ...]
     trust: Trust
+    correlations: tuple[Correlation, ...] = ()
 
     def __post_init__(self) -> None:
         check_evidence(self.ledger, self.evidence, self.trust)
@@ -91,6 +93,14 @@ class PriorSet:
             "period": list(self.ledger.report.anchors[1:]),
             **{dim: list(labels) for dim, labels in line_labels(self.ledger).items()},
         }
+
+    @property
+    def connected(self) -> tuple[str, ...]:
+        """The blocks of which a row of `correlations` names a prior, in their order."""
+        named = {name for row in self.correlations for name in row.names}
+        return tuple(
+            name for name, block in self.blocks.items() if named and any(prior.name in named for prior in block.priors)
+        )
 
     def has(self, quantity: str) -> bool:
         """Whether a claim of the report sets a prior on `quantity`."""
@@ -242,6 +252,7 @@ class PriorSet:
             self.trust.model_dump_json(),
             repr(self.settings),
             self.ledger.model_dump_json(indent=1),
+            *map(repr, self.correlations),
         )
         return "\n".join(parts)
 
@@ -253,6 +264,7 @@ class PriorSet:
             "blocks": [asdict(block) for block in self.blocks.values()],
             "evidence": [asdict(row) for row in self.evidence],
             "trust": self.trust.model_dump(mode="json"),
+            "correlations": [asdict(row) for row in self.correlations],
         }
         return json.dumps(content, indent=1, ensure_ascii=False)
 

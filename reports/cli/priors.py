@@ -112,6 +112,8 @@ def chosen_sets(options: argparse.Namespace) -> ChosenSets:
     overlays = [load_overlay(name) for name in given if name is not None]
     laid: list[Overlay | None] = [*overlays] or [None]
     psets = [prior_set(ledger, overlay, turned=turned) for overlay in laid]
+    for overlay, pset in zip(overlays, psets, strict=False):  # without overlays, one set that correlates nothing
+        _check_correlations(overlay, pset)
     chosen = _chosen(options, ledger, overlays, turned)
     if pool is not None and pool.pool == "logarithmic":
         psets = [logarithmic_pool(psets, pool.weights, pool.name)]
@@ -128,6 +130,17 @@ def chosen_sets(options: argparse.Namespace) -> ChosenSets:
     stems = [Path(str(name)).stem for name in given]
     names = [stem if stems.count(stem) == 1 else f"{stem}-{k}" for k, stem in enumerate(stems, start=1)]
     return ChosenSets(tuple(names[: len(psets)]), tuple(psets), pool)
+
+
+def _check_correlations(overlay: Overlay, pset: PriorSet) -> None:
+    """Raises :class:`InputError`, with the set's file, for correlations that no distribution has together."""
+    from postcgrp.models.correlated import together
+    from postcgrp.priors.messages import InputFault
+
+    try:
+        together(pset)
+    except InputError as error:
+        raise overlay.error([InputFault((), fault) for fault in error.faults]) from None
 
 
 def _members(pool: Pool) -> list[str]:

@@ -18,6 +18,7 @@ from xarray import DataArray, Dataset, DataTree
 from postcgrp.inference import Sampling, sample
 from postcgrp.models import build_model
 from postcgrp.priors import InputError, Ledger, PriorSet, from_range
+from postcgrp.priors.correlations import Correlation
 from postcgrp.priors.elicit import LINK
 from postcgrp.priors.sets import load_overlay, prior_set
 from postcgrp.reports.runs.evidence import flat, funnel_ratio
@@ -367,6 +368,22 @@ def test_contributions_add_up_to_what_moved(bare: Run, ledger: Ledger, tmp_path:
         assert last["factor"] == _REST
         assert abs(last["moves"]) < 4 * last["moves_mcse"]
         assert set(part["factor"]) == {"line_price_common", "pool_error", _REST}
+
+
+@pytest.mark.slow
+def test_correlations_between_priors_are_a_factor(bare: Run, tmp_path: Path) -> None:
+    """In prior draws, what goes up together widens the total, and nothing else does."""
+    row = Correlation("pool_error", "line_price_common", 0.6, "test", "why")
+    second = prior_run(replace(bare.priors, correlations=(row,)), tmp_path / "second", DRAWS, seed=8)
+    for pair, told in (((bare, second), "none -> pool"), ((second, bare), "common 0.6 -> none")):
+        found = compare(*pair)
+        assert not found.structure
+        total: Any = found.why[(found.why["quantity"] == "revenue_total") & found.why["modality"].isna()]
+        own, rest = (total[total["factor"] == name].iloc[-1] for name in ("correlations between priors", _REST))
+        assert told in own["change"]
+        assert abs(own["widens"]) > 4 * own["widens_mcse"]
+        assert (own["widens"] > 0) == (pair[0] is bare)
+        assert abs(rest["widens"]) < 4 * rest["widens_mcse"]
 
 
 @pytest.mark.slow
