@@ -23,11 +23,11 @@ Array = NDArray[np.float64]
 Clique = tuple[NDArray[np.intp], Array]  # positions of scores, and the correlation that they are to have
 
 MOST_SWEEPS = 1000
-EXACT = 1e-10  # how far a correlation may lie from what was asked
+MATRIX_TOLERANCE = 1e-10  # how far a correlation may lie from what was asked
 
 
 @dataclass(frozen=True)
-class Together:
+class JointScores:
     """The scores of connected blocks in one vector: `at`, where each block's lie; `matrix` [n, n], their correlation.
 
     `standards`, the blocks' standard draws; `own` [n, n], what the correlation would be without the rows.
@@ -48,7 +48,7 @@ class Together:
         return _log_normal(self.matrix, scores) - _log_normal(self.own, scores)
 
 
-def together(pset: PriorSet) -> Together | None:
+def joint_scores(pset: PriorSet) -> JointScores | None:
     """The blocks that rows of a prior set connect, None if there are no rows.
 
     Raises :class:`InputError` for priors that one draw moves, or whose block correlates them by itself, and for
@@ -86,7 +86,7 @@ def together(pset: PriorSet) -> Together | None:
             f"correlations ({said}): no distribution has all of them, as their matrix is not positive definite: bring "
             "some nearer to 0"
         )
-    return Together(standards, at, matrix, own)
+    return JointScores(standards, at, matrix, own)
 
 
 def _cliques(standard: Standard, draws: NDArray[np.intp]) -> list[Clique]:
@@ -114,7 +114,7 @@ def _completed(own: Array, cliques: Sequence[Clique]) -> Array | None:
             except np.linalg.LinAlgError:
                 return None
             matrix = matrix + gain.T @ (target - matrix[at]) @ gain
-        if all(np.abs(matrix[np.ix_(index, index)] - target).max() < EXACT for index, target in cliques):
+        if all(np.abs(matrix[np.ix_(index, index)] - target).max() < MATRIX_TOLERANCE for index, target in cliques):
             return matrix if np.linalg.eigvalsh(matrix)[0] > 0 else None
     return None
 
@@ -134,7 +134,7 @@ def scores_of(pset: PriorSet, name: str, read: Callable[[str], Array]) -> Array:
 
     Parameters: `read`, values [..., dims] of a variable of the model, by its name.
     """
-    standard, joint = standard_of(pset, name), together(pset)
+    standard, joint = standard_of(pset, name), joint_scores(pset)
     if standard is None:
         block = pset.blocks[name]
         forward, _ = LINK[block.priors[0].family]
@@ -157,7 +157,7 @@ def log_dependence(pset: PriorSet, of: PriorSet, read: Callable[[str], Array]) -
 
     Parameters: `of`, the prior set whose model drew them, and `read`, see :func:`scores_of`, of these draws.
     """
-    joint = together(pset)
+    joint = joint_scores(pset)
     if joint is None:
         return 0.0
     parts = []

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from pytensor.tensor import TensorVariable
 
 from postcgrp.models import variables as v
-from postcgrp.models.correlated import together
+from postcgrp.models.correlated import joint_scores
 from postcgrp.priors import PriorSet
 from postcgrp.priors.elicit import LARGEST_LOGIT, STUDENT_DF, is_heavy
 from postcgrp.priors.lookup import Key, number_name
@@ -28,7 +28,7 @@ def assumed(pset: PriorSet, name: str, assumption: str, **where: str) -> TensorV
     return variable(pset, name) if name in pset.blocks else hyper(name, pset.number(assumption, **where))
 
 
-def scaled(
+def multiplied(
     pset: PriorSet, name: str, unit: ArrayLike, by: Sequence[tuple[str, Mapping[str, Key]]], dims: tuple[str, ...]
 ) -> TensorVariable:
     """Data [dims], each cell along the first dim times a number of the assumptions, drawn where the ledger has a range.
@@ -97,9 +97,9 @@ def from_standard(pset: PriorSet, name: str, *dims: str, cholesky: TensorVariabl
 def _connected(pset: PriorSet, name: str) -> TensorVariable | None:
     """The scores [the draws' dims] of a block that rows of the prior set connect with others, None for any other block.
 
-    They are made of the draws of the block and of those before it, see :func:`together`.
+    They are made of the draws of the block and of those before it, see :func:`joint_scores`.
     """
-    joint = together(pset)
+    joint = joint_scores(pset)
     if joint is None or name not in joint.at:
         return None
     root, names, parts = joint.cholesky, list(joint.at), []

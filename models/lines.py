@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from pytensor.tensor import TensorVariable
 
 from postcgrp.models import variables as v
-from postcgrp.models.latent import deviation, from_standard, hyper, scaled
+from postcgrp.models.latent import deviation, from_standard, hyper, multiplied
 from postcgrp.models.launch import Launches
 from postcgrp.models.shapes import interpolation, redistributed_odds
 from postcgrp.models.standard import region_cholesky
@@ -159,7 +159,7 @@ def _odds(pset: PriorSet, users: TensorVariable) -> TensorVariable:
     level = from_standard(pset, v.LINE_USE_LEVEL, "line_claimed")
 
     def by_line(name: str, unit: ArrayLike, number: str, *dims: str) -> TensorVariable:
-        return scaled(pset, name, unit, [(number, {"line": line}) for line in claimed], ("line_claimed", *dims))
+        return multiplied(pset, name, unit, [(number, {"line": line}) for line in claimed], ("line_claimed", *dims))
 
     def directed(name: str, dim: str) -> TensorVariable:
         return by_line(name, [pset.line_signs(dim, line) for line in claimed], f"line_use_{dim}_size", dim)

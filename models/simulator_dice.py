@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, logit
 
-from postcgrp.models.correlated import together
+from postcgrp.models.correlated import joint_scores
 from postcgrp.priors import PriorSet
 from postcgrp.priors.elicit import STUDENT_DF
 from postcgrp.priors.ledger import Modality
@@ -35,7 +35,7 @@ class Dice:
     @cached_property
     def connected(self) -> dict[str, Array]:
         """Scores [draw, n] of the blocks that rows of the prior set connect, by name."""
-        joint = together(self.pset)
+        joint = joint_scores(self.pset)
         if joint is None:
             return {}
         scores = self.rng.multivariate_normal(np.zeros(len(joint.matrix)), joint.matrix, self.draws)

@@ -106,7 +106,7 @@ class Laid:
 
     def change(self, table: str, position: int, change: Change) -> None:
         """Apply one change, to the row or rows that it names. Raises :class:`InputError`, and then changes nothing."""
-        where = place_of(self.ledger, change)
+        where = change_place(self.ledger, change)
         if (again := (table, change.id, *where.items())) in self.seen:
             raise InputError(
                 f"{table} {change.id!r} {segment_in_words(where)} is changed twice: keep one of the changes"
@@ -169,7 +169,7 @@ class Laid:
         return f"change {' or '.join(map(repr, others))} instead, or {said}" if others else said
 
 
-def place_of(ledger: Ledger, change: Change) -> dict[str, Any]:
+def change_place(ledger: Ledger, change: Change) -> dict[str, Any]:
     """Returns the part of the market that a change names, its labels by their names in the ledger.
 
     Raises :class:`InputError` for a label that the ledger does not have.

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 from pydantic import model_validator
 
-from postcgrp.priors.elicit import is_heavy
+from postcgrp.priors.elicit import Prior, is_heavy
 from postcgrp.priors.ledger import Number, Text
 from postcgrp.priors.ledger.rows import Row
 from postcgrp.priors.messages import nearest_or
-
-if TYPE_CHECKING:
-    from postcgrp.priors.priorset import Block
 
 # Blocks that are not drawn by themselves in every model, and why.
 _BY_REVENUE = "is drawn by way of the revenue that the report states"
@@ -44,7 +41,7 @@ class CorrelationRow(Row):
 
 
 @dataclass(frozen=True)
-class Correlation:
+class PriorCorrelation:
     """The correlation of the scores of two priors, in sds from their centres on their link scales."""
 
     first: str
@@ -64,9 +61,12 @@ class Correlation:
         return f"{self.first} and {self.second}"
 
 
-def faults(blocks: Mapping[str, Block], rows: Iterable[Correlation]) -> Iterator[tuple[int, str]]:
-    """Yields what is wrong with single rows, each with the row's position."""
-    priors = {prior.name: (block, prior) for block in blocks.values() for prior in block.priors}
+def faults(blocks: Mapping[str, Sequence[Prior]], rows: Iterable[PriorCorrelation]) -> Iterator[tuple[int, str]]:
+    """Yields what is wrong with single rows, each with the row's position.
+
+    Parameters: `blocks`, the priors by block.
+    """
+    priors = {prior.name: (block, prior) for block, of in blocks.items() for prior in of}
     seen = set[frozenset[str]]()
     for k, row in enumerate(rows):
         if (pair := frozenset(row.names)) in seen:
@@ -78,7 +78,7 @@ def faults(blocks: Mapping[str, Block], rows: Iterable[Correlation]) -> Iterator
                 yield k, f"between: {name!r} is no prior here: {way_out}"
                 continue
             block, prior = priors[name]
-            kind = next((key for key in _DRAWN_OTHERWISE if block.name == key or block.name.startswith(f"{key}_")), "")
+            kind = next((key for key in _DRAWN_OTHERWISE if block == key or block.startswith(f"{key}_")), "")
             if prior.sd == 0:
                 yield k, f"between: {name!r} is a fixed number: give it a range, or remove the row"
             elif prior.open:
@@ -89,7 +89,7 @@ def faults(blocks: Mapping[str, Block], rows: Iterable[Correlation]) -> Iterator
                 yield k, f"between: {name!r} {_DRAWN_OTHERWISE[kind]}, and takes no correlation: remove the row"
 
 
-def possible(blocks: Mapping[str, Block], rows: Iterable[Correlation]) -> tuple[Correlation, ...]:
+def possible(blocks: Mapping[str, Sequence[Prior]], rows: Iterable[PriorCorrelation]) -> tuple[PriorCorrelation, ...]:
     """Returns the rows whose priors are there and can have a correlation, as when a claim is left out."""
     rows = tuple(rows)
     wrong = {k for k, _ in faults(blocks, rows)}

@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import Any
 
 from postcgrp.priors.catalogue import ELIGIBLE, SIZES
-from postcgrp.priors.changes import place_of
+from postcgrp.priors.changes import change_place
 from postcgrp.priors.errors import InputError
 from postcgrp.priors.ledger import Modality
 from postcgrp.priors.lookup import prior_claims
@@ -36,7 +36,7 @@ def idle_changes(pset: PriorSet, overlay: Overlay) -> tuple[str, ...]:
     for change in overlay.assumption:
         places, why = rules.get(change.id, (None, ""))
         try:
-            where = place_of(pset.ledger, change)
+            where = change_place(pset.ledger, change)
         except InputError:  # a set for any ledger, and not this one's part of the market
             continue
         if places is not None and not any(_inside(place, where) for place in places):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from postcgrp.priors.correlations import Correlation
+from postcgrp.priors.correlations import PriorCorrelation
 from postcgrp.priors.elicit import Prior, coupling, markov
 from postcgrp.priors.evidence import (
     Evidence,
@@ -76,7 +76,7 @@ class PriorSet:
     blocks: dict[str, Block]
     evidence: tuple[Evidence, ...]
     trust: Trust
-    correlations: tuple[Correlation, ...] = ()
+    correlations: tuple[PriorCorrelation, ...] = ()
 
     def __post_init__(self) -> None:
         check_evidence(self.ledger, self.evidence, self.trust)
@@ -93,6 +93,11 @@ class PriorSet:
             "period": list(self.ledger.report.anchors[1:]),
             **{dim: list(labels) for dim, labels in line_labels(self.ledger).items()},
         }
+
+    @property
+    def priors(self) -> dict[str, tuple[Prior, ...]]:
+        """The priors by block."""
+        return {name: block.priors for name, block in self.blocks.items()}
 
     @property
     def connected(self) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from postcgrp.priors.build import effective
 from postcgrp.priors.changes import Change, Laid, fitting, ids_left_out
-from postcgrp.priors.correlations import Correlation, CorrelationRow, faults
+from postcgrp.priors.correlations import CorrelationRow, PriorCorrelation, faults
 from postcgrp.priors.errors import InputError
 from postcgrp.priors.evidence import Evidence
 from postcgrp.priors.ledger import Ledger, Number, Row, Source, Text, Trust, checked_ledger
@@ -176,12 +176,12 @@ def prior_set(
     return pset.with_evidence([*pset.evidence, *evidence]) if evidence else pset
 
 
-def _correlations(pset: PriorSet, overlay: Overlay) -> tuple[Correlation, ...]:
+def _correlations(pset: PriorSet, overlay: Overlay) -> tuple[PriorCorrelation, ...]:
     """Returns the correlations of a set. Raises :class:`InputError` with every row that its priors cannot have."""
     rows = tuple(
-        Correlation(*row.between, row.value, row.source or f"prior set {overlay.name}", row.reason)
+        PriorCorrelation(*row.between, row.value, row.source or f"prior set {overlay.name}", row.reason)
         for row in overlay.correlation
     )
-    if wrong := [InputFault(("correlation", k), text) for k, text in faults(pset.blocks, rows)]:
+    if wrong := [InputFault(("correlation", k), text) for k, text in faults(pset.priors, rows)]:
         raise overlay.error(wrong)
     return rows

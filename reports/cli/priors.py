@@ -134,11 +134,11 @@ def chosen_sets(options: argparse.Namespace) -> ChosenSets:
 
 def _check_correlations(overlay: Overlay, pset: PriorSet) -> None:
     """Raises :class:`InputError`, with the set's file, for correlations that no distribution has together."""
-    from postcgrp.models.correlated import together
+    from postcgrp.models.correlated import joint_scores
     from postcgrp.priors.messages import InputFault
 
     try:
-        together(pset)
+        joint_scores(pset)
     except InputError as error:
         raise overlay.error([InputFault((), fault) for fault in error.faults]) from None
 

@@ -119,7 +119,7 @@ def claim_groups(pset: PriorSet) -> dict[str, PriorSet | str]:
 def _restated(pset: PriorSet, settings: Settings) -> PriorSet:
     """The priors of a ledger under other settings, with the correlations that they still can have."""
     made = effective(pset.ledger, settings)
-    return replace(made, correlations=possible(made.blocks, pset.correlations))
+    return replace(made, correlations=possible(made.priors, pset.correlations))
 
 
 def note_on_unused_claims(pset: PriorSet) -> str:

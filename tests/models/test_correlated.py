@@ -15,7 +15,7 @@ from xarray import Dataset, DataTree
 from postcgrp.inference.powerscale import scaled
 from postcgrp.models import build_model
 from postcgrp.models import variables as v
-from postcgrp.models.correlated import log_dependence, scores_of, together
+from postcgrp.models.correlated import joint_scores, log_dependence, scores_of
 from postcgrp.models.simulator_dice import Dice
 from postcgrp.models.standard import standard_of
 from postcgrp.models.structure import structure_key
@@ -96,7 +96,7 @@ def test_what_correlates_by_itself_still_does(mine: PriorSet, draws: dict[str, A
 
 @pytest.mark.fit
 def test_the_density_is_that_of_a_normal_on_the_scores(mine: PriorSet, draws: dict[str, Array]) -> None:
-    joint = together(mine)
+    joint = joint_scores(mine)
     assert joint is not None
     scores = np.concatenate([scores_of(mine, name, draws.__getitem__).reshape(DRAWS, -1) for name in joint.at], axis=1)
     for name in (GROWTH, POOL, LAUNCH, PRICE, BRAKE):  # levels in order are raised in one draw of a thousand
@@ -116,7 +116,7 @@ def test_the_density_is_that_of_a_normal_on_the_scores(mine: PriorSet, draws: di
 
 @pytest.mark.fit
 def test_shifts_are_judged_by_the_joint_density(mine: PriorSet, draws: dict[str, Array]) -> None:
-    joint = together(mine)
+    joint = joint_scores(mine)
     assert joint is not None
     numbers = [number for number in elicited_numbers(mine) if number.name in (POOL, BRAKE)]
     shifted = shift_prior(shift_prior(mine, numbers[0], 0.5), numbers[1], -1.0)
@@ -146,13 +146,13 @@ def test_the_simulator_draws_them_too(mine: PriorSet) -> None:
 
 
 def test_unnamed_pairs_follow_from_those_that_are_named(tmp_path: Path) -> None:
-    joint = together(under(tmp_path, rows((POOL, GROWTH, 0.8), (POOL, BRAKE, 0.5))))
+    joint = joint_scores(under(tmp_path, rows((POOL, GROWTH, 0.8), (POOL, BRAKE, 0.5))))
     assert joint is not None
     pool, growth, brake = (joint.at[name].start for name in ("pool_error", "patient_growth", "payer_brake"))
     assert joint.matrix[growth, brake] == pytest.approx(0.4)  # independent given the pool
     assert joint.matrix[growth, growth + 1] == pytest.approx(0.5)
     assert joint.matrix[pool, growth + 1] == pytest.approx(0.8 * 0.5)
-    named = together(under(tmp_path, rows((POOL, GROWTH, 0.8), (POOL, BRAKE, 0.5), (GROWTH, BRAKE, 0.0))))
+    named = joint_scores(under(tmp_path, rows((POOL, GROWTH, 0.8), (POOL, BRAKE, 0.5), (GROWTH, BRAKE, 0.0))))
     assert named is not None
     assert named.matrix[growth, brake] == pytest.approx(0.0, abs=1e-9)
 
@@ -224,4 +224,4 @@ def test_correlations_that_nothing_can_have_are_refused(
     tmp_path: Path, of: tuple[tuple[str, str, float], ...], said: str
 ) -> None:
     with pytest.raises(InputError, match=said):
-        together(under(tmp_path, rows(*of)))
+        joint_scores(under(tmp_path, rows(*of)))

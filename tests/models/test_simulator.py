@@ -20,7 +20,7 @@ from postcgrp.models.variables import free
 from postcgrp.priors import Evidence, Ledger, PriorSet, Settings, Trust, effective, load_ledger, load_overlay
 from postcgrp.priors.catalogue import OBSERVED, RANGED
 from postcgrp.priors.changes import Change
-from postcgrp.priors.correlations import Correlation
+from postcgrp.priors.correlations import PriorCorrelation
 from postcgrp.priors.sets import Overlay, prior_set
 from postcgrp.priors.shipped import shipped
 from postcgrp.tests.helpers.forward import model_draws
@@ -87,7 +87,7 @@ def correlated() -> PriorSet:
         ("uptake_region_sd[thermoplasty]", "line_price_common", -0.8),
     )
     pset = other_market("lines of an adopted modality")
-    return replace(pset, correlations=tuple(Correlation(a, b, r, "test", "why") for a, b, r in rows))
+    return replace(pset, correlations=tuple(PriorCorrelation(a, b, r, "test", "why") for a, b, r in rows))
 
 
 MARKETS: dict[str, Callable[[], PriorSet]] = {

@@ -18,7 +18,7 @@ from xarray import DataArray, Dataset, DataTree
 from postcgrp.inference import Sampling, sample
 from postcgrp.models import build_model
 from postcgrp.priors import InputError, Ledger, PriorSet, from_range
-from postcgrp.priors.correlations import Correlation
+from postcgrp.priors.correlations import PriorCorrelation
 from postcgrp.priors.elicit import LINK
 from postcgrp.priors.sets import load_overlay, prior_set
 from postcgrp.reports.runs.evidence import flat, funnel_ratio
@@ -373,7 +373,7 @@ def test_contributions_add_up_to_what_moved(bare: Run, ledger: Ledger, tmp_path:
 @pytest.mark.slow
 def test_correlations_between_priors_are_a_factor(bare: Run, tmp_path: Path) -> None:
     """In prior draws, what goes up together widens the total, and nothing else does."""
-    row = Correlation("pool_error", "line_price_common", 0.6, "test", "why")
+    row = PriorCorrelation("pool_error", "line_price_common", 0.6, "test", "why")
     second = prior_run(replace(bare.priors, correlations=(row,)), tmp_path / "second", DRAWS, seed=8)
     for pair, told in (((bare, second), "none -> pool"), ((second, bare), "common 0.6 -> none")):
         found = compare(*pair)
