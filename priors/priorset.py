@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, astuple, dataclass, replace
 from itertools import product
 from typing import TYPE_CHECKING
 
@@ -257,7 +257,7 @@ class PriorSet:
             self.trust.model_dump_json(),
             repr(self.settings),
             self.ledger.model_dump_json(indent=1),
-            *map(repr, self.correlations),
+            *(repr(astuple(row)) for row in self.correlations),
         )
         return "\n".join(parts)
 
