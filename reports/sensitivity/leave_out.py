@@ -316,7 +316,8 @@ def _line_effect(pset: PriorSet, claim: Claim, draws: Dataset) -> DataArray | No
     for line in map(str, pset.coords["line_claimed"]):
         if claim.line not in (None, line) or v.LINE_USE_REGION not in draws:
             continue
-        spread, size = (_number(pset, draws, f"line_use_region_{what}", line=line) for what in ("sd", "size"))
+        spread = _number(pset, draws, "line_use_region_sd", line=line)
+        size = _number(pset, draws, "line_use_region_size", line=line)
         deviations = draws[v.LINE_USE_REGION].sel(line_claimed=line)
         signs = DataArray(pset.line_signs("region", line), {"region": pset.coords["region"]}, ("region",))
         return spread * deviations + size * signs

@@ -319,9 +319,10 @@ def test_a_file_that_is_not_there_or_has_no_schema(tmp_path: Path) -> None:
 
 
 def test_the_documented_file_loads(ledger: Ledger, tmp_path: Path) -> None:
-    text, pool = re.findall(r"```toml\n(.*?)```", PRIOR_SETS_PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    text, pair, pool = re.findall(r"```toml\n(.*?)```", PRIOR_SETS_PAGE.read_text(encoding="utf-8"), re.DOTALL)
     (tmp_path / "doc.toml").write_text(text, encoding="utf-8")
     assert difference(effective(ledger), prior_set(ledger, load_overlay(tmp_path / "doc.toml")))
+    assert len(under(ledger, tmp_path, pair).correlations) == 1
     (tmp_path / "pool.toml").write_text(pool, encoding="utf-8")
     panel = load_pool(tmp_path / "pool.toml")
     assert panel is not None
