@@ -152,6 +152,30 @@ def scores_of(pset: PriorSet, name: str, read: Callable[[str], Array]) -> Array:
     return np.asarray(draws @ rows[:, : draws.shape[-1]].T).reshape(z.shape)
 
 
+def pulls_of(pset: PriorSet, name: str, read: Callable[[str], Array]) -> Array:
+    """Derivatives of the log prior density by the centre of each draw that moves a block, in sds [..., dims].
+
+    The centres of all others stay where they are. Parameters: `read`, see :func:`scores_of`.
+    """
+    standard, joint = standard_of(pset, name), joint_scores(pset)
+    scores = scores_of(pset, name, read)
+    if standard is None or (joint is None and standard.cholesky is None):
+        return scores
+    if joint is None or name not in joint.at:
+        return scores if standard.cholesky is None else _against(standard.cholesky, scores)
+    ndim = len(standard.dims)
+    whole = [scores_of(pset, other, read) for other in joint.at]
+    lead = scores.shape[: scores.ndim - ndim]
+    pulls = _against(joint.cholesky, np.concatenate([each.reshape(*lead, -1) for each in whole], axis=-1))
+    return pulls[..., joint.at[name]].reshape(scores.shape)
+
+
+def _against(cholesky: Array, scores: Array) -> Array:
+    """The inverse of a correlation, by its factor, times scores [..., n]."""
+    inverse = np.linalg.inv(cholesky)
+    return np.asarray(scores @ (inverse.T @ inverse))
+
+
 def log_dependence(pset: PriorSet, of: PriorSet, read: Callable[[str], Array]) -> Array | float:
     """Log density that the rows of a prior set give draws [...], on top of what its blocks give them.
 

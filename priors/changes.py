@@ -264,7 +264,8 @@ def _moved(row: Assumption | Claim, change: Change, family: Family | None) -> di
     if row.low is None or row.high is None:
         if change.spread is None:
             return {"value": change.centre}
-        raise InputError(f"{row.id!r} is a number and has no spread: give another `value`")
+        ranged = ", or `low` and `high`" if family else ""
+        raise InputError(f"{row.id!r} is a number and has no spread: give another `value`{ranged}")
     forward, inverse = LINK[family or "normal"]
     with np.errstate(all="ignore"):
         low, high = float(forward(row.low)), float(forward(row.high))

@@ -32,6 +32,10 @@ def test_prior_draws_lie_where_bottom_up_does_and_lean_on_what_moves_them(pset: 
     sd = pset.blocks["pool_error"].priors[0].sd
     assert levers.loc["pool_error", "change"] == pytest.approx(sd, abs=4 * levers.loc["pool_error", "mcse"])
     assert not levers.loc["pool_error", "sourced"]
+    # So does one sd of growth in one period, the other one's median unmoved though the two are correlated.
+    for prior, years in zip(pset.blocks["patient_growth"].priors, np.diff(pset.ledger.report.anchors), strict=True):
+        lever = levers.loc[prior.name]
+        assert lever["change"] == pytest.approx(years * prior.sd, abs=4 * lever["mcse"])
 
 
 def test_a_scale_that_has_a_range_leans_by_itself_and_not_by_what_it_scales(pset: PriorSet) -> None:
