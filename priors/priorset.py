@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from postcgrp.priors.correlations import PriorCorrelation
+from postcgrp.priors.correlations import PriorCorrelation, possible
 from postcgrp.priors.elicit import Prior, coupling, markov
 from postcgrp.priors.evidence import (
     Evidence,
@@ -212,6 +212,10 @@ class PriorSet:
     def with_evidence(self, evidence: Sequence[Evidence]) -> PriorSet:
         """Returns the same priors with other evidence; without any, the bottom-up view."""
         return replace(self, evidence=tuple(evidence))
+
+    def with_correlations(self, rows: Sequence[PriorCorrelation]) -> PriorSet:
+        """Returns the same priors with those of the rows that they can have: a variant may lack a prior of one."""
+        return replace(self, correlations=possible(self.priors, rows))
 
     def table(self) -> pd.DataFrame:
         """Returns the effective priors, one row per cell: name, family, parameters, implied 5/50/95 %, and why."""

@@ -34,8 +34,7 @@ from xarray import DataArray, Dataset
 
 from postcgrp.inference.diagnostics import SAMPLE, mcse_mean
 from postcgrp.models import variables as v
-from postcgrp.priors import Evidence, InputError, Prior, PriorSet, Settings, effective
-from postcgrp.priors.correlations import possible
+from postcgrp.priors import Evidence, InputError, Prior, PriorSet, effective
 from postcgrp.priors.ledger import Claim
 from postcgrp.priors.lookup import Key, number_name
 from postcgrp.reports.forecast.conflict import AGREES, CONFLICT, DISAGREES, NO_POWER
@@ -69,7 +68,7 @@ def claims_left_out(pset: PriorSet) -> tuple[list[LeftOut], dict[str, str]]:
             continue
         settings = replace(pset.settings, leave_out=(*pset.settings.leave_out, claim.id))
         try:
-            without = _restated(pset, settings)
+            without = effective(pset.ledger, settings).with_correlations(pset.correlations)
         except InputError as error:
             forbidden[claim.id] = str(error)
             continue
@@ -109,17 +108,11 @@ def claim_groups(pset: PriorSet) -> dict[str, PriorSet | str]:
             replace(pset.settings, leave_out=(*pset.settings.leave_out, *ids)),
         )
         try:
-            without = _restated(pset, settings)
+            without = effective(pset.ledger, settings).with_correlations(pset.correlations)
             out[name] = without.with_evidence([*without.evidence, *further_rows(pset)])
         except InputError as error:
             out[name] = str(error)
     return out
-
-
-def _restated(pset: PriorSet, settings: Settings) -> PriorSet:
-    """The priors of a ledger under other settings, with the correlations that they still can have."""
-    made = effective(pset.ledger, settings)
-    return replace(made, correlations=possible(made.priors, pset.correlations))
 
 
 def note_on_unused_claims(pset: PriorSet) -> str:

@@ -20,7 +20,7 @@ from xarray import DataTree
 
 from postcgrp.inference.diagnostics import SAMPLE, ess_mean, mcse_mean
 from postcgrp.models import variables as v
-from postcgrp.models.correlated import log_dependence, scores_of
+from postcgrp.models.correlated import joint_scores, log_dependence, scores_of
 from postcgrp.models.standard import standard_of
 from postcgrp.priors import InputError, Prior, PriorSet
 from postcgrp.reports.runs.evidence import funnel_ratio
@@ -116,7 +116,9 @@ def shift_prior(pset: PriorSet, number: ElicitedNumber, by_sds: float) -> PriorS
             priors[k] = replace(priors[k], mu=moved, low=None, high=None, coverage=None, origin="moved")
         changed = replace(block, priors=tuple(priors))
         changed.cholesky  # noqa: B018  raises if the order cannot be kept
-        return replace(pset, blocks={**pset.blocks, number.block: changed})
+        moved_set = replace(pset, blocks={**pset.blocks, number.block: changed})
+        joint_scores(moved_set)  # raises where an order kept otherwise leaves no room for a correlation
+        return moved_set
     bias = {"final_log_bias": pset.trust.final_log_bias + shift}
     if number.kind == "base":
         bias["base_log_bias"] = pset.trust.base_log_bias + shift

@@ -26,6 +26,7 @@ from postcgrp.priors.pool import logarithmic_pool
 from postcgrp.priors.sets import prior_set
 from postcgrp.reports.sensitivity.leave_out import claims_left_out
 from postcgrp.reports.sensitivity.tornado import elicited_numbers, joint_log_ratio, shift_prior
+from postcgrp.reports.sensitivity.variants import crossed
 from postcgrp.tests.helpers.forward import model_draws
 
 Array = NDArray[np.float64]
@@ -173,6 +174,8 @@ def test_where_a_claim_is_left_out_its_correlations_go(mine: PriorSet) -> None:
     left = {one.id: one.without for one in claims_left_out(mine)[0]}
     assert len(left["adoption_2030"].correlations) == len(ROWS) - 1
     assert left["adoption_2035"].correlations == mine.correlations
+    grid = crossed(mine, LEDGER, ["coverage=0.5,0.8"])
+    assert [each.pset.correlations for each in grid if each.pset] == [mine.correlations] * 2
 
 
 def test_what_has_no_closed_form_with_them_is_refused(mine: PriorSet, pset: PriorSet) -> None:
