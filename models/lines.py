@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytensor.tensor as pt
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from pytensor.tensor import TensorVariable
 
 from postcgrp.models import variables as v
-from postcgrp.models.latent import deviation, from_standard, hyper
+from postcgrp.models.latent import deviation, from_standard, hyper, multiplied
 from postcgrp.models.launch import Launches
 from postcgrp.models.shapes import interpolation, redistributed_odds, share_of
 from postcgrp.models.standard import region_cholesky
@@ -156,18 +156,18 @@ def _odds(pset: PriorSet, users: TensorVariable) -> TensorVariable:
     if not claimed:
         return pt.zeros((0, 1, 1))
     level = from_standard(pset, v.LINE_USE_LEVEL, "line_claimed")
-    sizes = {dim: [pset.number(f"line_use_{dim}_size", line=line) for line in claimed] for dim in ("region", "depth")}
-    region, depth = (
-        np.array([size * pset.line_signs(dim, line) for size, line in zip(sizes[dim], claimed, strict=True)])
-        for dim in ("region", "depth")
-    )
-    spread = hyper(
-        v.sd(v.LINE_USE_REGION), [pset.number("line_use_region_sd", line=x) for x in claimed], ("line_claimed",)
-    )
-    around = hyper(v.LINE_USE_REGION_CENTRE, region, ("line_claimed", "region")) + spread[:, None] * deviation(
+
+    def by_line(name: str, unit: ArrayLike, number: str, *dims: str) -> TensorVariable:
+        return multiplied(pset, name, unit, [(number, {"line": line}) for line in claimed], ("line_claimed", *dims))
+
+    def directed(name: str, dim: str) -> TensorVariable:
+        return by_line(name, [pset.line_signs(dim, line) for line in claimed], f"line_use_{dim}_size", dim)
+
+    spread = by_line(v.sd(v.LINE_USE_REGION), np.ones(len(claimed)), "line_use_region_sd")
+    around = directed(v.LINE_USE_REGION_CENTRE, "region") + spread[:, None] * deviation(
         v.LINE_USE_REGION, "line_claimed", "region"
     )
-    offset = around[:, :, None] + hyper(v.LINE_USE_DEPTH_CENTRE, depth, ("line_claimed", "depth"))[:, None, :]
+    offset = around[:, :, None] + directed(v.LINE_USE_DEPTH_CENTRE, "depth")[:, None, :]
     names = list(pset.ledger.segments["modality"])
     modality_of = {line.name: names.index(line.modality) for line in pset.ledger.lines}
     weights = pt.stack([users[..., modality_of[line]] for line in claimed])
