@@ -190,7 +190,7 @@ def spend_in(pset: PriorSet, year: int, log_spend: Sequence[TensorVariable], pat
     An anchor has none, and before a launch next to nobody pays.
     """
     at, spends = year - pset.ledger.years[0], []
-    observed = {row.year for row in pset.evidence}
+    observed = {year for row in pset.evidence for year in row.years}
     for k, (modality, walk) in enumerate(zip(pset.ledger.modalities, log_spend, strict=True)):
         on_market = pset.anchors(modality)
         if year < on_market[0] and year not in observed - set(pset.ledger.report.anchors):

@@ -75,8 +75,7 @@ def launches(pset: PriorSet) -> Launches | None:
         return None
     probability = from_standard(pset, v.SUCCESS_PROBABILITY, "launch")
     draw = pm.Uniform(v.SUCCESS_DRAW, dims="launch")
-    others = [row.modality for row in pset.evidence if row.source != pset.ledger.report.id]
-    certain = hyper(v.SUCCESS_MEASURED, [float(name in others) for name in names], ("launch",))
+    certain = hyper(v.SUCCESS_MEASURED, [float(name in pset.seen_launched) for name in names], ("launch",))
     vendor = (
         from_standard(pset, v.VENDOR_LAUNCH_YEAR, "launched") if v.VENDOR_LAUNCH_YEAR in pset.blocks else pt.zeros(0)
     )

@@ -90,7 +90,7 @@ def build_model(pset: PriorSet) -> pm.Model:
         market, drivers = demand(pset)
         views = market.views
         # Only these years enter the density, so its graph covers no others; all at once, which takes fewer operations.
-        near = sorted({*report.anchors, *(row.year for row in pset.evidence if row.year is not None)})
+        near = sorted({*report.anchors, *(year for row in pset.evidence for year in row.years)})
         as_stated = market.cells(near, views[BY_REPORT])
         relative = relative_intensity(pset, as_stated, near)
         as_stated = as_stated.with_relative(relative)
@@ -120,6 +120,8 @@ def build_model(pset: PriorSet) -> pm.Model:
                     factor=by_report if source == report.id else None,
                     patients=cells.patients,
                     users=cells.users,
+                    line_use=cells.line_use,
+                    line_share=cells.line_share,
                     shares=drivers,
                     window=report.anchors,
                 )

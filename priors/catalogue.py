@@ -49,18 +49,23 @@ PRIOR_CLAIMS = {
     "line_use_direction": Entry("sign", ("region", "depth", "line")),
 }
 
-# Claims with the role `evidence`, and rows of evidence files.
+# Claims with the role `evidence`, and rows of evidence files. Each is observed on the log scale.
 OBSERVED = {
-    "revenue": Entry(MONEY_UNIT, ("region", "depth", "modality")),
-    "revenue_share": Entry("fraction", ("region", "depth", "modality")),
+    "revenue": Entry(MONEY_UNIT, ("region", "depth", "modality", "line")),
+    "revenue_share": Entry("fraction", ("region", "depth", "modality", "line")),
+    "revenue_growth": Entry("ratio", ("region", "depth", "modality", "line")),
     "patients": Entry("patients", ("region", "depth")),
     "patients_share": Entry("fraction", ("region", "depth")),
+    "patients_growth": Entry("ratio", ("region", "depth")),
+    "users_growth": Entry("ratio", ("region", "depth", "modality")),
     "adoption": Entry("fraction", ("region", "depth", "modality")),
     "acute_use": Entry("fraction", ("region", "depth")),
     "moh": Entry("fraction", ("region", "depth")),
     "payer_block": Entry("fraction", ("region",)),
+    "line_use": Entry("fraction", ("region", "depth", "line")),
     "price": Entry(SPEND_UNIT, ("region", "depth", "modality")),  # revenue per user: as in a fraction, no shared error
 }
+GROWN = {"revenue_growth": "revenue", "patients_growth": "patients", "users_growth": "users"}  # and what grows
 # Claims that the audit compares with others, beside those above; all others are kept and read by nothing.
 COMPARED = (
     "growth_rate",

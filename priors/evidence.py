@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 
 import numpy as np
 
-from postcgrp.priors.catalogue import OBSERVED, SIZES
+from postcgrp.priors.catalogue import GROWN, OBSERVED, SIZES
 from postcgrp.priors.elicit import from_range
 from postcgrp.priors.errors import Faults, InputError
 from postcgrp.priors.ledger import ErrorModel, Ledger, slug
 from postcgrp.priors.ledger.checks import LONGEST_NAME, known_quantity
+from postcgrp.priors.lines import line_labels
 from postcgrp.priors.lookup import assumption, eligible, number, prior_claims
-from postcgrp.priors.segments import SEGMENT_DIMS, SEGMENTS
+from postcgrp.priors.segments import NARROWED
 
 CONTRADICTION = 4.0  # how many sds of their errors two statements of the same number may lie apart
 SLACK = 1e-9  # relative, for floating point
+PARTS = NARROWED[1:]  # what a row may be about a part of: regions, depths, modalities, lines
 HUGE = 1e12  # larger than any market in any unit
 FINEST = 1e-4  # smallest log-sd of a row
 SAME_UNIT = 0.9  # how alike two units must be spelled (difflib's ratio) to be one, misspelt: no two currencies are
@@ -27,8 +29,9 @@ SAME_UNIT = 0.9  # how alike two units must be spelled (difflib's ratio) to be o
 class Evidence:
     """One observed aggregate: the `value` of a `quantity` in a year and segment, with the row's own log-sd.
 
-    `region`, `depth` or `modality` is None for the sum over all of them; `year` is None for a share that has none, and
-    is then the mean over the report's anchors.
+    `region`, `depth`, `modality` or `line` is None for the sum over all of them; `year` is None for a share that has
+    none, and is then the mean over the report's anchors. A growth is the ratio of `year` to `year_from`, which is None
+    for everything else.
     """
 
     id: str
@@ -42,11 +45,37 @@ class Evidence:
     unit: str
     log_sd: float
     note: str = ""
+    line: str | None = None
+    year_from: int | None = None
 
     @property
     def cell(self) -> tuple[str | int | None, ...]:
-        """What is observed: the quantity, year and segment."""
-        return (self.quantity, self.year, self.region, self.depth, self.modality)
+        """What is observed: the quantity, year and segment, and the year from which something grew."""
+        return (self.quantity, self.year, self.region, self.depth, self.modality, self.line, self.year_from)
+
+    @property
+    def years(self) -> tuple[int, ...]:
+        """The years that it is about; none for a share of the whole window."""
+        return tuple(year for year in (self.year_from, self.year) if year is not None)
+
+    @property
+    def shared_error(self) -> dict[int, float]:
+        """How often it carries the error of its source, by year: once in a size, and never in a fraction or a price.
+
+        A growth carries the error of its later year less that of the earlier: what the error has in common cancels, and
+        what it has gained in between is left.
+        """
+        if self.year is None:
+            return {}
+        if self.year_from is not None:
+            return {self.year_from: -1.0, self.year: 1.0}
+        return {self.year: 1.0} if self.quantity in SIZES else {}
+
+    @property
+    def ends(self) -> tuple[Evidence, Evidence]:
+        """What a growth is the ratio of: the earlier and the later row."""
+        of = replace(self, quantity=GROWN[self.quantity], year_from=None)
+        return replace(of, year=self.year_from), of
 
 
 def claimed_evidence(ledger: Ledger, coverage: float) -> tuple[Evidence, ...]:
@@ -62,11 +91,21 @@ def claimed_evidence(ledger: Ledger, coverage: float) -> tuple[Evidence, ...]:
             log_value, log_sd = from_range(claim.low, claim.high, claim.coverage or coverage, "lognormal")
             value = float(np.exp(log_value))
         else:
-            where = {s: key for s in SEGMENTS if (key := getattr(claim, s)) is not None}
+            where = {s: key for s in NARROWED if (key := getattr(claim, s)) is not None}
             value, log_sd = float(claim.value or 0.0), number(ledger, "evidence_log_sd", **where)
         segment = (claim.region, claim.depth, claim.modality)
         rows.append(
-            Evidence(claim.id, ledger.report.id, claim.quantity, claim.year, *segment, value, claim.unit, log_sd)
+            Evidence(
+                claim.id,
+                ledger.report.id,
+                claim.quantity,
+                claim.year,
+                *segment,
+                value,
+                claim.unit,
+                log_sd,
+                line=claim.line,
+            )
         )
     return tuple(rows)
 
@@ -135,28 +174,44 @@ def _faults(ledger: Ledger, row: Evidence) -> Iterator[str]:
         yield f": evidence on {row.quantity!r}, but the model observes {', '.join(OBSERVED)}: {way_out}"
         return
     if row.unit != (unit := entry.unit.format(currency=ledger.report.currency)):
-        way_out = f"write {unit!r}" if get_close_matches(row.unit, [unit], 1, SAME_UNIT) else "convert it"
+        convert = "write 1.07 for 7 %" if unit == "ratio" else "convert it"
+        way_out = f"write {unit!r}" if get_close_matches(row.unit, [unit], 1, SAME_UNIT) else convert
         yield f": unit {row.unit!r}: evidence on {row.quantity} is in {unit!r}: {way_out}"
     if len(row.source) > LONGEST_NAME:
         size = len(row.source)
         yield f": source {row.source[:20]!r}... is {size} characters long: shorten it to {LONGEST_NAME} at most"
-    known = True
-    for dim, names in ledger.segments.items():
+    misplaced = [*_misplaced(ledger, row, entry.by), *_misdated(ledger, row)]
+    yield from misplaced
+    yield from _wrong_figures(row)
+    if not misplaced:  # whether there can be such a figure depends on its place
+        yield from _wrong_place(ledger, row)
+
+
+def _misplaced(ledger: Ledger, row: Evidence, by: Sequence[str]) -> Iterator[str]:
+    """What is wrong with the segment that a row names; `by`, what its quantity may be narrowed down by."""
+    for dim, names in {**ledger.segments, "line": [line.name for line in ledger.lines]}.items():
         name = getattr(row, dim)
-        if name is not None and dim not in entry.by:
+        if name is not None and dim not in by:
             yield f": {dim} {name!r}: {row.quantity} has no {dim}: remove it"
         elif name is not None and name not in names:
-            known = False
             yield f": {dim} {name!r} is not declared: use one of {', '.join(names)}"
+    if row.line is not None and row.modality is not None and "modality" in by:
+        yield f": line {row.line!r} says of which modality it is: leave `modality` empty"
+
+
+def _misdated(ledger: Ledger, row: Evidence) -> Iterator[str]:
+    """What is wrong with the years that a row names."""
     if row.year is None and not row.quantity.endswith("_share"):
-        known = False
         yield ": no year: only a share may be one of the whole window: add `year`"
-    elif row.year is not None and row.year not in ledger.years:
-        known = False
-        yield f": year {row.year} is outside {ledger.years[0]}..{ledger.years[-1]}: correct or remove it"
-    yield from _wrong_figures(row)
-    if known:  # whether there can be such a figure depends on its place
-        yield from _wrong_place(ledger, row)
+    for year in row.years:
+        if year not in ledger.years:
+            yield f": year {year} is outside {ledger.years[0]}..{ledger.years[-1]}: correct or remove it"
+    if row.quantity not in GROWN and row.year_from is not None:
+        yield f": year_from {row.year_from}: only a growth has one: leave it empty"
+    elif row.quantity in GROWN and row.year_from is None:
+        yield ": growth is between two years: give `year_from`, as an evidence file can"
+    elif row.year_from is not None and row.year is not None and row.year_from >= row.year:
+        yield f": year_from {row.year_from} is not before year {row.year}: swap or correct them"
 
 
 def _wrong_figures(row: Evidence) -> Iterator[str]:
@@ -174,12 +229,16 @@ def _wrong_figures(row: Evidence) -> Iterator[str]:
 
 def _wrong_place(ledger: Ledger, row: Evidence) -> Iterator[str]:
     """What a quantity rules out beyond its unit and segment."""
-    if row.quantity.endswith("_share") and not any(getattr(row, dim) for dim in SEGMENT_DIMS):
+    if row.quantity.endswith("_share") and not any(getattr(row, dim) for dim in PARTS):
         yield f": the share of all is 1: name the {', '.join(OBSERVED[row.quantity].by)} it is of"
     if row.quantity in ("acute_use", "moh", "payer_block") and not prior_claims(ledger, row.quantity):
         yield f": the report makes no claim on {row.quantity}, so the model does not have it: remove the row"
-    if row.quantity == "price" and row.modality is None:
-        yield f": a price is of one modality: name {' or '.join(m.name for m in ledger.modalities)}"
+    if row.quantity in ("price", "users_growth") and row.modality is None:
+        what = "a price is" if row.quantity == "price" else "users are"
+        yield f": {what} of one modality: name {' or '.join(m.name for m in ledger.modalities)}"
+        return
+    if row.quantity == "line_use" and (fault := _line_fault(ledger, row.line)):
+        yield fault
         return
     if row.quantity == "adoption":
         taken = [m.name for m in ledger.modalities if m.uptake != "everyone"]
@@ -189,31 +248,46 @@ def _wrong_place(ledger: Ledger, row: Evidence) -> Iterator[str]:
                 f"{' or '.join(taken) or 'none, and remove the row'}"
             )
             return
-    if "modality" in OBSERVED[row.quantity].by:
-        yield from _unsold(ledger, row)
+    if {"modality", "line"} & {*OBSERVED[row.quantity].by}:
+        for year in row.years:
+            yield from _unsold(ledger, row, year)
 
 
-def _unsold(ledger: Ledger, row: Evidence) -> Iterator[str]:
+def _line_fault(ledger: Ledger, name: str | None) -> str | None:
+    """Why there is no measuring the use of a line: it has no name, or all of its modality's users use it."""
+    labels = line_labels(ledger)
+    varying = [line for line in labels["line"] if line in (*labels["line_claimed"], *labels["line_pipeline"])]
+    if name in varying:
+        return None
+    why = "all users of its modality use it" if name else "`line_use` is of one line"
+    return f": line {name or ''!r}: {why}: name {' or '.join(varying) or 'none, and remove the row'}"
+
+
+def modality_of_row(ledger: Ledger, row: Evidence) -> str | None:
+    """Returns the modality that a row is about, by itself or by its line; None for all."""
+    return next((line.modality for line in ledger.lines if line.name == row.line), row.modality)
+
+
+def _unsold(ledger: Ledger, row: Evidence, year: int) -> Iterator[str]:
     """What is wrong with evidence on sales that are zero: before a launch, or at depths that are not eligible."""
-    if row.year is None:
-        return
+    of = modality_of_row(ledger, row)
     for modality in ledger.modalities:
-        if row.modality not in (None, modality.name):
+        if of not in (None, modality.name):
             continue
         if modality.uptake != "launch":
             return
         vendors = assumption(ledger, "vendor_launch_year", {"modality": modality.name})
         earliest = min(end for end in (vendors.value, vendors.low) if end is not None)
-        if row.modality is not None and row.year < earliest:
+        if of is not None and year < earliest:
             yield (
-                f": {row.modality} has evidence in {row.year}, before its vendor_launch_year {earliest:g}: make the "
+                f": {of} has evidence in {year}, before its vendor_launch_year {earliest:g}: make the "
                 "claim a check or move the launch"
             )
             return
-        if row.year >= earliest and any(eligible(ledger, modality.name, row.depth)):
+        if year >= earliest and any(eligible(ledger, modality.name, row.depth)):
             return
     yield (
-        f": nothing is sold in {row.year} to depth {row.depth or 'any'}, by vendor_launch_year and eligible_share: "
+        f": nothing is sold in {year} to depth {row.depth or 'any'}, by vendor_launch_year and eligible_share: "
         "make the claim a check or change those"
     )
 
@@ -223,9 +297,10 @@ def _check_pair(ledger: Ledger, trust: ErrorModel, first: Evidence, second: Evid
     if first.source == second.source and first.cell == second.cell:
         same = "once more: remove one" if first.value == second.value else f"as {second.value:g}: keep the right one"
         raise InputError(f"{first.id!r} states {first.value:g}, and {second.id!r} the same number {same}")
-    if (first.quantity, first.year) != (second.quantity, second.year):
+    if (first.quantity, first.years) != (second.quantity, second.years):
         return
-    inside = all(getattr(second, d) in (None, getattr(first, d)) for d in SEGMENT_DIMS) and first.cell != second.cell
+    placed = replace(first, modality=modality_of_row(ledger, first))
+    inside = all(getattr(second, d) in (None, getattr(placed, d)) for d in PARTS) and first.cell != second.cell
     larger = first.value > second.value * (1 + SLACK)
     if first.source == second.source and inside and larger and first.quantity in SIZES:
         raise InputError(
@@ -233,9 +308,7 @@ def _check_pair(ledger: Ledger, trust: ErrorModel, first: Evidence, second: Evid
             "a part: correct one of them"
         )
     if first.cell == second.cell:
-        share = _horizon(ledger, first.year)
-        models = [error_model(ledger, trust, row.source) for row in (first, second)]
-        variance = sum(log_variance(model, share) for model in models) + first.log_sd**2 + second.log_sd**2
+        variance = sum(_shared_variance(ledger, trust, row) + row.log_sd**2 for row in (first, second))
         apart = abs(np.log(first.value / second.value)) / np.sqrt(variance)
         if apart > CONTRADICTION:
             raise InputError(
@@ -245,12 +318,16 @@ def _check_pair(ledger: Ledger, trust: ErrorModel, first: Evidence, second: Evid
 
 
 def _check_sums(ledger: Ledger, rows: Sequence[Evidence]) -> None:
-    """Refuse parts from one source that, beyond their errors, exceed their whole, or all together fall short of it."""
-    for dim in SEGMENT_DIMS:
+    """Refuse parts from one source that, beyond their errors, exceed their whole, or all together fall short of it.
+
+    Regions, depths and modalities add up to all of it, and lines to their modality.
+    """
+    for dim in PARTS:
         families: dict[tuple[str | int | None, ...], list[Evidence]] = {}
         for row in rows:
             if row.quantity.removesuffix("_share") in SIZES:
-                others = [getattr(row, other) for other in SEGMENT_DIMS if other != dim]
+                of = replace(row, modality=modality_of_row(ledger, row)) if dim == "line" else row
+                others = [getattr(of, other) for other in PARTS if other != dim]
                 families.setdefault((row.source, row.quantity, row.year, *others), []).append(row)
         for (_, quantity, _, *rest), members in families.items():
             parts = [row for row in members if getattr(row, dim) is not None]
@@ -258,7 +335,8 @@ def _check_sums(ledger: Ledger, rows: Sequence[Evidence]) -> None:
             if quantity not in SIZES and not any(rest):
                 whole.append((1.0, 0.0))
             if parts and whole:
-                _check_sum(parts, *whole[0], complete=len(parts) == len(ledger.segments[dim]))
+                every = ledger.lines_of(str(rest[-1])) if dim == "line" else ledger.segments[dim]
+                _check_sum(parts, *whole[0], complete=len(parts) == len(every))
 
 
 def _check_sum(parts: Sequence[Evidence], whole: float, log_sd: float, *, complete: bool) -> None:
@@ -272,6 +350,13 @@ def _check_sum(parts: Sequence[Evidence], whole: float, log_sd: float, *, comple
             f"{named} add up to {total:g}, and their whole is {whole:g}: {abs(apart):.1f} sd apart by their own "
             f"errors, and over {CONTRADICTION:g} is a contradiction: correct one, or raise log_sd"
         )
+
+
+def _shared_variance(ledger: Ledger, trust: ErrorModel, row: Evidence) -> float:
+    """Returns the variance of a source's error in a row; of a growth, what the error gains in between."""
+    model = error_model(ledger, trust, row.source)
+    later = log_variance(model, _horizon(ledger, row.year))
+    return later if row.year_from is None else later - log_variance(model, _horizon(ledger, row.year_from))
 
 
 def log_variance(model: ErrorModel, share: float) -> float:

@@ -50,7 +50,8 @@ def evidence_view(run: Run, evidence: Sequence[Path]) -> tuple[MarketView, list[
     Raises :class:`postcgrp.priors.InputError` for evidence that cannot be read or is at odds with the run.
     """
     priors = run.priors
-    result = update(run, read_evidence(evidence, priors.ledger, priors.trust, priors.evidence))
+    rows = read_evidence(evidence, priors.ledger, priors.trust, priors.evidence, priors.settings.coverage)
+    result = update(run, rows)
     label = f"with {', '.join(path.name for path in evidence)}"
     said = [_row_said(row) for _, row in result.rows.iterrows()]
     if not result.refused:

@@ -54,7 +54,7 @@ def align(variant: PriorSet, base: PriorSet) -> PriorSet:
     modality, which however wide say that it succeeds.
     """
     report = base.ledger.report.id
-    if (report in base.sources and report not in variant.sources) or _measured(base) != _measured(variant):
+    if (report in base.sources and report not in variant.sources) or base.seen_launched != variant.seen_launched:
         return variant
     own = {_observed(row): row for row in variant.evidence}
     rows = [own.pop(_observed(row), replace(row, log_sd=SILENT)) for row in base.evidence]
@@ -62,12 +62,6 @@ def align(variant: PriorSet, base: PriorSet) -> PriorSet:
         return variant.with_evidence([*rows, *own.values()])
     except InputError:
         return variant
-
-
-def _measured(pset: PriorSet) -> set[str | None]:
-    """The launched modalities that a source other than the report has seen."""
-    others = {row.modality for row in pset.evidence if row.source != pset.ledger.report.id}
-    return others & {str(name) for name in pset.coords["launched"]}
 
 
 def _observed(row: Evidence) -> tuple[object, ...]:
