@@ -16,7 +16,7 @@ from postcgrp.priors.catalogue import MONEY_UNIT, SPEND_UNIT
 from postcgrp.reports.runs.groups import group
 
 INTERVALS = (50, 80, 90)
-ENDS = {
+INTERVAL_ENDS = {
     f"{end}_{width}": (side + (1 - 2 * side) * (1 - width / 100) / 2)
     for width in INTERVALS
     for side, end in enumerate(("low", "high"))
@@ -128,14 +128,14 @@ def summarised(ledger: Ledger, quantity: str, draws: DataArray, unit: str, claim
     flat = draws.transpose(*SAMPLE, *dims).values.reshape(draws.sizes["chain"] * draws.sizes["draw"], -1)
     labels = [dict(zip(dims, cell, strict=True)) for cell in product(*(draws[dim].values.tolist() for dim in dims))]
     points = np.array([stated_point(ledger, claim or quantity, **cell) for cell in labels])
-    quantiles = np.quantile(flat, [0.5, *ENDS.values()], axis=0)
+    quantiles = np.quantile(flat, [0.5, *INTERVAL_ENDS.values()], axis=0)
     above = np.where(np.isfinite(points), (flat > points).mean(axis=0), np.nan)
     return pd.DataFrame(labels).assign(
         quantity=quantity,
         unit=unit,
         mean=flat.mean(axis=0),
         sd=flat.std(axis=0, ddof=1),
-        **dict(zip(("median", *ENDS), quantiles, strict=True)),
+        **dict(zip(("median", *INTERVAL_ENDS), quantiles, strict=True)),
         report=points,
         p_above_report=above,
     )

@@ -16,7 +16,7 @@ from postcgrp.models import variables as v
 from postcgrp.priors import PriorSet
 from postcgrp.priors.catalogue import MONEY_UNIT
 from postcgrp.priors.scenarios import BASE
-from postcgrp.reports.forecast.summary import ENDS
+from postcgrp.reports.forecast.summary import INTERVAL_ENDS
 
 Array = NDArray[np.float64]
 SEGMENTED_BY = ("region", "modality", "line")
@@ -25,11 +25,11 @@ ROUNDED_OFF = 1e-9  # relative: what rounding moves
 COMPARED_FIGURES = (
     "mean",
     "median",
-    *ENDS,
+    *INTERVAL_ENDS,
     "base_median",
     "difference_mean",
     "difference_median",
-    *(f"difference_{end}" for end in ENDS),
+    *(f"difference_{end}" for end in INTERVAL_ENDS),
     "p_above",
     "p_below",
 )
@@ -123,8 +123,8 @@ def compared(name: str, base: ScenarioDraws, drawn: Sequence[tuple[float, Scenar
     found: dict[str, Array | str] = {"scenario": name, "base_median": np.median(base.draws, axis=0)}
     for prefix, each in (("", levels), ("difference_", moves)):
         found[f"{prefix}mean"] = mean(each)
-        quantiles = quantiles_of(np.concatenate(each), [0.5, *ENDS.values()], weights)
-        found |= {f"{prefix}{key}": row for key, row in zip(("median", *ENDS), quantiles, strict=True)}
+        quantiles = quantiles_of(np.concatenate(each), [0.5, *INTERVAL_ENDS.values()], weights)
+        found |= {f"{prefix}{key}": row for key, row in zip(("median", *INTERVAL_ENDS), quantiles, strict=True)}
     found |= {"p_above": mean([x > 0 for x in moves]), "p_below": mean([x < 0 for x in moves])}
     return base.rows.assign(**found)
 
