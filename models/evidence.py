@@ -12,9 +12,11 @@ from numpy.typing import NDArray
 from pytensor.tensor import TensorVariable
 
 from postcgrp.models import variables as v
+from postcgrp.models.bounds import first_sale
 from postcgrp.models.latent import deviation, hyper
 from postcgrp.priors import Evidence, PriorSet
 from postcgrp.priors.catalogue import GROWN, MILLION
+from postcgrp.priors.evidence import launch_of
 from postcgrp.priors.segments import SEGMENTS
 
 Array = NDArray[np.float64]
@@ -28,7 +30,8 @@ class Observed:
     is multiplied by because the source's patients and adoption err, None for 0; `patients` [year, region, depth];
     `users` [year, region, depth, modality]; `line_use`, the share of its modality's users, and `line_share`, of their
     spend, [line, year, region, depth], None without lines; `shares` [region, depth] or [region] of patients, by
-    quantity, the same in every year. A row without a year is about the mean over `window`.
+    quantity, the same in every year; `starts` [launch, region], when sales of what is launched do, None without any. A
+    row without a year is about the mean over `window`.
     """
 
     years: Sequence[int]
@@ -39,13 +42,16 @@ class Observed:
     line_use: TensorVariable | None
     line_share: TensorVariable | None
     shares: Mapping[str, TensorVariable]
+    starts: TensorVariable | None
     window: Sequence[int]
 
-    def log_aggregate(self, pset: PriorSet, row: Evidence) -> TensorVariable:
-        """The log of what a row observes [], before any error."""
+    def expected(self, pset: PriorSet, row: Evidence) -> TensorVariable:
+        """The log of what a row observes [], or the date, before any error."""
         if row.quantity in GROWN:
-            earlier, later = (self.log_aggregate(pset, end) for end in row.ends)
+            earlier, later = (self.expected(pset, end) for end in row.ends)
             return later - earlier
+        if row.is_dated and self.starts is not None:
+            return first_sale(pset, row, self.starts[pset.coords["launch"].index(str(launch_of(pset.ledger, row)))])
         at = [self.years.index(year) for year in row.years or self.window]
         of_revenue = row.quantity.startswith("revenue")
         return pt.log((self._sold(pset, row, at) if of_revenue else self._used(pset, row, at)).mean())
@@ -116,21 +122,22 @@ def error_walk(pset: PriorSet, source: str) -> TensorVariable | None:
 def evidence(
     pset: PriorSet, errors: Mapping[str, TensorVariable | None], observed: Callable[[Evidence], Observed]
 ) -> TensorVariable:
-    """Observes each row's logarithm [evidence_row] around the model's aggregate plus its share in its source's error.
+    """Observes each row's logarithm, or date [evidence_row].
 
-    Parameters: `errors` [source_year], by source, see :func:`error_walk`; `observed`, what a row is about.
+    It lies around the model's aggregate plus what the row carries of its source's error. Parameters: `errors`
+    [source_year], by source, see :func:`error_walk`; `observed`, what a row is about.
     """
 
     def expected(row: Evidence) -> TensorVariable:
-        log, error = observed(row).log_aggregate(pset, row), errors[row.source]
+        plain, error = observed(row).expected(pset, row), errors[row.source]
         if error is None:
-            return log
+            return plain
         years = v.source_years(pset, row.source)
-        return log + sum(times * error[years.index(year)] for year, times in row.shared_error.items())
+        return plain + sum(times * error[years.index(year)] for year, times in row.shared_error.items())
 
-    mean = pm.Deterministic(v.EVIDENCE_MEAN, pt.stack([expected(r) for r in pset.evidence]), dims=v.EVIDENCE_ROW)
-    values = pm.Data(v.EVIDENCE_VALUE, np.log([row.value for row in pset.evidence]), dims=v.EVIDENCE_ROW)
-    log_sd = hyper(v.EVIDENCE_LOG_SD, [row.log_sd for row in pset.evidence], (v.EVIDENCE_ROW,))
+    mean = pm.Deterministic(v.EVIDENCE_MEAN, pt.stack([expected(r) for r in pset.measured]), dims=v.EVIDENCE_ROW)
+    values = pm.Data(v.EVIDENCE_VALUE, np.array([row.stated for row in pset.measured]), dims=v.EVIDENCE_ROW)
+    log_sd = hyper(v.EVIDENCE_LOG_SD, [row.log_sd for row in pset.measured], (v.EVIDENCE_ROW,))
     return pm.Normal(v.EVIDENCE, mean, log_sd, observed=values, dims=v.EVIDENCE_ROW)
 
 

@@ -40,8 +40,8 @@ def simulate(pset: PriorSet, draws: int, seed: int, *, misspecified: str | None 
     `acute_use` and `moh` [region, depth], `payer_block` [region], each where the report has it (fractions); `use`
     (fraction), `intensity` (money per treated patient-year) and `revenue` (millions) [year, region, depth, modality];
     `price` [year, modality]; `revenue_total` [year]; for each adoption curve `adoption` [year, region, depth] and
-    `adoption_mean` [year]; and where there is evidence, `source_error` [source_year], `evidence_log_mean` and
-    `evidence` [evidence_row], logs.
+    `adoption_mean` [year]; where there is evidence, `source_error` [source_year], `evidence_log_mean` and `evidence`
+    [evidence_row], logs or dates; and where a launch is bounded, `launch_bound` [launch_bounded], 1 if its bounds hold.
     """
     if misspecified not in (None, *MISSPECIFICATIONS):
         raise ValueError(f"misspecified = {misspecified!r}: use None or one of {', '.join(MISSPECIFICATIONS)}")
@@ -57,6 +57,8 @@ def simulate(pset: PriorSet, draws: int, seed: int, *, misspecified: str | None 
     factor = VENDOR_FACTOR if misspecified == "vendor_high" else 1.0
     if not pset.evidence:
         return views["market"]
+    if drawn.launches is not None:
+        views["other"]["start"] = drawn.launches.market.start
     return views["market"] | told(dice, views | {"tied": _tied(pset, views["report"], _tie(dice, drawn))}, factor)
 
 

@@ -25,7 +25,10 @@ def told(dice: Dice, views: dict[str, Arrays], vendor_factor: float) -> Arrays:
     Parameters: `views`, the market as the `report` sees it, as it states revenue (`tied`), and as any `other` source
     does; `vendor_factor`, by which the report's revenue is too high.
     """
-    pset, rows, report = dice.pset, dice.pset.evidence, dice.pset.ledger.report
+    pset, rows, report = dice.pset, dice.pset.measured, dice.pset.ledger.report
+    bounds = {"launch_bound": _bounds_hold(dice, views["other"])} if pset.bounds else {}
+    if not rows:
+        return bounds
     means = []
     for row in rows:
         view = views["tied" if row.quantity in ("revenue", "revenue_growth") else "report"]
@@ -51,11 +54,33 @@ def told(dice: Dice, views: dict[str, Arrays], vendor_factor: float) -> Arrays:
             if is_report and rows[k].quantity == "revenue":
                 mean[:, k] += np.log(vendor_factor)
     value = mean + np.array([row.log_sd for row in rows]) * dice.z(len(rows))
-    return {**errors, "evidence_log_mean": mean, "evidence": value}
+    return {**bounds, **errors, "evidence_log_mean": mean, "evidence": value}
+
+
+def _bounds_hold(dice: Dice, market: Arrays) -> Array:
+    """Whether all that bounds a launch would have been seen [launch_bounded], 1 or 0: 1 where the launch fails."""
+    names, held = [str(name) for name in dice.pset.coords["launch"]], []
+    for launch, rows in dice.pset.bounds.items():
+        later = np.ones(dice.draws)
+        for row in rows:
+            error = dice.rng.logistic(scale=row.log_sd * np.sqrt(3) / np.pi, size=dice.draws)
+            later *= _start(dice.pset, market, row) + error > row.stated
+        held.append(np.where(market["success"][:, names.index(launch)] > 0, later, 1.0))
+    return np.stack(held, axis=1).astype(int)
+
+
+def _start(pset: PriorSet, market: Arrays, row: Evidence) -> Array:
+    """When sales of what one row is about start: without a region, those of the first."""
+    names, of = [str(name) for name in pset.coords["launch"]], {line.name: line.modality for line in pset.ledger.lines}
+    about = {row.line, row.modality, of.get(str(row.line))}
+    start = market["start"][:, next(k for k, name in enumerate(names) if name in about)]
+    return np.asarray(start.min(axis=1) if row.region is None else start[:, pset.coords["region"].index(row.region)])
 
 
 def _log_aggregate(pset: PriorSet, market: Arrays, row: Evidence) -> Array:
-    """The log of the true value [draw] of what one row is about: without a year, of the mean over the anchors."""
+    """The log of the true value [draw] of what one row is about, or the date: without a year, the mean over anchors."""
+    if row.quantity == "launch_year":
+        return _start(pset, market, row)
     if row.quantity in GROWN and row.year is not None and row.year_from is not None:
         later, earlier = (_aggregate(pset, market, row, year) for year in (row.year, row.year_from))
         return np.asarray(np.log(later / earlier))

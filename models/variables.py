@@ -90,6 +90,14 @@ EVIDENCE_MEAN = "evidence_log_mean"
 EVIDENCE_VALUE = "evidence_log_value"
 EVIDENCE_LOG_SD = "evidence_log_sd"
 
+# What bounds launches: of each launch that is bounded, whether all its bounds hold; the rows that make them.
+BOUND = "launch_bound"
+BOUNDED = "launch_bounded"
+BOUNDS_HOLD = "launch_bounds_hold"
+BOUND_ROW = "launch_bound_row"
+BOUND_DATE = "launch_bound_date"
+BOUND_SD = "launch_bound_sd"
+
 # Groups of priors that a user thinks in: see `free`.
 OF_PATIENTS = "patients"
 OF_DEPTH = "depth"

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from postcgrp.priors.catalogue import OBSERVED
+from postcgrp.priors.catalogue import DATES, NOT_BEFORE, OBSERVED, Family
 from postcgrp.priors.csv_table import CsvTable, read_csv_table
 from postcgrp.priors.elicit import from_range
 from postcgrp.priors.errors import Faults, InputError
-from postcgrp.priors.evidence import PARTS, Evidence, check_beside, check_row, error_model
+from postcgrp.priors.evidence import PARTS, Evidence, error_model, usual_error
+from postcgrp.priors.evidence_checks import check_beside, check_row
 from postcgrp.priors.ledger import PERCENT, Ledger, Trust, misfit_coverage
 from postcgrp.priors.ledger.rows import LARGEST_LOG, RANGE_ENDS
 from postcgrp.priors.lines import line_labels
-from postcgrp.priors.lookup import label_of, number
+from postcgrp.priors.lookup import label_of
 from postcgrp.priors.messages import nearest_or
 from postcgrp.priors.settings import Settings
 
@@ -24,7 +26,7 @@ REQUIRED = ("source", "quantity", "year", "value", "unit")
 COVERAGE = Settings().coverage
 EVIDENCE_COLUMNS = (
     *("source", "quantity", "year_from", "year", *PARTS),
-    *("value", *RANGE_ENDS, "coverage", "unit", "log_sd", "note"),
+    *("value", *RANGE_ENDS, "coverage", "unit", "log_sd", "sd", "note"),
 )
 MISSING = ("", "NA")  # R writes the second for the first
 # Digits grouped in threes (or twos, as in India) by one mark, by blanks as in France or by apostrophes as in
@@ -95,9 +97,15 @@ def _kinds(ledger: Ledger) -> Iterator[dict[str, str | int]]:
     if sold is not None:
         yield {"quantity": "price", "year": first, "modality": sold, "note": "mean spend per user of a modality"}
     yield {"quantity": "revenue_growth", "year_from": first, "year": second, "note": "revenue of year over year_from"}
-    if used := line_labels(ledger)["line_claimed"]:
-        note = "share of its modality's users on a line: low and high in place of a value"
+    labels = line_labels(ledger)
+    if used := labels["line_claimed"]:
+        note = "share of its modality's users on a line; low and high may stand in place of a value"
         yield {"quantity": "line_use", "year": first, "line": used[0], "note": note}
+    for launch in labels["launch"][:1]:
+        of = {"line" if launch in labels["line"] else "modality": launch}
+        yield {"quantity": "launch_year", **of, "note": "when sales start; 2029.5 is the middle of 2029; sd in years"}
+        yield {"quantity": NOT_BEFORE, **of, "note": "no sales before this date"}
+        yield {"quantity": "revenue", "year": first, **of, "note": "0 where nothing was sold"}
 
 
 def _header(table: CsvTable) -> list[str]:
@@ -136,6 +144,8 @@ def _row(cells: Mapping[str, str], ledger: Ledger, trust: Trust, delimiter: str,
     cells = _in_its_unit(cells, ledger)
     ranged = any(cells.get(name) for name in RANGE_ENDS)
     needed = [each for name in REQUIRED for each in (RANGE_ENDS if ranged and name == "value" else (name,))]
+    if cells["quantity"] in DATES:
+        needed.remove("year")
     if empty := [name for name in needed if not cells.get(name)]:
         are = "is" if len(empty) == 1 else "are"
         raise InputError(f"{' and '.join(empty)} {are} empty: fill it in or delete the row")
@@ -147,22 +157,19 @@ def _row(cells: Mapping[str, str], ledger: Ledger, trust: Trust, delimiter: str,
     for name in ("year_from", "year"):
         with faults.caught():
             years[name] = _year(name, cells.get(name, ""), ledger, delimiter)
-    model, value, log_sd = None, 0.0, None
+    usual, value, error = None, 0.0, None
     with faults.caught():
-        model = error_model(ledger, trust, cells["source"])
+        usual = getattr(error_model(ledger, trust, cells["source"]), "row_log_sd", None)
     with faults.caught():
-        value, log_sd = _range(cells, delimiter, coverage) if ranged else _point(cells, delimiter)
+        value, error = _range(cells, delimiter, coverage) if ranged else _point(cells, delimiter)
     faults.raise_any()
-    if log_sd is None:
-        log_sd = getattr(model, "row_log_sd", None)
-    where = {s: k for s, k in {"year": years["year"], **segment}.items() if k is not None}
     row = Evidence(
         id=" ".join(filter(None, [cells["source"], cells["quantity"], _span(**years), *segment.values()])),
         source=cells["source"],
         quantity=cells["quantity"],
         value=value,
         unit=cells["unit"],
-        log_sd=number(ledger, "evidence_log_sd", **where) if log_sd is None else log_sd,
+        log_sd=0.0 if error is None else error,
         note=cells.get("note", ""),
         year=years["year"],
         year_from=years["year_from"],
@@ -171,8 +178,19 @@ def _row(cells: Mapping[str, str], ledger: Ledger, trust: Trust, delimiter: str,
         modality=segment["modality"],
         line=segment["line"],
     )
+    _check_error(row, cells)
+    if error is None:
+        row = replace(row, log_sd=usual_error(ledger, row) if usual is None or row.is_dated else usual)
     check_row(ledger, row)
     return row
+
+
+def _check_error(row: Evidence, cells: Mapping[str, str]) -> None:
+    """Refuse an error on another scale than that of its row. Raises :class:`InputError`."""
+    if row.is_dated and cells.get("log_sd"):
+        raise InputError(f"log_sd = {cells['log_sd']}: a date is off by years: write them into `sd`")
+    if not row.is_dated and cells.get("sd"):
+        raise InputError(f"sd = {cells['sd']}: is of a date, in years: write how far a size may be off into `log_sd`")
 
 
 def _in_its_unit(cells: Mapping[str, str], ledger: Ledger) -> Mapping[str, str]:
@@ -210,21 +228,26 @@ def _point(cells: Mapping[str, str], delimiter: str) -> tuple[float, float | Non
     """Returns a value and, where the row gives it, how far it may be off. Raises :class:`InputError`."""
     if text := cells.get("coverage"):
         raise InputError(f"coverage = {text}: is of a range: give `low` and `high`, or leave it empty")
-    value, log_sd = _figure(cells, "value", delimiter), None
-    if text := cells.get("log_sd", ""):
+    value = _figure(cells, "value", delimiter)
+    if text := cells.get("sd"):
+        return value, _number("sd", text, delimiter)
+    if text := cells.get("log_sd"):
         log_sd = _number("log_sd", text, delimiter, percent=True)
         if log_sd > LARGEST_LOG:
             raise InputError(f"log_sd = {text}: is a factor of over 20: write percentages with a % or as fractions")
-    return value, log_sd
+        return value, log_sd
+    return value, None
 
 
 def _range(cells: Mapping[str, str], delimiter: str, coverage: float) -> tuple[float, float | None]:
-    """Returns the value and log-sd that put the coverage of a range into it, as a claim's range does.
+    """Returns the value and error that put the coverage of a range into it, as a claim's range does.
 
     Raises :class:`InputError`.
     """
-    if also := [name for name in ("value", "log_sd") if cells.get(name)]:
+    if also := [name for name in ("value", "log_sd", "sd") if cells.get(name)]:
         raise InputError(f"{' and '.join(also)} beside `low` and `high`, which say it: keep one")
+    if cells["quantity"] == NOT_BEFORE:
+        raise InputError(f"low = {cells['low']}: {NOT_BEFORE} is one date: write `value`, and `sd` for how sure it is")
     low, high = (_figure(cells, name, delimiter) for name in RANGE_ENDS)
     if text := cells.get("coverage"):
         coverage = _number("coverage", text, delimiter, percent=True)
@@ -236,8 +259,9 @@ def _range(cells: Mapping[str, str], delimiter: str, coverage: float) -> tuple[f
         raise InputError(f"low = {cells['low']} is not below high = {cells['high']}: swap or widen them")
     if cells["unit"] == "fraction" and high > 1:
         raise InputError(f"high = {cells['high']} is a share over 1: write percentages as fractions or with a %")
-    log_value, log_sd = from_range(low, high, coverage, "lognormal")
-    return float(np.exp(log_value)), log_sd
+    family: Family = "normal" if cells["quantity"] in DATES else "lognormal"
+    middle, error = from_range(low, high, coverage, family)
+    return middle if family == "normal" else float(np.exp(middle)), error
 
 
 def _label(ledger: Ledger, dim: str, text: str) -> str | None:

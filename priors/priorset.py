@@ -15,12 +15,13 @@ from numpy.typing import NDArray
 from postcgrp.priors.elicit import Prior, coupling, markov
 from postcgrp.priors.evidence import (
     Evidence,
-    check_evidence,
     error_model,
+    launch_of,
     log_bias,
     log_variance,
     modality_of_row,
 )
+from postcgrp.priors.evidence_checks import check_evidence
 from postcgrp.priors.ledger import Claim, Ledger, Modality, Trust
 from postcgrp.priors.lines import line_labels
 from postcgrp.priors.lookup import Key, anchors, number, prior_claims, variable_name
@@ -199,9 +200,23 @@ class PriorSet:
     @property
     def seen_launched(self) -> set[str]:
         """The launches, modalities and pipeline lines, of which a source other than the report has measured sales."""
-        others = [row for row in self.evidence if row.source != self.ledger.report.id]
+        others = [row for row in self.evidence if row.source != self.ledger.report.id and not row.is_dated]
         named = {label for row in others for label in (row.line, modality_of_row(self.ledger, row))}
         return {str(name) for name in self.coords["launch"]} & named
+
+    @property
+    def measured(self) -> tuple[Evidence, ...]:
+        """The rows whose value has a density: all but bounds on launches."""
+        return tuple(row for row in self.evidence if not row.is_bound)
+
+    @property
+    def bounds(self) -> dict[str, list[Evidence]]:
+        """The rows that say that a launch came no sooner than a date, or failed, by launch."""
+        found: dict[str, list[Evidence]] = {}
+        for row in self.evidence:
+            if row.is_bound:
+                found.setdefault(str(launch_of(self.ledger, row)), []).append(row)
+        return found
 
     def with_evidence(self, evidence: Sequence[Evidence]) -> PriorSet:
         """Returns the same priors with other evidence; without any, the bottom-up view."""

@@ -17,8 +17,8 @@ from xarray import DataArray, Dataset
 from postcgrp.inference.diagnostics import SAMPLE
 from postcgrp.models import variables as v
 from postcgrp.priors import Evidence, PriorSet
-from postcgrp.priors.catalogue import GROWN, MILLION, SIZES
-from postcgrp.priors.evidence import PARTS, modality_of_row
+from postcgrp.priors.catalogue import GROWN, MILLION, SIZES, STEEPNESS
+from postcgrp.priors.evidence import PARTS, launch_of, modality_of_row
 from postcgrp.priors.ledger import Ledger, Modality
 
 Array = NDArray[np.float64]
@@ -36,6 +36,9 @@ def needed(pset: PriorSet, rows: Iterable[Evidence]) -> list[str]:
     names: list[str] = []
     for row in rows:
         names += [v.EVIDENCE_MEAN] if unseen(pset, row) else []
+        if row.is_dated:
+            names += [v.LAUNCH_YEAR, v.SUCCESS]
+            continue
         base = GROWN.get(row.quantity, row.quantity.removesuffix("_share"))
         names += MADE_OF.get(base, (base,) if base in SIZES else (v.PATIENTS, base))
         names += [v.REVENUE_LINE] if base == v.REVENUE and row.line is not None else []
@@ -60,17 +63,20 @@ def unseen(pset: PriorSet, row: Evidence) -> str:
     )
 
 
-def log_aggregate(draws: Dataset, ledger: Ledger, row: Evidence) -> DataArray:
-    """The log of what a row observes, before any error [chain, draw]; minus infinity where that is nothing.
+def expected(draws: Dataset, ledger: Ledger, row: Evidence) -> DataArray:
+    """The log of what a row observes, or the date, before any error [chain, draw]; minus infinity where it is nothing.
 
     Parameters: `draws`, a posterior with the variables that :func:`needed` names. A row without a year is about the
     mean over the report's anchors.
     """
+    if row.is_dated:
+        starts = draws[v.LAUNCH_YEAR].sel(launch=launch_of(ledger, row))
+        return starts.min("region") if row.region is None else starts.sel(region=row.region)
     if row.quantity in GROWN:
-        earlier, later = (log_aggregate(draws, ledger, end) for end in row.ends)
+        earlier, later = (expected(draws, ledger, end) for end in row.ends)
         return (later - earlier).where(np.isfinite(earlier), -np.inf)
     if row.year is None:
-        of_years = [log_aggregate(draws, ledger, replace(row, year=year)) for year in ledger.report.anchors]
+        of_years = [expected(draws, ledger, replace(row, year=year)) for year in ledger.report.anchors]
         return _log(of_years[0].copy(data=np.mean([np.exp(log.values) for log in of_years], axis=0)))
     return _log_in_year(draws, ledger, row)
 
@@ -123,6 +129,35 @@ class Residuals:
         return np.where(np.isinf(self.values), -np.inf, parts)
 
 
+@dataclass(frozen=True)
+class Bounds:
+    """What bounds launches against draws, see :mod:`postcgrp.models.bounds`: these hold success, so nothing is summed.
+
+    `dates` [draw, row] of the launch; `comes` [draw, row], whether it does, 1 or 0: where it fails, every bound holds.
+    """
+
+    rows: tuple[Evidence, ...]
+    dates: Array
+    comes: Array
+
+    @property
+    def log_holds(self) -> Array:
+        """Log probability of each row if the launch comes [draw, row]."""
+        stated, sd = (np.array([getattr(row, name) for row in self.rows]) for name in ("stated", "log_sd"))
+        return np.asarray(-np.logaddexp(0.0, -STEEPNESS * (self.dates - stated) / sd))
+
+    def terms(self) -> Array:
+        """Each row's part of the log density [draw, row]: they add up to all of it."""
+        return self.log_holds * self.comes
+
+
+def bounds(draws: Dataset, pset: PriorSet, rows: Sequence[Evidence]) -> Bounds:
+    """Rows that bound launches against draws."""
+    dates = [flat(expected(draws, pset.ledger, row)) for row in rows]
+    comes = [flat(draws[v.SUCCESS].sel(launch=launch_of(pset.ledger, row))) for row in rows]
+    return Bounds(tuple(rows), np.column_stack(dates), np.column_stack(comes))
+
+
 def residuals(draws: Dataset, pset: PriorSet, rows: Sequence[Evidence], known: Sequence[int] = ()) -> Residuals:
     """Rows of one source against draws; NaN for a row that is :func:`unseen` and that the run does not have.
 
@@ -130,24 +165,21 @@ def residuals(draws: Dataset, pset: PriorSet, rows: Sequence[Evidence], known: S
     taken as known there and, as the random walk that it is, conditioned on elsewhere. `pset` has the error's model.
     """
     source, report = rows[0].source, pset.ledger.report
-    expected = np.column_stack(
-        [
-            _as_stated(draws, pset, row) if unseen(pset, row) else flat(log_aggregate(draws, pset.ledger, row))
-            for row in rows
-        ]
+    mean = np.column_stack(
+        [_as_stated(draws, pset, row) if unseen(pset, row) else flat(expected(draws, pset.ledger, row)) for row in rows]
     )
     years = sorted({year for row in rows for year in row.shared_error}) or [report.first_year]
     times = np.array([[row.shared_error.get(year, 0.0) for year in years] for row in rows])  # [row, year]
     variance = _walk(pset, source, years, years)
-    expected = expected + times @ pset.source_log_bias(source, years)
+    mean = mean + times @ pset.source_log_bias(source, years)
     if len(known):
         gain = np.linalg.pinv(_walk(pset, source, known, known), hermitian=True) @ _walk(pset, source, known, years)
         variance = variance - _walk(pset, source, years, known) @ gain
         error = draws[v.source_error(pset, source)]
         at_known = flat(error.sel({error.dims[-1]: list(known)})) - pset.source_log_bias(source, known)
-        expected = expected + at_known @ gain @ times.T
+        mean = mean + at_known @ gain @ times.T
     own = np.diag([row.log_sd**2 for row in rows])
-    values = np.log([row.value for row in rows]) - expected
+    values = np.array([row.stated for row in rows]) - mean
     return Residuals(tuple(rows), values, own + times @ variance @ times.T)
 
 
@@ -172,12 +204,22 @@ def known_years(draws: Dataset, pset: PriorSet, source: str) -> list[int]:
     return [int(year) for year in draws[name][draws[name].dims[-1]].values]
 
 
-def against(draws: Dataset, pset: PriorSet, rows: Iterable[Evidence]) -> list[Residuals]:
-    """Rows against draws, source by source: where the draws hold a source's error, it is known."""
+def against(
+    draws: Dataset, pset: PriorSet, rows: Iterable[Evidence], *, known: bool = True
+) -> list[Residuals | Bounds]:
+    """Rows against draws, source by source, and what bounds launches.
+
+    Parameters: `known`, whether a source's error is taken as known where the draws hold it.
+    """
     by_source: dict[str, list[Evidence]] = {}
     for row in rows:
-        by_source.setdefault(row.source, []).append(row)
-    return [residuals(draws, pset, of_one, known_years(draws, pset, source)) for source, of_one in by_source.items()]
+        by_source.setdefault(f"{row.source} bounds" if row.is_bound else row.source, []).append(row)
+    return [
+        bounds(draws, pset, of_one)
+        if of_one[0].is_bound
+        else residuals(draws, pset, of_one, known_years(draws, pset, source) if known else ())
+        for source, of_one in by_source.items()
+    ]
 
 
 def source_densities(draws: Dataset, pset: PriorSet) -> dict[str, DataArray]:
@@ -188,9 +230,10 @@ def source_densities(draws: Dataset, pset: PriorSet) -> dict[str, DataArray]:
     """
     found = {}
     for source in dict.fromkeys(row.source for row in pset.evidence):
-        part = residuals(draws, pset, [row for row in pset.evidence if row.source == source])
+        parts = against(draws, pset, [row for row in pset.evidence if row.source == source], known=False)
         shape = (draws.sizes["chain"], draws.sizes["draw"])
-        found[source] = DataArray(part.terms().sum(axis=1).reshape(shape), dims=SAMPLE)
+        density = np.sum([part.terms().sum(axis=1) for part in parts], axis=0)
+        found[source] = DataArray(density.reshape(shape), dims=SAMPLE)
     return found
 
 

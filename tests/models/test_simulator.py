@@ -25,11 +25,11 @@ from postcgrp.models.simulator import DRIFT, MISSPECIFICATIONS, SHOCK_DF, SHOCK_
 from postcgrp.models.simulator_dice import placed
 from postcgrp.models.variables import free
 from postcgrp.priors import Evidence, Ledger, PriorSet, Settings, Trust, effective, load_ledger, load_overlay
-from postcgrp.priors.catalogue import GROWN, OBSERVED, RANGED
+from postcgrp.priors.catalogue import DATES, GROWN, OBSERVED, RANGED
 from postcgrp.priors.changes import Change
 from postcgrp.priors.sets import Overlay, prior_set
 from postcgrp.priors.shipped import shipped
-from postcgrp.tests.helpers.markets import CHANGES, other_market, prior_set_of
+from postcgrp.tests.helpers.markets import CHANGES, bounded, other_market, prior_set_of
 from postcgrp.tests.helpers.markets import market as tables_of
 
 pytestmark = pytest.mark.fit
@@ -103,6 +103,7 @@ MARKETS: dict[str, Callable[[], PriorSet]] = {
     "lines": lambda: other_market("lines"),
     "adopted": lambda: other_market("lines of an adopted modality"),
     "pipeline": lambda: other_market("a pipeline line"),
+    "bounded": bounded,
     "launched": lambda: other_market("lines of a launched modality"),
     "without": lambda: other_market("a launched modality without lines"),
 }
@@ -311,6 +312,10 @@ def everything(ledger: Ledger) -> list[Evidence]:
     """Evidence on each quantity, for the whole and for parts."""
     rows = []
     for quantity, entry in OBSERVED.items():
+        if quantity in DATES:
+            in_japan = (quantity, None, "Japan", None, "implantable")
+            rows.append(Evidence(quantity, "study: all", *in_japan, 2029.0, entry.unit, 0.5))
+            continue
         unit = entry.unit.format(currency=ledger.report.currency)
         for region, depth in ((None, None), ("EU5", None), (None, "3+"), ("Japan", "2")):
             whole = quantity.endswith("_share") and not (region or depth)

@@ -15,6 +15,7 @@ from scipy.stats import norm
 from postcgrp.models import build_model
 from postcgrp.models.simulator import simulate
 from postcgrp.priors import Evidence, InputError, Ledger, PriorSet
+from postcgrp.priors.catalogue import DATES
 from postcgrp.priors.evidence_file import EVIDENCE_COLUMNS, read_evidence, template
 from postcgrp.priors.sets import prior_set
 from postcgrp.tests.helpers.paths import EXAMPLES
@@ -164,6 +165,10 @@ def wide(**cells: object) -> str:
 USE = {"source": "study", "quantity": "line_use", "year": 2026, "line": "gepant", "value": 0.2, "unit": "fraction"}
 GROWN = {"source": "actuals", "quantity": "revenue_growth", "year_from": 2025, "year": 2026, "value": 1.1}
 GROWN |= {"unit": "ratio"}
+DATED = {"source": "study", "quantity": "launch_year", "modality": "implantable", "value": 2029.5, "unit": "year"}
+NOT_BEFORE = DATED | {"quantity": "launch_not_before"}
+NOTHING = DATED | {"quantity": "revenue", "year": 2028, "value": 0, "unit": "USD million"}
+SOLD = NOTHING | {"source": "actuals", "value": 5}
 RANGE = {"source": "study", "quantity": "moh", "year": 2025, "low": "30 %", "high": 0.4, "unit": "fraction"}
 
 
@@ -200,6 +205,27 @@ RANGE = {"source": "study", "quantity": "moh", "year": 2025, "low": "30 %", "hig
         (RANGE | {"high": "110 %"}, "high = 110 % is a share over 1"),
         (RANGE | {"coverage": 90}, "coverage = 90 is not inside 0..1: write percentages as fractions (0.9)"),
         (USE | {"coverage": 0.9}, "coverage = 0.9: is of a range: give `low` and `high`, or leave it empty"),
+        (USE | {"sd": 0.5}, "sd = 0.5: is of a date, in years: write how far a size may be off into `log_sd`"),
+        (DATED | {"log_sd": 0.1}, "log_sd = 0.1: a date is off by years: write them into `sd`"),
+        (DATED | {"sd": 0.01}, "sd = 0.01 years: must lie in 0.05..1000: correct it"),
+        (DATED | {"sd": "half"}, "sd = 'half' is not a number"),
+        (DATED | {"sd": 0.5, "low": 2028, "high": 2030, "value": ""}, "sd beside `low` and `high`, which say it"),
+        (DATED | {"year": 2029}, "year 2029: a date is the value itself: leave `year` empty"),
+        (DATED | {"value": 29}, "value = 29 is no date: write one such as 2029.5, the middle of 2029"),
+        (
+            DATED | {"modality": ""},
+            "'' is not to be launched: a date says when something is: name implantable or",
+        ),
+        (DATED | {"modality": "non_invasive"}, "'non_invasive' is not to be launched: a date says"),
+        (DATED | {"depth": "3+"}, "launch_year has no depth: remove it"),
+        (DATED | {"source": "smr"}, "a date is told by a source other than the report, which assumes"),
+        (NOT_BEFORE | {"value": "", "low": 2028, "high": 2030}, "launch_not_before is one date: write `value`, and"),
+        (NOTHING | {"log_sd": 0.1}, "log_sd = 0.1: a date is off by years: write them into `sd`"),
+        (NOTHING | {"modality": "non_invasive"}, "'non_invasive' is not to be launched: a year without sales says"),
+        (NOTHING | {"modality": "", "line": "gepant"}, "'gepant' is not to be launched: a year without sales says"),
+        (NOTHING | {"depth": "3+"}, "depth '3+': a launch is for all depths: leave it empty"),
+        (NOTHING | {"source": "smr"}, "a year without sales is told by a source other than the report"),
+        (NOTHING | {"quantity": "revenue_share", "unit": "fraction"}, "value = 0 has no logarithm"),
     ],
 )
 def test_a_slip_in_a_later_column_gives_one_clear_line(
@@ -240,6 +266,25 @@ def test_a_range_is_read_as_that_of_a_claim(
     assert half.log_sd > same.log_sd  # the setting, where the row has none
 
 
+def test_dates_are_off_by_years(pset: PriorSet, tmp_path: Path) -> None:
+    (row,) = read(pset, tmp_path, wide(**DATED))
+    assert (row.year, row.stated, row.log_sd, row.is_bound) == (None, 2029.5, 0.25, False)
+    (ranged,) = read(pset, tmp_path, wide(**DATED | {"value": "", "low": 2028, "high": 2031}))
+    inside = norm(ranged.stated, ranged.log_sd).cdf([2028, 2031])
+    assert inside == pytest.approx([0.05, 0.95])
+    (bound,) = read(pset, tmp_path, wide(**NOT_BEFORE | {"sd": 1, "region": "Japan"}))
+    assert (bound.stated, bound.log_sd, bound.is_bound, bound.region) == (2029.5, 1.0, True, "Japan")
+    (nothing,) = read(pset, tmp_path, wide(**NOTHING))
+    assert (nothing.stated, nothing.log_sd, nothing.is_bound) == (2028.5, 0.25, True)
+    assert nothing.shared_error == {}
+    (sold,) = read(pset, tmp_path, wide(**SOLD))
+    with_all = joined(pset, (row, bound, nothing))
+    assert with_all.seen_launched == set()
+    assert joined(pset, (replace(sold, year=2031),)).seen_launched == {"implantable"}
+    assert {launch: len(rows) for launch, rows in with_all.bounds.items()} == {"implantable": 2}
+    assert [row.id for row in with_all.evidence if row not in with_all.measured] == [bound.id, nothing.id]
+
+
 def test_a_file_of_ranges_needs_no_value(pset: PriorSet, tmp_path: Path) -> None:
     (row,) = read(pset, tmp_path, "source,quantity,year,low,high,unit\nactuals,revenue,2026,440,470,USD million\n")
     assert 440 < row.value < 470
@@ -259,6 +304,10 @@ def test_a_file_of_ranges_needs_no_value(pset: PriorSet, tmp_path: Path) -> None
             ),
             "states 90, more than the 80",
         ),
+        ((NOTHING, SOLD), "says that nothing of implantable is sold before 2028.5, and 'actuals revenue 2028 impl"),
+        ((NOTHING, SOLD | {"year": 2027, "region": "Japan"}), "says that nothing of implantable is sold before 2028.5"),
+        ((NOT_BEFORE, DATED | {"value": 2027}), "says that nothing of implantable is sold before 2029.5"),
+        ((NOT_BEFORE, NOT_BEFORE | {"value": 2030}), "keep one of them"),
     ],
 )
 def test_later_rows_at_odds_with_each_other(
@@ -382,7 +431,7 @@ def test_missing_files_are_one_line(pset: PriorSet, tmp_path: Path) -> None:
 
 def test_the_columns_are_public() -> None:
     assert ",".join(EVIDENCE_COLUMNS) == (
-        "source,quantity,year_from,year,region,depth,modality,line,value,low,high,coverage,unit,log_sd,note"
+        "source,quantity,year_from,year,region,depth,modality,line,value,low,high,coverage,unit,log_sd,sd,note"
     )
 
 
@@ -390,14 +439,14 @@ def test_the_template_asks_for_values_and_takes_them(pset: PriorSet, tmp_path: P
     blank = template(pset.ledger)
     with pytest.raises(InputError, match="value is empty"):
         read(pset, tmp_path, blank)
-    answers = {"USD million": 450.0, "USD per patient-year": 5000.0, "ratio": 1.1, "fraction": 0.5}
+    answers = {"USD million": 450.0, "USD per patient-year": 5000.0, "ratio": 1.1, "fraction": 0.5, "year": 2029.5}
     table = [line.split(",") for line in blank.split("\r\n") if line]
     at, unit = (EVIDENCE_COLUMNS.index(name) for name in ("value", "unit"))
     for cells in table[1:]:
-        cells[at] = str(answers[cells[unit]])
+        cells[at] = str(0 if "nothing" in cells[-1] else answers[cells[unit]])
     rows = read(pset, tmp_path, "\r\n".join(map(",".join, table)))
-    assert [row.value for row in rows] == [450.0] * 4 + [5000.0, 1.1, 0.5]
-    assert {row.quantity for row in rows} == {"revenue", "price", "revenue_growth", "line_use"}
+    assert [row.value for row in rows] == [450.0] * 4 + [5000.0, 1.1, 0.5, 2029.5, 2029.5, 0]
+    assert {row.quantity for row in rows} == {"revenue", "price", "revenue_growth", "line_use", *DATES}
     assert joined(pset, rows)
 
 

@@ -22,7 +22,7 @@ from postcgrp.inference import Sampling, sample
 from postcgrp.models import build_model
 from postcgrp.priors import Evidence, InputError, PriorSet
 from postcgrp.reports.forecast.layers import BANDS
-from postcgrp.reports.runs.evidence import flat, known_years, residuals, unseen
+from postcgrp.reports.runs.evidence import against, flat, known_years, needed, residuals, unseen
 from postcgrp.reports.runs.run import Run, open_run
 from postcgrp.reports.sensitivity import movement
 from postcgrp.reports.sensitivity.movement import WeightedDraws, brief, decomposition, forecast_quantities, moved, said
@@ -69,6 +69,10 @@ def everything(pset: PriorSet) -> list[Evidence]:
             row(pset, "actuals", 0.4, "line_use", year=year, line=line, region=region, depth=depth),
             row(pset, "study", 0.1, "revenue_share", year=year, line=line, depth=depth),
         ]
+    for launch in map(str, pset.coords["launch"]):
+        of: dict[str, Any] = {"line" if launch in pset.coords["line"] else "modality": launch}
+        rows += [row(pset, "study", year, "launch_year", year=None, **of)]
+        rows += [row(pset, "actuals", year, "launch_year", year=None, region=region, **of)]
     if len(pset.coords["line_claimed"]):
         line = pset.coords["line_claimed"][0]
         rows += [
@@ -95,7 +99,7 @@ def test_aggregates_and_errors_are_the_model_s(name: str | None, pset: PriorSet,
         known = known_years(draws, market, source)
         part = residuals(draws, market, own, known)
         for i, r in enumerate(own):
-            mean = np.log(r.value) - part.values[:, i]
+            mean = r.stated - part.values[:, i]
             # The cells of a mean are found by Newton steps, so its last digits may differ; and rows see a launch begin
             # within weeks, not at once.
             assert np.abs(mean - expected.sel(evidence_row=r.id).values).max() < 2e-3
@@ -117,6 +121,30 @@ def test_a_new_source_s_error_is_a_random_walk_around_its_optimism(pset: PriorSe
     own = 0.05**2
     assert part.covariance == pytest.approx(np.array([[0.01 + own, 0.01, 0], [0.01, 0.09 + own, 0], [0, 0, own]]))
     assert part.values[0, :2] == pytest.approx([0.0, -0.06])
+
+
+def test_what_bounds_a_launch_weighs_draws_by_when_it_comes_and_whether(pset: PriorSet, tmp_path: Path) -> None:
+    stored = prior_run(pset, tmp_path / "run", 200)
+    at: dict[str, Any] = {"year": None, "modality": "implantable", "log_sd": 0.5}
+    rows = [
+        row(pset, "study", 2029.0, "launch_not_before", **at),
+        row(pset, "actuals", 0.0, **at | {"year": 2028, "region": "Japan"}),
+    ]
+    dated = row(pset, "study", 2030.0, "launch_year", **at)
+    draws = stored.read(needed(pset, rows))
+    first, zero, normal = (against(draws, pset, [one])[0].terms()[:, 0] for one in (*rows, dated))
+    years, comes = (flat(draws[name].sel(launch="implantable")) for name in ("launch_year", "success"))
+    anywhere, japan = years.min(axis=1), years[:, 2]
+    for found, start, since in ((first, anywhere, 2029.0), (zero, japan, 2028.5)):
+        late = stats.logistic(since, 0.5 * np.sqrt(3) / np.pi).cdf(start)
+        assert np.exp(found) == pytest.approx(np.where(comes > 0, late, 1.0))
+    assert normal == pytest.approx(-(((2030.0 - anywhere) / 0.5) ** 2) / 2)
+    bound, date = (update(stored, [one]).rows.iloc[0] for one in (rows[0], dated))
+    holds = np.exp(first).mean()
+    assert bound["p"] == pytest.approx(holds if holds < 0.5 else 1.0)
+    for one in (bound, date):
+        assert one["expected"] == pytest.approx(np.median(anywhere), abs=0.2)
+        assert 2020 < one["low_90"] < one["expected"] < one["high_90"] < 2045
 
 
 def test_growth_carries_what_its_source_s_error_gains_between_two_years(pset: PriorSet) -> None:
