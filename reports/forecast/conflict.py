@@ -17,7 +17,7 @@ from xarray import DataTree
 
 from postcgrp.models import variables as v
 from postcgrp.priors import PriorSet
-from postcgrp.reports.forecast.numbers import short
+from postcgrp.reports.forecast.numbers import figure
 from postcgrp.reports.runs.evidence import bounds, flat
 from postcgrp.reports.runs.groups import group
 
@@ -28,7 +28,6 @@ APART = 1e-3  # below which a failed gate is put down to the conflict
 BLUNT_YEARS = 5.0  # what cannot tell a date from one so far off compares it with nothing
 BLUNT = 5.0  # factor: what cannot tell a row from one so many times as large compares it with nothing
 CONFLICT, NO_POWER, AGREES = "disagrees", "nothing to compare with", "agrees"
-_ENDS = ("stated", "low_90", "high_90")
 DISAGREEMENT_COLUMNS = ("kind", "name", "verdict", "p", "stated", "median", "low_90", "high_90", "unit", "notices")
 
 
@@ -130,14 +129,13 @@ def conflict_said(table: pd.DataFrame) -> str:
 
 
 def _against(row: dict[Any, Any]) -> str:
-    ratio = row["stated"] / row["median"]
-    apart, stated, low, high = (
-        (f"{abs(row['stated'] - row['median']):.1f} years apart", *(f"{row[k]:.1f}" for k in _ENDS))
-        if row["unit"] == "year"
-        else (f"{max(ratio, 1 / ratio):.2g} times apart", *(f"{short(row[k])}" for k in _ENDS))
+    ratio, years = row["stated"] / row["median"], row["unit"] == "year"
+    apart = f"{abs(row['stated'] - row['median']):.1f} years" if years else f"{max(ratio, 1 / ratio):.2g} times"
+    stated, low, high = (figure(row[name], row["unit"]) for name in ("stated", "low_90", "high_90"))
+    return (
+        f"{row['name']} (stated {stated}, the priors expect {low} to {high} {row['unit']}, {apart} apart, p "
+        f"{row['p']:.2g})"
     )
-    unit = "" if row["unit"] == "year" else f" {row['unit']}"
-    return f"{row['name']} (stated {stated}, the priors expect {low} to {high}{unit}, {apart}, p {row['p']:.2g})"
 
 
 def advice_of_conflict(table: pd.DataFrame) -> str:

@@ -21,7 +21,7 @@ from postcgrp.inference.psis import Array, Weights, reweight
 from postcgrp.priors import Evidence, InputError, PriorSet
 from postcgrp.priors.files import sha256
 from postcgrp.priors.shipped import FUNNEL_FILE, SHARES_FILE
-from postcgrp.reports.forecast.numbers import short
+from postcgrp.reports.forecast.numbers import figure
 from postcgrp.reports.runs.evidence import Bounds, Residuals, against, needed, unseen
 from postcgrp.reports.runs.folder import INPUTS, SCHEMA, UPDATE_SCHEMA, WEIGHTS, write_manifest
 from postcgrp.reports.runs.groups import draw_numbers
@@ -167,14 +167,16 @@ def surprise(row: Evidence, residual: Array, sd: float, weights: Array | None = 
 
 def brief_rows(rows: pd.DataFrame) -> pd.DataFrame:
     """The table of new rows as a terminal shows it, each figure with its error."""
-    figures = zip(rows["expected"], rows["mcse_expected"], rows["low_90"], rows["high_90"], strict=True)
+    figures = zip(rows["unit"], rows["expected"], rows["mcse_expected"], rows["low_90"], rows["high_90"], strict=True)
+    values = zip(rows["unit"], rows["value"], strict=True)
     return pd.DataFrame(
         {
             "row": rows["row"],
-            "value": rows["value"],
+            "value": [figure(value, unit) if unit == "year" else value for unit, value in values],
             "expected (90 %)": [
-                f"{with_error(median, error)} ({short(low, 4)} to {short(high, 4)})"
-                for median, error, low, high in figures
+                f"{figure(median, unit) if unit == 'year' else with_error(median, error)} "
+                f"({figure(low, unit, 4)} to {figure(high, unit, 4)})"
+                for unit, median, error, low, high in figures
             ],
             "p": [with_error(p, error) for p, error in zip(rows["p"], rows["mcse_p"], strict=True)],
             "unit": rows["unit"],
