@@ -31,7 +31,7 @@ def told(dice: Dice, views: dict[str, Arrays], vendor_factor: float) -> Arrays:
         return bounds
     means = []
     for row in rows:
-        view = views["tied" if row.quantity in ("revenue", "revenue_growth") else "report"]
+        view = views["tied" if row.quantity == "revenue" else "report"]
         means.append(_log_aggregate(pset, view if row.source == report.id else views["other"], row))
     errors, mean = {}, np.stack(means, axis=1)
     for source in dict.fromkeys(row.source for row in rows):

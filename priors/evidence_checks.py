@@ -113,6 +113,8 @@ def _misdated(ledger: Ledger, row: Evidence) -> Iterator[str]:
         yield ": growth is between two years: give `year_from`, as an evidence file can"
     elif row.year_from is not None and row.year is not None and row.year_from >= row.year:
         yield f": year_from {row.year_from} is not before year {row.year}: swap or correct them"
+    elif row.quantity == "revenue_growth" and row.source == ledger.report.id:
+        yield ": what the report's revenue grows by follows from its own figures: state these, or name another source"
 
 
 def _wrong_figures(row: Evidence) -> Iterator[str]:

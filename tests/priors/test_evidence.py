@@ -193,6 +193,7 @@ RANGE = {"source": "study", "quantity": "moh", "year": 2025, "low": "30 %", "hig
         (GROWN | {"value": "7 %"}, "only a value in unit 'fraction' may be a percentage"),
         (GROWN | {"unit": "%"}, "unit '%': evidence on revenue_growth is in 'ratio': write 1.07 for 7 %"),
         (GROWN | {"modality": "implantable"}, "implantable has evidence in 2025, before its vendor_launch_year"),
+        (GROWN | {"source": "smr"}, "follows from its own figures: state these, or name another source"),
         (GROWN | {"quantity": "users_growth"}, "users are of one modality: name pharmacologic or non_invasive"),
         (GROWN | {"quantity": "revenue", "unit": "USD million"}, "year_from 2025: only a growth has one"),
         (RANGE | {"value": 0.35}, "value beside `low` and `high`, which say it: keep one"),
