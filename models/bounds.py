@@ -44,8 +44,8 @@ def chance_given_bounds(
     if_it_comes = pt.stack([pt.prod(holds[[k for k, of in enumerate(launch_of) if of == launch]]) for launch in at])
     before = chance[at]
     hold = 1 - before + before * if_it_comes
-    told = pm.Data(v.BOUNDS_HOLD, np.ones(len(at), dtype="int64"), dims=v.BOUNDED)
-    held = pm.Bernoulli(v.BOUND, pt.minimum(hold, _CERTAIN), observed=told, dims=v.BOUNDED)
+    told = pm.Data(v.BOUNDS_HOLD, np.ones(len(at), dtype="int32"), dims=v.BOUNDED)  # whole numbers of `pm.Data`
+    held = pm.Bernoulli(v.BOUND, pt.minimum(hold, _CERTAIN), observed=told, dims=v.BOUNDED, dtype=told.dtype)
     # Had they not held, then because the launch came.
     return pt.set_subtensor(chance[at], pt.switch(pt.eq(held, 1), before * if_it_comes / hold, 1.0))
 
