@@ -45,7 +45,7 @@ def as_programs(kernel: Kernel, logp: LogDensity) -> tuple[Callable[..., Leaves]
 
     def start(key: jax.Array, x: jax.Array, centre: jax.Array, scale: jax.Array, data: Arrays) -> Leaves:
         near = within_reach(logp, x, centre, data)
-        return flat(kernel.start(jax.random.wrap_key_data(key), near, scale, data))
+        return flat(kernel.start(jax.random.wrap_key_data(key), near, centre, scale, data))
 
     def advance(leaves: Leaves, data: Arrays, steps: jax.Array, *controls: jax.Array) -> Any:
         _, x, info = jax.eval_shape(kernel.step, nested(leaves), data, tuple(c[0] for c in controls))

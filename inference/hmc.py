@@ -1,9 +1,9 @@
 """Jittered Hamiltonian Monte Carlo: all chains of one posterior as one program, which vectorises over posteriors.
 
-The transition and the dual averaging are BlackJAX's. Trajectory lengths are decided outside of the program and are the
-same for all its lanes, which therefore never wait for each other; lanes of NUTS wait for the longest tree among them.
-The chains of a posterior share one step size and one diagonal metric, learned from all of them (measured:
-docs/performance.md).
+The transition and the dual averaging are BlackJAX's, the integrator is :func:`~.reference.rotating`. Trajectory
+lengths are decided outside of the program and are the same for all its lanes, which therefore never wait for each
+other; lanes of NUTS wait for the longest tree among them. The chains of a posterior share one step size and one normal
+reference, learned from all of them (measured: docs/performance.md).
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from numpy.typing import NDArray
 
 from postcgrp.inference.jaxify import Arrays
 from postcgrp.inference.kernels import CHUNK, FIRST_STEP, MAX_TREE_DEPTH, Info, Kernel, LogDensity, Sampler
+from postcgrp.inference.reference import Reference, Window, add, first_reference, learned, no_draws, rotating
 from postcgrp.inference.settings import Sampling
 
 TRAJECTORY = 1.7  # mean length of a trajectory, in posterior sds: a little over a quarter turn of a normal
 JITTER = 0.5  # lengths spread evenly by this fraction, so that no direction comes back to where it was
 TURN_BITS = 40
-PSEUDO_DRAWS = 5  # weight of the metric before a window against the window's draws
-LEAST_VARIANCE = 1e-20  # instead of none, of chains that did not move
+LONGEST_STEP = 0.8  # below the shortest trajectory; a posterior that is the reference would take any
 _BEFORE, WINDOW, _AFTER = 50, 25, 50  # tuning transitions before the first window, in it, and after the last one
 LEAST_TUNING = 20  # with fewer tuning transitions the metric is not learned
 
@@ -56,8 +56,8 @@ class _State(NamedTuple):
     """The chains of one posterior and what they share.
 
     `fresh`: whether no transition was made yet, so that densities and gradients are still unknown. `chains`: BlackJAX's
-    states of HMC, leaves [chain, ...]. `averaging`: the state of dual averaging of the step size. `metric` [size]:
-    variances. `window`: Welford's sums over the draws of this window, of all chains.
+    states of HMC, leaves [chain, ...]. `averaging`: the state of dual averaging of the step size. `reference`: the
+    normal that trajectories turn by. `window`: sums over the draws of this window, of all chains.
     """
 
     key: Any
@@ -65,8 +65,8 @@ class _State(NamedTuple):
     chains: Any
     averaging: Any
     step_size: Any
-    metric: Any
-    window: Any
+    reference: Reference
+    window: Window
 
 
 def jittered_hmc(settings: Sampling) -> Sampler:
@@ -84,27 +84,26 @@ def jittered_hmc(settings: Sampling) -> Sampler:
 
 
 def _kernel(logp: LogDensity, chains: int) -> Kernel:
-    """All chains as one kernel, steered by :class:`TrajectoryControls`; a window's variance is pooled over chains."""
+    """All chains as one kernel, steered by :class:`TrajectoryControls`; a window's sums are pooled over chains."""
     import blackjax  # not where the program is stored
-    from blackjax.adaptation.mass_matrix import welford_algorithm
+    from blackjax.mcmc.metrics import LowRankInverseMassMatrix
     from blackjax.optimizers.dual_averaging import dual_averaging
 
-    transition = blackjax.hmc.build_kernel()
     averaging, update, averaged = dual_averaging()
-    window, add, _ = welford_algorithm(is_diagonal_matrix=True)
 
-    def start(key: jax.Array, x: jax.Array, scale: jax.Array, _: Arrays) -> _State:
+    def start(key: jax.Array, x: jax.Array, centre: jax.Array, scale: jax.Array, _: Arrays) -> _State:
         # Density and gradient are unknown: the first transition goes nowhere and finds them. Finding them here would
         # compile the density a second time, which takes as long as compiling the transitions.
         states = blackjax.mcmc.hmc.HMCState(x, jnp.full(chains, -jnp.inf), jnp.zeros_like(x))
+        reference = first_reference(centre, scale)
         state = _State(
             key=key,
             fresh=jnp.ones((), bool),
             chains=states,
             averaging=averaging(FIRST_STEP),
             step_size=FIRST_STEP,
-            metric=scale**2,
-            window=window(x.shape[-1]),
+            reference=reference,
+            window=no_draws(reference),
         )
         return _State(*jax.tree.map(jnp.array, state))
 
@@ -112,9 +111,11 @@ def _kernel(logp: LogDensity, chains: int) -> Kernel:
         leapfrogs, phase, target_accept = controls
         key, now = jax.random.split(state.key)
         step_size = jnp.where(state.fresh, 0.0, state.step_size)
+        transition = blackjax.hmc.build_kernel(rotating(state.reference))
+        metric = LowRankInverseMassMatrix(*state.reference[1:])
 
         def move(key: Any, chain: Any) -> Any:
-            return transition(key, chain, lambda v: logp(v, data), step_size, state.metric, leapfrogs)
+            return transition(key, chain, lambda v: logp(v, data), step_size, metric, leapfrogs)
 
         new, told = jax.vmap(move)(jax.random.split(now, chains), state.chains)
         accept = jnp.nan_to_num(told.acceptance_rate)
@@ -130,29 +131,24 @@ def _kernel(logp: LogDensity, chains: int) -> Kernel:
 
         def adapt_step(s: _State) -> _State:
             after = update(s.averaging, target_accept - accept.mean())
-            return s._replace(averaging=after, step_size=jnp.exp(after.log_x))
+            return s._replace(averaging=after, step_size=jnp.minimum(jnp.exp(after.log_x), LONGEST_STEP))
 
         def adapt_both(s: _State) -> _State:
             filled = s.window
             for c in range(chains):
-                filled = add(filled, new.position[c])
+                filled = add(filled, s.reference, new.position[c], new.logdensity_grad[c])
             return adapt_step(s)._replace(window=filled)
 
         def end_window(s: _State) -> _State:
             s = adapt_both(s)
-            seen = s.window
-            # A geometric mean: an arithmetic one with a metric a million times too wide would stay too wide for long.
-            weight = seen.sample_size / (seen.sample_size + PSEUDO_DRAWS)
-            variance = jnp.maximum(seen.m2 / (seen.sample_size - 1), LEAST_VARIANCE)
-            metric = variance**weight * s.metric ** (1 - weight)
-            after = averaged(s.averaging)
+            after, reference = averaged(s.averaging), learned(s.window, s.reference)
             return s._replace(
-                metric=metric, averaging=averaging(after), step_size=after, window=window(metric.shape[-1])
+                reference=reference, window=no_draws(reference), averaging=averaging(after), step_size=after
             )
 
         def end_tuning(s: _State) -> _State:
             s = adapt_step(s)
-            return s._replace(step_size=averaged(s.averaging))
+            return s._replace(step_size=jnp.minimum(averaged(s.averaging), LONGEST_STEP))
 
         state = state._replace(key=key, fresh=False, chains=new)
         by_phase = [lambda s: s, adapt_step, adapt_both, end_window, end_tuning]

@@ -41,8 +41,8 @@ class Info(NamedTuple):
 class Start(Protocol):
     """Begins a chain."""
 
-    def __call__(self, key: jax.Array, x: jax.Array, scale: jax.Array, data: Arrays, /) -> State:
-        """A chain's first state at `x` [size], with `scale` [size], the sds of the first metric."""
+    def __call__(self, key: jax.Array, x: jax.Array, centre: jax.Array, scale: jax.Array, data: Arrays, /) -> State:
+        """A chain's first state at `x` [size], with `centre` and `scale` [size], about where and how wide draws lie."""
 
 
 class Step(Protocol):
@@ -85,7 +85,8 @@ class Sampler:
 def vectorized(kernel: Kernel, chains: int) -> Kernel:
     """All chains of one posterior as one kernel, from the kernel of a single chain."""
 
-    def start(key: jax.Array, x: jax.Array, scale: jax.Array, data: Arrays) -> State:
-        return jax.vmap(kernel.start, in_axes=(0, 0, None, None))(jax.random.split(key, chains), x, scale, data)
+    def start(key: jax.Array, x: jax.Array, centre: jax.Array, scale: jax.Array, data: Arrays) -> State:
+        begin = jax.vmap(kernel.start, in_axes=(0, 0, None, None, None))
+        return begin(jax.random.split(key, chains), x, centre, scale, data)
 
     return Kernel(start, jax.vmap(kernel.step, in_axes=(0, None, None)))

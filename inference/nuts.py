@@ -46,7 +46,7 @@ def _numpyro_kernel(logp: LogDensity, settings: Sampling) -> Kernel:
 
     init, sample = hmc(potential_fn_gen=lambda data, scale: lambda z: -logp(scale * z, data), algo="NUTS")
 
-    def start(key: jax.Array, x: jax.Array, scale: jax.Array, data: Arrays) -> State:
+    def start(key: jax.Array, x: jax.Array, _: jax.Array, scale: jax.Array, data: Arrays) -> State:
         return scale, init(
             x / scale,
             settings.tune,
@@ -79,7 +79,7 @@ def _blackjax_kernel(logp: LogDensity, settings: Sampling) -> Kernel:
 
     transition = blackjax.nuts.build_kernel()
 
-    def start(key: jax.Array, x: jax.Array, scale: jax.Array, data: Arrays) -> State:
+    def start(key: jax.Array, x: jax.Array, _: jax.Array, scale: jax.Array, data: Arrays) -> State:
         warm_key, key = jax.random.split(key)
         adapt = blackjax.window_adaptation(
             blackjax.nuts,

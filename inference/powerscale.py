@@ -134,6 +134,7 @@ def scaled(pset: PriorSet, group: str, alpha: float) -> PriorSet:
         if part.group == group and part.block is not None and not part.pooled:
             chosen[part.block] = chosen.get(part.block, False) | pset.cells(part.block, part.elicited)
             by_log |= {part.block} if part.name != part.block else set()
+    _check_unconnected(pset, group, chosen)
     for name, cells in chosen.items():
         pairs = zip(blocks[name].priors, cells, strict=True)
         priors = tuple(_powered(prior, alpha, by_log=name in by_log) if cell else prior for prior, cell in pairs)
@@ -147,6 +148,15 @@ def scaled(pset: PriorSet, group: str, alpha: float) -> PriorSet:
     if (blocks, ledger, trust) == (pset.blocks, pset.ledger, pset.trust):
         raise InputError(f"group {group!r} cannot be fitted power-scaled: name a group of elicited priors or a source")
     return replace(pset, blocks=blocks, ledger=ledger, trust=trust)
+
+
+def _check_unconnected(pset: PriorSet, group: str, blocks: Iterable[str]) -> None:
+    """Raises :class:`InputError` for a block that a correlation connects with others: they would be scaled in part."""
+    if connected := ", ".join(sorted(set(blocks) & set(pset.connected))):
+        raise InputError(
+            f"group {group!r} cannot be fitted power-scaled: {connected} is correlated with other priors, and would be "
+            "scaled without them: remove the correlation"
+        )
 
 
 def _scaled_source(pset: PriorSet, group: str, alpha: float) -> PriorSet:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,8 +12,10 @@ from numpy.typing import ArrayLike
 from pytensor.tensor import TensorVariable
 
 from postcgrp.models import variables as v
+from postcgrp.models.correlated import joint_scores
 from postcgrp.priors import PriorSet
 from postcgrp.priors.elicit import LARGEST_LOGIT, STUDENT_DF, is_heavy
+from postcgrp.priors.lookup import Key, number_name
 
 
 def hyper(name: str, value: ArrayLike, dims: tuple[str, ...] = ()) -> TensorVariable:
@@ -25,6 +28,27 @@ def assumed(pset: PriorSet, name: str, assumption: str, **where: str) -> TensorV
     return variable(pset, name) if name in pset.blocks else hyper(name, pset.number(assumption, **where))
 
 
+def multiplied(
+    pset: PriorSet, name: str, unit: ArrayLike, by: Sequence[tuple[str, Mapping[str, Key]]], dims: tuple[str, ...]
+) -> TensorVariable:
+    """Data [dims], each cell along the first dim times a number of the assumptions, drawn where the ledger has a range.
+
+    Parameters: `name` of the data, in which fixed numbers are multiplied; where one is drawn, it is :func:`v.per_unit`,
+    so that nobody takes it for the product. `unit` [dims], what numbers of 1 make; `by`, for each label of the first
+    dim, an assumption and its place.
+    """
+    blocks = [number_name(pset.ledger, number, where) for number, where in by]
+    drawn = {block: variable(pset, block) for block in dict.fromkeys(blocks) if block in pset.blocks}
+    sizes = [
+        1.0 if block in drawn else pset.number(number, **where)
+        for block, (number, where) in zip(blocks, by, strict=True)
+    ]
+    data = hyper(v.per_unit(name) if drawn else name, (np.asarray(unit).T * sizes).T, dims)
+    if not drawn:
+        return data
+    return (data.T * pt.stack([drawn.get(block, pt.ones(())) for block in blocks])).T
+
+
 def variable(pset: PriorSet, name: str) -> TensorVariable:
     """The variable of one prior block [the block's dims], on its natural scale.
 
@@ -34,6 +58,8 @@ def variable(pset: PriorSet, name: str) -> TensorVariable:
     block = pset.blocks[name]
     if not block.priors:  # one depth has no steps, one anchor no growth
         return pt.zeros(0)
+    if name in pset.connected:
+        return from_standard(pset, name, *block.dims)
     family = block.priors[0].family
     if family == "lognormal":
         return pm.LogNormal(name, *hyperparameters(pset, name), dims=block.dims)
@@ -54,20 +80,44 @@ def from_standard(pset: PriorSet, name: str, *dims: str, cholesky: TensorVariabl
     block = pset.blocks[name]
     mu, sd = hyperparameters(pset, name)
     family = block.priors[0].family
-    if is_heavy(family):
-        z = pm.StudentT(v.standard(name), nu=STUDENT_DF, mu=0.0, sigma=1.0, dims=dims)
-    else:
-        z = pm.Normal(v.standard(name), dims=dims)
-    if cholesky is None and block.correlation is not None:
-        cholesky = hyper(v.cholesky(name), block.cholesky, (dims[-1], v.standard(dims[-1])))
-    if cholesky is not None:
-        z = (z[..., None, :] * cholesky).sum(axis=-1)  # PyTensor looks at every dot product for long
-    on_link = mu + sd * z[(...,) + (None,) * (len(block.dims) - len(dims))]
+    if (score := _connected(pset, name)) is None:
+        score = _draws(pset, name, dims)
+        if cholesky is None and block.correlation is not None:
+            cholesky = hyper(v.cholesky(name), block.cholesky, (dims[-1], v.standard(dims[-1])))
+        if cholesky is not None:
+            score = (score[..., None, :] * cholesky).sum(axis=-1)  # PyTensor looks at every dot product for long
+    on_link = mu + sd * score[(...,) + (None,) * (len(block.dims) - len(dims))]
     if family.startswith("logit"):
         value = pt.switch(pt.le(mu, -LARGEST_LOGIT), 0.0, pm.math.sigmoid(on_link))
     else:
         value = pt.exp(on_link) if family.startswith("log") else on_link
     return pm.Deterministic(name, value, dims=block.dims)
+
+
+def _connected(pset: PriorSet, name: str) -> TensorVariable | None:
+    """The scores [the draws' dims] of a block that rows of the prior set connect with others, None for any other block.
+
+    They are made of the draws of the block and of those before it, see :func:`joint_scores`.
+    """
+    joint = joint_scores(pset)
+    if joint is None or name not in joint.at:
+        return None
+    root, names, parts = joint.cholesky, list(joint.at), []
+    for other in names[: names.index(name) + 1]:
+        z = _draws(pset, other, joint.standards[other].dims)
+        weights = hyper(v.weights(name, other), root[joint.at[name], joint.at[other]], v.weights_dims(name, other))
+        parts.append((weights * z.flatten()).sum(axis=-1))
+    return sum(parts[1:], parts[0]).reshape(joint.standards[name].cells.shape[:-1])
+
+
+def _draws(pset: PriorSet, name: str, dims: tuple[str, ...]) -> TensorVariable:
+    """The standard draws `{name}_z` [dims] of a block, drawn when they are first asked for."""
+    model, z = pm.modelcontext(None), v.standard(name)
+    if z in model.named_vars:
+        return model[z]
+    if is_heavy(pset.blocks[name].priors[0].family):
+        return pm.StudentT(z, nu=STUDENT_DF, mu=0.0, sigma=1.0, dims=dims)
+    return pm.Normal(z, dims=dims)
 
 
 def draw_on_link(
@@ -102,9 +152,10 @@ def ordered(pset: PriorSet, name: str) -> TensorVariable:
     """
     block = pset.blocks[name]
     mu, sd = hyperparameters(pset, name)
-    z = pm.Normal(v.standard(name), dims=block.dims)
-    cholesky = hyper(v.cholesky(name), block.cholesky, (block.dims[0], v.standard(block.dims[0])))
-    level = pm.math.sigmoid(mu + sd * (cholesky @ z))
+    if (score := _connected(pset, name)) is None:
+        z = pm.Normal(v.standard(name), dims=block.dims)
+        score = hyper(v.cholesky(name), block.cholesky, (block.dims[0], v.standard(block.dims[0]))) @ z
+    level = pm.math.sigmoid(mu + sd * score)
     if block.falling:
         level = 1 - level
     is_open = hyper(v.is_open(name), block.open, block.dims)

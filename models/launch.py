@@ -77,11 +77,11 @@ def launches(pset: PriorSet) -> Launches | None:
     probability = from_standard(pset, v.SUCCESS_PROBABILITY, "launch")
     draw = pm.Uniform(v.SUCCESS_DRAW, dims="launch")
     certain = hyper(v.SUCCESS_MEASURED, [float(name in pset.seen_launched) for name in names], ("launch",))
-    year = from_standard(pset, v.LAUNCH_YEAR, "launch")
-    chance = chance_given_bounds(pset, [*map(str, names)], pt.maximum(probability, certain), year)
     vendor = (
         from_standard(pset, v.VENDOR_LAUNCH_YEAR, "launched") if v.VENDOR_LAUNCH_YEAR in pset.blocks else pt.zeros(0)
     )
+    year = from_standard(pset, v.LAUNCH_YEAR, "launch")
+    chance = chance_given_bounds(pset, [*map(str, names)], pt.maximum(probability, certain), year)
     return Launches(
         names=tuple(map(str, names)),
         launched=tuple(map(str, pset.coords["launched"])),

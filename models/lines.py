@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytensor.tensor as pt
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from pytensor.tensor import TensorVariable
 
 from postcgrp.models import variables as v
-from postcgrp.models.latent import deviation, from_standard, hyper
+from postcgrp.models.latent import deviation, from_standard, hyper, multiplied
 from postcgrp.models.launch import Launches
-from postcgrp.models.shapes import interpolation, redistributed_odds
+from postcgrp.models.shapes import interpolation, redistributed_odds, share_of
 from postcgrp.models.standard import region_cholesky
 from postcgrp.priors import PriorSet
 from postcgrp.priors.catalogue import LEFT_AT_SPEED, MIDYEAR
@@ -26,10 +26,10 @@ _NEVER = 1e6  # a year
 class Lines:
     """What the lines of a prior set are made of, as graphs.
 
-    `odds` [line_claimed, region, depth], log-odds of use in the first year; `drift` [line_claimed, anchor], what has
-    been added to them by each anchor; `base_use` [region, depth, modality], use of the modalities in the first year;
+    `odds` [line_claimed, region, depth], odds of use in the first year; `drift` [line_claimed, anchor], what has been
+    added to their log by each anchor; `base_use` [region, depth, modality], use of the modalities in the first year;
     `ceiling` [line_pipeline], what a pipeline line reaches in the end; `displacement` [displacing]. Of every line
-    [line, region]: `log_level`, log of list price x net of list x persistence; `growth` a year, `since` when, and
+    [line, region]: `level`, list price x net of list x persistence; `growth` a year, `since` when, and
     whether there is any before (`early`); `lost_in`, the year in which exclusivity is lost, its `fall` and its `speed`.
     """
 
@@ -39,7 +39,7 @@ class Lines:
     base_use: TensorVariable
     ceiling: TensorVariable
     displacement: TensorVariable
-    log_level: TensorVariable
+    level: TensorVariable
     growth: TensorVariable
     since: TensorVariable
     early: NDArray[np.bool_]
@@ -57,7 +57,7 @@ class Lines:
         """
         ledger, whole = self.pset.ledger, pt.ones_like(use[..., 0])
         drift = (self.drift[:, None, :] * interpolation(years, ledger.report.anchors)).sum(axis=-1)
-        claimed = pt.sigmoid(self.odds[:, None] + drift[:, :, None, None])
+        claimed = share_of(self.odds[:, None] * pt.exp(drift)[:, :, None, None])
         entering = (self.ceiling[:, None, None] * risen)[..., None] * whole
         names, pipeline = self.pset.coords["line_claimed"], self.pset.coords["line_pipeline"]
         shares = {
@@ -90,9 +90,8 @@ class Lines:
         grown = pt.minimum(middle, lost_in) - start
         grown = pt.switch(self.early[:, None], grown, pt.maximum(grown, 0.0))
         falling = -LEFT_AT_SPEED * pt.maximum(middle - lost_in, 0.0) / self.speed[:, None]
-        cost = pt.exp(self.log_level[:, None] + self.growth[:, None] * grown) * (
-            1 + self.fall[:, None] * pt.expm1(falling)
-        )
+        kept = 1 - self.fall[:, None] * (1 - pt.exp(falling))
+        cost = self.level[:, None] * pt.exp(self.growth[:, None] * grown) * kept
         return use * cost[..., None]
 
 
@@ -128,7 +127,7 @@ def market_lines(
         displacement=(
             from_standard(pset, v.DISPLACEMENT, "displacing") if v.DISPLACEMENT in pset.blocks else pt.zeros(0)
         ),
-        log_level=pt.log(price * net * persistence) + common,
+        level=price * net * persistence * pt.exp(common),
         growth=from_standard(pset, v.LINE_PRICE_GROWTH, "line"),
         since=since,
         early=np.array([[name not in pipeline] for name in pset.coords["line"]]),
@@ -148,7 +147,7 @@ def _of_exclusive(pset: PriorSet, name: str, otherwise: float) -> TensorVariable
 
 
 def _odds(pset: PriorSet, users: TensorVariable) -> TensorVariable:
-    """Log-odds of use of each claimed line in the first year [line_claimed, region, depth].
+    """Odds of use of each claimed line in the first year [line_claimed, region, depth].
 
     Its mean over the modality's `users` [region, depth, modality] carries the claim exactly; regions and depths lie
     around it, by the report's directions and partially pooled deviations.
@@ -157,18 +156,18 @@ def _odds(pset: PriorSet, users: TensorVariable) -> TensorVariable:
     if not claimed:
         return pt.zeros((0, 1, 1))
     level = from_standard(pset, v.LINE_USE_LEVEL, "line_claimed")
-    sizes = {dim: [pset.number(f"line_use_{dim}_size", line=line) for line in claimed] for dim in ("region", "depth")}
-    region, depth = (
-        np.array([size * pset.line_signs(dim, line) for size, line in zip(sizes[dim], claimed, strict=True)])
-        for dim in ("region", "depth")
-    )
-    spread = hyper(
-        v.sd(v.LINE_USE_REGION), [pset.number("line_use_region_sd", line=x) for x in claimed], ("line_claimed",)
-    )
-    around = hyper(v.LINE_USE_REGION_CENTRE, region, ("line_claimed", "region")) + spread[:, None] * deviation(
+
+    def by_line(name: str, unit: ArrayLike, number: str, *dims: str) -> TensorVariable:
+        return multiplied(pset, name, unit, [(number, {"line": line}) for line in claimed], ("line_claimed", *dims))
+
+    def directed(name: str, dim: str) -> TensorVariable:
+        return by_line(name, [pset.line_signs(dim, line) for line in claimed], f"line_use_{dim}_size", dim)
+
+    spread = by_line(v.sd(v.LINE_USE_REGION), np.ones(len(claimed)), "line_use_region_sd")
+    around = directed(v.LINE_USE_REGION_CENTRE, "region") + spread[:, None] * deviation(
         v.LINE_USE_REGION, "line_claimed", "region"
     )
-    offset = around[:, :, None] + hyper(v.LINE_USE_DEPTH_CENTRE, depth, ("line_claimed", "depth"))[:, None, :]
+    offset = around[:, :, None] + directed(v.LINE_USE_DEPTH_CENTRE, "depth")[:, None, :]
     names = list(pset.ledger.segments["modality"])
     modality_of = {line.name: names.index(line.modality) for line in pset.ledger.lines}
     weights = pt.stack([users[..., modality_of[line]] for line in claimed])

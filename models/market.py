@@ -17,6 +17,7 @@ from pytensor.tensor import TensorVariable
 from postcgrp.models import variables as v
 from postcgrp.models.burden import burden, payer_block
 from postcgrp.models.cells import MarketCells
+from postcgrp.models.correlated import joint_scores
 from postcgrp.models.evidence import Observed, error_walk, evidence
 from postcgrp.models.intensity import log_spend, relative_intensity, spend_in, spend_path
 from postcgrp.models.launch import Launches, launches
@@ -281,6 +282,10 @@ def coords(pset: PriorSet) -> dict[str, Any]:
         if modality.uptake == "adoption":
             for low, high in pairwise(pset.uptake_years(modality)):
                 out[f"{v.path(pset, modality, high)}_year"] = list(range(low + 1, high + 1))
+    for name, standard in (joint.standards if (joint := joint_scores(pset)) is not None else {}).items():
+        cells = standard.cells.reshape(-1, standard.cells.shape[-1])
+        moved = [standard.block.priors[k].name for k in cells[:, 0]]
+        out |= dict.fromkeys(v.weights_dims(name, name), moved)
     if (lead := v.lead_row(pset)) is not None:
         out["region_rest"] = [region for region in pset.coords["region"] if region != lead.region]
     if pset.bounds:

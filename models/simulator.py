@@ -295,12 +295,11 @@ def _path(dice: Dice, modality: Modality, level: Array, stock: Array | None) -> 
 def _adoption_offset(dice: Dice, modality: Modality, market: Arrays) -> Array:
     """How far each segment's adoption lies from the whole, on the logit scale [year=1, region, depth]."""
     pset = dice.pset
-    size = pset.number("uptake_region_size", modality=modality.name)
-    stated = size * pset.signs("adoption_direction", "region", modality.name)
-    spread = dice.prior(pset.own("adoption_region_sd", modality))[:, None] * dice.z(len(stated))
+    stated = dice.directions(modality)
+    spread = dice.prior(pset.own("adoption_region_sd", modality))[:, None] * dice.z(stated.shape[1])
     name = pset.own("adoption_step_region_sd", modality)
     steepness = dice.number(name, "adoption_step_region_sd", 1, modality=modality.name)
-    steeper = steepness * dice.z(len(stated))
+    steeper = steepness * dice.z(stated.shape[1])
     rise = dice.rise(pset.own("adoption_step", modality))[:, None]
     offset = (stated + spread)[..., None] + rise * np.exp(steeper)[..., None]
     if "moh" in market:

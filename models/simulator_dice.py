@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, logit
 
+from postcgrp.models.correlated import joint_scores
 from postcgrp.priors import PriorSet
 from postcgrp.priors.elicit import STUDENT_DF
+from postcgrp.priors.ledger import Modality
 
 Array = NDArray[np.float64]
 
@@ -29,6 +32,15 @@ class Dice:
         """Independent standard normals [draw, *shape]."""
         return self.rng.standard_normal((self.draws, *shape))
 
+    @cached_property
+    def connected(self) -> dict[str, Array]:
+        """Scores [draw, n] of the blocks that rows of the prior set connect, by name."""
+        joint = joint_scores(self.pset)
+        if joint is None:
+            return {}
+        scores = self.rng.multivariate_normal(np.zeros(len(joint.matrix)), joint.matrix, self.draws)
+        return {name: scores[:, part] for name, part in joint.at.items()}
+
     def prior(self, name: str, *, shared: bool = False, between: float = 0.0) -> Array:
         """One prior's values [draw, *dims], or [draw] if it is a single number, in the prior's unit.
 
@@ -40,11 +52,14 @@ class Dice:
         last = len(self.pset.coords[block.dims[-1]]) if len(block.dims) > 1 else len(mean)
         family = block.priors[0].family if block.priors else "normal"
         shape = (self.draws, len(mean) // max(last, 1), 1 if shared else last)
-        z = self.rng.standard_t(STUDENT_DF, shape) if family.endswith("student") else self.rng.standard_normal(shape)
-        if between:
-            z = z @ np.linalg.cholesky(np.full((last, last), between) + (1 - between) * np.eye(last)).T
-        cells = np.broadcast_to(z, (*shape[:2], last)).reshape(self.draws, -1)
-        value = mean + sd * (cells @ block.cholesky.T)
+        if name in self.connected:
+            score = np.broadcast_to(self.connected[name].reshape(shape), (*shape[:2], last)).reshape(self.draws, -1)
+        else:
+            z = self.rng.standard_t(STUDENT_DF, shape) if family.endswith("student") else self.z(*shape[1:])
+            if between:
+                z = z @ np.linalg.cholesky(np.full((last, last), between) + (1 - between) * np.eye(last)).T
+            score = np.broadcast_to(z, (*shape[:2], last)).reshape(self.draws, -1) @ block.cholesky.T
+        value = mean + sd * score
         if family not in ("normal", "student"):
             value = np.exp(value) if family.startswith("log") and not family.startswith("logit") else expit(value)
         if family.startswith("logit"):
@@ -58,6 +73,11 @@ class Dice:
         if name not in self.pset.blocks:
             return np.asarray(self.pset.number(assumption, **where))
         return self.prior(name).reshape(self.draws, *dims)
+
+    def directions(self, modality: Modality) -> Array:
+        """What the report says of regions' uptake of a modality, on the logit scale [draw or 1, region]."""
+        size = self.number(f"uptake_region_size_{modality.key}", "uptake_region_size", 1, modality=modality.name)
+        return np.atleast_2d(size * self.pset.signs("adoption_direction", "region", modality.name))
 
     def rising(self, name: str) -> Array:
         """A prior whose values [draw, cell] may not fall along the cells; or may not rise, if its block is falling.

@@ -128,12 +128,15 @@ def _levels(dice: Dice, users: dict[str, Array]) -> dict[str, Array]:
     mean, steps, levels = dice.prior("line_use_level"), dice.prior("line_drift"), {}
     between = np.array([np.interp(years, anchors, unit) for unit in np.eye(len(anchors))])
     for k, line in enumerate(claimed):
-        region, depth = (
-            pset.number(f"line_use_{dim}_size", line=line.name) * pset.line_signs(dim, line.name)
-            for dim in ("region", "depth")
+        size, depth_size, spread = (
+            dice.number(f"line_use_{what}_{line.key}", f"line_use_{what}", 1, line=line.name)
+            for what in ("region_size", "depth_size", "region_sd")
         )
-        spread = pset.number("line_use_region_sd", line=line.name) * dice.z(len(region))
-        start = logit(placed(users[line.modality], (region + spread)[..., None] + depth, mean[:, k]))
+        signs = pset.line_signs("region", line.name)
+        region = size * signs + spread * dice.z(len(signs))
+        depth = depth_size * pset.line_signs("depth", line.name)
+        offset = region[..., None] + np.expand_dims(depth, -2)
+        start = logit(placed(users[line.modality], offset, mean[:, k]))
         drift = np.pad(steps[:, k].cumsum(axis=1), ((0, 0), (1, 0))) @ between
         levels[line.name] = start[:, None] + drift[..., None, None]
     return levels
@@ -196,9 +199,7 @@ def line_use(pset: PriorSet, of: Lines, begun: Launches | None, view: View | Non
 def procedures(dice: Dice, begun: Launches, modality: Modality) -> Array:
     """Procedures a year per patient at the ceiling [region, depth]: what a launched modality rises to."""
     pset, k = dice.pset, begun.names.index(modality.name)
-    stated = pset.number("uptake_region_size", modality=modality.name) * pset.signs(
-        "adoption_direction", "region", modality.name
-    )
-    spread = dice.prior(pset.own("launch_region_sd", modality))[:, None] * dice.z(len(stated))
+    stated = dice.directions(modality)
+    spread = dice.prior(pset.own("launch_region_sd", modality))[:, None] * dice.z(stated.shape[1])
     ceiling = expit(logit(begun.ceiling[:, [k]]) + stated + spread)
     return np.asarray(ceiling[..., None] * begun.eligible[:, None, k])

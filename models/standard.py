@@ -72,7 +72,9 @@ class Standard:
 def standard_of(pset: PriorSet, name: str) -> Standard | None:
     """The standard draws of one prior block; None if it has none, and its variable is drawn itself."""
     block = pset.blocks[name]
-    dims = block.dims if block.correlation is not None else DRAW_DIMS.get(name)
+    dims = DRAW_DIMS.get(name) if block.correlation is None else block.dims
+    if dims is None and name in pset.connected:
+        dims = block.dims
     if dims is None:
         return None
     coords = pset.coords

@@ -11,7 +11,7 @@ import pytensor.tensor as pt
 from pytensor.tensor import TensorVariable
 
 from postcgrp.models import variables as v
-from postcgrp.models.latent import assumed, deviation, from_standard, hyper, ordered, variable
+from postcgrp.models.latent import assumed, deviation, from_standard, hyper, multiplied, ordered, variable
 from postcgrp.models.launch import Launches
 from postcgrp.models.shapes import Sticks, gradient, redistribute
 from postcgrp.priors import PriorSet
@@ -131,9 +131,9 @@ def _by_index(pset: PriorSet, modality: Modality, levels: Sequence[TensorVariabl
 
 def region_effect(pset: PriorSet, modality: Modality) -> TensorVariable:
     """Log-odds of uptake by region [region]: the report's direction, with partially pooled deviations around it."""
-    size = pset.number("uptake_region_size", modality=modality.name)
-    direction = size * pset.signs("adoption_direction", "region", modality.name)
-    centre = hyper(v.uptake_region_centre(pset, modality), direction, ("region",))
+    direction = pset.signs("adoption_direction", "region", modality.name)
+    sizes = [("uptake_region_size", {"modality": modality.name})] * len(direction)
+    centre = multiplied(pset, v.uptake_region_centre(pset, modality), direction, sizes, ("region",))
     spread = variable(pset, v.uptake_region_sd(pset, modality))
     deviations = deviation(v.uptake_region(pset, modality), "region")
     return centre + spread * deviations

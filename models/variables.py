@@ -126,9 +126,24 @@ def sd(name: str) -> str:
     return f"{name}_sd"
 
 
+def per_unit(data: str) -> str:
+    """Data as it would be if the numbers that scale it were 1, where one of these is drawn."""
+    return f"{data}_per_unit"
+
+
 def cholesky(block: str) -> str:
     """The correlation of an ordered prior block."""
     return f"{block}_cholesky"
+
+
+def weights(block: str, other: str) -> str:
+    """What the standard draws of another block add to the scores of one that is correlated with it."""
+    return f"{block}_of_{standard(other)}"
+
+
+def weights_dims(block: str, other: str) -> tuple[str, str]:
+    """The dims of :func:`weights`: scores of a block, and draws of the other."""
+    return f"{block}_score", f"{other}_draw"
 
 
 def is_open(block: str) -> str:
@@ -142,7 +157,12 @@ def path_mean(path: str) -> str:
 
 
 def link_name(pset: PriorSet, block: str) -> str:
-    """The free variable of a prior block: that on the link scale, where PyMC has no distribution on the natural one."""
+    """The free variable of a prior block: that on the link scale, where PyMC has no distribution on the natural one.
+
+    Of a block that is correlated with others, its standard draws.
+    """
+    if block in pset.connected:
+        return standard(block)
     family = pset.blocks[block].priors[0].family
     if family.startswith("logit"):
         return f"{block}_logit"
@@ -427,10 +447,11 @@ def _intensity(pset: PriorSet) -> Iterator[Free]:
 
 
 def _ranged(pset: PriorSet) -> Iterator[Free]:
-    """Numbers that are usually fixed, where the ledger has a range: spreads of regions, and what years add."""
+    """Numbers that are usually fixed, where the ledger has a range: by default, how far regions differ."""
     for block in pset.blocks.values():
         if len(block.priors) == 1 and (name := block.priors[0].name.partition("[")[0]) in RANGED:
-            yield Free(link_name(pset, block.name), OF_REGIONS if name.endswith("_sd") else NOISE, block=block.name)
+            group = {"price_noise": NOISE, "line_use_depth_size": OF_DEPTH}.get(name, OF_REGIONS)
+            yield Free(link_name(pset, block.name), group, block=block.name)
 
 
 def _errors(pset: PriorSet) -> Iterator[Free]:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from postcgrp.priors.catalogue import ASSUMPTIONS, ELIGIBLE, PRIOR_CLAIMS, RANGED, Family
+from postcgrp.priors.correlations import PriorCorrelation
 from postcgrp.priors.elicit import LINK, Prior, falls, from_range, on_link
 from postcgrp.priors.errors import InputError
 from postcgrp.priors.evidence import Evidence, claimed_evidence
@@ -47,7 +48,8 @@ def from_json(text: str) -> PriorSet:
     if "blocks" not in content:  # runs of postcgrp 0.1.0 stored only what the ledger and the settings imply
         return replace(effective(ledger, settings), evidence=evidence)
     blocks = {block["name"]: _block(block) for block in content["blocks"]}
-    return PriorSet(ledger, settings, blocks, evidence, Trust.model_validate(content["trust"]))
+    rows = tuple(PriorCorrelation(**row) for row in content.get("correlations", ()))  # 2.0 wrote none
+    return PriorSet(ledger, settings, blocks, evidence, Trust.model_validate(content["trust"]), rows)
 
 
 def _block(content: dict[str, Any]) -> Block:

@@ -83,21 +83,27 @@ COMPARED = (
 )
 SIZES = ("revenue", "patients")  # these carry their source's error, which cancels in fractions
 
-# Numbers that are usually fixed and may be ranges too, with the family of their prior: each is a scale, above zero, of
-# deviations that are standard normals themselves. Two more scales made chains diverge when they were variables: the
-# concentration of a path, which makes a funnel with its shares, and `region_premium_modality_sd`, by which the mean of
-# the lead region's value moves.
+# Numbers that are usually fixed and may be ranges too, with the family of their prior: each is above zero and scales
+# standard normals or the report's signs. More scales made chains diverge when they were variables: the concentration of
+# a path, which makes a funnel with its shares; `region_premium_modality_sd`, by which the mean of the lead region's
+# value moves; and the sds of what lines leave out of a spend, which are the width of a ridge of stated revenue.
 RANGED: dict[str, Family] = {
     "patient_growth_region_sd": "lognormal",
     "payer_block_region_sd": "lognormal",
     "adoption_step_region_sd": "lognormal",
+    "uptake_region_size": "lognormal",
+    "line_use_region_size": "lognormal",
+    "line_use_depth_size": "lognormal",
+    "line_use_region_sd": "lognormal",
     "price_noise": "lognormal",
 }
 # Why the other fixed numbers have no range, and what serves in its place.
 _A_SPREAD = "it is the spread of a point: give the claim itself a range or `quantiles`"
 _A_CORRELATION = "it says how priors are drawn, not what is drawn: pool sets that differ in it (a linear pool)"
-_A_SIZE = "it scales what the report says of a region or depth: give a range to how far these differ"
-_A_RESIDUAL = "it is the sd of a walk that sales inform directly: pool sets that differ in it (a linear pool)"
+_A_RESIDUAL = (
+    "as a variable it is the width of a ridge between revenue and its factors, and chains diverge: pool sets that "
+    "differ in it (a linear pool)"
+)
 FIXED_BECAUSE: dict[str, str] = {
     **dict.fromkeys(
         (
@@ -114,14 +120,12 @@ FIXED_BECAUSE: dict[str, str] = {
         ("patient_growth_correlation", "burden_correlation", "uptake_correlation", "line_region_correlation"),
         _A_CORRELATION,
     ),
-    **dict.fromkeys(("uptake_region_size", "line_use_region_size", "line_use_depth_size"), _A_SIZE),
     **dict.fromkeys(("spend_residual_sd", "spend_residual_step_sd"), _A_RESIDUAL),
     **dict.fromkeys(
         ("evidence_log_sd", "evidence_year_sd"), "it is the error of a row: give a less trusted row a larger one"
     ),
     "adoption_path_concentration": "as a variable it makes a funnel with the shares of its path, and chains diverge",
     "region_premium_modality_sd": "as a variable it moves the mean of the lead region's value, and chains diverge",
-    "line_use_region_sd": "regions of a line vary by the draws that it scales: pool sets that differ in it",
     "line_price_year": "it is the year of the prices' money, a definition",
 }
 ELIGIBLE = {"base": "eligible_share", "strict": "eligible_share_strict", "lenient": "eligible_share_lenient"}

@@ -106,7 +106,7 @@ class Laid:
 
     def change(self, table: str, position: int, change: Change) -> None:
         """Apply one change, to the row or rows that it names. Raises :class:`InputError`, and then changes nothing."""
-        where = self._place(change)
+        where = change_place(self.ledger, change)
         if (again := (table, change.id, *where.items())) in self.seen:
             raise InputError(
                 f"{table} {change.id!r} {segment_in_words(where)} is changed twice: keep one of the changes"
@@ -121,14 +121,6 @@ class Laid:
         for k, row in rows:
             kept[k : k + 1] = [row]
         self.touched[table, position] = {(field_name, k) for k, _ in rows}
-
-    def _place(self, change: Change) -> dict[str, Any]:
-        """Returns the part of the market that a change names, its labels by their names in the ledger."""
-        where = {s: key for s in NARROWED if (key := getattr(change, s)) is not None}
-        try:
-            return {s: label_of(self.ledger, s, key) if s != "year" else key for s, key in where.items()}
-        except InputError as error:
-            raise InputError(*(f"{change.id!r}: {fault}" for fault in error.faults)) from None
 
     def _assumptions(self, change: Change, where: dict[str, Any]) -> list[tuple[int, Assumption]]:
         """Returns the rows inside the part of the market, changed; where there is none, a row for that part."""
@@ -175,6 +167,18 @@ class Laid:
         others = [c.id for c in beside if all(getattr(c, dim) == key for dim, key in place.items())]
         said = f"remove {' and '.join(f'`{dim}`' for dim in wrong)}: a change to a claim changes its numbers only"
         return f"change {' or '.join(map(repr, others))} instead, or {said}" if others else said
+
+
+def change_place(ledger: Ledger, change: Change) -> dict[str, Any]:
+    """Returns the part of the market that a change names, its labels by their names in the ledger.
+
+    Raises :class:`InputError` for a label that the ledger does not have.
+    """
+    where = {s: key for s in NARROWED if (key := getattr(change, s)) is not None}
+    try:
+        return {s: label_of(ledger, s, key) if s != "year" else key for s, key in where.items()}
+    except InputError as error:
+        raise InputError(*(f"{change.id!r}: {fault}" for fault in error.faults)) from None
 
 
 def ids_left_out(ledger: Ledger, names: Sequence[str]) -> tuple[str, ...]:
@@ -260,7 +264,8 @@ def _moved(row: Assumption | Claim, change: Change, family: Family | None) -> di
     if row.low is None or row.high is None:
         if change.spread is None:
             return {"value": change.centre}
-        raise InputError(f"{row.id!r} is a number and has no spread: give another `value`")
+        ranged = ", or `low` and `high`" if family else ""
+        raise InputError(f"{row.id!r} is a number and has no spread: give another `value`{ranged}")
     forward, inverse = LINK[family or "normal"]
     with np.errstate(all="ignore"):
         low, high = float(forward(row.low)), float(forward(row.high))

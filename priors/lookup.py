@@ -19,11 +19,13 @@ def variable_name(ledger: Ledger, name: str, modality: Modality) -> str:
 
 
 def number_name(ledger: Ledger, name: str, where: Mapping[str, Key]) -> str:
-    """Returns the model's name of a number of the assumptions: that of the modality that `where` names, if it does."""
+    """Returns the model's name of a number of the assumptions: that of the line or modality that `where` names."""
+    if "line" in where:
+        return next(f"{name}_{line.key}" for line in ledger.lines if line.name == where["line"])
     modality = next((m for m in ledger.modalities if m.name == where.get("modality")), None)
     if modality is None:
         return name
-    return f"{name}_{modality.key}" if name == "price_noise" else variable_name(ledger, name, modality)
+    return variable_name(ledger, name, modality) if name.startswith("adoption") else f"{name}_{modality.key}"
 
 
 def number(ledger: Ledger, name: str, **where: Key) -> float:

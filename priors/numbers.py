@@ -41,7 +41,9 @@ class FixedNumber:
 
 
 def fixed_numbers(pset: PriorSet) -> tuple[FixedNumber, ...]:
-    """Returns every fixed number that a model of a prior set takes, in the order of the ledger; directions last.
+    """Returns every fixed number that a model of a prior set takes, in the order of the ledger; then directions.
+
+    Between them, the correlations between named priors.
 
     A number that stands where a range may stand is a prior of no width, and not among them.
     """
@@ -53,8 +55,10 @@ def fixed_numbers(pset: PriorSet) -> tuple[FixedNumber, ...]:
     ]
     claims = [c for quantity in DIRECTIONS for c in prior_claims(ledger, quantity)]
     signs = [c for c in claims if c.id not in pset.settings.leave_out]
+    between = [(tuple(("prior", name) for name in sorted(row.names)), row) for row in pset.correlations]
     return (
         *numbers,
+        *(FixedNumber("correlation", pair, r.value, "correlation", r.origin, r.because) for pair, r in between),
         *(FixedNumber(c.quantity, _place(c), c.value or 0.0, c.unit, f"report: {c.id}", c.quote) for c in signs),
     )
 

@@ -100,6 +100,11 @@ def logarithmic_pool(sets: Sequence[PriorSet], weights: Sequence[float], name: s
         raise InputError(
             *(f"{name}: its sets differ in {reason}: a logarithmic pool needs them alike" for reason in unlike)
         )
+    if any(each.correlations for each in sets):
+        raise InputError(
+            f"{name}: a set correlates named priors, which has no closed form in a logarithmic pool: make the pool "
+            "linear, or remove `correlation` from its sets"
+        )
     blocks = {key: _pooled_block([each.blocks[key] for each in sets], weights, name) for key in first.blocks}
     trust = _pooled_trust([each.trust for each in sets], weights, name)
     left_out = [key for key in first.settings.leave_out if all(key in each.settings.leave_out for each in sets)]

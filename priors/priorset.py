@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, astuple, dataclass, replace
 from itertools import product
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from postcgrp.priors.correlations import PriorCorrelation, possible
 from postcgrp.priors.elicit import Prior, coupling, markov
 from postcgrp.priors.evidence import (
     Evidence,
@@ -69,8 +70,8 @@ class PriorSet:
     """Everything the model is built from.
 
     Attributes: `ledger`; `settings`; `blocks`, the priors by model variable; `evidence`; `trust`, the error model of
-    the report. Raises :class:`postcgrp.priors.InputError` for evidence that the model cannot observe or that
-    contradicts itself.
+    the report; `correlations` between priors of the blocks, beside those that a block has of its own. Raises
+    :class:`postcgrp.priors.InputError` for evidence that the model cannot observe or that contradicts itself.
     """
 
     ledger: Ledger
@@ -78,6 +79,7 @@ class PriorSet:
     blocks: dict[str, Block]
     evidence: tuple[Evidence, ...]
     trust: Trust
+    correlations: tuple[PriorCorrelation, ...] = ()
 
     def __post_init__(self) -> None:
         check_evidence(self.ledger, self.evidence, self.trust)
@@ -94,6 +96,19 @@ class PriorSet:
             "period": list(self.ledger.report.anchors[1:]),
             **{dim: list(labels) for dim, labels in line_labels(self.ledger).items()},
         }
+
+    @property
+    def priors(self) -> dict[str, tuple[Prior, ...]]:
+        """The priors by block."""
+        return {name: block.priors for name, block in self.blocks.items()}
+
+    @property
+    def connected(self) -> tuple[str, ...]:
+        """The blocks of which a row of `correlations` names a prior, in their order."""
+        named = {name for row in self.correlations for name in row.names}
+        return tuple(
+            name for name, block in self.blocks.items() if named and any(prior.name in named for prior in block.priors)
+        )
 
     def has(self, quantity: str) -> bool:
         """Whether a claim of the report sets a prior on `quantity`."""
@@ -222,6 +237,10 @@ class PriorSet:
         """Returns the same priors with other evidence; without any, the bottom-up view."""
         return replace(self, evidence=tuple(evidence))
 
+    def with_correlations(self, rows: Sequence[PriorCorrelation]) -> PriorSet:
+        """Returns the same priors with those of the rows that they can have: a variant may lack a prior of one."""
+        return replace(self, correlations=possible(self.priors, rows))
+
     def table(self) -> pd.DataFrame:
         """Returns the effective priors, one row per cell: name, family, parameters, implied 5/50/95 %, and why."""
         import pandas as pd  # here and below: a prior set is built, and a model from it, without pandas (0.3 s)
@@ -268,6 +287,7 @@ class PriorSet:
             self.trust.model_dump_json(),
             repr(self.settings),
             self.ledger.model_dump_json(indent=1),
+            *(repr(astuple(row)) for row in self.correlations),
         )
         return "\n".join(parts)
 
@@ -279,6 +299,7 @@ class PriorSet:
             "blocks": [asdict(block) for block in self.blocks.values()],
             "evidence": [asdict(row) for row in self.evidence],
             "trust": self.trust.model_dump(mode="json"),
+            "correlations": [asdict(row) for row in self.correlations],
         }
         return json.dumps(content, indent=1, ensure_ascii=False)
 

@@ -22,7 +22,7 @@ OF_UPTAKE: dict[str, tuple[str, ...]] = {
     "adoption_step_region_sd": ("adoption",),
     "moh_effect": ("adoption",),
     "payer_brake": ("adoption",),
-    "uptake_correlation": ("adoption", "launch"),
+    "uptake_correlation": ("adoption",),
     "uptake_region_sd": ("adoption", "launch"),
     "uptake_region_size": ("adoption", "launch"),
 }

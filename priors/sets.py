@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from postcgrp.priors.build import effective
 from postcgrp.priors.changes import Change, Laid, fitting, ids_left_out
+from postcgrp.priors.correlations import CorrelationRow, PriorCorrelation, faults
 from postcgrp.priors.errors import InputError
 from postcgrp.priors.evidence import Evidence
 from postcgrp.priors.ledger import Ledger, Number, Row, Source, Text, Trust, checked_ledger
@@ -52,6 +53,7 @@ class Overlay(FromFile, Row):
     source: tuple[Source, ...] = ()
     assumption: tuple[Change, ...] = ()
     claim: tuple[Change, ...] = ()
+    correlation: tuple[CorrelationRow, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -169,4 +171,17 @@ def prior_set(
     settings = replace(settings, **(turned or {}))
     settings = replace(settings, leave_out=ids_left_out(ledger, settings.leave_out))
     pset = effective(ledger, settings)
+    if overlay is not None and overlay.correlation:
+        pset = replace(pset, correlations=_correlations(pset, overlay))
     return pset.with_evidence([*pset.evidence, *evidence]) if evidence else pset
+
+
+def _correlations(pset: PriorSet, overlay: Overlay) -> tuple[PriorCorrelation, ...]:
+    """Returns the correlations of a set. Raises :class:`InputError` with every row that its priors cannot have."""
+    rows = tuple(
+        PriorCorrelation(*row.between, row.value, row.source or f"prior set {overlay.name}", row.reason)
+        for row in overlay.correlation
+    )
+    if wrong := [InputFault(("correlation", k), text) for k, text in faults(pset.priors, rows)]:
+        raise overlay.error(wrong)
+    return rows

@@ -10,7 +10,6 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from postcgrp.priors.catalogue import ELIGIBLE
 from postcgrp.priors.errors import InputError
 from postcgrp.priors.settings import ADOPTION_SCOPES, STRINGENCIES, UPTAKE_SHAPES, Settings
 from postcgrp.priors.shipped import FUNNEL_FILE, SHARES_FILE, shipped
@@ -103,7 +102,7 @@ def chosen_sets(options: argparse.Namespace) -> ChosenSets:
     from postcgrp.priors import load_ledger, load_overlay, prior_set
     from postcgrp.priors.audit import slips
     from postcgrp.priors.evidence_file import read_evidence
-    from postcgrp.priors.idle import idle_settings
+    from postcgrp.priors.idle import idle_changes, idle_settings
     from postcgrp.priors.pool import load_pool, logarithmic_pool
 
     ledger = load_ledger(options.report, options.assumptions)
@@ -113,6 +112,8 @@ def chosen_sets(options: argparse.Namespace) -> ChosenSets:
     overlays = [load_overlay(name) for name in given if name is not None]
     laid: list[Overlay | None] = [*overlays] or [None]
     psets = [prior_set(ledger, overlay, turned=turned) for overlay in laid]
+    for overlay, pset in zip(overlays, psets, strict=False):  # without overlays, one set that correlates nothing
+        _check_correlations(overlay, pset)
     chosen = _chosen(options, ledger, overlays, turned)
     if pool is not None and pool.pool == "logarithmic":
         psets = [logarithmic_pool(psets, pool.weights, pool.name)]
@@ -120,12 +121,26 @@ def chosen_sets(options: argparse.Namespace) -> ChosenSets:
         rows = read_evidence(options.evidence, pset.ledger, pset.trust, pset.evidence, pset.settings.coverage)
         psets[k] = pset.with_evidence([*pset.evidence, *rows]) if rows else pset
     idle = [idle_settings(pset, chosen) for pset in psets]
+    for k, overlay in enumerate(overlays):
+        for each in idle_changes(psets[min(k, len(psets) - 1)], overlay):  # of a logarithmic pool there is one set
+            _note(options, f"prior set {overlay.name!r}: {each}")
     slipped = [each for pset in psets for each in slips(pset.ledger)]
     for each in dict.fromkeys((*(one for one in idle[0] if all(one in those for those in idle)), *slipped)):
         _note(options, each)
     stems = [Path(str(name)).stem for name in given]
     names = [stem if stems.count(stem) == 1 else f"{stem}-{k}" for k, stem in enumerate(stems, start=1)]
     return ChosenSets(tuple(names[: len(psets)]), tuple(psets), pool)
+
+
+def _check_correlations(overlay: Overlay, pset: PriorSet) -> None:
+    """Raises :class:`InputError`, with the set's file, for correlations that no distribution has together."""
+    from postcgrp.models.correlated import joint_scores
+    from postcgrp.priors.messages import InputFault
+
+    try:
+        joint_scores(pset)
+    except InputError as error:
+        raise overlay.error([InputFault((), fault) for fault in error.faults]) from None
 
 
 def _members(pool: Pool) -> list[str]:
@@ -146,10 +161,6 @@ def _chosen(
         trust = turned.get("trust", overlay.settings.trust)
         for level in (row.level for row in overlay.trust if row.level != trust):
             _note(options, f"prior set {overlay.name!r} defines the trust {level!r}, which nothing chooses here")
-        stringency = turned.get("stringency", overlay.settings.stringency or Settings.stringency)
-        for change in overlay.assumption:
-            if change.id in ELIGIBLE.values() and change.id != ELIGIBLE[stringency]:
-                _note(options, f"prior set {overlay.name!r} changes {change.id!r}, which {stringency!r} does not take")
     return chosen | dict(turned)
 
 

@@ -3,7 +3,8 @@
 Both come from the run's own draws. The report's weight is how far its evidence has moved the median from bottom-up
 towards the report's figure, on the log scale. What one assumption carries is the derivative of the posterior mean of
 log revenue by the median of its prior, in prior sds: the posterior covariance of log revenue with the prior's score
-(Gustafson 1996, Annals of Statistics 24, 174), which for a standardised variable is the variable itself.
+(Gustafson 1996, Annals of Statistics 24, 174): for a standardised variable the variable itself or, where others are
+correlated with it, what the inverse of their correlation makes of all, as the others' medians stay.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from xarray import DataArray, Dataset, DataTree
 
 from postcgrp.inference.diagnostics import SAMPLE, mcse_mean
 from postcgrp.models import variables as v
+from postcgrp.models.correlated import pulls_of
+from postcgrp.models.standard import standard_of
 from postcgrp.priors import Prior, PriorSet
 from postcgrp.priors.elicit import LINK
 from postcgrp.reports.forecast.summary import report_point
@@ -122,14 +125,12 @@ def _scores(posterior: Dataset, pset: PriorSet) -> Iterator[tuple[str, list[Prio
     for name, block in pset.blocks.items():
         if not block.priors:
             continue
-        shape = [len(pset.coords.get(dim, block.priors)) for dim in block.dims]
-        cells = np.arange(len(block.priors)).reshape(shape)
-        if v.standard(name) in posterior:
-            z = posterior[v.standard(name)].transpose(*SAMPLE, ...).values
-            for index in np.ndindex(z.shape[2:]):
-                priors = [block.priors[k] for k in np.atleast_1d(cells[index]).ravel()]
+        if (standard := standard_of(pset, name)) is not None and v.standard(name) in posterior:
+            pulls = pulls_of(pset, name, lambda variable: posterior[variable].transpose(*SAMPLE, ...).values)
+            for index in np.ndindex(pulls.shape[2:]):
+                priors = [block.priors[k] for k in standard.cells[index]]
                 if any(prior.sd > 0 for prior in priors):
-                    yield name, priors, z[..., *index]
+                    yield name, priors, pulls[..., *index]
         elif name in posterior and all(prior.sd > 0 for prior in block.priors):
             values = posterior[name].transpose(*SAMPLE, ...).values
             for k, prior in enumerate(block.priors):

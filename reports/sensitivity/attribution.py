@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from postcgrp.models import variables as v
 from postcgrp.priors import PriorSet
+from postcgrp.priors.catalogue import RANGED
 from postcgrp.reports.runs.evidence import needed
 from postcgrp.reports.runs.groups import CONSTANTS
 from postcgrp.reports.runs.run import Run
@@ -71,8 +72,25 @@ def _structure(found: Found, sides: Sides, covered: set[str]) -> None:
     for a, b in zip(*((*side.pset.ledger.modalities, *side.pset.ledger.lines) for side in sides), strict=True):
         if a.vendor_assumes != b.vendor_assumes:
             found.structure.append(f"vendor_assumes of {a.name} {a.vendor_assumes} -> {b.vendor_assumes}")
+    covered = covered | _ranged_in_one(found, sides)
     for name in dict.fromkeys(map(str, [*one.constants, *other.constants])):
         if name in covered or name in REPARAMETERISED or name.startswith(STATED):
             continue
         if not (both(sides, name) and same(sides, name)):
             found.structure.append(name)
+
+
+def _ranged_in_one(found: Found, sides: Sides) -> set[str]:
+    """Names each number that is drawn in one run and fixed in the other; returns the constants that say so."""
+    constants = {str(name) for side in sides for name in side.constants}
+    spoken = {name for name in constants if v.per_unit(name) in constants} - {
+        name for name in constants if both(sides, name)
+    }
+    spoken |= {v.per_unit(name) for name in spoken}
+    for mine, beside in (sides, sides[::-1]):
+        for name in (name for name in mine.pset.blocks if name not in beside.pset.blocks):
+            if (number := mine.pset.blocks[name].priors[0].name).partition("[")[0] in RANGED:
+                ways = ("number", "range") if beside is sides[0] else ("range", "number")
+                found.structure.append(f"{number} a {ways[0]} -> a {ways[1]}")
+                spoken |= {name, v.mu(name), v.sd(name)}
+    return spoken

@@ -36,6 +36,7 @@ from postcgrp.inference.diagnostics import SAMPLE, mcse_mean
 from postcgrp.models import variables as v
 from postcgrp.priors import Evidence, InputError, Prior, PriorSet, effective
 from postcgrp.priors.ledger import Claim
+from postcgrp.priors.lookup import Key, number_name
 from postcgrp.reports.forecast.conflict import AGREES, CONFLICT, DISAGREES, NO_POWER
 from postcgrp.reports.runs.evidence import bounds
 from postcgrp.reports.sensitivity.refits import Refit
@@ -44,6 +45,7 @@ from postcgrp.reports.sensitivity.tornado import CLEAR, total_revenue
 Array = NDArray[np.float64]
 REPLICATION_SEED = 20
 LINE_DIRECTION = "line_use_direction"
+OF_DIRECTIONS = ("uptake_region_size", "line_use_region_size", "line_use_region_sd")  # numbers that may have a range
 LEAST_INFORMED = 0.1  # of the variance of a claim's vague replacement: less, and nothing else informs it
 SMALLEST_TAIL = 1e-12  # tail of a prior in which draws have normal scores
 
@@ -67,7 +69,7 @@ def claims_left_out(pset: PriorSet) -> tuple[list[LeftOut], dict[str, str]]:
             continue
         settings = replace(pset.settings, leave_out=(*pset.settings.leave_out, claim.id))
         try:
-            without = effective(pset.ledger, settings)
+            without = effective(pset.ledger, settings).with_correlations(pset.correlations)
         except InputError as error:
             forbidden[claim.id] = str(error)
             continue
@@ -107,7 +109,7 @@ def claim_groups(pset: PriorSet) -> dict[str, PriorSet | str]:
             replace(pset.settings, leave_out=(*pset.settings.leave_out, *ids)),
         )
         try:
-            without = effective(pset.ledger, settings)
+            without = effective(pset.ledger, settings).with_correlations(pset.correlations)
             out[name] = without.with_evidence([*without.evidence, *further_rows(pset)])
         except InputError as error:
             out[name] = str(error)
@@ -133,7 +135,8 @@ def variables_for_conflicts(pset: PriorSet) -> tuple[str, ...]:
         for name in (v.uptake_region, v.uptake_region_sd)
     }
     dates = (v.LAUNCH_YEAR, v.SUCCESS) if pset.bounds else ()
-    return (v.EVIDENCE_MEAN, *dates, *sorted(claimed), *sorted(effects), v.LINE_USE_REGION)
+    ranged = [name for name in pset.blocks if name.startswith(OF_DIRECTIONS)]
+    return (v.EVIDENCE_MEAN, *dates, *sorted(claimed), *sorted(effects), v.LINE_USE_REGION, *ranged)
 
 
 def modality_shares(draws: Dataset) -> DataArray:
@@ -308,8 +311,9 @@ def _effect(pset: PriorSet, claim: Claim, draws: Dataset) -> DataArray | None:
         name, spread = v.uptake_region(pset, m), v.uptake_region_sd(pset, m)
         if m.uptake == "everyone" or claim.modality not in (None, m.name) or name not in draws or spread not in draws:
             continue
-        centre = pset.number("uptake_region_size", modality=m.name) * pset.signs(claim.quantity, "region", m.name)
-        return draws[spread] * draws[name] + DataArray(centre, {"region": pset.coords["region"]}, ("region",))
+        size = _number(pset, draws, "uptake_region_size", modality=m.name)
+        signs = DataArray(pset.signs(claim.quantity, "region", m.name), {"region": pset.coords["region"]}, ("region",))
+        return draws[spread] * draws[name] + size * signs
     return None
 
 
@@ -318,11 +322,18 @@ def _line_effect(pset: PriorSet, claim: Claim, draws: Dataset) -> DataArray | No
     for line in map(str, pset.coords["line_claimed"]):
         if claim.line not in (None, line) or v.LINE_USE_REGION not in draws:
             continue
-        spread = pset.number("line_use_region_sd", line=line)
-        centre = pset.number("line_use_region_size", line=line) * pset.line_signs("region", line)
+        spread = _number(pset, draws, "line_use_region_sd", line=line)
+        size = _number(pset, draws, "line_use_region_size", line=line)
         deviations = draws[v.LINE_USE_REGION].sel(line_claimed=line)
-        return spread * deviations + DataArray(centre, {"region": pset.coords["region"]}, ("region",))
+        signs = DataArray(pset.line_signs("region", line), {"region": pset.coords["region"]}, ("region",))
+        return spread * deviations + size * signs
     return None
+
+
+def _number(pset: PriorSet, draws: Dataset, name: str, **where: Key) -> DataArray | float:
+    """A number of the assumptions: fixed, or its draws where the ledger has a range."""
+    block = number_name(pset.ledger, name, where)
+    return draws[block] if block in pset.blocks else pset.number(name, **where)
 
 
 def _notices(values: Array, *, as_factor: bool) -> float:

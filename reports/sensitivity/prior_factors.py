@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import numpy as np
 
 from postcgrp.models import variables as v
+from postcgrp.models.correlated import log_dependence, scores_of
 from postcgrp.models.standard import Standard, standard_of
 from postcgrp.priors import Prior, PriorSet
 from postcgrp.priors.ledger import Modality
@@ -20,7 +21,7 @@ LOG_PRIOR = "log_prior"
 
 def prior_factors(found: Found, sides: Sides) -> set[str]:
     """Find every factor of the priors; returns the model's constants that they speak for."""
-    covered = _priors(found, sides) | _deviations(found, sides) | _centres(found, sides)
+    covered = _priors(found, sides) | _correlations(found, sides) | _deviations(found, sides) | _centres(found, sides)
     return covered | _paths(found, sides) | _line_use(found, sides)
 
 
@@ -67,7 +68,7 @@ def _standardised(found: Found, sides: Sides, name: str, standards: tuple[Standa
             found.structure.append(name)  # the other run has no use for it
         return
     rows = one.cells.shape[: -2 if one.cholesky is not None or other.cholesky is not None else -1]
-    scores = [s.scores(flat(side.draws[z])) for s, side in zip(standards, sides, strict=True)]
+    scores = [scores_of(side.pset, name, _reader(side)) for side in sides]
     for row in np.ndindex(rows):
         cells = one.cells[row].reshape(-1, one.cells.shape[-1])  # [correlated draw, cells that it moves]
         changed = [(a, b) for k, a, b in pairs if k in cells and _stated(a) != _stated(b)]
@@ -84,6 +85,34 @@ def _standardised(found: Found, sides: Sides, name: str, standards: tuple[Standa
         by_first, by_second = (of[0], (of[1] - shift) / stretch), (shift + stretch * of[0], of[1])
         ratio = (_log_density(other, b) - _log_density(one, a) for a, b in zip(by_first, by_second, strict=True))
         found.add(label, _kind(changed), change, ratio)
+
+
+def _correlations(found: Found, sides: Sides) -> set[str]:
+    """One factor for all correlations between named priors: for those of one run alone, and for scores that move."""
+    one, other = (side.pset for side in sides)
+    if not one.correlations and not other.correlations:
+        return set()
+    names = {name: pset.connected for pset in (one, other) for name in pset.connected}
+    drawn = [
+        (v.standard(name) if standard_of(side.pset, name) is not None else name) in side.draws
+        for side in sides
+        for name in names
+    ]
+    if not all(drawn):
+        found.structure.append("correlations between priors")
+        return set()
+    said = [", ".join(f"{row.name} {row.value:g}" for row in pset.correlations) or "none" for pset in (one, other)]
+    change = " -> ".join(dict.fromkeys(said)) if said[0] != said[1] else "the same, between moved priors"
+    ratio = (
+        log_dependence(other, side.pset, _reader(side)) - log_dependence(one, side.pset, _reader(side))
+        for side in sides
+    )
+    found.add("correlations between priors", "assumption", change, map(np.asarray, ratio))
+    return {v.weights(name, beside) for each in names.values() for name in each for beside in each}
+
+
+def _reader(side: Side) -> Callable[[str], Array]:
+    return lambda name: flat(side.draws[name])
 
 
 def _move(cells: Sequence[tuple[Prior, Prior]]) -> tuple[float, float] | None:

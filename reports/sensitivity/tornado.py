@@ -8,7 +8,7 @@ few patients and an optimistic report.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -20,6 +20,7 @@ from xarray import DataTree
 
 from postcgrp.inference.diagnostics import SAMPLE, ess_mean, mcse_mean
 from postcgrp.models import variables as v
+from postcgrp.models.correlated import joint_scores, log_dependence, scores_of
 from postcgrp.models.standard import standard_of
 from postcgrp.priors import InputError, Prior, PriorSet
 from postcgrp.reports.runs.evidence import funnel_ratio
@@ -115,7 +116,9 @@ def shift_prior(pset: PriorSet, number: ElicitedNumber, by_sds: float) -> PriorS
             priors[k] = replace(priors[k], mu=moved, low=None, high=None, coverage=None, origin="moved")
         changed = replace(block, priors=tuple(priors))
         changed.cholesky  # noqa: B018  raises if the order cannot be kept
-        return replace(pset, blocks={**pset.blocks, number.block: changed})
+        moved_set = replace(pset, blocks={**pset.blocks, number.block: changed})
+        joint_scores(moved_set)  # raises where an order kept otherwise leaves no room for a correlation
+        return moved_set
     bias = {"final_log_bias": pset.trust.final_log_bias + shift}
     if number.kind == "base":
         bias["base_log_bias"] = pset.trust.base_log_bias + shift
@@ -190,6 +193,8 @@ def joint_log_ratio(
         priors = [_prior_ratio(run, pset, block, moved, shifted) for block, moved in of_blocks.items()]
         first = priors[0]
         ratios += [*priors, None if likelihood is None or first is None else likelihood.reshape(first.shape)]
+        if pset.correlations and first is not None:
+            ratios.append(_dependence_ratio(run, pset, shifted))
     found = [ratio for ratio in ratios if ratio is not None]
     return np.sum(found, axis=0) if len(found) == len(ratios) else None
 
@@ -201,10 +206,9 @@ def _prior_ratio(
     before, after = (standard_of(one, block) for one in (pset, shifted))
     priors = shifted.blocks[block].priors
     if before is not None and after is not None:
-        name = v.standard(block)
-        if name not in group(run):
+        if v.standard(block) not in group(run):
             return None
-        score = before.scores(group(run)[name].transpose(*SAMPLE, ...).values)
+        score = scores_of(pset, block, _reader(run))
         by = np.zeros(score.shape[2:])
         for number in numbers:
             moved = np.any(before.cells == number.index, axis=-1)
@@ -218,6 +222,18 @@ def _prior_ratio(
             return None
         parts.append(priors[number.index].log_density(draws) - number.prior.log_density(draws))
     return np.sum(parts, axis=0)
+
+
+def _dependence_ratio(run: DataTree, pset: PriorSet, shifted: PriorSet) -> Array | None:
+    """What correlations between named priors give draws in the place of what they have, once some are shifted."""
+    if not {v.standard(name) for name in pset.connected} <= set(group(run)):
+        return None
+    read = _reader(run)
+    return np.asarray(log_dependence(shifted, pset, read) - log_dependence(pset, pset, read))
+
+
+def _reader(run: DataTree) -> Callable[[str], Array]:
+    return lambda name: np.asarray(group(run)[name].transpose(*SAMPLE, ...).values)
 
 
 def _error_ratio(run: DataTree, pset: PriorSet, shifted: PriorSet) -> Array | None:

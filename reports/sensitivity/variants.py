@@ -88,6 +88,7 @@ def crossed(pset: PriorSet, ledger: Ledger, vary: Sequence[str]) -> list[Variant
             made = prior_set(ledger, load_overlay(chosen), turned=turned, evidence=further_rows(pset))
         else:
             made = prior_set(pset.ledger, turned={**asdict(pset.settings), **turned}, evidence=further_rows(pset))
+            made = made.with_correlations(pset.correlations)
         out.append(Variant("grid", label, made))
     return out
 

@@ -8,15 +8,8 @@ from itertools import combinations
 from typing import Any
 
 import numpy as np
-import pymc as pm
-import pytensor
 import pytest
 from numpy.typing import NDArray
-from pymc.distributions.shape_utils import change_dist_size
-from pymc.pytensorf import find_rng_nodes, reseed_rngs
-from pytensor.compile.mode import Mode
-from pytensor.graph.replace import vectorize_graph
-from pytensor.graph.traversal import ancestors
 from scipy.special import expit, kolmogorov, logit
 from scipy.stats import ks_1samp, t
 
@@ -27,8 +20,10 @@ from postcgrp.models.variables import free
 from postcgrp.priors import Evidence, Ledger, PriorSet, Settings, Trust, effective, load_ledger, load_overlay
 from postcgrp.priors.catalogue import DATES, GROWN, OBSERVED, RANGED
 from postcgrp.priors.changes import Change
+from postcgrp.priors.correlations import PriorCorrelation
 from postcgrp.priors.sets import Overlay, prior_set
 from postcgrp.priors.shipped import shipped
+from postcgrp.tests.helpers.forward import model_draws
 from postcgrp.tests.helpers.markets import CHANGES, bounded, other_market, prior_set_of
 from postcgrp.tests.helpers.markets import market as tables_of
 
@@ -78,22 +73,21 @@ def wider() -> PriorSet:
     return effective(Ledger.model_validate(tables))
 
 
-def model_draws(model: pm.Model, names: list[str]) -> Arrays:
-    """Prior and prior predictive draws of the PyMC model, in one evaluation without compilation."""
-    batched: dict[Any, Any] = {}
-    for rv in model.free_RVs:
-        parents = {p: batched[p] for p in ancestors([rv]) if p in batched}
-        batched[rv] = vectorize_graph(rv, replace=parents) if parents else change_dist_size(rv, DRAWS, expand=True)
-    outputs = vectorize_graph([model[name] for name in names], replace=batched)
-    reseed_rngs(find_rng_nodes(outputs), SEED)
-    values = pytensor.function([], outputs, mode=Mode(linker="py", optimizer=None))()
-    return dict(zip(names, values, strict=True))
-
-
 @dataclass(frozen=True)
 class Market:
     pset: PriorSet
     draws: Arrays
+
+
+def correlated() -> PriorSet:
+    """Lines of an adopted modality, whose priors go together across blocks of every kind."""
+    rows = (
+        ("pool_error", "patient_growth[2027]", 0.8),
+        ("patient_growth[2032]", "adoption[2032, thermoplasty]", 0.7),
+        ("uptake_region_sd[thermoplasty]", "line_price_common", -0.8),
+    )
+    pset = other_market("lines of an adopted modality")
+    return replace(pset, correlations=tuple(PriorCorrelation(a, b, r, "test", "why") for a, b, r in rows))
 
 
 MARKETS: dict[str, Callable[[], PriorSet]] = {
@@ -106,6 +100,7 @@ MARKETS: dict[str, Callable[[], PriorSet]] = {
     "bounded": bounded,
     "launched": lambda: other_market("lines of a launched modality"),
     "without": lambda: other_market("a launched modality without lines"),
+    "correlated": correlated,
 }
 
 
@@ -400,7 +395,7 @@ def test_the_model_draws_what_the_page_says_of_every_shipped_set(name: str) -> N
 
 
 def compare(market: Market) -> None:
-    draws = model_draws(build_model(market.pset), list(market.draws))
+    draws = model_draws(build_model(market.pset), list(market.draws), DRAWS, SEED)
     assert {name: values.shape for name, values in draws.items()} == {n: v.shape for n, v in market.draws.items()}
     p, worst = smallest(scalars(market.pset, market.draws), scalars(market.pset, draws))
     assert p > LEVEL, worst

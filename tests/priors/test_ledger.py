@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from postcgrp.priors import InputError, Settings, effective, load_ledger
-from postcgrp.priors.catalogue import ASSUMPTIONS, OBSERVED, PRIOR_CLAIMS
+from postcgrp.priors.catalogue import ASSUMPTIONS, OBSERVED, PRIOR_CLAIMS, RANGED
 from postcgrp.priors.ledger import UNITS, checked_ledger
 from postcgrp.tests.helpers.markets import market
 from postcgrp.tests.helpers.paths import DOCS, OTHER_MARKET
@@ -681,7 +681,7 @@ def test_the_format_is_documented_as_it_is() -> None:
     for name, entry in ASSUMPTIONS.items():
         unit = entry.unit.replace("{currency}", "USD")
         form = "number, above 0" if entry.positive else forms[entry.family]
-        form += ", or number" if entry.fixable else ""
+        form += ", or number" if entry.fixable else ", or range above 0" if name in RANGED else ""
         wanted = " | ".join((f"`{unit}`", form, ", ".join(entry.by) or "-"))
         assert rows[name].startswith(wanted), f"{name}: {wanted}"
     for names in (PRIOR_CLAIMS, OBSERVED, UNITS):

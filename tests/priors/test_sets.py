@@ -16,6 +16,7 @@ from postcgrp.inference.jaxify import model_data
 from postcgrp.models import build_model
 from postcgrp.models.simulator import simulate
 from postcgrp.models.structure import structure_key
+from postcgrp.models.variables import free
 from postcgrp.priors import (
     InputError,
     Ledger,
@@ -31,7 +32,7 @@ from postcgrp.priors.difference import difference
 from postcgrp.priors.elicit import LINK
 from postcgrp.priors.numbers import fixed_numbers
 from postcgrp.priors.pool import load_pool, logarithmic_pool
-from postcgrp.priors.reads import BY_SCENARIOS, rows_read
+from postcgrp.priors.reads import BY_SCENARIOS, places_read, rows_read
 from postcgrp.priors.segments import SEGMENT_DIMS
 from postcgrp.priors.sets import apply
 from postcgrp.priors.shipped import shipped
@@ -318,9 +319,10 @@ def test_a_file_that_is_not_there_or_has_no_schema(tmp_path: Path) -> None:
 
 
 def test_the_documented_file_loads(ledger: Ledger, tmp_path: Path) -> None:
-    text, pool = re.findall(r"```toml\n(.*?)```", PRIOR_SETS_PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    text, pair, pool = re.findall(r"```toml\n(.*?)```", PRIOR_SETS_PAGE.read_text(encoding="utf-8"), re.DOTALL)
     (tmp_path / "doc.toml").write_text(text, encoding="utf-8")
     assert difference(effective(ledger), prior_set(ledger, load_overlay(tmp_path / "doc.toml")))
+    assert len(under(ledger, tmp_path, pair).correlations) == 1
     (tmp_path / "pool.toml").write_text(pool, encoding="utf-8")
     panel = load_pool(tmp_path / "pool.toml")
     assert panel is not None
@@ -561,6 +563,29 @@ def test_a_scale_may_be_a_range(ledger: Ledger, pset: PriorSet, tmp_path: Path) 
     assert "price_noise_pharmacologic" not in mine.blocks
     with pytest.raises(InputError, match=r"'line_price_year' .* is a range 2024..2026: it must be a fixed `value`"):
         under(ledger, tmp_path, '[[assumption]]\nid = "line_price_year"\nlow = 2024\nhigh = 2026\nreason = "r"')
+
+
+@pytest.mark.parametrize("name", RANGED)
+def test_every_scale_may_be_a_range_of_its_own_by_modality_or_line(
+    ledger: Ledger, pset: PriorSet, tmp_path: Path, name: str
+) -> None:
+    text = f'[[assumption]]\nid = "{name}"\nquantiles = {{ 50 = 0.2, 90 = 0.4 }}\nreason = "r"'
+    mine = under(ledger, tmp_path, text)
+    new = {block: mine.blocks[block].priors for block in mine.blocks.keys() - pset.blocks.keys()}
+    places = list(places_read(ledger, name))
+    assert sorted(prior.name for (prior,) in new.values()) == sorted(
+        f"{name}[{', '.join(map(str, place.values()))}]" if place else name for place in places
+    )
+    for block, (prior,) in new.items():
+        assert block.startswith(name)
+        assert prior.cdf([0.2, 0.4]) == pytest.approx([0.5, 0.9])
+    assert structure_key(mine) != structure_key(pset)
+    assert structure_key(mine) == structure_key(under(ledger, tmp_path, text.replace("0.4", "0.5")))
+    assert {part.block for part in free(mine)} >= set(new)
+    assert from_json(mine.to_json()) == mine
+    rows = {(r["what"], r["name"]) for r in difference(pset, mine)}
+    assert {("prior", f"{block}: {prior.name}") for block, (prior,) in new.items()} <= rows
+    assert name not in {number.id for number in fixed_numbers(mine)}
 
 
 def test_a_number_for_a_part_stands_against_what_the_other_set_has_there(

@@ -153,6 +153,21 @@ def test_settings_without_effect_are_named(capsys: pytest.CaptureFixture[str], a
     assert bool(said) == bool(error)
 
 
+def test_correlations_that_nothing_can_have_are_bad_input(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pairs = (
+        ("pool_error", "depth_drift", 0.9),
+        ("pool_error", "payer_block", 0.9),
+        ("depth_drift", "payer_block", -0.9),
+    )
+    path = tmp_path / "mine.toml"
+    text = "".join(f'[[correlation]]\nbetween = ["{a}", "{b}"]\nvalue = {r}\nreason = "r"\n' for a, b, r in pairs)
+    path.write_text(f'schema = 1\nname = "mine"\nsays = "so"\n{text}', encoding="utf-8")
+    assert main(["priors", "--priors", str(path)]) == 2
+    error = capsys.readouterr().err
+    assert f"{path.name}: correlations (pool_error and depth_drift 0.9; " in error
+    assert "no distribution has all of them" in error
+
+
 def test_settings_that_a_market_has_no_use_for_are_named() -> None:
     def drugs_in_points(tables: Tables) -> None:
         modalities(tables, drugs="everyone")

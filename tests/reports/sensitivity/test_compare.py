@@ -18,6 +18,7 @@ from xarray import DataArray, Dataset, DataTree
 from postcgrp.inference import Sampling, sample
 from postcgrp.models import build_model
 from postcgrp.priors import InputError, Ledger, PriorSet, from_range
+from postcgrp.priors.correlations import PriorCorrelation
 from postcgrp.priors.elicit import LINK
 from postcgrp.priors.sets import load_overlay, prior_set
 from postcgrp.reports.runs.evidence import flat, funnel_ratio
@@ -386,6 +387,22 @@ def test_contributions_add_up_to_what_moved(bare: Run, ledger: Ledger, tmp_path:
 
 
 @pytest.mark.slow
+def test_correlations_between_priors_are_a_factor(bare: Run, tmp_path: Path) -> None:
+    """In prior draws, what goes up together widens the total, and nothing else does."""
+    row = PriorCorrelation("pool_error", "line_price_common", 0.6, "test", "why")
+    second = prior_run(replace(bare.priors, correlations=(row,)), tmp_path / "second", DRAWS, seed=8)
+    for pair, told in (((bare, second), "none -> pool"), ((second, bare), "common 0.6 -> none")):
+        found = compare(*pair)
+        assert not found.structure
+        total: Any = found.why[(found.why["quantity"] == "revenue_total") & found.why["modality"].isna()]
+        own, rest = (total[total["factor"] == name].iloc[-1] for name in ("correlations between priors", _REST))
+        assert told in own["change"]
+        assert abs(own["widens"]) > 4 * own["widens_mcse"]
+        assert (own["widens"] > 0) == (pair[0] is bare)
+        assert abs(rest["widens"]) < 4 * rest["widens_mcse"]
+
+
+@pytest.mark.slow
 def test_what_no_ratio_expresses_is_said(pset: PriorSet, bare: Run, ledger: Ledger, tmp_path: Path) -> None:
     scope = prior_set(ledger, turned={"adoption_scope": "with_launched"}).with_evidence([])
     found = compare(bare, restated(bare, scope, tmp_path / "scope"))
@@ -397,6 +414,12 @@ def test_what_no_ratio_expresses_is_said(pset: PriorSet, bare: Run, ledger: Ledg
     assert "first anchor of implantable 2030 -> 2035" in said
     priced = changed(ledger, assumption("line_price_year", "value = 2025"), tmp_path)
     assert compare(bare, restated(bare, priced, tmp_path / "priced")).structure == ("line_price_year",)
+    ranges = [assumption(name, "low = 0.1\nhigh = 0.5") for name in ("price_noise", "uptake_region_size")]
+    ranged = restated(bare, changed(ledger, "".join(ranges), tmp_path), tmp_path / "ranged")
+    names = [f"price_noise[{m.name}]" for m in ledger.modalities]
+    names += [f"uptake_region_size[{name}]" for name in ("non_invasive", "implantable")]
+    assert sorted(compare(bare, ranged).structure) == sorted(f"{name} a number -> a range" for name in names)
+    assert compare(ranged, bare).structure[0].endswith(" a range -> a number")
     modalities = tuple(m.model_copy(update={"vendor_assumes": "expectation"}) for m in ledger.modalities)
     other = replace(bare.priors, ledger=ledger.model_copy(update={"modalities": modalities}))
     found = compare(bare, restated(bare, other, tmp_path / "expectation"))

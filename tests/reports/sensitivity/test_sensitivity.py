@@ -21,7 +21,9 @@ from postcgrp.inference.forward import draw_prior
 from postcgrp.models import build_model
 from postcgrp.models.standard import standard_of
 from postcgrp.priors import InputError, PriorSet, effective, load_ledger
+from postcgrp.priors.changes import Change
 from postcgrp.priors.elicit import LINK
+from postcgrp.priors.sets import Overlay, prior_set
 from postcgrp.reports.cli.sensitivity import strongest
 from postcgrp.reports.forecast.pipeline import forecast
 from postcgrp.reports.runs.run import Run
@@ -437,6 +439,33 @@ def test_a_direction_of_a_line_is_judged_by_its_sign(pset: PriorSet) -> None:
     assert table["p"][0] == pytest.approx(0.6)
     depth = claims["line_use_direction_depth_acute"]  # depths have no deviations that could say anything of it
     assert "p" not in conflicts(pset, [depth], {depth.id: Refit(draws)})
+
+
+def test_a_direction_is_judged_by_the_draws_of_a_size_that_has_a_range(pset: PriorSet) -> None:
+    scales = ("uptake_region_size", "line_use_region_size", "line_use_region_sd")
+    changes = [Change(id=name, low=0.1, high=0.9, reason="r") for name in scales]
+    ranged = prior_set(pset.ledger, Overlay(name="mine", says="a test", assumption=tuple(changes)))
+    claims = {one.id: one for one in claims_left_out(ranged)[0]}
+    named = {"uptake_region_size_non_invasive", "line_use_region_size_toxin", "line_use_region_sd_toxin"}
+    assert named <= set(variables_for_conflicts(ranged))
+    lines, regions = ranged.coords["line_claimed"], ranged.coords["region"]
+    still = np.zeros((CHAINS, DRAWS, len(lines), len(regions)))
+    still[..., lines.index("toxin"), regions.index("EU5")] = 1
+    still[..., lines.index("toxin"), regions.index("Rest of World")] = 1
+    size = np.full((CHAINS, DRAWS), 0.5)
+    size[:, :250] = 5.0  # so large that what is said of the Rest of World decides
+    draws = Dataset(
+        {
+            "line_use_region": (("chain", "draw", "line_claimed", "region"), still),
+            "line_use_region_size_toxin": (("chain", "draw"), size),
+            "line_use_region_sd_toxin": (("chain", "draw"), np.ones((CHAINS, DRAWS))),
+        },
+        {"line_claimed": lines, "region": regions},
+    )
+    left = claims["line_use_direction_rest_of_world_toxin"]  # left out, it is 0 there
+    table: Any = conflicts(ranged, [left], {left.id: Refit(draws)})
+    # 1 against a mean of (1 + size + 1) / 5: above it, unless the size is large.
+    assert table["p"][0] == pytest.approx(0.25)
 
 
 def test_influence_ranks_what_is_clear_of_noise_and_keeps_misses_apart(pset: PriorSet) -> None:
