@@ -17,7 +17,7 @@ from xarray import DataTree
 
 from postcgrp.models import variables as v
 from postcgrp.priors import PriorSet
-from postcgrp.reports.forecast.numbers import in_unit
+from postcgrp.reports.forecast.numbers import number_of
 from postcgrp.reports.runs.evidence import bounds, flat
 from postcgrp.reports.runs.groups import group
 
@@ -131,7 +131,7 @@ def conflict_said(table: pd.DataFrame) -> str:
 def _against(row: dict[Any, Any]) -> str:
     ratio, years = row["stated"] / row["median"], row["unit"] == "year"
     apart = f"{abs(row['stated'] - row['median']):.1f} years" if years else f"{max(ratio, 1 / ratio):.2g} times"
-    stated, low, high = (in_unit(row[name], row["unit"]) for name in ("stated", "low_90", "high_90"))
+    stated, low, high = (number_of(row[name], row["unit"]) for name in ("stated", "low_90", "high_90"))
     return (
         f"{row['name']} (stated {stated}, the priors expect {low} to {high} {row['unit']}, {apart} apart, p "
         f"{row['p']:.2g})"

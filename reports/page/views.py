@@ -12,7 +12,7 @@ import pandas as pd
 from postcgrp.models import variables as v
 from postcgrp.priors.evidence_file import read_evidence
 from postcgrp.priors.scenarios import BASE, Scenario, plan
-from postcgrp.reports.forecast.numbers import in_unit
+from postcgrp.reports.forecast.numbers import number_of
 from postcgrp.reports.runs.evidence import flat
 from postcgrp.reports.runs.run import Run
 from postcgrp.reports.scenarios.market import WhatIf
@@ -75,7 +75,7 @@ def updated(run: Run, result: Update) -> Run:
 
 def _row_said(row: pd.Series) -> str:
     """A row of evidence against what the run expected of it."""
-    said = {name: in_unit(row[name], row["unit"]) for name in ("value", "expected", "low_90", "high_90")}
+    said = {name: number_of(row[name], row["unit"]) for name in ("value", "expected", "low_90", "high_90")}
     return (
         f"{row['row']} says {said['value']} {row['unit']}, where the run expected {said['expected']} "
         f"({said['low_90']} to {said['high_90']}, 90 %; chance of something as extreme {row['p']:.2f})."

@@ -21,7 +21,7 @@ from postcgrp.inference.psis import Array, Weights, reweight
 from postcgrp.priors import Evidence, InputError, PriorSet
 from postcgrp.priors.files import sha256
 from postcgrp.priors.shipped import FUNNEL_FILE, SHARES_FILE
-from postcgrp.reports.forecast.numbers import in_unit
+from postcgrp.reports.forecast.numbers import number_of
 from postcgrp.reports.runs.evidence import Bounds, Residuals, against, needed, unseen
 from postcgrp.reports.runs.folder import INPUTS, SCHEMA, UPDATE_SCHEMA, WEIGHTS, write_manifest
 from postcgrp.reports.runs.groups import draw_numbers
@@ -172,10 +172,10 @@ def brief_rows(rows: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "row": rows["row"],
-            "value": [in_unit(value, unit) if unit == "year" else value for unit, value in values],
+            "value": [number_of(value, unit) if unit == "year" else value for unit, value in values],
             "expected (90 %)": [
-                f"{in_unit(median, unit) if unit == 'year' else with_error(median, error)} "
-                f"({in_unit(low, unit, 4)} to {in_unit(high, unit, 4)})"
+                f"{number_of(median, unit) if unit == 'year' else with_error(median, error)} "
+                f"({number_of(low, unit, 4)} to {number_of(high, unit, 4)})"
                 for unit, median, error, low, high in figures
             ],
             "p": [with_error(p, error) for p, error in zip(rows["p"], rows["mcse_p"], strict=True)],
