@@ -24,7 +24,6 @@ from postcgrp.inference.estimates import weighted_summary
 from postcgrp.inference.psis import reweight
 from postcgrp.models import variables as v
 from postcgrp.priors import InputError, Ledger, Prior, PriorSet
-from postcgrp.priors.catalogue import SIZES
 from postcgrp.priors.elicit import is_heavy
 from postcgrp.priors.lookup import assumption
 
@@ -94,11 +93,12 @@ def components(run: DataTree, pset: PriorSet) -> dict[str, DataArray]:
         ]
         if parts:
             out[group] = sum(parts[1:], parts[0])
-    if pset.evidence:
+    if pset.measured:
         likelihood = run["log_likelihood"].to_dataset()[v.EVIDENCE]
         for source in dict.fromkeys(row.source for row in pset.evidence):
-            rows = [row.id for row in pset.evidence if row.source == source]
-            out[f"evidence: {source}"] = _total(likelihood.sel({v.EVIDENCE_ROW: rows}))
+            rows = [row.id for row in pset.measured if row.source == source]
+            if rows:
+                out[f"evidence: {source}"] = _total(likelihood.sel({v.EVIDENCE_ROW: rows}))
     return out
 
 
@@ -163,8 +163,10 @@ def _scaled_source(pset: PriorSet, group: str, alpha: float) -> PriorSet:
     """The prior set with the density of a source's rows, and of its error, to a power."""
     source = group.removeprefix("evidence: ")
     rows = [replace(e, log_sd=e.log_sd / alpha**0.5) if e.source == source else e for e in pset.evidence]
-    if source != pset.ledger.report.id and any(e.source == source and e.quantity in SIZES for e in rows):
+    if source != pset.ledger.report.id and any(e.source == source and e.shared_error for e in rows):
         raise InputError(f"group {group!r} cannot be fitted power-scaled: only the report's error can be set")
+    if any(e.source == source and e.is_bound for e in rows):
+        raise InputError(f"group {group!r} cannot be fitted power-scaled: the power of a bound on a launch is none")
     scaled_rows = pset.with_evidence(rows)
     return _with_trust(scaled_rows, alpha) if source == pset.ledger.report.id else scaled_rows
 

@@ -57,7 +57,9 @@ def relative_efficiency(draws: ArrayLike) -> float:
 def reweight(log_ratio: ArrayLike) -> Weights:
     """Pareto-smoothed importance weights, refused where k exceeds :func:`k_limit`.
 
-    Draws that the new density rules out have no weight, and the tail is that of the others. Parameters: `log_ratio`
+    Draws that the new density rules out have no weight, and the tail is that of the others. Where the tail is of one
+    value, the largest there is, nothing is smoothed and k is minus infinity: so it is where new knowledge is certain in
+    most draws, as that nothing is sold by a year. Parameters: `log_ratio`
     [chain, draw], log of the new density over the density that was drawn from, up to a constant; minus infinity where
     the new density is zero.
     """
@@ -75,11 +77,18 @@ def reweight(log_ratio: ArrayLike) -> Weights:
         return Weights(values, -np.inf, limit, float(kept.size))
     below = np.where(possible, ratio, kept.min() - 1)  # for the ranks of draws, by which the tail is judged
     smoothed, k = psis(kept, relative_efficiency(below))
+    if k == np.inf and _is_capped(kept):
+        smoothed, k = kept, -np.inf
     if not k <= limit:
         return Weights(none, k, limit, np.nan, f"Pareto k {k:.2f} is above {limit:.2f}")
     values[possible] = np.exp(smoothed - smoothed.max())
     values /= values.sum()
     return Weights(values, k, limit, float(1 / (values**2).sum()))
+
+
+def _is_capped(log_ratio: Array) -> bool:
+    """Whether as many draws as make a tail share the largest ratio, which then has a mass of its own."""
+    return int((log_ratio > log_ratio.max() - EPSILON).sum()) >= max(SHORTEST_TAIL, int(3 * np.sqrt(log_ratio.size)))
 
 
 def psis(log_ratio: Array, r_eff: float = 1.0) -> tuple[Array, float]:

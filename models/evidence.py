@@ -12,9 +12,12 @@ from numpy.typing import NDArray
 from pytensor.tensor import TensorVariable
 
 from postcgrp.models import variables as v
+from postcgrp.models.bounds import first_sale
 from postcgrp.models.latent import deviation, hyper
 from postcgrp.priors import Evidence, PriorSet
-from postcgrp.priors.catalogue import MILLION, OBSERVED, SIZES
+from postcgrp.priors.catalogue import GROWN, MILLION
+from postcgrp.priors.evidence import launch_of
+from postcgrp.priors.segments import SEGMENTS
 
 Array = NDArray[np.float64]
 
@@ -25,8 +28,10 @@ class Observed:
 
     `revenue` [year, region, depth, modality], USD million; `factor` [modality] by year, the log of what stated revenue
     is multiplied by because the source's patients and adoption err, None for 0; `patients` [year, region, depth];
-    `users` [year, region, depth, modality]; `shares` [region, depth] or [region] of patients, by quantity, the same in
-    every year. A row without a year is about the mean over `window`.
+    `users` [year, region, depth, modality]; `line_use`, the share of its modality's users, and `line_share`, of their
+    spend, [line, year, region, depth], None without lines; `shares` [region, depth] or [region] of patients, by
+    quantity, the same in every year; `starts` [launch, region], when sales of what is launched do, None without any. A
+    row without a year is about the mean over `window`.
     """
 
     years: Sequence[int]
@@ -34,53 +39,73 @@ class Observed:
     factor: Callable[[int], TensorVariable] | None
     patients: TensorVariable
     users: TensorVariable
+    line_use: TensorVariable | None
+    line_share: TensorVariable | None
     shares: Mapping[str, TensorVariable]
+    starts: TensorVariable | None
     window: Sequence[int]
 
-    def log_aggregate(self, pset: PriorSet, row: Evidence) -> TensorVariable:
-        """The log of what a row observes [], before any error."""
-        by, segments = OBSERVED[row.quantity].by, OBSERVED["patients"].by
-        at = [self.years.index(year) for year in (self.window if row.year is None else [row.year])]
-        patients = self.patients[at]
+    def expected(self, pset: PriorSet, row: Evidence) -> TensorVariable:
+        """The log of what a row observes [], or the date, before any error."""
+        if row.quantity in GROWN:
+            earlier, later = (self.expected(pset, end) for end in row.ends)
+            return later - earlier
+        if row.is_dated and self.starts is not None:
+            return first_sale(pset, row, self.starts[pset.coords["launch"].index(str(launch_of(pset.ledger, row)))])
+        at = [self.years.index(year) for year in row.years or self.window]
+        of_revenue = row.quantity.startswith("revenue")
+        return pt.log((self._sold(pset, row, at) if of_revenue else self._used(pset, row, at)).mean())
 
-        def total(cells: TensorVariable, dims: Sequence[str]) -> TensorVariable:
-            return _part(pset, row, cells, dims).sum(axis=tuple(range(1, cells.ndim)))
+    def _sold(self, pset: PriorSet, row: Evidence, at: Sequence[int]) -> TensorVariable:
+        """Revenue, as its source states it, or a share of all revenue [len(at)]."""
+        revenue = cells = self.revenue[at]
+        if row.quantity == "revenue" and self.factor is not None and row.year is not None:
+            cells = cells * pt.exp(self.factor(row.year))
+        if row.line is not None and self.line_share is not None:
+            line, modality = _line(pset, row)
+            cells = cells[..., modality] * self.line_share[line, at]
+        part = _total(pset, row, cells)
+        return part / revenue.sum(axis=(1, 2, 3)) if row.quantity.endswith("_share") else part
 
-        if row.quantity == "adoption":
-            share = total(self.users[at], by) / total(patients, by[:2])
-        elif row.quantity in self.shares:
+    def _used(self, pset: PriorSet, row: Evidence, at: Sequence[int]) -> TensorVariable:
+        """Patients, users, the share of patients or users who have or use something, or a price [len(at)]."""
+        patients, users = self.patients[at], self.users[at]
+        if row.quantity == "line_use" and self.line_use is not None:
+            line, modality = _line(pset, row)
+            of_modality = users[..., modality]
+            return _total(pset, row, of_modality * self.line_use[line, at]) / _total(pset, row, of_modality)
+        if row.quantity in self.shares:
             having = self.shares[row.quantity]
             having = having[:, None] if row.quantity == "payer_block" else having
-            share = total(patients * having, segments) / total(patients, segments)
-        elif row.quantity == v.PRICE:
-            share = total(self.revenue[at], by) * MILLION / total(self.users[at], by)
-        elif row.quantity == "revenue":
-            revenue = self.revenue[at]
-            if self.factor is not None and row.year is not None:
-                revenue = revenue * pt.exp(self.factor(row.year))
-            share = total(revenue, by)
-        else:
-            cells = patients if row.quantity in ("patients", "patients_share") else self.revenue[at]
-            share = total(cells, by)
-            if row.quantity.endswith("_share"):
-                share = share / cells.sum(axis=tuple(range(1, cells.ndim)))
-        return pt.log(share.mean())
+            return _total(pset, row, patients * having) / _total(pset, row, patients)
+        if row.quantity == v.PRICE:
+            return _total(pset, row, self.revenue[at]) * MILLION / _total(pset, row, users)
+        number = _total(pset, row, users if row.quantity in ("users", "adoption") else patients)
+        whole = {"patients_share": patients.sum(axis=(1, 2)), "adoption": _total(pset, row, patients)}
+        return number / whole[row.quantity] if row.quantity in whole else number
 
 
-def _part(pset: PriorSet, row: Evidence, cells: TensorVariable, dims: Sequence[str]) -> TensorVariable:
-    """The cells of a row's segment [year, ...]."""
-    for axis, dim in enumerate(dims, start=1):
+def _line(pset: PriorSet, row: Evidence) -> tuple[int, int]:
+    """Where the line of a row stands, and its modality."""
+    names = [line.name for line in pset.ledger.lines]
+    at = names.index(str(row.line))
+    return at, pset.coords["modality"].index(pset.ledger.lines[at].modality)
+
+
+def _total(pset: PriorSet, row: Evidence, cells: TensorVariable) -> TensorVariable:
+    """The sum of cells [year, region, depth] or [year, region, depth, modality] over a row's segment [year]."""
+    for axis, dim in enumerate(SEGMENTS[1 : cells.ndim], start=1):
         if (label := getattr(row, dim)) is not None:
             cells = cells.take([pset.coords[dim].index(label)], axis=axis)
-    return cells
+    return cells.sum(axis=tuple(range(1, cells.ndim)))
 
 
 def error_walk(pset: PriorSet, source: str) -> TensorVariable | None:
     """Log error of a source [source_year]: a base-year error and a random walk over the horizon, around its optimism.
 
-    All sizes that the source states share it; in fractions it cancels. How large it may be is elicited (`trust`, or
-    the kind of source), not learned: a few rows cannot teach a model its own error scale. Returns None if the source
-    states no sizes.
+    All sizes that the source states share it; in fractions it cancels, and in growth so does what both years have in
+    common. How large it may be is elicited (`trust`, or the kind of source), not learned: a few rows cannot teach a
+    model its own error scale. Returns None if the source states no sizes.
     """
     years, dim = v.source_years(pset, source), v.source_year(pset, source)
     if not years:
@@ -97,20 +122,22 @@ def error_walk(pset: PriorSet, source: str) -> TensorVariable | None:
 def evidence(
     pset: PriorSet, errors: Mapping[str, TensorVariable | None], observed: Callable[[Evidence], Observed]
 ) -> TensorVariable:
-    """Observes each row's logarithm [evidence_row] around the model's aggregate plus, for sizes, its source's error.
+    """Observes each row's logarithm, or date [evidence_row].
 
-    Parameters: `errors` [source_year], by source, see :func:`error_walk`; `observed`, what a row is about.
+    It lies around the model's aggregate plus what the row carries of its source's error. Parameters: `errors`
+    [source_year], by source, see :func:`error_walk`; `observed`, what a row is about.
     """
 
     def expected(row: Evidence) -> TensorVariable:
-        log, error = observed(row).log_aggregate(pset, row), errors[row.source]
-        if row.quantity not in SIZES or error is None or row.year is None:
-            return log
-        return log + error[v.source_years(pset, row.source).index(row.year)]
+        plain, error = observed(row).expected(pset, row), errors[row.source]
+        if error is None:
+            return plain
+        years = v.source_years(pset, row.source)
+        return plain + sum(times * error[years.index(year)] for year, times in row.shared_error.items())
 
-    mean = pm.Deterministic(v.EVIDENCE_MEAN, pt.stack([expected(r) for r in pset.evidence]), dims=v.EVIDENCE_ROW)
-    values = pm.Data(v.EVIDENCE_VALUE, np.log([row.value for row in pset.evidence]), dims=v.EVIDENCE_ROW)
-    log_sd = hyper(v.EVIDENCE_LOG_SD, [row.log_sd for row in pset.evidence], (v.EVIDENCE_ROW,))
+    mean = pm.Deterministic(v.EVIDENCE_MEAN, pt.stack([expected(r) for r in pset.measured]), dims=v.EVIDENCE_ROW)
+    values = pm.Data(v.EVIDENCE_VALUE, np.array([row.stated for row in pset.measured]), dims=v.EVIDENCE_ROW)
+    log_sd = hyper(v.EVIDENCE_LOG_SD, [row.log_sd for row in pset.measured], (v.EVIDENCE_ROW,))
     return pm.Normal(v.EVIDENCE, mean, log_sd, observed=values, dims=v.EVIDENCE_ROW)
 
 

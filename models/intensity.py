@@ -71,7 +71,7 @@ def _value_share(pset: PriorSet) -> NDArray[np.float64]:
     value = []
     for modality in pset.ledger.modalities:
         whole = ("revenue", None, None, modality.name)
-        rows = [e.value for e in pset.evidence if (e.quantity, e.region, e.depth, e.modality) == whole]
+        rows = [e.value for e in pset.measured if (e.quantity, e.region, e.depth, e.modality) == whole]
         levels = pset.blocks.get(v.level(pset, modality))
         use = 1.0 if levels is None else float(np.mean([level.quantile(0.5) for level in levels.priors]))
         prior = 0.0 if modality.uptake == "launch" else use * _rough_price(pset, modality) * patients / MILLION
@@ -190,7 +190,7 @@ def spend_in(pset: PriorSet, year: int, log_spend: Sequence[TensorVariable], pat
     An anchor has none, and before a launch next to nobody pays.
     """
     at, spends = year - pset.ledger.years[0], []
-    observed = {row.year for row in pset.evidence}
+    observed = {year for row in pset.measured for year in row.years}
     for k, (modality, walk) in enumerate(zip(pset.ledger.modalities, log_spend, strict=True)):
         on_market = pset.anchors(modality)
         if year < on_market[0] and year not in observed - set(pset.ledger.report.anchors):

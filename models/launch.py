@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from pytensor.tensor import TensorVariable
 
 from postcgrp.models import variables as v
+from postcgrp.models.bounds import chance_given_bounds
 from postcgrp.models.latent import from_standard, hyper
 from postcgrp.priors import PriorSet
 from postcgrp.priors.catalogue import MIDYEAR
@@ -68,26 +69,25 @@ def launches(pset: PriorSet) -> Launches | None:
 
     Success is u below its probability, with u uniform, so that it can be intervened on. What the report states does not
     move it, for that is read as given success or as an expectation over it (:mod:`postcgrp.models.views`); sales that
-    another source has measured make it certain.
+    another source has measured make it certain, and what bounds it makes it less so (:mod:`postcgrp.models.bounds`).
     """
     names = pset.coords["launch"]
     if not names:
         return None
     probability = from_standard(pset, v.SUCCESS_PROBABILITY, "launch")
     draw = pm.Uniform(v.SUCCESS_DRAW, dims="launch")
-    others = [row.modality for row in pset.evidence if row.source != pset.ledger.report.id]
-    certain = hyper(v.SUCCESS_MEASURED, [float(name in others) for name in names], ("launch",))
+    certain = hyper(v.SUCCESS_MEASURED, [float(name in pset.seen_launched) for name in names], ("launch",))
     vendor = (
         from_standard(pset, v.VENDOR_LAUNCH_YEAR, "launched") if v.VENDOR_LAUNCH_YEAR in pset.blocks else pt.zeros(0)
     )
+    year = from_standard(pset, v.LAUNCH_YEAR, "launch")
+    chance = chance_given_bounds(pset, [*map(str, names)], pt.maximum(probability, certain), year)
     return Launches(
         names=tuple(map(str, names)),
         launched=tuple(map(str, pset.coords["launched"])),
-        succeeds=pm.Deterministic(
-            v.SUCCESS, pt.maximum(pt.lt(draw, probability).astype("float64"), certain), dims="launch"
-        ),
+        succeeds=pm.Deterministic(v.SUCCESS, pt.maximum(pt.lt(draw, chance).astype("float64"), certain), dims="launch"),
         probability=probability,
-        year=from_standard(pset, v.LAUNCH_YEAR, "launch"),
+        year=year,
         vendor_year=vendor,
         ceiling=from_standard(pset, v.LAUNCH_CEILING, "launch"),
         speed=from_standard(pset, v.LAUNCH_SPEED, "launch"),

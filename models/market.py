@@ -91,7 +91,7 @@ def build_model(pset: PriorSet) -> pm.Model:
         market, drivers = demand(pset)
         views = market.views
         # Only these years enter the density, so its graph covers no others; all at once, which takes fewer operations.
-        near = sorted({*report.anchors, *(row.year for row in pset.evidence if row.year is not None)})
+        near = sorted({*report.anchors, *(year for row in pset.measured for year in row.years)})
         as_stated = market.cells(near, views[BY_REPORT])
         relative = relative_intensity(pset, as_stated, near)
         as_stated = as_stated.with_relative(relative)
@@ -105,10 +105,10 @@ def build_model(pset: PriorSet) -> pm.Model:
             funnel = pt.zeros(len(pset.ledger.modalities)) if by_report is None else by_report(anchor)
             return funnel if walk is None else funnel + walk[v.source_years(pset).index(anchor)]
 
-        at_anchors = log_spend(pset, lambda anchor: built[near.index(anchor)], error if pset.evidence else None)
+        at_anchors = log_spend(pset, lambda anchor: built[near.index(anchor)], error if pset.measured else None)
         path = spend_path(pset, at_anchors)
         _forecast(pset, market.cells(years, views[HAPPENS]).with_relative(relative), path)
-        if pset.evidence:
+        if pset.measured:
             spend_near = pt.exp(pt.stack([spend_in(pset, year, at_anchors, path) for year in near]))[:, None, None]
 
             @cache
@@ -121,7 +121,10 @@ def build_model(pset: PriorSet) -> pm.Model:
                     factor=by_report if source == report.id else None,
                     patients=cells.patients,
                     users=cells.users,
+                    line_use=cells.line_use,
+                    line_share=cells.line_share,
                     shares=drivers,
+                    starts=None if market.launches is None else market.launches.year,
                     window=report.anchors,
                 )
 
@@ -285,8 +288,11 @@ def coords(pset: PriorSet) -> dict[str, Any]:
         out |= dict.fromkeys(v.weights_dims(name, name), moved)
     if (lead := v.lead_row(pset)) is not None:
         out["region_rest"] = [region for region in pset.coords["region"] if region != lead.region]
-    if pset.evidence:
-        out[v.EVIDENCE_ROW] = [row.id for row in pset.evidence]
+    if pset.bounds:
+        out[v.BOUNDED] = list(pset.bounds)
+        out[v.BOUND_ROW] = [row.id for rows in pset.bounds.values() for row in rows]
+    if pset.measured:
+        out[v.EVIDENCE_ROW] = [row.id for row in pset.measured]
         out |= {v.source_year(pset, source): v.source_years(pset, source) for source in pset.sources}
     return {
         dim: labels

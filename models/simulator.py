@@ -6,18 +6,16 @@ predictive together, and can also draw from markets that depart from the model i
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 from scipy.special import expit, logit
 
 from postcgrp.models.simulator_dice import Array, Dice, placed
+from postcgrp.models.simulator_evidence import told
 from postcgrp.models.simulator_lines import Launches, Lines, View, launches, line_use, lines, procedures
-from postcgrp.priors import Evidence, PriorSet
-from postcgrp.priors.catalogue import SIZES
+from postcgrp.priors import PriorSet
 from postcgrp.priors.ledger import Modality
 
 Arrays = dict[str, Array]
@@ -42,8 +40,8 @@ def simulate(pset: PriorSet, draws: int, seed: int, *, misspecified: str | None 
     `acute_use` and `moh` [region, depth], `payer_block` [region], each where the report has it (fractions); `use`
     (fraction), `intensity` (money per treated patient-year) and `revenue` (millions) [year, region, depth, modality];
     `price` [year, modality]; `revenue_total` [year]; for each adoption curve `adoption` [year, region, depth] and
-    `adoption_mean` [year]; and where there is evidence, `source_error` [source_year], `evidence_log_mean` and
-    `evidence` [evidence_row], logs.
+    `adoption_mean` [year]; where there is evidence, `source_error` [source_year], `evidence_log_mean` and `evidence`
+    [evidence_row], logs or dates; and where a launch is bounded, `launch_bound` [launch_bounded], 1 if its bounds hold.
     """
     if misspecified not in (None, *MISSPECIFICATIONS):
         raise ValueError(f"misspecified = {misspecified!r}: use None or one of {', '.join(MISSPECIFICATIONS)}")
@@ -57,7 +55,11 @@ def simulate(pset: PriorSet, draws: int, seed: int, *, misspecified: str | None 
         cells = _drifted(cells, pset) if misspecified == "share_drift" else cells
         views[view] = _with_revenue(pset, cells)
     factor = VENDOR_FACTOR if misspecified == "vendor_high" else 1.0
-    return views["market"] | _evidence(dice, drawn, views, factor)
+    if not pset.evidence:
+        return views["market"]
+    if drawn.launches is not None:
+        views["other"]["start"] = drawn.launches.market.start
+    return views["market"] | told(dice, views | {"tied": _tied(pset, views["report"], _tie(dice, drawn))}, factor)
 
 
 def _with_revenue(pset: PriorSet, cells: Arrays) -> Arrays:
@@ -338,37 +340,15 @@ def _relative_spend(dice: Dice) -> Array:
 # ---- evidence ------------------------------------------------------------------------------------------------------
 
 
-def _evidence(dice: Dice, drawn: Drawn, views: dict[str, Arrays], vendor_factor: float) -> Arrays:
-    """Each source's error in each year it speaks of, and each row's mean and value on the log scale."""
-    pset, rows, report = dice.pset, dice.pset.evidence, dice.pset.ledger.report
-    if not rows:
-        return {}
-    tied = dict(views["report"])
-    tied["revenue"] = tied["revenue"] * np.exp(_tie(dice, drawn))[:, :, None, None]
-    means = []
-    for row in rows:
-        told = tied if row.quantity == "revenue" else views["report"]
-        means.append(_log_aggregate(pset, told if row.source == report.id else views["other"], row))
-    errors, mean = {}, np.stack(means, axis=1)
-    for source in dict.fromkeys(row.source for row in rows):
-        sizes = [k for k, row in enumerate(rows) if row.source == source and row.quantity in SIZES]
-        if not sizes:
-            continue
-        is_report = source == report.id
-        years = sorted(
-            {year for k in sizes if (year := rows[k].year) is not None} | set(report.anchors if is_report else ())
-        )
-        variance = np.diff(pset.source_log_sd(source, years) ** 2, prepend=0.0)
-        walk = (np.sqrt(np.maximum(variance, 0.0)) * dice.z(len(years))).cumsum(axis=1)
-        error = pset.source_log_bias(source, years) + walk
-        name = "source_error" if is_report else f"source_error_{re.sub(r'[^0-9A-Za-z]+', '_', source).strip('_')}"
-        errors[name] = error
-        for k in sizes:
-            mean[:, k] += error[:, years.index(rows[k].year or 0)]
-            if is_report and rows[k].quantity == "revenue":
-                mean[:, k] += np.log(vendor_factor)
-    value = mean + np.array([row.log_sd for row in rows]) * dice.z(len(rows))
-    return {**errors, "evidence_log_mean": mean, "evidence": value}
+def _tied(pset: PriorSet, market: Arrays, tie: Array) -> Arrays:
+    """The market with the revenue that the report states, `tie` [year, modality] away from the truth."""
+    factor = np.exp(tie)[:, :, None, None]
+    tied = market | {"revenue": market["revenue"] * factor}
+    if "revenue_line" in market:
+        modality = [m.name for m in pset.ledger.modalities]
+        of = [modality.index(line.modality) for line in pset.ledger.lines]
+        tied["revenue_line"] = market["revenue_line"] * factor[..., of]
+    return tied
 
 
 def _tie(dice: Dice, drawn: Drawn) -> Array:
@@ -385,38 +365,3 @@ def _tie(dice: Dice, drawn: Drawn) -> Array:
             also = ((1 - block.open) * np.log(drawn.level[modality.name] / claimed)) @ between
         ties.append(-strength * (apart + also))
     return np.stack(ties, axis=-1)
-
-
-def _log_aggregate(pset: PriorSet, market: Arrays, row: Evidence) -> Array:
-    """The log of the true value [draw] of what one row is about: without a year, of the mean over the anchors."""
-    years = pset.ledger.report.anchors if row.year is None else (row.year,)
-    return np.asarray(np.log(np.mean([_aggregate(pset, market, row, year) for year in years], axis=0)))
-
-
-def _aggregate(pset: PriorSet, market: Arrays, row: Evidence, when: int) -> Array:
-    """The true value [draw], in one year, of what one row of evidence is about."""
-    year = pset.ledger.years.index(when)
-    where: list[Any] = [slice(None)]
-    for dim, names in pset.ledger.segments.items():
-        name = getattr(row, dim)
-        where.append(slice(None) if name is None else slice(names.index(name), names.index(name) + 1))
-    region_depth, patients = tuple(where[:3]), market["patients"][:, year]
-
-    def total(cells: Array) -> Array:
-        return np.asarray(cells.reshape(len(cells), -1).sum(axis=1))
-
-    if row.quantity == "adoption":
-        number = total((patients[..., None] * market["use"][:, year])[tuple(where)]) / total(patients[region_depth])
-    elif row.quantity == "price":
-        users = (patients[..., None] * market["use"][:, year])[tuple(where)]
-        number = total(market["revenue"][:, year][tuple(where)]) * _MILLION / total(users)
-    elif row.quantity in ("acute_use", "moh", "payer_block"):
-        share = market[row.quantity]
-        share = share if share.ndim == patients.ndim else share[:, :, None]
-        number = total((patients * share)[region_depth]) / total(patients[region_depth])
-    elif row.quantity.startswith("patients"):
-        number = total(patients[region_depth]) / (total(patients) if row.quantity.endswith("_share") else 1.0)
-    else:
-        revenue = market["revenue"][:, year]
-        number = total(revenue[tuple(where)]) / (total(revenue) if row.quantity.endswith("_share") else 1.0)
-    return np.asarray(number)

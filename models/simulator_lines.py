@@ -81,8 +81,11 @@ def launches(dice: Dice) -> Launches | None:
 
 
 def _measured(pset: PriorSet) -> set[str | None]:
-    """Modalities of which somebody other than the report's vendor has measured sales."""
-    return {row.modality for row in pset.evidence if row.source != pset.ledger.report.id}
+    """Modalities and lines of which somebody other than the report's vendor has measured sales."""
+    told = [row for row in pset.evidence if row.source != pset.ledger.report.id]
+    rows = [row for row in told if row.value > 0 and not row.quantity.startswith("launch_")]
+    of = {line.name: line.modality for line in pset.ledger.lines}
+    return {row.modality for row in rows} | {row.line for row in rows} | {of.get(str(row.line)) for row in rows}
 
 
 def _pipeline(pset: PriorSet) -> list[Line]:

@@ -24,7 +24,7 @@ def structure_key(pset: PriorSet) -> str:
         stated_years(pset),
         settings.adoption_scope,
         [(b.name, b.dims, b.falling, [(p.name, p.family) for p in b.priors]) for b in pset.blocks.values()],
-        [(row.source, *row.cell) for row in pset.evidence],
+        [(row.source, *row.cell, row.is_bound) for row in pset.evidence],
         *([pset.connected] if pset.correlations else []),
     )
     return hashlib.sha256(repr(structure).encode()).hexdigest()

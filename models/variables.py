@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 from postcgrp.priors import Evidence, PriorSet
-from postcgrp.priors.catalogue import RANGED, SIZES
+from postcgrp.priors.catalogue import RANGED
 from postcgrp.priors.ledger import Modality, slug
 
 # What a forecast is read for: docs/model.md describes each.
@@ -89,6 +89,14 @@ EVIDENCE_ROW = "evidence_row"
 EVIDENCE_MEAN = "evidence_log_mean"
 EVIDENCE_VALUE = "evidence_log_value"
 EVIDENCE_LOG_SD = "evidence_log_sd"
+
+# What bounds launches: of each launch that is bounded, whether all its bounds hold; the rows that make them.
+BOUND = "launch_bound"
+BOUNDED = "launch_bounded"
+BOUNDS_HOLD = "launch_bounds_hold"
+BOUND_ROW = "launch_bound_row"
+BOUND_DATE = "launch_bound_date"
+BOUND_SD = "launch_bound_sd"
 
 # Groups of priors that a user thinks in: see `free`.
 OF_PATIENTS = "patients"
@@ -272,14 +280,13 @@ def source_year(pset: PriorSet, source: str) -> str:
 
 
 def source_years(pset: PriorSet, source: str | None = None) -> list[int]:
-    """The years in which a source's error is a variable: those of its sizes and, for the report, the anchors too.
+    """The years in which a source's error is a variable: those of its sizes and growth, and the report's anchors.
 
     Parameters: `source`, by default the report. Empty for a source that states no sizes, which has no error.
     """
     report = pset.ledger.report
     source = source or report.id
-    sizes = [row for row in pset.evidence if row.source == source and row.quantity in SIZES]
-    years = {row.year for row in sizes if row.year is not None}
+    years = {year for row in pset.evidence if row.source == source for year in row.shared_error}
     return sorted(years | set(report.anchors) if years and source == report.id else years)
 
 
@@ -296,7 +303,8 @@ def lead_row(pset: PriorSet) -> Evidence | None:
     """The first row of evidence on a region's share of all revenue: that region's value is a free variable."""
     if len(pset.ledger.regions) == 1:
         return None
-    shares = [e for e in pset.evidence if (e.quantity, e.depth, e.modality) == ("revenue_share", None, None)]
+    whole = ("revenue_share", None, None, None)
+    shares = [e for e in pset.evidence if (e.quantity, e.depth, e.modality, e.line) == whole]
     return next((row for row in shares if row.region is not None), None)
 
 

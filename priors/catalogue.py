@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import log
+from math import log, pi
 from typing import Literal
 
 Family = Literal["normal", "lognormal", "logitnormal", "student", "logstudent", "logitstudent"]
 HEAVY: dict[Family, Family] = {"normal": "student", "lognormal": "logstudent", "logitnormal": "logitstudent"}
 MIDYEAR = 0.5  # a year has the rates of its middle
 LEFT_AT_SPEED = log(10)  # a fall of price is nine tenths done after its `line_exclusivity_speed`
+STEEPNESS = pi / 3**0.5  # of a logistic with an sd of 1
 MILLION = 1e6  # revenue is in millions, a price in units of the currency
 MONEY_UNIT = "{currency} million"
 SPEND_UNIT = "{currency} per patient-year"
@@ -49,18 +50,27 @@ PRIOR_CLAIMS = {
     "line_use_direction": Entry("sign", ("region", "depth", "line")),
 }
 
-# Claims with the role `evidence`, and rows of evidence files.
+# Claims with the role `evidence`, and rows of evidence files: on the log scale, but for dates.
 OBSERVED = {
-    "revenue": Entry(MONEY_UNIT, ("region", "depth", "modality")),
-    "revenue_share": Entry("fraction", ("region", "depth", "modality")),
+    "revenue": Entry(MONEY_UNIT, ("region", "depth", "modality", "line")),
+    "revenue_share": Entry("fraction", ("region", "depth", "modality", "line")),
+    "revenue_growth": Entry("ratio", ("region", "depth", "modality", "line")),
     "patients": Entry("patients", ("region", "depth")),
     "patients_share": Entry("fraction", ("region", "depth")),
+    "patients_growth": Entry("ratio", ("region", "depth")),
+    "users_growth": Entry("ratio", ("region", "depth", "modality")),
     "adoption": Entry("fraction", ("region", "depth", "modality")),
     "acute_use": Entry("fraction", ("region", "depth")),
     "moh": Entry("fraction", ("region", "depth")),
     "payer_block": Entry("fraction", ("region",)),
+    "line_use": Entry("fraction", ("region", "depth", "line")),
     "price": Entry(SPEND_UNIT, ("region", "depth", "modality")),  # revenue per user: as in a fraction, no shared error
+    "launch_year": Entry("year", ("region", "modality", "line"), "normal"),
+    "launch_not_before": Entry("year", ("region", "modality", "line"), "normal"),
 }
+NOT_BEFORE = "launch_not_before"
+DATES = ("launch_year", NOT_BEFORE)
+GROWN = {"revenue_growth": "revenue", "patients_growth": "patients", "users_growth": "users"}  # and what grows
 # Claims that the audit compares with others, beside those above; all others are kept and read by nothing.
 COMPARED = (
     "growth_rate",
@@ -111,7 +121,9 @@ FIXED_BECAUSE: dict[str, str] = {
         _A_CORRELATION,
     ),
     **dict.fromkeys(("spend_residual_sd", "spend_residual_step_sd"), _A_RESIDUAL),
-    "evidence_log_sd": "it is the error of a row: give a less trusted row a larger one",
+    **dict.fromkeys(
+        ("evidence_log_sd", "evidence_year_sd"), "it is the error of a row: give a less trusted row a larger one"
+    ),
     "adoption_path_concentration": "as a variable it makes a funnel with the shares of its path, and chains diverge",
     "region_premium_modality_sd": "as a variable it moves the mean of the lead region's value, and chains diverge",
     "line_price_year": "it is the year of the prices' money, a definition",
@@ -119,6 +131,7 @@ FIXED_BECAUSE: dict[str, str] = {
 ELIGIBLE = {"base": "eligible_share", "strict": "eligible_share_strict", "lenient": "eligible_share_lenient"}
 ASSUMPTIONS = {
     "evidence_log_sd": Entry("log", ("year", "region", "depth", "modality"), positive=True),
+    "evidence_year_sd": Entry("years", (), positive=True),
     "pool_error": Entry("log", (), "normal"),
     "region_patients_log_sd": Entry("log", ("region",), positive=True),
     "patient_growth": Entry("fraction per year", ("year",), "normal"),

@@ -40,7 +40,7 @@ def _entries(pset: PriorSet) -> Entries:
     for number in fixed_numbers(pset):
         entries["number", number.name] = _number(number.value, number.unit)
     for row in pset.evidence:
-        entries["evidence", row.id] = f"{row.value:.6g} {row.unit}, log-sd {row.log_sd:.3g} ({row.source})"
+        entries["evidence", row.id] = f"{row.value:.6g} {row.unit}, {row.error} ({row.source})"
     anchors = pset.ledger.report.anchors
     for source in pset.sources:
         errors = zip(anchors, pset.source_log_sd(source, anchors), pset.source_log_bias(source, anchors), strict=True)

@@ -111,7 +111,7 @@ def _by_modality(pset: PriorSet) -> Iterator[tuple[str, list[Where], str]]:
 
 def _idle(pset: PriorSet) -> Iterator[tuple[str, str]]:
     report = pset.ledger.report.id
-    if not any(row.source == report and row.quantity in SIZES for row in pset.evidence):
+    if not any(row.source == report and row.shared_error for row in pset.evidence):
         yield "trust", f"no {' or '.join(SIZES)} of the report is in evidence, and in shares its error cancels"
     used = [c for c in pset.ledger.claims if c.role in ("prior", "evidence") and c.id not in pset.settings.leave_out]
     if all(claim.value is not None or claim.coverage is not None for claim in used):

@@ -169,10 +169,11 @@ def _pooled_evidence(sets: Sequence[PriorSet], weights: Sequence[float]) -> tupl
         if len(found) == len(sets) and all(row == found[0][0] for row, _ in found):
             rows.append(found[0][0])
             continue
-        logs, sds = [float(np.log(row.value)) for row, _ in found], [row.log_sd for row, _ in found]
+        logs, sds = [row.stated for row, _ in found], [row.log_sd for row, _ in found]
         mean, sd = _pooled(logs, sds, [weight for _, weight in found])
         same = len({row.value for row, _ in found}) == 1  # and then not off by rounding
-        rows.append(replace(found[0][0], value=found[0][0].value if same else float(np.exp(mean)), log_sd=sd))
+        first = found[0][0]
+        rows.append(replace(first, value=first.value if same else float(first.natural(np.array(mean))), log_sd=sd))
     return tuple(rows)
 
 

@@ -16,11 +16,13 @@ from postcgrp.priors.correlations import PriorCorrelation, possible
 from postcgrp.priors.elicit import Prior, coupling, markov
 from postcgrp.priors.evidence import (
     Evidence,
-    check_evidence,
     error_model,
+    launch_of,
     log_bias,
     log_variance,
+    modality_of_row,
 )
+from postcgrp.priors.evidence_checks import check_evidence
 from postcgrp.priors.ledger import Claim, Ledger, Modality, Trust
 from postcgrp.priors.lines import line_labels
 from postcgrp.priors.lookup import Key, anchors, number, prior_claims, variable_name
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Array = NDArray[np.float64]
+LATER_COLUMNS = ("line", "year_from")  # of evidence, since the first edition
 
 
 @dataclass(frozen=True)
@@ -209,6 +212,27 @@ class PriorSet:
             sorted({row.source for row in self.evidence}, key=lambda name: (name != self.ledger.report.id, name))
         )
 
+    @property
+    def seen_launched(self) -> set[str]:
+        """The launches, modalities and pipeline lines, of which a source other than the report has measured sales."""
+        others = [row for row in self.evidence if row.source != self.ledger.report.id and not row.is_dated]
+        named = {label for row in others for label in (row.line, modality_of_row(self.ledger, row))}
+        return {str(name) for name in self.coords["launch"]} & named
+
+    @property
+    def measured(self) -> tuple[Evidence, ...]:
+        """The rows whose value has a density: all but bounds on launches."""
+        return tuple(row for row in self.evidence if not row.is_bound)
+
+    @property
+    def bounds(self) -> dict[str, list[Evidence]]:
+        """The rows that say that a launch came no sooner than a date, or failed, by launch."""
+        found: dict[str, list[Evidence]] = {}
+        for row in self.evidence:
+            if row.is_bound:
+                found.setdefault(str(launch_of(self.ledger, row)), []).append(row)
+        return found
+
     def with_evidence(self, evidence: Sequence[Evidence]) -> PriorSet:
         """Returns the same priors with other evidence; without any, the bottom-up view."""
         return replace(self, evidence=tuple(evidence))
@@ -250,7 +274,9 @@ class PriorSet:
         import pandas as pd
 
         rows = pd.DataFrame([asdict(e) for e in self.evidence], columns=list(Evidence.__dataclass_fields__))
-        return rows.astype({"year": "Int64"})  # a share may have none
+        rows = rows.astype({"year": "Int64", "year_from": "Int64"})  # a share may have none
+        # Without columns that no row fills and that earlier versions did not have: their recipes stay what they were.
+        return rows.drop(columns=[name for name in LATER_COLUMNS if rows[name].isna().all()])
 
     def recipe(self) -> str:
         """Returns priors, evidence, trust and every ledger row as text: equal texts give equal posteriors."""

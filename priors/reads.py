@@ -58,7 +58,7 @@ LABELLED: dict[str, tuple[str, ...]] = {
 }
 FROM_THE_SECOND = ("acute_use_step", "moh_step", "adoption_step", "intensity_step")  # depths; years: `price_growth`
 BY_SCENARIOS = CENTRE_ASSUMPTIONS  # read by scenarios, and by no model
-ANYWHERE = ("evidence_log_sd",)  # taken for whatever a row of evidence is about, files included
+ANYWHERE = ("evidence_log_sd", "evidence_year_sd")  # taken for whatever a row of evidence is about, files included
 
 
 def rows_read(ledger: Ledger) -> set[int]:

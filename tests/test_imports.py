@@ -47,7 +47,7 @@ CHOSEN_APART = {
     "most_bars": "look",  # how many bars one figure has room for says nothing of another
 }
 # Second readings of the model, which share no constant with the first.
-INDEPENDENT = ("models.simulator", "models.simulator_dice", "models.simulator_lines")
+INDEPENDENT = ("models.simulator", "models.simulator_dice", "models.simulator_evidence", "models.simulator_lines")
 
 
 def wing(module: str) -> str | None:

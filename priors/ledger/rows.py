@@ -153,7 +153,8 @@ class Claim(Quantified):
             raise ValueError(f"{self.id!r} is evidence with an open range: give both ends or make it context")
         if self.role == "evidence" and 0.0 in (self.value, self.low):
             raise ValueError(f"{self.id!r} is evidence of zero, which no log scale holds: make it a check")
-        if self.role == "evidence" and self.year is None and not self.quantity.endswith("_share"):
+        undated = self.quantity.endswith("_share") or self.unit == "year"
+        if self.role == "evidence" and self.year is None and not undated:
             raise ValueError(f"{self.id!r} is evidence without a year: add `year`")
         if self.coverage is not None and (wrong := misfit_coverage(self.coverage)):
             raise ValueError(f"{self.id!r}: {wrong}")

@@ -88,7 +88,10 @@ def calibrate(
     if truths not in (PRIOR, *MARKETS):
         run = Run.open(Path(truths))
         pset = run.priors
-    if not pset.evidence:
+    if truths != PRIOR and pset.bounds:
+        bound = next(iter(pset.bounds.values()))[0]
+        raise InputError(f"{bound.id!r} bounds a launch: only truths of the prior can be simulated with that")
+    if not pset.measured:
         raise InputError("there is no evidence to simulate: a posterior without any is its prior")
     if scheduler is not None:
         with cluster(scheduler):  # a wrong address is found here, before anything compiles

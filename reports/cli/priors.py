@@ -118,7 +118,7 @@ def chosen_sets(options: argparse.Namespace) -> ChosenSets:
     if pool is not None and pool.pool == "logarithmic":
         psets = [logarithmic_pool(psets, pool.weights, pool.name)]
     for k, pset in enumerate(psets):
-        rows = read_evidence(options.evidence, pset.ledger, pset.trust, pset.evidence)
+        rows = read_evidence(options.evidence, pset.ledger, pset.trust, pset.evidence, pset.settings.coverage)
         psets[k] = pset.with_evidence([*pset.evidence, *rows]) if rows else pset
     idle = [idle_settings(pset, chosen) for pset in psets]
     for k, overlay in enumerate(overlays):

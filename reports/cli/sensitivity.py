@@ -62,7 +62,7 @@ def _update(options: argparse.Namespace) -> int:
 
     run = Run.open(options.run)
     priors = run.priors
-    rows = read_evidence(options.evidence, priors.ledger, priors.trust, priors.evidence)
+    rows = read_evidence(options.evidence, priors.ledger, priors.trust, priors.evidence, priors.settings.coverage)
     if options.out is not None:
         check_folder(options.out, SCHEMA if options.refit else UPDATE_SCHEMA, SCHEMA)
     result = update(run, rows)

@@ -37,6 +37,7 @@ def add(verb: Verb) -> None:
     informed.add_argument("--against", type=Path, action="append", default=[], metavar="RUN", help=another)
     mixture = "what knowing the scenario is worth, by a probability of each (docs/scenarios.md)"
     informed.add_argument("--weights", metavar="NAME=W,...|FILE", help=mixture)
+    add_given(informed)
     absolute = "absolute risk aversion, one over the unit of money"
     informed.add_argument("--cara", type=float, action="append", default=[], metavar="A", help=absolute)
     relative: dict[str, Any] = {"type": float, "nargs": 2, "action": "append", "default": []}
@@ -101,7 +102,7 @@ def _voi(options: argparse.Namespace) -> int:
         if options.run is None:
             outcomes, inputs, unit, recipe = read_decision(options.net_benefit, options.inputs)
         else:
-            runs = [Run.open(path) for path in (options.run, *options.against)]
+            runs = [conditioned(Run.open(path), options.given) for path in (options.run, *options.against)]
             decided = decision_of(runs[0], options.deal, options.seed)
             outcomes, inputs, groups = decided.decision, decided.inputs, decided.groups
             rate = decided.rate if rate is None else rate
@@ -142,7 +143,7 @@ def _voi(options: argparse.Namespace) -> int:
     if options.out is not None:
         by_name = {name: table for name, (_, table) in tables.items()}
         about = {"runs": [run.provenance for run in runs], "deals": [str(path) for path in options.deal]}
-        about |= {"studies": options.study, "seed": options.seed, "rate": rate}
+        about |= {"given": options.given, "studies": options.study, "seed": options.seed, "rate": rate}
         information_words.save_voi(found, by_name, unit, recipe, about, options.out)
         say(f"{options.out}: voi.csv, the figure voi.png, the other tables and manifest.json")
     return max((status_of(run, "voi") for run in runs), default=DONE)
@@ -161,7 +162,7 @@ def _check_voi(options: argparse.Namespace) -> dict[str, float] | None:
         raise InputError(f"--rate {options.rate:g}: is no rate a year: write 0.1 for 10 %")
     if (options.run is None) == (options.net_benefit is None):
         raise InputError("RUN or --net-benefit: give a run folder with --deal, or two CSV files")
-    needless = ["inputs"] if options.run is not None else ["deal", "against", "weights"]
+    needless = ["inputs"] if options.run is not None else ["deal", "against", "weights", "given"]
     for name in needless:
         if getattr(options, name):
             other = "--net-benefit" if options.run is not None else "RUN"

@@ -68,8 +68,8 @@ def of_report(pset: PriorSet, predicted: Array) -> Centrality | None:
 
     Parameters: `predicted` [draw, row], logs of every row of evidence as the priors predict it.
     """
-    at = [k for k, row in enumerate(pset.evidence) if row.source == pset.ledger.report.id and "revenue" in row.quantity]
+    at = [k for k, row in enumerate(pset.measured) if row.source == pset.ledger.report.id and "revenue" in row.quantity]
     if not at:
         return None
-    observed = np.log([pset.evidence[k].value for k in at])
-    return centrality(predicted[:, at], observed, [pset.evidence[k].id for k in at])
+    observed = np.log([pset.measured[k].value for k in at])
+    return centrality(predicted[:, at], observed, [pset.measured[k].id for k in at])

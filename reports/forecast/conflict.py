@@ -17,13 +17,15 @@ from xarray import DataTree
 
 from postcgrp.models import variables as v
 from postcgrp.priors import PriorSet
-from postcgrp.reports.forecast.numbers import short
+from postcgrp.reports.forecast.numbers import number_of
+from postcgrp.reports.runs.evidence import bounds, flat
 from postcgrp.reports.runs.groups import group
 
 Array = NDArray[np.float64]
 
 DISAGREES = 0.05  # tail probability below which a row surprises the priors, or a posterior its prior
 APART = 1e-3  # below which a failed gate is put down to the conflict
+BLUNT_YEARS = 5.0  # what cannot tell a date from one so far off compares it with nothing
 BLUNT = 5.0  # factor: what cannot tell a row from one so many times as large compares it with nothing
 CONFLICT, NO_POWER, AGREES = "disagrees", "nothing to compare with", "agrees"
 DISAGREEMENT_COLUMNS = ("kind", "name", "verdict", "p", "stated", "median", "low_90", "high_90", "unit", "notices")
@@ -34,7 +36,8 @@ def prior_evidence(run: DataTree, pset: PriorSet) -> pd.DataFrame:
 
     Returns the columns `DISAGREEMENT_COLUMNS`. Of a row (`kind` evidence): what it `stated`, and median and 90 %
     interval of what the priors expect; `p`, the chance under the priors of something as extreme; `notices`, by how many
-    times as much or as little a row would have to differ from the median to have p below 0.05, so how much p can see.
+    times as much or as little a row would have to differ from the median to have p below 0.05 (of a date: by how many
+    years), so how much p can see; NaN of what bounds a launch.
     Of a prior: the middle of its posterior, and the prior's median and interval; `p` of the former under the latter.
     """
     rows = [*_rows(run, pset), *_pulled(run, pset)]
@@ -42,19 +45,42 @@ def prior_evidence(run: DataTree, pset: PriorSet) -> pd.DataFrame:
 
 
 def _rows(run: DataTree, pset: PriorSet) -> list[dict[str, Any]]:
-    if not pset.evidence or v.EVIDENCE not in run["prior_predictive"]:
-        return []
+    found = _bounds(run, pset)
+    if not pset.measured or v.EVIDENCE not in run["prior_predictive"]:
+        return found
     expected = group(run, "prior_predictive")[v.EVIDENCE]
-    found = []
-    for row in pset.evidence:
+    for row in pset.measured:
         logs = expected.sel({v.EVIDENCE_ROW: row.id}).values.ravel()
         logs = logs[np.isfinite(logs)]
         low, near, median, far, high = np.quantile(logs, [0.05, 0.025, 0.5, 0.975, 0.95])
-        p, notices = _tail(logs, np.log(row.value)), float(np.exp(max(far - median, median - near)))
-        verdict = CONFLICT if p < DISAGREES else NO_POWER if notices > BLUNT else AGREES
-        figures = (verdict, p, row.value, *np.exp([median, low, high]).tolist(), row.unit, notices)
+        p, notices = _tail(logs, row.stated), max(far - median, median - near)
+        blunt = notices > (BLUNT_YEARS if row.is_dated else np.log(BLUNT))
+        verdict = CONFLICT if p < DISAGREES else NO_POWER if blunt else AGREES
+        notices = float(notices if row.is_dated else np.exp(notices))
+        figures = (verdict, p, row.value, *row.natural(np.array([median, low, high])).tolist(), row.unit, notices)
         found.append(dict(zip(DISAGREEMENT_COLUMNS, ("evidence", row.id, *figures), strict=True)))
     return sorted(found, key=lambda one: one["p"])
+
+
+def _bounds(run: DataTree, pset: PriorSet) -> list[dict[str, Any]]:
+    """What bounds launches, each row against the priors alone: `p` is the chance that it holds, or 1 if that is likely.
+
+    The priors' success is given all bounds, so it is summed out here. Expected is the date of a launch that comes.
+    """
+    if not pset.bounds:
+        return []
+    before, found = group(run, "prior"), []
+    for launch, rows in pset.bounds.items():
+        part = bounds(before, pset, rows)
+        chance = flat(before[v.SUCCESS_PROBABILITY].sel(launch=launch))
+        for k, row in enumerate(rows):
+            holds = float((1 - chance + chance * np.exp(part.log_holds[:, k])).mean())
+            low, median, high = np.quantile(part.dates[:, k], [0.05, 0.5, 0.95])
+            p = holds if holds < 0.5 else 1.0  # noqa: PLR2004  of two answers the rarer one
+            verdict = CONFLICT if p < DISAGREES else AGREES
+            figures = (verdict, p, row.stated, median, low, high, "year", np.nan)
+            found.append(dict(zip(DISAGREEMENT_COLUMNS, ("evidence", row.id, *figures), strict=True)))
+    return found
 
 
 def _pulled(run: DataTree, pset: PriorSet) -> list[dict[str, Any]]:
@@ -103,11 +129,12 @@ def conflict_said(table: pd.DataFrame) -> str:
 
 
 def _against(row: dict[Any, Any]) -> str:
-    ratio = row["stated"] / row["median"]
-    times = f"{max(ratio, 1 / ratio):.2g} times apart"
+    ratio, years = row["stated"] / row["median"], row["unit"] == "year"
+    apart = f"{abs(row['stated'] - row['median']):.1f} years" if years else f"{max(ratio, 1 / ratio):.2g} times"
+    stated, low, high = (number_of(row[name], row["unit"]) for name in ("stated", "low_90", "high_90"))
     return (
-        f"{row['name']} (stated {short(row['stated'])}, the priors expect {short(row['low_90'])} to "
-        f"{short(row['high_90'])} {row['unit']}, {times}, p {row['p']:.2g})"
+        f"{row['name']} (stated {stated}, the priors expect {low} to {high} {row['unit']}, {apart} apart, p "
+        f"{row['p']:.2g})"
     )
 
 

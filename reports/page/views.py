@@ -12,7 +12,7 @@ import pandas as pd
 from postcgrp.models import variables as v
 from postcgrp.priors.evidence_file import read_evidence
 from postcgrp.priors.scenarios import BASE, Scenario, plan
-from postcgrp.reports.forecast.numbers import short
+from postcgrp.reports.forecast.numbers import number_of
 from postcgrp.reports.runs.evidence import flat
 from postcgrp.reports.runs.run import Run
 from postcgrp.reports.scenarios.market import WhatIf
@@ -50,7 +50,8 @@ def evidence_view(run: Run, evidence: Sequence[Path]) -> tuple[MarketView, list[
     Raises :class:`postcgrp.priors.InputError` for evidence that cannot be read or is at odds with the run.
     """
     priors = run.priors
-    result = update(run, read_evidence(evidence, priors.ledger, priors.trust, priors.evidence))
+    rows = read_evidence(evidence, priors.ledger, priors.trust, priors.evidence, priors.settings.coverage)
+    result = update(run, rows)
     label = f"with {', '.join(path.name for path in evidence)}"
     said = [_row_said(row) for _, row in result.rows.iterrows()]
     if not result.refused:
@@ -74,9 +75,10 @@ def updated(run: Run, result: Update) -> Run:
 
 def _row_said(row: pd.Series) -> str:
     """A row of evidence against what the run expected of it."""
+    said = {name: number_of(row[name], row["unit"]) for name in ("value", "expected", "low_90", "high_90")}
     return (
-        f"{row['row']} says {short(row['value'])} {row['unit']}, where the run expected {short(row['expected'])} "
-        f"({short(row['low_90'])} to {short(row['high_90'])}, 90 %; chance of something as extreme {row['p']:.2f})."
+        f"{row['row']} says {said['value']} {row['unit']}, where the run expected {said['expected']} "
+        f"({said['low_90']} to {said['high_90']}, 90 %; chance of something as extreme {row['p']:.2f})."
     )
 
 

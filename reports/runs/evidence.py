@@ -17,12 +17,17 @@ from xarray import DataArray, Dataset
 from postcgrp.inference.diagnostics import SAMPLE
 from postcgrp.models import variables as v
 from postcgrp.priors import Evidence, PriorSet
-from postcgrp.priors.catalogue import MILLION, SIZES
-from postcgrp.priors.ledger import Modality
-from postcgrp.priors.segments import SEGMENT_DIMS
+from postcgrp.priors.catalogue import GROWN, MILLION, SIZES, STEEPNESS
+from postcgrp.priors.evidence import PARTS, launch_of, modality_of_row
+from postcgrp.priors.ledger import Ledger, Modality
 
 Array = NDArray[np.float64]
-MADE_OF = {v.ADOPTION: ("patients", "use"), v.PRICE: (v.REVENUE, "patients", "use")}  # of what is not a variable
+MADE_OF = {  # of what is not a variable, or not by what a row may be about
+    v.ADOPTION: (v.PATIENTS, v.USE),
+    v.PRICE: (v.REVENUE, v.PATIENTS, v.USE),
+    "users": (v.PATIENTS, v.USE),
+    "line_use": (v.PATIENTS, v.USE, v.USE_LINE),
+}
 STILL = 1e-12  # a log ratio up to which nothing moved
 
 
@@ -31,9 +36,13 @@ def needed(pset: PriorSet, rows: Iterable[Evidence]) -> list[str]:
     names: list[str] = []
     for row in rows:
         names += [v.EVIDENCE_MEAN] if unseen(pset, row) else []
-        base = row.quantity.removesuffix("_share")
-        names += MADE_OF.get(base, (base,) if base in SIZES else ("patients", base))
-        names += [v.source_error(pset, row.source)] if row.quantity in SIZES else []
+        if row.is_dated:
+            names += [v.LAUNCH_YEAR, v.SUCCESS]
+            continue
+        base = GROWN.get(row.quantity, row.quantity.removesuffix("_share"))
+        names += MADE_OF.get(base, (base,) if base in SIZES else (v.PATIENTS, base))
+        names += [v.REVENUE_LINE] if base == v.REVENUE and row.line is not None else []
+        names += [v.source_error(pset, row.source)] if row.shared_error else []
     return list(dict.fromkeys(names))
 
 
@@ -43,10 +52,10 @@ def unseen(pset: PriorSet, row: Evidence) -> str:
         return ""
     launched = bool(pset.coords["launch"])
     on_launch = launched and (
-        row.quantity in ("revenue_share", v.PRICE)
-        or (row.quantity == v.ADOPTION and row.modality in pset.coords["launched"])
+        row.quantity in ("revenue_share", "line_use", v.PRICE)
+        or (row.quantity in (v.ADOPTION, "users_growth") and row.modality in pset.coords["launched"])
     )
-    if row.quantity != v.REVENUE and not on_launch:
+    if GROWN.get(row.quantity, row.quantity) != v.REVENUE and not on_launch:
         return ""
     return (
         f"{row.id!r} is about the report's own view of {'launches' if on_launch else 'the market'}, which stored draws "
@@ -54,18 +63,29 @@ def unseen(pset: PriorSet, row: Evidence) -> str:
     )
 
 
-def log_aggregate(draws: Dataset, row: Evidence, window: Sequence[int]) -> DataArray:
-    """The log of what a row observes, before any error [chain, draw]; minus infinity where that is nothing.
+def expected(draws: Dataset, ledger: Ledger, row: Evidence) -> DataArray:
+    """The log of what a row observes, or the date, before any error [chain, draw]; minus infinity where it is nothing.
 
-    Parameters: `draws`, a posterior with the variables that :func:`needed` names; `window`, the years over whose mean
-    a row without a year is.
+    Parameters: `draws`, a posterior with the variables that :func:`needed` names. A row without a year is about the
+    mean over the report's anchors.
     """
+    if row.is_dated:
+        starts = draws[v.LAUNCH_YEAR].sel(launch=launch_of(ledger, row))
+        return starts.min("region") if row.region is None else starts.sel(region=row.region)
+    if row.quantity in GROWN:
+        earlier, later = (expected(draws, ledger, end) for end in row.ends)
+        return (later - earlier).where(np.isfinite(earlier), -np.inf)
     if row.year is None:
-        of_years = [log_aggregate(draws, replace(row, year=year), window) for year in window]
+        of_years = [expected(draws, ledger, replace(row, year=year)) for year in ledger.report.anchors]
         return _log(of_years[0].copy(data=np.mean([np.exp(log.values) for log in of_years], axis=0)))
+    return _log_in_year(draws, ledger, row)
+
+
+def _log_in_year(draws: Dataset, ledger: Ledger, row: Evidence) -> DataArray:
+    """The log of what a row observes in its year [chain, draw]."""
 
     def part(cells: DataArray) -> DataArray:
-        labels = {dim: label for dim in SEGMENT_DIMS if dim in cells.dims and (label := getattr(row, dim)) is not None}
+        labels = {dim: label for dim in PARTS if dim in cells.dims and (label := getattr(row, dim)) is not None}
         return _sum(cells.sel(labels))
 
     def at(name: str) -> DataArray:
@@ -74,14 +94,20 @@ def log_aggregate(draws: Dataset, row: Evidence, window: Sequence[int]) -> DataA
 
     base = row.quantity.removesuffix("_share")
     if base in SIZES:
-        cells = at(base)
+        whole = at(base)
         share = row.quantity != base
-        return _log(part(cells)) - (_log(_sum(cells)) if share else 0.0)
-    patients = at("patients")
-    if base == v.PRICE:
-        sold, users = part(at(v.REVENUE)) * MILLION, part(patients * at("use"))
-        return _log(sold / users.where(users > 0, 1.0))  # nobody pays for what failed: minus infinity
-    return _log(part(patients * at("use" if base == "adoption" else base))) - _log(part(patients))
+        cells = at(v.REVENUE_LINE) if row.line is not None else whole
+        return _log(part(cells)) - (_log(_sum(whole)) if share else 0.0)
+    patients = at(v.PATIENTS)
+    if base == "line_use":
+        users = (patients * at(v.USE)).sel(modality=modality_of_row(ledger, row))
+        return _ratio(part(users * at(v.USE_LINE)), part(users))
+    users = part(patients * at(v.USE)) if base in MADE_OF else patients
+    if base == "users":
+        return _log(users)
+    if base == v.PRICE:  # nobody pays for what failed: minus infinity
+        return _ratio(part(at(v.REVENUE)) * MILLION, users)
+    return _log(users if base == v.ADOPTION else part(patients * at(base))) - _log(part(patients))
 
 
 @dataclass(frozen=True)
@@ -103,6 +129,35 @@ class Residuals:
         return np.where(np.isinf(self.values), -np.inf, parts)
 
 
+@dataclass(frozen=True)
+class Bounds:
+    """What bounds launches against draws, see :mod:`postcgrp.models.bounds`: these hold success, so nothing is summed.
+
+    `dates` [draw, row] of the launch; `comes` [draw, row], whether it does, 1 or 0: where it fails, every bound holds.
+    """
+
+    rows: tuple[Evidence, ...]
+    dates: Array
+    comes: Array
+
+    @property
+    def log_holds(self) -> Array:
+        """Log probability of each row if the launch comes [draw, row]."""
+        stated, sd = (np.array([getattr(row, name) for row in self.rows]) for name in ("stated", "log_sd"))
+        return np.asarray(-np.logaddexp(0.0, -STEEPNESS * (self.dates - stated) / sd))
+
+    def terms(self) -> Array:
+        """Each row's part of the log density [draw, row]: they add up to all of it."""
+        return self.log_holds * self.comes
+
+
+def bounds(draws: Dataset, pset: PriorSet, rows: Sequence[Evidence]) -> Bounds:
+    """Rows that bound launches against draws."""
+    dates = [flat(expected(draws, pset.ledger, row)) for row in rows]
+    comes = [flat(draws[v.SUCCESS].sel(launch=launch_of(pset.ledger, row))) for row in rows]
+    return Bounds(tuple(rows), np.column_stack(dates), np.column_stack(comes))
+
+
 def residuals(draws: Dataset, pset: PriorSet, rows: Sequence[Evidence], known: Sequence[int] = ()) -> Residuals:
     """Rows of one source against draws; NaN for a row that is :func:`unseen` and that the run does not have.
 
@@ -110,25 +165,22 @@ def residuals(draws: Dataset, pset: PriorSet, rows: Sequence[Evidence], known: S
     taken as known there and, as the random walk that it is, conditioned on elsewhere. `pset` has the error's model.
     """
     source, report = rows[0].source, pset.ledger.report
-    expected = np.column_stack(
-        [
-            _as_stated(draws, pset, row) if unseen(pset, row) else flat(log_aggregate(draws, row, report.anchors))
-            for row in rows
-        ]
+    mean = np.column_stack(
+        [_as_stated(draws, pset, row) if unseen(pset, row) else flat(expected(draws, pset.ledger, row)) for row in rows]
     )
-    sized = np.array([row.quantity in SIZES for row in rows])
-    years = [report.first_year if row.year is None else row.year for row in rows]  # a share has no such error
+    years = sorted({year for row in rows for year in row.shared_error}) or [report.first_year]
+    times = np.array([[row.shared_error.get(year, 0.0) for year in years] for row in rows])  # [row, year]
     variance = _walk(pset, source, years, years)
-    expected = expected + sized * pset.source_log_bias(source, years)
+    mean = mean + times @ pset.source_log_bias(source, years)
     if len(known):
         gain = np.linalg.pinv(_walk(pset, source, known, known), hermitian=True) @ _walk(pset, source, known, years)
         variance = variance - _walk(pset, source, years, known) @ gain
         error = draws[v.source_error(pset, source)]
         at_known = flat(error.sel({error.dims[-1]: list(known)})) - pset.source_log_bias(source, known)
-        expected = expected + sized * (at_known @ gain)
+        mean = mean + at_known @ gain @ times.T
     own = np.diag([row.log_sd**2 for row in rows])
-    values = np.log([row.value for row in rows]) - expected
-    return Residuals(tuple(rows), values, own + np.outer(sized, sized) * variance)
+    values = np.array([row.stated for row in rows]) - mean
+    return Residuals(tuple(rows), values, own + times @ variance @ times.T)
 
 
 def _as_stated(draws: Dataset, pset: PriorSet, row: Evidence) -> Array:
@@ -136,10 +188,12 @@ def _as_stated(draws: Dataset, pset: PriorSet, row: Evidence) -> Array:
     if v.EVIDENCE_MEAN not in draws or row.id not in draws[v.EVIDENCE_MEAN][v.EVIDENCE_ROW]:
         return np.full(draws.sizes["chain"] * draws.sizes["draw"], np.nan)
     mean = stated_mean(draws, row)
-    if row.quantity not in SIZES or row.year is None:
+    if not row.shared_error:
         return mean
     error = draws[v.source_error(pset, row.source)]
-    return np.asarray(mean - flat(error.sel({error.dims[-1]: row.year})))
+    return np.asarray(
+        mean - sum(times * flat(error.sel({error.dims[-1]: year})) for year, times in row.shared_error.items())
+    )
 
 
 def known_years(draws: Dataset, pset: PriorSet, source: str) -> list[int]:
@@ -150,12 +204,22 @@ def known_years(draws: Dataset, pset: PriorSet, source: str) -> list[int]:
     return [int(year) for year in draws[name][draws[name].dims[-1]].values]
 
 
-def against(draws: Dataset, pset: PriorSet, rows: Iterable[Evidence]) -> list[Residuals]:
-    """Rows against draws, source by source: where the draws hold a source's error, it is known."""
+def against(
+    draws: Dataset, pset: PriorSet, rows: Iterable[Evidence], *, known: bool = True
+) -> list[Residuals | Bounds]:
+    """Rows against draws, source by source, and what bounds launches.
+
+    Parameters: `known`, whether a source's error is taken as known where the draws hold it.
+    """
     by_source: dict[str, list[Evidence]] = {}
     for row in rows:
-        by_source.setdefault(row.source, []).append(row)
-    return [residuals(draws, pset, of_one, known_years(draws, pset, source)) for source, of_one in by_source.items()]
+        by_source.setdefault(f"{row.source} bounds" if row.is_bound else row.source, []).append(row)
+    return [
+        bounds(draws, pset, of_one)
+        if of_one[0].is_bound
+        else residuals(draws, pset, of_one, known_years(draws, pset, source) if known else ())
+        for source, of_one in by_source.items()
+    ]
 
 
 def source_densities(draws: Dataset, pset: PriorSet) -> dict[str, DataArray]:
@@ -166,9 +230,10 @@ def source_densities(draws: Dataset, pset: PriorSet) -> dict[str, DataArray]:
     """
     found = {}
     for source in dict.fromkeys(row.source for row in pset.evidence):
-        part = residuals(draws, pset, [row for row in pset.evidence if row.source == source])
+        parts = against(draws, pset, [row for row in pset.evidence if row.source == source], known=False)
         shape = (draws.sizes["chain"], draws.sizes["draw"])
-        found[source] = DataArray(part.terms().sum(axis=1).reshape(shape), dims=SAMPLE)
+        density = np.sum([part.terms().sum(axis=1) for part in parts], axis=0)
+        found[source] = DataArray(density.reshape(shape), dims=SAMPLE)
     return found
 
 
@@ -246,6 +311,11 @@ def _walk(pset: PriorSet, source: str, first: Sequence[int], second: Sequence[in
     return np.asarray(pset.source_log_sd(source, np.minimum.outer(first, second).ravel().tolist()) ** 2).reshape(
         len(first), len(second)
     )
+
+
+def _ratio(part: DataArray, whole: DataArray) -> DataArray:
+    """The log of a ratio; minus infinity where there is nothing of either."""
+    return _log(part / whole.where(whole > 0, 1.0))
 
 
 def _sum(cells: DataArray) -> DataArray:

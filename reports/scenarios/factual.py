@@ -38,12 +38,13 @@ NEEDED = (  # of a run
 class Factual:
     """The drivers of a run as its draws have them.
 
-    `draws`, the variables `NEEDED`; `certain` [launch], 1 where sales were measured; `seed`, of what
-    the model does not have and so no draw knows: how many patients centres see, and how much more is used there.
+    `draws`, the variables `NEEDED`; `certain` [launch], 1 where sales were measured; `bounds` [chain, draw, launch],
+    how likely what bounds a launch was, had it come; `seed`, of what the model does not have and so no draw knows: how
+    many patients centres see, and how much more is used there.
     """
 
-    def __init__(self, pset: PriorSet, draws: Dataset, certain: Array, seed: int) -> None:
-        self.pset, self.draws, self.certain, self.seed = pset, draws, certain, seed
+    def __init__(self, pset: PriorSet, draws: Dataset, certain: Array, bounds: Array, seed: int) -> None:
+        self.pset, self.draws, self.certain, self.bounds, self.seed = pset, draws, certain, bounds, seed
         self.sample = (draws.sizes["chain"], draws.sizes["draw"])
         self._levels: dict[str, Array] = {}
 

@@ -19,6 +19,7 @@ from postcgrp.models.structure import structure_key
 from postcgrp.priors import InputError
 from postcgrp.priors.drivers import BY_YEAR, DRIVERS, driver_labels
 from postcgrp.priors.scenarios import Plan, Scenario, plan
+from postcgrp.reports.runs.evidence import bounds
 from postcgrp.reports.runs.groups import CONSTANTS, POSTERIOR
 from postcgrp.reports.runs.run import Run
 from postcgrp.reports.scenarios.factual import NEEDED, Factual
@@ -40,7 +41,17 @@ class WhatIf:
         """The run's drivers as drawn."""
         pset, draws = self.run.priors, self.run.read(NEEDED)
         certain = self.run.read([v.SUCCESS_MEASURED], CONSTANTS) if pset.coords["launch"] else {}
-        return Factual(pset, draws, np.asarray(certain[v.SUCCESS_MEASURED]) if certain else np.zeros(0), self.seed)
+        measured = np.asarray(certain[v.SUCCESS_MEASURED]) if certain else np.zeros(0)
+        return Factual(pset, draws, measured, self._bounds(draws), self.seed)
+
+    def _bounds(self, draws: Dataset) -> Array:
+        """How likely what bounds launches was, had they come [chain, draw, launch]; 1 without any."""
+        pset, shape = self.run.fitted.priors, (draws.sizes["chain"], draws.sizes["draw"])
+        hold = np.ones((*shape, len(pset.coords["launch"])))
+        for launch, rows in pset.bounds.items():
+            log_hold = bounds(draws, pset, rows).log_holds.sum(axis=1)
+            hold[..., pset.coords["launch"].index(launch)] = np.exp(log_hold).reshape(shape)
+        return hold
 
     @cached_property
     def program(self) -> OfDraws:

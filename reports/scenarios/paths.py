@@ -131,7 +131,10 @@ def _success(levels: Levels) -> Array:
     if "success_probability" not in levels.moved:
         return np.asarray(draws[v.SUCCESS].transpose(*SAMPLE, "launch").values)
     luck = draws[v.SUCCESS_DRAW].transpose(*SAMPLE, "launch").values
-    return np.asarray(np.maximum((luck < levels.of("success_probability")).astype(float), levels.factual.certain))
+    chance, certain = levels.of("success_probability"), levels.factual.certain
+    chance = np.maximum(chance, certain)
+    comes = chance * levels.factual.bounds  # and was not seen too soon
+    return np.asarray(np.maximum((luck * (1 - chance + comes) < comes).astype(float), certain))
 
 
 def _adoption(levels: Levels) -> Array:

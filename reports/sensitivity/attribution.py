@@ -20,7 +20,7 @@ from postcgrp.reports.sensitivity.prior_factors import prior_factors, scaled_nor
 from postcgrp.reports.sensitivity.sides import Found, Side, Sides, both, same
 
 REPARAMETERISED = (v.MODALITY_VALUE_SHARE,)  # no part of the joint prior
-STATED = (f"{v.EVIDENCE}_", v.SOURCE_ERROR, v.SUCCESS_MEASURED)  # by its rows and its error model
+STATED = (f"{v.EVIDENCE}_", v.SOURCE_ERROR, v.SUCCESS_MEASURED, v.BOUND)  # by its rows and its error model
 ANOTHER = "another market"
 
 

@@ -10,6 +10,7 @@ from postcgrp.models import variables as v
 from postcgrp.priors import Evidence, PriorSet
 from postcgrp.reports.runs.evidence import (
     Array,
+    bounds,
     flat,
     known_years,
     log_moved,
@@ -72,18 +73,22 @@ def _hidden(found: Found, sides: Sides, stated: Sequence[Mapping[EvidenceCell, E
 
 def _normal(row: Evidence, mean: Array) -> Array:
     """Log density [draw] of a row around its mean, up to a constant."""
-    return np.asarray(-(((np.log(row.value) - mean) / row.log_sd) ** 2) / 2)
+    return np.asarray(-(((row.stated - mean) / row.log_sd) ** 2) / 2)
 
 
 def _terms(
     pset: PriorSet, rows: Mapping[EvidenceCell, Evidence], judged: Side, known: Sequence[int]
 ) -> dict[EvidenceCell, Array]:
     """Log density [draw] of one source's rows under one prior set, in the draws of either run, by what they observe."""
+    found: dict[EvidenceCell, Array] = {}
     seen = {cell: row for cell, row in rows.items() if not unseen(pset, row)}
-    if not seen:
-        return {}
-    part = residuals(judged.draws, pset, list(seen.values()), known).terms()
-    return dict(zip(seen, part.T, strict=True))
+    measured = {cell: row for cell, row in seen.items() if not row.is_bound}
+    bounding = {cell: row for cell, row in seen.items() if row.is_bound}
+    if measured:
+        found |= zip(measured, residuals(judged.draws, pset, list(measured.values()), known).terms().T, strict=True)
+    if bounding:
+        found |= zip(bounding, bounds(judged.draws, pset, list(bounding.values())).terms().T, strict=True)
+    return found
 
 
 def _restated(first: Evidence | None, second: Evidence | None) -> str:

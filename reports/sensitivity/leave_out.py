@@ -38,6 +38,7 @@ from postcgrp.priors import Evidence, InputError, Prior, PriorSet, effective
 from postcgrp.priors.ledger import Claim
 from postcgrp.priors.lookup import Key, number_name
 from postcgrp.reports.forecast.conflict import AGREES, CONFLICT, DISAGREES, NO_POWER
+from postcgrp.reports.runs.evidence import bounds
 from postcgrp.reports.sensitivity.refits import Refit
 from postcgrp.reports.sensitivity.tornado import CLEAR, total_revenue
 
@@ -133,8 +134,9 @@ def variables_for_conflicts(pset: PriorSet) -> tuple[str, ...]:
         if m.uptake != "everyone"
         for name in (v.uptake_region, v.uptake_region_sd)
     }
+    dates = (v.LAUNCH_YEAR, v.SUCCESS) if pset.bounds else ()
     ranged = [name for name in pset.blocks if name.startswith(OF_DIRECTIONS)]
-    return (v.EVIDENCE_MEAN, *sorted(claimed), *sorted(effects), v.LINE_USE_REGION, *ranged)
+    return (v.EVIDENCE_MEAN, *dates, *sorted(claimed), *sorted(effects), v.LINE_USE_REGION, *ranged)
 
 
 def modality_shares(draws: Dataset) -> DataArray:
@@ -247,19 +249,30 @@ def _judged(row: dict[str, object]) -> dict[str, object]:
 
 
 def _row_conflict(row: Evidence, left: LeftOut, draws: Dataset) -> dict[str, object]:
+    if row.is_bound:
+        return _bound_conflict(left.without, row, draws)
     mean = draws[v.EVIDENCE_MEAN].sel({v.EVIDENCE_ROW: row.id}).transpose(*SAMPLE).values
     replicated = mean + row.log_sd * np.random.default_rng(REPLICATION_SEED).standard_normal(mean.shape)
     claim = left.claim
     low, high = (None, None) if claim is None else (claim.low, claim.high)
     stated = {"value": row.value, "low": low, "high": high, "unit": row.unit}
-    exact = (mean > np.log(row.value)).astype(float)
+    exact = (mean > row.stated).astype(float)
     return (
         stated
-        | _expected(np.exp(replicated))
-        | _tails(ndtr((mean - np.log(row.value)) / row.log_sd), exact)
-        | _inside(np.exp(mean), low, high)
-        | {"notices": _notices(replicated, as_factor=True)}
+        | _expected(row.natural(replicated))
+        | _tails(ndtr((mean - row.stated) / row.log_sd), exact)
+        | _inside(row.natural(mean), low, high)
+        | {"notices": _notices(replicated, as_factor=not row.is_dated)}
     )
+
+
+def _bound_conflict(pset: PriorSet, row: Evidence, draws: Dataset) -> dict[str, object]:
+    """What all the rest says of a bound on a launch: `p`, the chance that it holds, or 1 where that is likely."""
+    part = bounds(draws, pset, [row])
+    holds = np.exp(part.terms()).reshape(draws.sizes["chain"], draws.sizes["draw"])
+    rare = holds.mean() < 0.5  # noqa: PLR2004  of two answers the rarer one
+    chance = {"p": float(holds.mean()), "p_se": mcse_mean(holds)} if rare else {"p": 1.0, "p_se": 0.0}
+    return {"value": row.stated, "unit": "year"} | _expected(part.dates) | chance
 
 
 def _prior_conflict(prior: Prior, values: Array) -> dict[str, object]:

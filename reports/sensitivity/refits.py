@@ -50,11 +50,16 @@ def align(variant: PriorSet, base: PriorSet) -> PriorSet:
 
     The posterior is the same and the model's graph is that of the base, so one compiled program serves both. A variant
     whose other rows forbid that (a part above its whole, say) stays as it is; so does one with nothing left of the
-    report, whose error would then only make the posterior hard to sample, and one without measured sales of a launched
-    modality, which however wide say that it succeeds.
+    report, whose error would then only make the posterior hard to sample, and one without measured sales of what is
+    launched, which however wide say that it succeeds, or without a bound on a launch, which none is wide enough for.
     """
     report = base.ledger.report.id
-    if (report in base.sources and report not in variant.sources) or _measured(base) != _measured(variant):
+    bounded = [{_observed(row) for row in pset.evidence if row.is_bound} for pset in (base, variant)]
+    if (
+        (report in base.sources and report not in variant.sources)
+        or base.seen_launched != variant.seen_launched
+        or bounded[0] != bounded[1]
+    ):
         return variant
     own = {_observed(row): row for row in variant.evidence}
     rows = [own.pop(_observed(row), replace(row, log_sd=SILENT)) for row in base.evidence]
@@ -62,12 +67,6 @@ def align(variant: PriorSet, base: PriorSet) -> PriorSet:
         return variant.with_evidence([*rows, *own.values()])
     except InputError:
         return variant
-
-
-def _measured(pset: PriorSet) -> set[str | None]:
-    """The launched modalities that a source other than the report has seen."""
-    others = {row.modality for row in pset.evidence if row.source != pset.ledger.report.id}
-    return others & {str(name) for name in pset.coords["launched"]}
 
 
 def _observed(row: Evidence) -> tuple[object, ...]:

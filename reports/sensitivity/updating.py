@@ -21,8 +21,8 @@ from postcgrp.inference.psis import Array, Weights, reweight
 from postcgrp.priors import Evidence, InputError, PriorSet
 from postcgrp.priors.files import sha256
 from postcgrp.priors.shipped import FUNNEL_FILE, SHARES_FILE
-from postcgrp.reports.forecast.numbers import short
-from postcgrp.reports.runs.evidence import against, needed, unseen
+from postcgrp.reports.forecast.numbers import number_of
+from postcgrp.reports.runs.evidence import Bounds, Residuals, against, needed, unseen
 from postcgrp.reports.runs.folder import INPUTS, SCHEMA, UPDATE_SCHEMA, WEIGHTS, write_manifest
 from postcgrp.reports.runs.groups import draw_numbers
 from postcgrp.reports.runs.place import check_folder, new_folder
@@ -84,10 +84,7 @@ def update(run: Run, rows: Sequence[Evidence]) -> Update:
     left = worth(last, weights.ess)
     new = {row.id for row in rows}
     expected = pd.DataFrame(
-        surprise(row, part.values[:, i].reshape(shape), float(np.sqrt(part.covariance[i, i])), run.weights)
-        for part in parts
-        for i, row in enumerate(part.rows)
-        if row.id in new
+        _surprise(part, i, run.weights, shape) for part in parts for i, row in enumerate(part.rows) if row.id in new
     )
     hidden = next(filter(None, (unseen(priors, row) for row in rows)), "")
     refused = hidden or weights.refused or few(left, last.size)
@@ -106,19 +103,51 @@ def few(left: float, draws: int) -> str:
     return f"the weights are worth {left:,.0f} of {draws:,} draws, and the gate wants more than {MIN_ESS:g}"
 
 
+def _surprise(part: Residuals | Bounds, i: int, weights: Array | None, shape: tuple[int, int]) -> dict[str, Any]:
+    """One row of new evidence against the run's prediction of it."""
+    row = part.rows[i]
+    if isinstance(part, Bounds):
+        holds = np.exp(part.terms()[:, i]).reshape(shape)
+        return bound_surprise(row, part.dates[:, i].reshape(shape), holds, weights)
+    return surprise(row, part.values[:, i].reshape(shape), float(np.sqrt(part.covariance[i, i])), weights)
+
+
+def bound_surprise(row: Evidence, dates: Array, holds: Array, weights: Array | None = None) -> dict[str, Any]:
+    """What bounds a launch against the run's prediction, in the columns of :func:`surprise`.
+
+    Expected are the `dates` [chain, draw] of the launch if it comes. `p` is the chance of an answer that is as rare:
+    that nothing was seen, `holds` [chain, draw], or 1 where this is the likelier one.
+    """
+    w = np.full(holds.shape, 1 / holds.size) if weights is None else weights
+    chance = float((w * holds).sum())
+    low, median, high = quantile(dates, w, [0.05, 0.5, 0.95])
+    rare = chance < 0.5  # noqa: PLR2004  of two answers the rarer one
+    return {
+        "row": row.id,
+        "unit": "year",
+        "value": row.stated,
+        "expected": float(median),
+        "mcse_expected": np.nan,
+        "low_90": float(low),
+        "high_90": float(high),
+        "p": chance if rare else 1.0,
+        "mcse_p": mcse_mean(w * w.size * holds) if rare else 0.0,
+    }
+
+
 def surprise(row: Evidence, residual: Array, sd: float, weights: Array | None = None) -> dict[str, Any]:
     """A new row against the run's prediction of it.
 
-    Parameters: `residual` [chain, draw], log value less its expectation, and its `sd`; `weights` [chain, draw] of the
-    run, None where they are equal. `p` is the predictive probability of something as extreme, both tails; below 0.05
-    the row surprises. `mcse_expected` and `mcse_p` are Monte-Carlo errors.
+    Parameters: `residual` [chain, draw], log value or date less its expectation, and its `sd`; `weights` [chain, draw]
+    of the run, None where they are equal. `p` is the predictive probability of something as extreme, both tails; below
+    0.05 the row surprises. `mcse_expected` and `mcse_p` are Monte-Carlo errors.
     """
     w = np.full(residual.shape, 1 / residual.size) if weights is None else weights
     tail = ndtr(residual / sd)
     below = float((w * tail).sum())
     nodes = ndtri((np.arange(_NODES) + 0.5) / _NODES)
     with np.errstate(over="ignore"):  # an error that wide is infinite
-        predicted = row.value * np.exp(sd * nodes[:, None, None] - residual)
+        predicted = row.natural(row.stated + sd * nodes[:, None, None] - residual)
     every = np.broadcast_to(w, predicted.shape)
     low, median, high = quantile(predicted, every, [0.05, 0.5, 0.95])
     error = mcse_mean(w * w.size * ((predicted <= median).mean(axis=0) - 0.5))
@@ -138,14 +167,16 @@ def surprise(row: Evidence, residual: Array, sd: float, weights: Array | None = 
 
 def brief_rows(rows: pd.DataFrame) -> pd.DataFrame:
     """The table of new rows as a terminal shows it, each figure with its error."""
-    figures = zip(rows["expected"], rows["mcse_expected"], rows["low_90"], rows["high_90"], strict=True)
+    figures = zip(rows["unit"], rows["expected"], rows["mcse_expected"], rows["low_90"], rows["high_90"], strict=True)
+    values = zip(rows["unit"], rows["value"], strict=True)
     return pd.DataFrame(
         {
             "row": rows["row"],
-            "value": rows["value"],
+            "value": [number_of(value, unit) if unit == "year" else value for unit, value in values],
             "expected (90 %)": [
-                f"{with_error(median, error)} ({short(low, 4)} to {short(high, 4)})"
-                for median, error, low, high in figures
+                f"{number_of(median, unit) if unit == 'year' else with_error(median, error)} "
+                f"({number_of(low, unit, 4)} to {number_of(high, unit, 4)})"
+                for unit, median, error, low, high in figures
             ],
             "p": [with_error(p, error) for p, error in zip(rows["p"], rows["mcse_p"], strict=True)],
             "unit": rows["unit"],

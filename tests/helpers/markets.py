@@ -241,3 +241,16 @@ def row(pset: PriorSet, source: str, value: float, quantity: str = "revenue", **
     log_sd = place.pop("log_sd", 0.05)
     name = " ".join(map(str, (source, quantity, *place.values())))
     return Evidence(name, source, quantity, value=value, unit=unit, log_sd=log_sd, **place)
+
+
+def bounded() -> PriorSet:
+    """A market of whose launch others say that it was not seen in two ways, and when it may come."""
+    pset = other_market("a pipeline line")
+    launch, first = str(pset.coords["launch"][0]), pset.ledger.years[0]
+    of: dict[str, Any] = {"year": None, "line": launch, "log_sd": 0.5}
+    rows = [
+        row(pset, "study: launches", first + 3.0, "launch_not_before", **of),
+        row(pset, "study: launches", 0.0, **of | {"year": first + 4, "region": pset.ledger.segments["region"][-1]}),
+        row(pset, "study: launches", first + 5.0, "launch_year", **of),
+    ]
+    return pset.with_evidence([*pset.evidence, *rows])

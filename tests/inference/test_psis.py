@@ -64,7 +64,19 @@ def test_draws_too_few_for_an_efficiency_count_as_independent() -> None:
 def test_smoothing_of_what_has_no_tail_is_refused() -> None:
     assert psis(np.repeat([0.0, 1.0], 500))[1] == np.inf
     assert psis(np.array([0.0, 1.0, 2.0]))[1] == np.inf
-    assert reweight(np.repeat([[0.0, 1.0]], 500, axis=0).T).refused
+    assert reweight(np.array([[0.0, 1.0, 2.0]])).refused
+
+
+def test_a_ratio_that_many_draws_share_as_their_largest_is_not_smoothed() -> None:
+    """As that of knowledge which is certain in most draws: the weights are exactly the new density over the old."""
+    z = even_draws()
+    weights = reweight(np.where(z > 1, z - 1, 0.0) * -2)
+    assert (weights.k, weights.refused) == (-np.inf, "")
+    raw = np.exp(np.where(z > 1, 2 - 2 * z, 0.0))
+    assert weights.values == pytest.approx(raw / raw.sum())
+    assert weights.ess == pytest.approx(raw.sum() ** 2 / (raw**2).sum())
+    few = np.where(np.arange(SIZE).reshape(z.shape) < 20, 0.0, -1 - np.exp(z))  # fewer than a tail
+    assert reweight(few).k != -np.inf
 
 
 def test_the_limit_is_the_sample_size_s() -> None:

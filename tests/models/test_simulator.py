@@ -18,13 +18,13 @@ from postcgrp.models.simulator import DRIFT, MISSPECIFICATIONS, SHOCK_DF, SHOCK_
 from postcgrp.models.simulator_dice import placed
 from postcgrp.models.variables import free
 from postcgrp.priors import Evidence, Ledger, PriorSet, Settings, Trust, effective, load_ledger, load_overlay
-from postcgrp.priors.catalogue import OBSERVED, RANGED
+from postcgrp.priors.catalogue import DATES, GROWN, OBSERVED, RANGED
 from postcgrp.priors.changes import Change
 from postcgrp.priors.correlations import PriorCorrelation
 from postcgrp.priors.sets import Overlay, prior_set
 from postcgrp.priors.shipped import shipped
 from postcgrp.tests.helpers.forward import model_draws
-from postcgrp.tests.helpers.markets import CHANGES, other_market, prior_set_of
+from postcgrp.tests.helpers.markets import CHANGES, bounded, other_market, prior_set_of
 from postcgrp.tests.helpers.markets import market as tables_of
 
 pytestmark = pytest.mark.fit
@@ -97,6 +97,7 @@ MARKETS: dict[str, Callable[[], PriorSet]] = {
     "lines": lambda: other_market("lines"),
     "adopted": lambda: other_market("lines of an adopted modality"),
     "pipeline": lambda: other_market("a pipeline line"),
+    "bounded": bounded,
     "launched": lambda: other_market("lines of a launched modality"),
     "without": lambda: other_market("a launched modality without lines"),
     "correlated": correlated,
@@ -230,7 +231,8 @@ def scalars(pset: PriorSet, draws: Arrays) -> Arrays:
 
 def contrasts(draws: Arrays) -> Arrays:
     """What tells segments and years apart, on the scale where the model adds: their products show how they go along."""
-    table = {f"error {k}": values for k, values in enumerate(draws["source_error"].T)}
+    errors = [error for name, error in draws.items() if name.startswith("source_error")]
+    table = {f"error {k}": values for k, values in enumerate(np.concatenate(errors, axis=1).T)}
     base = draws["patients"][:, 0]
     for name in ("acute_use", "moh", "payer_block"):
         if name in draws:
@@ -305,14 +307,23 @@ def everything(ledger: Ledger) -> list[Evidence]:
     """Evidence on each quantity, for the whole and for parts."""
     rows = []
     for quantity, entry in OBSERVED.items():
+        if quantity in DATES:
+            in_japan = (quantity, None, "Japan", None, "implantable")
+            rows.append(Evidence(quantity, "study: all", *in_japan, 2029.0, entry.unit, 0.5))
+            continue
         unit = entry.unit.format(currency=ledger.report.currency)
         for region, depth in ((None, None), ("EU5", None), (None, "3+"), ("Japan", "2")):
             whole = quantity.endswith("_share") and not (region or depth)
             if whole or (depth and "depth" not in entry.by):
                 continue
-            for modality in ("non_invasive", "implantable") if quantity in ("adoption", "price") else (None,):
+            taken = quantity in ("adoption", "price", "users_growth")
+            for modality in ("non_invasive", "implantable") if taken else (None,):
                 cell = (quantity, 2031, region, depth, modality)
-                rows.append(Evidence(" ".join(map(str, cell)), "study: all", *cell, 0.1, unit, 0.5))
+                start = 2028 if quantity in GROWN and modality != "implantable" else 2030 if quantity in GROWN else None
+                name = " ".join(map(str, cell))
+                row = Evidence(name, "study: all", *cell, 0.1, unit, 0.5, year_from=start)
+                lined = [replace(row, id=f"{name} {line}", line=line) for line in ("gepant", "pacap")]
+                rows += lined if quantity == "line_use" else [row, *lined[:1]] if "line" in entry.by else [row]
     return rows
 
 

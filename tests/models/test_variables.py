@@ -30,7 +30,10 @@ QUANTITIES = {v.PATIENTS, v.DEPTH_SHARE, v.ACUTE_USE, v.MOH, v.PAYER_BLOCK, v.AD
 QUANTITIES |= {v.REVENUE, v.REVENUE_TOTAL, v.ADOPTION_MEAN, v.EVIDENCE, v.REGION_PREMIUM, v.ELIGIBLE_SHARE}
 QUANTITIES |= {v.REVENUE_LINE, v.USE_LINE, v.PERSISTENCE, v.SUCCESS}
 # The simulator is written from docs/model.md alone; what elicits a variable is called by it.
-ELSEWHERE = {Path("models/variables.py"), *(Path(f"models/{name}.py") for name in ("simulator", "simulator_lines"))}
+ELSEWHERE = {
+    Path("models/variables.py"),
+    *(Path(f"models/{name}.py") for name in ("simulator", "simulator_evidence", "simulator_lines")),
+}
 
 
 def names(pset: PriorSet) -> tuple[set[str], set[str]]:

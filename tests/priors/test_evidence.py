@@ -10,15 +10,17 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import norm
 
 from postcgrp.models import build_model
 from postcgrp.models.simulator import simulate
 from postcgrp.priors import Evidence, InputError, Ledger, PriorSet
+from postcgrp.priors.catalogue import DATES
 from postcgrp.priors.evidence_file import EVIDENCE_COLUMNS, read_evidence, template
 from postcgrp.priors.sets import prior_set
 from postcgrp.tests.helpers.paths import EXAMPLES
 
-HEADER = ",".join(EVIDENCE_COLUMNS)
+HEADER = "source,quantity,year,region,depth,modality,value,unit,log_sd,note"
 ROW = "actuals,revenue,2026,,,,455,USD million,,"
 
 
@@ -65,7 +67,7 @@ def joined(pset: PriorSet, rows: tuple[Evidence, ...]) -> PriorSet:
 def test_files_as_spreadsheets_save_them(pset: PriorSet, tmp_path: Path, content: tuple[str, str | bytes]) -> None:
     (row,) = read(pset, tmp_path, content[1])
     assert (row.source, row.quantity, row.year, row.value) == ("actuals", "revenue", 2026, 455.0)
-    assert row.cell == ("revenue", 2026, None, None, None)
+    assert row.cell == ("revenue", 2026, None, None, None, None, None)
     assert row.log_sd == 0.02  # what the kind of source says
     assert joined(pset, (row,)).sources == ("smr", "actuals")
 
@@ -152,6 +154,171 @@ def test_a_slip_gives_one_clear_line(pset: PriorSet, tmp_path: Path, content: st
     assert "\n" not in said
 
 
+WIDE = ",".join(EVIDENCE_COLUMNS)
+
+
+def wide(**cells: object) -> str:
+    """A file with one row that may fill any column."""
+    return f"{WIDE}\n{','.join(str(cells.get(name, '')) for name in EVIDENCE_COLUMNS)}\n"
+
+
+USE = {"source": "study", "quantity": "line_use", "year": 2026, "line": "gepant", "value": 0.2, "unit": "fraction"}
+GROWN = {"source": "actuals", "quantity": "revenue_growth", "year_from": 2025, "year": 2026, "value": 1.1}
+GROWN |= {"unit": "ratio"}
+DATED = {"source": "study", "quantity": "launch_year", "modality": "implantable", "value": 2029.5, "unit": "year"}
+NOT_BEFORE = DATED | {"quantity": "launch_not_before"}
+NOTHING = DATED | {"quantity": "revenue", "year": 2028, "value": 0, "unit": "USD million"}
+SOLD = NOTHING | {"source": "actuals", "value": 5}
+RANGE = {"source": "study", "quantity": "moh", "year": 2025, "low": "30 %", "high": 0.4, "unit": "fraction"}
+
+
+@pytest.mark.parametrize(
+    ("cells", "message"),
+    [
+        (USE | {"line": ""}, "line '': `line_use` is of one line: name toxin or cgrp_antibody or gepant or"),
+        (USE | {"line": "device"}, "line 'device': all users of its modality use it: name toxin or"),
+        (USE | {"line": "gepants"}, "line 'gepants' is not declared: write 'gepant'"),
+        (USE | {"modality": "pharmacologic"}, "line_use has no modality: remove it"),
+        (USE | {"value": 20}, "value = 20 is a share over 1"),
+        (
+            USE | {"quantity": "revenue", "unit": "USD million", "modality": "non_invasive"},
+            "line 'gepant' says of which modality it is: leave `modality` empty",
+        ),
+        (USE | {"quantity": "price", "unit": "USD per patient-year"}, "line 'gepant': price has no line: remove it"),
+        (GROWN | {"year_from": ""}, "growth is between two years: give `year_from`"),
+        (GROWN | {"year_from": 2026}, "year_from 2026 is not before year 2026: swap or correct them"),
+        (GROWN | {"year_from": 2027}, "year_from 2027 is not before year 2026"),
+        (GROWN | {"year_from": 2020}, "year 2020 is outside 2025..2035"),
+        (GROWN | {"year_from": 2025.5}, "year_from = 2025.5 is not a whole number"),
+        (GROWN | {"value": "7 %"}, "only a value in unit 'fraction' may be a percentage"),
+        (GROWN | {"unit": "%"}, "unit '%': evidence on revenue_growth is in 'ratio': write 1.07 for 7 %"),
+        (GROWN | {"modality": "implantable"}, "implantable has evidence in 2025, before its vendor_launch_year"),
+        (GROWN | {"source": "smr"}, "follows from its own figures: state these, or name another source"),
+        (GROWN | {"quantity": "users_growth"}, "users are of one modality: name pharmacologic or non_invasive"),
+        (GROWN | {"quantity": "revenue", "unit": "USD million"}, "year_from 2025: only a growth has one"),
+        (RANGE | {"value": 0.35}, "value beside `low` and `high`, which say it: keep one"),
+        (RANGE | {"log_sd": 0.1}, "log_sd beside `low` and `high`, which say it: keep one"),
+        (RANGE | {"low": 0.5}, "low = 0.5 is not below high = 0.4: swap or widen them"),
+        (RANGE | {"low": 0.4}, "low = 0.4 is not below high = 0.4"),
+        (RANGE | {"low": ""}, "low is empty: fill it in or delete the row"),
+        (RANGE | {"high": ""}, "high is empty: fill it in or delete the row"),
+        (RANGE | {"low": 0}, "low = 0 has no logarithm: evidence must be above zero"),
+        (RANGE | {"high": "110 %"}, "high = 110 % is a share over 1"),
+        (RANGE | {"coverage": 90}, "coverage = 90 is not inside 0..1: write percentages as fractions (0.9)"),
+        (USE | {"coverage": 0.9}, "coverage = 0.9: is of a range: give `low` and `high`, or leave it empty"),
+        (USE | {"sd": 0.5}, "sd = 0.5: is of a date, in years: write how far a size may be off into `log_sd`"),
+        (DATED | {"log_sd": 0.1}, "log_sd = 0.1: a date is off by years: write them into `sd`"),
+        (DATED | {"sd": 0.01}, "sd = 0.01 years: must lie in 0.05..1000: correct it"),
+        (DATED | {"sd": "half"}, "sd = 'half' is not a number"),
+        (DATED | {"sd": 0.5, "low": 2028, "high": 2030, "value": ""}, "sd beside `low` and `high`, which say it"),
+        (DATED | {"year": 2029}, "year 2029: a date is the value itself: leave `year` empty"),
+        (DATED | {"value": 29}, "value = 29 is no date: write one such as 2029.5, the middle of 2029"),
+        (
+            DATED | {"modality": ""},
+            "'' is not to be launched: a date says when something is: name implantable or",
+        ),
+        (DATED | {"modality": "non_invasive"}, "'non_invasive' is not to be launched: a date says"),
+        (DATED | {"depth": "3+"}, "launch_year has no depth: remove it"),
+        (DATED | {"source": "smr"}, "a date is told by a source other than the report, which assumes"),
+        (NOT_BEFORE | {"value": "", "low": 2028, "high": 2030}, "launch_not_before is one date: write `value`, and"),
+        (NOTHING | {"log_sd": 0.1}, "log_sd = 0.1: a date is off by years: write them into `sd`"),
+        (NOTHING | {"modality": "non_invasive"}, "'non_invasive' is not to be launched: a year without sales says"),
+        (NOTHING | {"modality": "", "line": "gepant"}, "'gepant' is not to be launched: a year without sales says"),
+        (NOTHING | {"depth": "3+"}, "depth '3+': a launch is for all depths: leave it empty"),
+        (NOTHING | {"source": "smr"}, "a year without sales is told by a source other than the report"),
+        (NOTHING | {"quantity": "revenue_share", "unit": "fraction"}, "value = 0 has no logarithm"),
+    ],
+)
+def test_a_slip_in_a_later_column_gives_one_clear_line(
+    pset: PriorSet, tmp_path: Path, cells: dict[str, object], message: str
+) -> None:
+    with pytest.raises(InputError) as caught:
+        read(pset, tmp_path, wide(**cells))
+    (said,) = caught.value.faults
+    assert message in said
+    assert "rows.csv: line 2" in said
+
+
+def test_the_use_of_a_line_and_growth_between_two_years_are_read(pset: PriorSet, tmp_path: Path) -> None:
+    (use,) = read(pset, tmp_path, wide(**USE | {"line": "Preventive gepant", "region": "US", "depth": "3+"}))
+    assert use.cell == ("line_use", 2026, "United States", "3+", None, "gepant", None)
+    assert use.shared_error == {}
+    (grown,) = read(pset, tmp_path, wide(**GROWN))
+    assert (grown.id, grown.value) == ("actuals revenue_growth 2025-2026", 1.1)
+    assert grown.shared_error == {2025: -1.0, 2026: 1.0}
+    assert [(end.quantity, end.year) for end in grown.ends] == [("revenue", 2025), ("revenue", 2026)]
+
+
+@pytest.mark.parametrize(("given", "coverage"), [({}, 0.9), ({"coverage": 0.5}, 0.5), ({"coverage": "50 %"}, 0.5)])
+def test_a_range_is_read_as_that_of_a_claim(
+    pset: PriorSet, tmp_path: Path, given: dict[str, object], coverage: float
+) -> None:
+    (row,) = read(pset, tmp_path, wide(**RANGE | given))
+    inside = norm(np.log(row.value), row.log_sd).cdf(np.log([0.3, 0.4]))
+    assert inside == pytest.approx([(1 - coverage) / 2, (1 + coverage) / 2])
+    (in_percent,) = read(pset, tmp_path, wide(**RANGE | given | {"low": 30, "high": "40 %", "unit": "%"}))
+    assert in_percent.value == pytest.approx(row.value)
+    share = next(c for c in pset.ledger.claims if c.quantity == "revenue_share")
+    claimed = next(r for r in pset.evidence if r.id == share.id)
+    cells = {"quantity": "revenue_share", "region": share.region, "low": share.low, "high": share.high}
+    (same,) = read(pset, tmp_path, wide(**RANGE | cells))
+    assert (same.value, same.log_sd) == pytest.approx((claimed.value, claimed.log_sd))
+    (half,) = read_evidence([tmp_path / "rows.csv"], pset.ledger, pset.trust, coverage=0.5)
+    assert half.log_sd > same.log_sd  # the setting, where the row has none
+
+
+def test_dates_are_off_by_years(pset: PriorSet, tmp_path: Path) -> None:
+    (row,) = read(pset, tmp_path, wide(**DATED))
+    assert (row.year, row.stated, row.log_sd, row.is_bound) == (None, 2029.5, 0.25, False)
+    (ranged,) = read(pset, tmp_path, wide(**DATED | {"value": "", "low": 2028, "high": 2031}))
+    inside = norm(ranged.stated, ranged.log_sd).cdf([2028, 2031])
+    assert inside == pytest.approx([0.05, 0.95])
+    (bound,) = read(pset, tmp_path, wide(**NOT_BEFORE | {"sd": 1, "region": "Japan"}))
+    assert (bound.stated, bound.log_sd, bound.is_bound, bound.region) == (2029.5, 1.0, True, "Japan")
+    (nothing,) = read(pset, tmp_path, wide(**NOTHING))
+    assert (nothing.stated, nothing.log_sd, nothing.is_bound) == (2028.5, 0.25, True)
+    assert nothing.shared_error == {}
+    (sold,) = read(pset, tmp_path, wide(**SOLD))
+    with_all = joined(pset, (row, bound, nothing))
+    assert with_all.seen_launched == set()
+    assert joined(pset, (replace(sold, year=2031),)).seen_launched == {"implantable"}
+    assert {launch: len(rows) for launch, rows in with_all.bounds.items()} == {"implantable": 2}
+    assert [row.id for row in with_all.evidence if row not in with_all.measured] == [bound.id, nothing.id]
+
+
+def test_a_file_of_ranges_needs_no_value(pset: PriorSet, tmp_path: Path) -> None:
+    (row,) = read(pset, tmp_path, "source,quantity,year,low,high,unit\nactuals,revenue,2026,440,470,USD million\n")
+    assert 440 < row.value < 470
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ((GROWN, GROWN | {"value": 1.2}), "keep one of them"),
+        ((GROWN, GROWN | {"source": "actuals: other", "value": 1.6}), "sd apart by their own errors"),
+        (
+            (
+                GROWN | {"quantity": "revenue", "unit": "USD million", "year_from": "", "line": "gepant", "value": 90},
+                GROWN
+                | {"quantity": "revenue", "unit": "USD million", "year_from": "", "modality": "pharmacologic"}
+                | {"value": 80},
+            ),
+            "states 90, more than the 80",
+        ),
+        ((NOTHING, SOLD), "says that nothing of implantable is sold before 2028.5, and 'actuals revenue 2028 impl"),
+        ((NOTHING, SOLD | {"year": 2027, "region": "Japan"}), "says that nothing of implantable is sold before 2028.5"),
+        ((NOT_BEFORE, DATED | {"value": 2027}), "says that nothing of implantable is sold before 2029.5"),
+        ((NOT_BEFORE, NOT_BEFORE | {"value": 2030}), "keep one of them"),
+    ],
+)
+def test_later_rows_at_odds_with_each_other(
+    pset: PriorSet, tmp_path: Path, rows: tuple[dict[str, object], ...], message: str
+) -> None:
+    text = WIDE + "\n" + "".join(wide(**cells).partition("\n")[2] for cells in rows)
+    with pytest.raises(InputError, match=message):
+        read(pset, tmp_path, text)
+
+
 REGIONS = ("United States", "EU5", "Japan", "Other Developed", "Rest of World")
 
 
@@ -211,7 +378,7 @@ def test_numbers_as_spreadsheets_format_them(
 ) -> None:
     quantity = {"USD million": "revenue", "patients": "patients", "fraction": "acute_use"}[unit]
     cells = ("study", quantity, "2026", "", "", "", f'"{text}"', unit, "2 %", "")
-    (row,) = read(pset, tmp_path, f"{delimiter.join(EVIDENCE_COLUMNS)}\n{delimiter.join(cells)}\n")
+    (row,) = read(pset, tmp_path, f"{HEADER.replace(',', delimiter)}\n{delimiter.join(cells)}\n")
     assert row.value == pytest.approx(value)
     assert row.log_sd == 0.02
 
@@ -240,7 +407,7 @@ def test_percentages(pset: PriorSet, tmp_path: Path, value: str, unit: str) -> N
 def test_segments_go_by_any_of_their_names(pset: PriorSet, tmp_path: Path, name: str) -> None:
     text = f"{HEADER}\nactuals,revenue,2026,{name},3 or more failed preventives,Pharmacologic,155,USD million,,"
     (row,) = read(pset, tmp_path, text)
-    assert row.cell == ("revenue", 2026, "United States", "3+", "pharmacologic")
+    assert row.cell == ("revenue", 2026, "United States", "3+", "pharmacologic", None, None)
     assert row.id == "actuals revenue 2026 United States 3+ pharmacologic"
 
 
@@ -264,17 +431,24 @@ def test_missing_files_are_one_line(pset: PriorSet, tmp_path: Path) -> None:
 
 
 def test_the_columns_are_public() -> None:
-    assert HEADER == "source,quantity,year,region,depth,modality,value,unit,log_sd,note"
+    assert ",".join(EVIDENCE_COLUMNS) == (
+        "source,quantity,year_from,year,region,depth,modality,line,value,low,high,coverage,unit,log_sd,sd,note"
+    )
 
 
 def test_the_template_asks_for_values_and_takes_them(pset: PriorSet, tmp_path: Path) -> None:
     blank = template(pset.ledger)
     with pytest.raises(InputError, match="value is empty"):
         read(pset, tmp_path, blank)
-    filled = blank.replace(",,USD million", ",450,USD million").replace(",,USD per", ",5000,USD per")
-    rows = read(pset, tmp_path, filled)
-    assert [row.value for row in rows] == [450.0] * 4 + [5000.0]
-    assert rows[-1].cell == ("price", 2025, None, None, "pharmacologic")
+    answers = {"USD million": 450.0, "USD per patient-year": 5000.0, "ratio": 1.1, "fraction": 0.5, "year": 2029.5}
+    table = [line.split(",") for line in blank.split("\r\n") if line]
+    at, unit = (EVIDENCE_COLUMNS.index(name) for name in ("value", "unit"))
+    for cells in table[1:]:
+        cells[at] = str(0 if "nothing" in cells[-1] else answers[cells[unit]])
+    rows = read(pset, tmp_path, "\r\n".join(map(",".join, table)))
+    assert [row.value for row in rows] == [450.0] * 4 + [5000.0, 1.1, 0.5, 2029.5, 2029.5, 0]
+    assert {row.quantity for row in rows} == {"revenue", "price", "revenue_growth", "line_use", *DATES}
+    assert joined(pset, rows)
 
 
 def test_the_worked_examples_are_sources_of_their_own(pset: PriorSet) -> None:

@@ -284,8 +284,8 @@ reason = "r"
         R,
         "",
         "",
-        observed(quantity="growth", unit="fraction", value=0.1),
-        "'new': evidence on 'growth', but the model observes revenue, .*: make it a check",
+        observed(quantity="volume", unit="fraction", value=0.1),
+        "'new': evidence on 'volume', but the model observes revenue, .*: make it a check",
     ),
     (
         R,

@@ -113,6 +113,7 @@ def test_what_is_made_of_a_failed_run_is_marked_as_failed(
         (["--study", "measure:patients 2025:0.05@-1"], "neither may be negative"),
         (["--study", "measure:patients 2025:0.05@soon"], "'soon' is no cost and delay"),
         (["--inputs", "x.csv"], "--inputs: goes with --net-benefit, which is not given"),
+        (["--given", "payer_block[Mars] < 0.1"], "region 'Mars' is not declared"),
         (["--method", "kriging"], "--method: invalid choice: 'kriging'"),
         (["--study", "survey:payer blocking:" + "9" * 30], "ask at least one, at most 1,000,000,000"),
         (["--study", "survey:patients 2025:10"], "'patients 2025' is no share"),

@@ -14,6 +14,7 @@ from postcgrp.inference import Check
 from postcgrp.priors import PriorSet
 from postcgrp.reports.forecast.conflict import DISAGREEMENT_COLUMNS, advice_of_conflict, conflict_said, prior_evidence
 from postcgrp.reports.forecast.pipeline import with_conflict
+from postcgrp.tests.helpers.markets import row
 
 DRAWS = 20_000
 
@@ -64,6 +65,34 @@ def test_what_the_priors_know_nothing_of_has_nothing_to_compare_with(pset: Prior
     assert set(table["verdict"]) == {"nothing to compare with"}
     count = len(pset.evidence)
     assert f"{count} of {count} rows have no prior narrow enough to disagree with" in conflict_said(table)
+
+
+def test_what_bounds_a_launch_disagrees_where_it_would_rarely_hold(pset: PriorSet) -> None:
+    """Against the priors alone: of a launch that never failed in the draws, for these know the bounds."""
+    rng = np.random.default_rng(6)
+    years = 2030 + rng.standard_normal((1, DRAWS, 1, 5))
+    chance = np.full((1, DRAWS, 1), 0.97)
+    dims, coords = ("chain", "draw", "launch"), {"launch": ["implantable"]}
+    prior = Dataset(
+        {
+            "launch_year": ((*dims, "region"), years),
+            "success": (dims, np.ones_like(chance)),
+            "success_probability": (dims, chance),
+        },
+        coords | {"region": list(pset.ledger.segments["region"])},
+    )
+    at = {"year": None, "modality": "implantable", "region": "Japan", "log_sd": 0.5}
+    tree = DataTree.from_dict({"prior": prior, "posterior": Dataset(), "prior_predictive": Dataset()})
+    for date, verdict in ((2029.0, "agrees"), (2034.0, "disagrees")):
+        bound = row(pset, "study", date, "launch_not_before", **at)
+        (found,) = prior_evidence(tree, pset.with_evidence([bound])).to_dict("records")
+        late = 1 / (1 + np.exp(-np.pi / np.sqrt(3) * (years[0, :, 0, 2] - date) / 0.5))
+        holds = (1 - 0.97 + 0.97 * late).mean()
+        assert found["verdict"] == verdict
+        assert found["p"] == pytest.approx(holds if verdict == "disagrees" else 1.0)
+        assert found["median"] == pytest.approx(2030, abs=0.05)
+    text = conflict_said(prior_evidence(tree, pset.with_evidence([bound])))
+    assert "(stated 2034.0, the priors expect 2028.4 to 2031.6 year, 4.0 years apart, p 0.03" in text
 
 
 def test_a_gate_that_fails_in_a_conflict_names_it(pset: PriorSet) -> None:

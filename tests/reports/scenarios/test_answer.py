@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -250,6 +251,14 @@ def test_the_commands(run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert table["scenario"].tolist() == [BASE, "payers-open"]
     assert table["difference"].iloc[1] > 0 == table["difference"].iloc[0]
     capsys.readouterr()
+    learning, wide = tmp_path / "learning", "payer_block[United States] < 0.9"
+    assert main(["voi", str(run.folder), "--deal", deal, "--given", wide, "--out", str(learning)]) == DONE
+    assert json.loads((learning / "manifest.json").read_text())["given"] == [wide]
+    capsys.readouterr()
+    for condition, why in CONDITIONS.items():
+        assert main(["voi", str(run.folder), "--deal", deal, "--given", condition]) == BAD_INPUT
+        (line,) = capsys.readouterr().err.strip().splitlines()
+        assert re.search(why, line)
     for bad in (["--scenario", "none"], ["--weights", "base=0.4"], ["--given", "payer_block < 1"], ["--seed", "-1"]):
         assert main(["scenario", str(run.folder), *bad]) == BAD_INPUT, bad
         assert len(capsys.readouterr().err.strip().splitlines()) == 1

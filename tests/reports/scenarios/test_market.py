@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,9 @@ from postcgrp.priors import PriorSet
 from postcgrp.priors.scenarios import Scenario, load_scenario, plan
 from postcgrp.reports.runs.run import Run
 from postcgrp.reports.scenarios.market import WhatIf
+from postcgrp.reports.scenarios.paths import levers_of, new_levels
 from postcgrp.tests.helpers.by_hand import YEARS, by_hand, logit
-from postcgrp.tests.helpers.markets import CHANGES, prior_set_of
+from postcgrp.tests.helpers.markets import CHANGES, prior_set_of, row
 from postcgrp.tests.helpers.stored import prior_run
 
 pytestmark = pytest.mark.fit  # compiles
@@ -180,6 +182,28 @@ def test_a_launch_that_never_succeeds_sells_nothing_and_one_that_does_sells_in_e
     np.testing.assert_allclose(sure[v.REVENUE][there][..., 2], was[there], rtol=1e-9)
     assert sure[v.REVENUE][~there][..., 2].sum() > 0
     assert (was[~there] == 0).all()
+
+
+def test_another_chance_of_success_knows_what_bounds_the_launch(market: WhatIf) -> None:
+    """By Bayes' rule: a launch that was not seen in time is less likely to come, whatever its chance was before."""
+    launch, ledger = "implantable", market.run.priors.ledger
+    plain = market.factual
+    rows = [row(market.run.priors, "study", 2031.0, "launch_not_before", year=None, modality=launch, log_sd=0.5)]
+    draws = plain.draws
+    late = 1 / (
+        1 + np.exp(-np.pi / np.sqrt(3) * (draws["launch_year"].sel(launch=launch).min("region") - 2031.0) / 0.5)
+    )
+    bounded = replace(market.run, priors=market.run.priors.with_evidence([*market.run.priors.evidence, *rows]))
+    factual = WhatIf(bounded).factual
+    at = market.run.priors.coords["launch"].index(launch)
+    assert factual.bounds[..., at] == pytest.approx(late.values)
+    halved = new_levels(factual, plan(ledger, scenario({"driver": "success_probability", "factor": 0.5})))
+    chance = draws["success_probability"].sel(launch=launch).values / 2
+    luck = draws["success_draw"].sel(launch=launch).values
+    expected = luck < chance * late.values / (1 - chance + chance * late.values)
+    assert (levers_of(factual, halved)["success"][..., at] == expected).all()
+    assert (levers_of(plain, halved)["success"][..., at] == (luck < chance)).all()
+    assert 0 < expected.sum() < (luck < chance).sum()
 
 
 def test_sums_hold_under_scenarios(market: WhatIf) -> None:

@@ -199,6 +199,22 @@ SHIFTED = {  # numbers whose cells one standard draw moves together, by as many 
 HEAVY = assumption("pool_error", 'family = "student"')
 
 
+def test_what_bounds_a_launch_is_a_factor_of_its_own(bare: Run, tmp_path: Path) -> None:
+    at: dict[str, Any] = {"year": None, "modality": "implantable", "log_sd": 0.5}
+    bound = row(bare.priors, "study", 2031.0, "launch_not_before", **at)
+    dated = row(bare.priors, "study", 2030.0, "launch_year", **at)
+    other = bare.priors.with_evidence([*bare.priors.evidence, bound, dated])
+    found = between(bare, restated(bare, other, tmp_path / "run"))
+    assert not found.structure
+    ratios = {factor.name: factor.log_ratio for factor in found.factors}
+    draws = bare.read(["launch_year", "success"])
+    start = flat(draws["launch_year"].sel(launch="implantable").min("region"))
+    late = 1 / (1 + np.exp(-np.pi / np.sqrt(3) * (start - 2031.0) / 0.5))
+    comes = flat(draws["success"].sel(launch="implantable"))
+    assert ratios[bound.id][0] == pytest.approx(np.where(comes > 0, np.log(late), 0.0))
+    assert ratios[dated.id][0] == pytest.approx(-(((start - 2030.0) / 0.5) ** 2) / 2)
+
+
 @pytest.fixture(scope="module")
 def factors(bare: Run, ledger: Ledger, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Factor]:
     """All of these changes at once: each factor is about its own."""

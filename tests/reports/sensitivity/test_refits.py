@@ -23,6 +23,7 @@ from postcgrp.reports.runs.run import Run
 from postcgrp.reports.sensitivity import refits as module
 from postcgrp.reports.sensitivity.refits import SILENT, Refits, align, as_refit, powerscale_by_refit
 from postcgrp.reports.sensitivity.study import power_groups
+from postcgrp.tests.helpers.markets import row
 from postcgrp.tests.helpers.paths import OTHER_MARKET
 
 pytestmark = pytest.mark.fit
@@ -71,6 +72,17 @@ def test_measured_sales_of_a_launch_are_not_silenced(pset: PriorSet) -> None:
     base = pset.with_evidence([*pset.evidence, seen])
     assert align(pset, base) is pset
     assert len(align(base.with_evidence(base.evidence[1:]), base).evidence) == len(base.evidence)
+
+
+def test_what_bounds_a_launch_is_not_silenced(pset: PriorSet) -> None:
+    """However wide, such a row holds with a chance of a half; and a date, which has a density, is."""
+    at: dict[str, Any] = {"year": None, "modality": "implantable"}
+    bound = row(pset, "study", 2029.0, "launch_not_before", **at)
+    dated = row(pset, "study", 2030.0, "launch_year", **at)
+    base = pset.with_evidence([*pset.evidence, bound])
+    assert align(pset, base) is pset
+    assert align(base.with_evidence(base.evidence[1:]), base).evidence[0].log_sd == SILENT
+    assert align(pset, pset.with_evidence([*pset.evidence, dated])).evidence[-1] == replace(dated, log_sd=SILENT)
 
 
 def test_a_silent_row_above_its_whole_leaves_the_variant_alone(pset: PriorSet) -> None:

@@ -22,7 +22,7 @@ from postcgrp.inference import Sampling, sample
 from postcgrp.models import build_model
 from postcgrp.priors import Evidence, InputError, PriorSet
 from postcgrp.reports.forecast.layers import BANDS
-from postcgrp.reports.runs.evidence import flat, known_years, residuals, unseen
+from postcgrp.reports.runs.evidence import against, flat, known_years, needed, residuals, unseen
 from postcgrp.reports.runs.run import Run, open_run
 from postcgrp.reports.sensitivity import movement
 from postcgrp.reports.sensitivity.movement import WeightedDraws, brief, decomposition, forecast_quantities, moved, said
@@ -57,6 +57,28 @@ def everything(pset: PriorSet) -> list[Evidence]:
         row(pset, "study", 3e3, "price", year=year, modality=taken),
         row(pset, "actuals", 3e3, "price", year=year, modality=taken, region=region, depth=depth),
     ]
+    rows += [
+        row(pset, "actuals", 1.1, "revenue_growth", year_from=year - 2, year=year, modality=taken),
+        row(pset, "vendor: second", 1.1, "revenue_growth", year_from=year - 3, year=year - 1, region=region),
+        row(pset, "vendor: second", 1.1, "patients_growth", year_from=year - 2, year=year, depth=depth),
+        row(pset, "vendor: third", 1.1, "users_growth", year_from=year - 2, year=year, modality=taken),
+    ]
+    for line in pset.coords["line_claimed"]:
+        rows += [
+            row(pset, "study", 0.4, "line_use", year=year - 1, line=line),
+            row(pset, "actuals", 0.4, "line_use", year=year, line=line, region=region, depth=depth),
+            row(pset, "study", 0.1, "revenue_share", year=year, line=line, depth=depth),
+        ]
+    for launch in map(str, pset.coords["launch"]):
+        of: dict[str, Any] = {"line" if launch in pset.coords["line"] else "modality": launch}
+        rows += [row(pset, "study", year, "launch_year", year=None, **of)]
+        rows += [row(pset, "actuals", year, "launch_year", year=None, region=region, **of)]
+    if len(pset.coords["line_claimed"]):
+        line = pset.coords["line_claimed"][0]
+        rows += [
+            row(pset, "actuals", 100, year=year - 1, line=line),
+            row(pset, "vendor: second", 1.1, "revenue_growth", year_from=year - 2, year=year, line=line),
+        ]
     if len(ledger.regions) > 1:
         rows.append(row(pset, "study", 0.4, "revenue_share", year=None, region=region))
     for share, dims in (("acute_use", {"depth": depth}), ("moh", {}), ("payer_block", {"region": region})):
@@ -64,7 +86,7 @@ def everything(pset: PriorSet) -> list[Evidence]:
     return rows
 
 
-@pytest.mark.parametrize("name", [None, "burden and blocking", "five modalities", "one region"])
+@pytest.mark.parametrize("name", [None, "burden and blocking", "five modalities", "one region", "lines"])
 def test_aggregates_and_errors_are_the_model_s(name: str | None, pset: PriorSet, tmp_path: Path) -> None:
     """What the model's graph expects of every row, from the draws alone; with a year that no report's anchor is."""
     market = pset if name is None else other_market(name)
@@ -77,7 +99,7 @@ def test_aggregates_and_errors_are_the_model_s(name: str | None, pset: PriorSet,
         known = known_years(draws, market, source)
         part = residuals(draws, market, own, known)
         for i, r in enumerate(own):
-            mean = np.log(r.value) - part.values[:, i]
+            mean = r.stated - part.values[:, i]
             # The cells of a mean are found by Newton steps, so its last digits may differ; and rows see a launch begin
             # within weeks, not at once.
             assert np.abs(mean - expected.sel(evidence_row=r.id).values).max() < 2e-3
@@ -99,6 +121,53 @@ def test_a_new_source_s_error_is_a_random_walk_around_its_optimism(pset: PriorSe
     own = 0.05**2
     assert part.covariance == pytest.approx(np.array([[0.01 + own, 0.01, 0], [0.01, 0.09 + own, 0], [0, 0, own]]))
     assert part.values[0, :2] == pytest.approx([0.0, -0.06])
+
+
+def test_what_bounds_a_launch_weighs_draws_by_when_it_comes_and_whether(pset: PriorSet, tmp_path: Path) -> None:
+    stored = prior_run(pset, tmp_path / "run", 200)
+    at: dict[str, Any] = {"year": None, "modality": "implantable", "log_sd": 0.5}
+    rows = [
+        row(pset, "study", 2029.0, "launch_not_before", **at),
+        row(pset, "actuals", 0.0, **at | {"year": 2028, "region": "Japan"}),
+    ]
+    dated = row(pset, "study", 2030.0, "launch_year", **at)
+    draws = stored.read(needed(pset, rows))
+    first, zero, normal = (against(draws, pset, [one])[0].terms()[:, 0] for one in (*rows, dated))
+    years, comes = (flat(draws[name].sel(launch="implantable")) for name in ("launch_year", "success"))
+    anywhere, japan = years.min(axis=1), years[:, 2]
+    for found, start, since in ((first, anywhere, 2029.0), (zero, japan, 2028.5)):
+        late = stats.logistic(since, 0.5 * np.sqrt(3) / np.pi).cdf(start)
+        assert np.exp(found) == pytest.approx(np.where(comes > 0, late, 1.0))
+    assert normal == pytest.approx(-(((2030.0 - anywhere) / 0.5) ** 2) / 2)
+    bound, date = (update(stored, [one]).rows.iloc[0] for one in (rows[0], dated))
+    holds = np.exp(first).mean()
+    assert bound["p"] == pytest.approx(holds if holds < 0.5 else 1.0)
+    for one in (bound, date):
+        assert one["expected"] == pytest.approx(np.median(anywhere), abs=0.2)
+        assert 2020 < one["low_90"] < one["expected"] < one["high_90"] < 2045
+
+
+def test_growth_carries_what_its_source_s_error_gains_between_two_years(pset: PriorSet) -> None:
+    """As the two sizes would: their common error cancels, and of a source that does not drift nothing is left."""
+    years = list(pset.ledger.years)
+    total = DataArray(np.full((1, 2, 11), 100.0), {"year": years}, ("chain", "draw", "year"))
+    draws = Dataset({"revenue": total})
+    first, last = years[0], years[-1]
+    sizes = [row(pset, "vendor: x", 100, year=year, log_sd=1e-4) for year in (first, 2030)]
+    grown = row(pset, "vendor: x", 1.1, "revenue_growth", year_from=first, year=2030)
+    part = residuals(draws, pset, [*sizes, grown], ())
+    assert part.values[0] == pytest.approx([0.0, 0.0, np.log(1.1)])
+    gained = (0.3**2 - 0.1**2) / 2  # half of the window
+    assert part.covariance[2, 2] == pytest.approx(gained + 0.05**2)
+    assert part.covariance[2, :2] == pytest.approx([0.0, gained])
+    counted = row(pset, "actuals", 1.1, "revenue_growth", year_from=first, year=last)
+    assert residuals(draws, pset, [counted], ()).covariance == pytest.approx(np.array([[0.05**2]]))
+    path = DataArray(
+        [[[0.05, 0.2]]], {"source_year_vendor_x": [first, 2030]}, ("chain", "draw", "source_year_vendor_x")
+    )
+    known = residuals(draws.isel(draw=[0]).assign(source_error_vendor_x=path), pset, [grown], [first, 2030])
+    assert known.values[0] == pytest.approx([np.log(1.1) - 0.15])
+    assert known.covariance == pytest.approx(np.array([[0.05**2]]))
 
 
 def test_a_known_error_is_conditioned_on_as_a_bridge_and_beyond_as_a_walk(pset: PriorSet) -> None:
