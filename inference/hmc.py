@@ -1,9 +1,10 @@
 """Jittered Hamiltonian Monte Carlo: all chains of one posterior as one program, which vectorises over posteriors.
 
-The transition and the dual averaging are BlackJAX's, the integrator is :func:`~.reference.rotating`. Trajectory
-lengths are decided outside of the program and are the same for all its lanes, which therefore never wait for each
-other; lanes of NUTS wait for the longest tree among them. The chains of a posterior share one step size and one normal
-reference, learned from all of them (measured: docs/performance.md).
+The transition and the dual averaging are BlackJAX's; the integrator is
+:func:`postcgrp.inference.reference.rotating`. Trajectory lengths are decided outside of the program and are the same
+for all its lanes, which therefore never wait for each other; lanes of NUTS wait for the longest tree among them. The
+chains of a posterior share one step size and one normal reference, learned from all of them (measured:
+docs/performance.md).
 """
 
 from __future__ import annotations
