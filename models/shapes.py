@@ -13,7 +13,8 @@ from pytensor.scalar.basic import UnaryScalarOp, same_out
 from pytensor.tensor import TensorVariable
 from pytensor.tensor.elemwise import Elemwise
 
-NEWTON_STEPS = 4
+NEWTON_STEPS = 8
+LONGEST_STEP = 2.0  # on the logit scale: where cells lie far apart, an equation flat in between sends steps far off
 
 
 class Fixed(UnaryScalarOp):  # type: ignore[misc]  # PyTensor's has no types
@@ -86,7 +87,7 @@ def redistributed_odds(mean: TensorVariable, weights: TensorVariable, offset: Te
     Parameters: `mean` [...] in (0, 1); `weights` [..., region, depth], not negative, any scale; `offset`
     [region, depth], logit. Returns [..., region, depth]. The intercept c starts from the normal approximation to a
     logistic mixture and takes Newton steps on the logit of the mean, where the equation is nearly linear. Relative
-    error of the mean in the worst of 20 000 random cases: 2e-15 for offsets of sd 1, 6e-10 for sd 2. The start of each
+    error of the mean in the worst of 5 000 random cases: 1e-14 for offsets of sd 1, 1e-7 for sd 4. The start of each
     step is taken as fixed: at the solution, the last step's gradient is that of the implicit function. Odds are
     products, so that the cells need one exponential and each step only that of its intercept.
     """
@@ -102,7 +103,8 @@ def redistributed_odds(mean: TensorVariable, weights: TensorVariable, offset: Te
         cell = share_of(pt.exp(intercept) * factor)
         reached = (weights * cell).sum(axis=axes, keepdims=True)
         slope = (weights * cell * (1 - cell)).sum(axis=axes, keepdims=True) / (reached * (1 - reached))
-        intercept = intercept + (target - pt.log(reached / (1 - reached))) / slope
+        step = (target - pt.log(reached / (1 - reached))) / slope
+        intercept = intercept + pt.clip(step, -LONGEST_STEP, LONGEST_STEP)
     return pt.exp(intercept) * factor
 
 

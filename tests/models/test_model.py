@@ -271,6 +271,17 @@ def test_redistribution_has_the_gradient_of_its_solution() -> None:
         assert (ahead - behind) / 2 == pytest.approx((found * direction).sum(), rel=1e-5)
 
 
+@pytest.mark.parametrize(("sd", "error"), [(1.0, 1e-13), (4.0, 1e-6)])
+def test_redistribution_keeps_the_mean_however_far_apart_cells_lie(sd: float, error: float) -> None:
+    """A mean that is not met has another gradient than the one that is taken, and chains diverge there."""
+    rng = np.random.default_rng(4)
+    mean, weights, offset = pt.vector("mean"), pt.tensor3("weights"), pt.tensor3("offset")
+    cells = pytensor.function([mean, weights, offset], redistribute(mean, weights, offset), mode=ONCE)
+    means, shares = rng.uniform(0.01, 0.99, 5000), rng.dirichlet(np.ones(15), 5000).reshape(-1, 5, 3)
+    found = (shares * cells(means, shares, rng.normal(0, sd, (5000, 5, 3)))).sum(axis=(1, 2))
+    np.testing.assert_allclose(found, means, rtol=error)
+
+
 def test_the_density_needs_no_year_between_anchors(model: pm.Model) -> None:
     needed = {v.name for v in ancestors([model["evidence_log_mean"]]) if v in model.free_RVs}
     yearly = {rv.name for rv in model.free_RVs if "_path_" in rv.name or "price_noise" in rv.name}
