@@ -14,7 +14,8 @@ from pytensor.tensor import TensorVariable
 from pytensor.tensor.elemwise import Elemwise
 
 NEWTON_STEPS = 8
-LONGEST_STEP = 2.0  # on the logit scale: where cells lie far apart, an equation flat in between sends steps far off
+# On the logit scale: where cells lie far apart, an equation that is flat in between sends steps far off.
+LONGEST_NEWTON_STEP = 2.0
 
 
 class Fixed(UnaryScalarOp):  # type: ignore[misc]  # PyTensor's has no types
@@ -104,7 +105,7 @@ def redistributed_odds(mean: TensorVariable, weights: TensorVariable, offset: Te
         reached = (weights * cell).sum(axis=axes, keepdims=True)
         slope = (weights * cell * (1 - cell)).sum(axis=axes, keepdims=True) / (reached * (1 - reached))
         step = (target - pt.log(reached / (1 - reached))) / slope
-        intercept = intercept + pt.clip(step, -LONGEST_STEP, LONGEST_STEP)
+        intercept = intercept + pt.clip(step, -LONGEST_NEWTON_STEP, LONGEST_NEWTON_STEP)
     return pt.exp(intercept) * factor
 
 
