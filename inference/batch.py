@@ -65,7 +65,7 @@ class Batch:
 
     `programs`: StableHLO by name; `digest`: a hash of what they were made from. `data`: the values of the model's own
     `pm.Data`. `prior` [draw, size]: where chains may start, drawn toward `centre` [size] where a start is out of reach.
-    `scale` [size]: the first metric. `free`: names of the free variables. `lanes`: how many posteriors advance
+    `scale` [size]: the sds of prior draws. `free`: names of the free variables. `lanes`: how many posteriors advance
     together. `thin`: one of so many draws is kept. `step_size`: that of the model's own posterior, which converts the
     length of trajectories into leapfrog steps.
     """

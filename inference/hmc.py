@@ -28,7 +28,7 @@ JITTER = 0.5  # lengths spread evenly by this fraction, so that no direction com
 TURN_BITS = 40
 LONGEST_STEP = 0.8  # below the shortest trajectory; a posterior that is the reference would take any
 _BEFORE, WINDOW, _AFTER = 50, 25, 50  # tuning transitions before the first window, in it, and after the last one
-LEAST_TUNING = 20  # with fewer tuning transitions the metric is not learned
+LEAST_TUNING = 20  # with fewer tuning transitions the reference is not learned
 
 
 class Adaptation(IntEnum):
@@ -130,6 +130,9 @@ def _kernel(logp: LogDensity, chains: int) -> Kernel:
             step_size=size,
         )
 
+        def settled(s: _State) -> jax.Array:
+            return jnp.minimum(averaged(s.averaging), LONGEST_STEP)
+
         def adapt_step(s: _State) -> _State:
             after = update(s.averaging, target_accept - accept.mean())
             return s._replace(averaging=after, step_size=jnp.minimum(jnp.exp(after.log_x), LONGEST_STEP))
@@ -142,14 +145,14 @@ def _kernel(logp: LogDensity, chains: int) -> Kernel:
 
         def end_window(s: _State) -> _State:
             s = adapt_both(s)
-            after, reference = averaged(s.averaging), learned(s.window, s.reference)
+            after, reference = settled(s), learned(s.window, s.reference)
             return s._replace(
                 reference=reference, window=no_draws(reference), averaging=averaging(after), step_size=after
             )
 
         def end_tuning(s: _State) -> _State:
             s = adapt_step(s)
-            return s._replace(step_size=jnp.minimum(averaged(s.averaging), LONGEST_STEP))
+            return s._replace(step_size=settled(s))
 
         state = state._replace(key=key, fresh=False, chains=new)
         by_phase = [lambda s: s, adapt_step, adapt_both, end_window, end_tuning]

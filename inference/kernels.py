@@ -11,7 +11,7 @@ import jax
 from postcgrp.inference.jaxify import Arrays
 
 CHUNK = 100  # transitions that one call of a compiled program can make
-FIRST_STEP = 0.3  # the step size at which tuning begins, in units of the first metric
+FIRST_STEP = 0.3  # the step size at which tuning begins, in units of the first scale
 MAX_TREE_DEPTH = 10  # a trajectory has at most 2 to this power leapfrog steps
 
 LogDensity = Callable[[jax.Array, Arrays], jax.Array]  # of an unconstrained position [size], given the model's data

@@ -19,7 +19,7 @@ _MARGIN = 10.0  # beside one per parameter, which is twice as far as a normal's 
 
 
 def spread(prior: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Medians [size] and scales [size] of prior draws [draw, size]: the scales are the first metric."""
+    """Medians [size] and scales [size] of prior draws [draw, size]: about where and how wide chains begin to look."""
     low, centre, high = np.quantile(prior, [0.159, 0.5, 0.841], axis=0)
     return centre, np.maximum((high - low) / 2, 1e-8)
 
