@@ -59,9 +59,8 @@ def reweight(log_ratio: ArrayLike) -> Weights:
 
     Draws that the new density rules out have no weight, and the tail is that of the others. Where the tail is of one
     value, the largest there is, nothing is smoothed and k is minus infinity: so it is where new knowledge is certain in
-    most draws, as that nothing is sold by a year. Parameters: `log_ratio`
-    [chain, draw], log of the new density over the density that was drawn from, up to a constant; minus infinity where
-    the new density is zero.
+    most draws, as that nothing is sold by a year. Parameters: `log_ratio` [chain, draw], log of the new density over
+    the density that was drawn from, up to a constant; minus infinity where the new density is zero.
     """
     ratio = np.asarray(log_ratio, dtype=float)
     possible = ~np.isneginf(ratio)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,7 +39,7 @@ class JointScores:
     matrix: Array
     own: Array
 
-    @property
+    @cached_property
     def cholesky(self) -> Array:
         """Lower Cholesky factor [n, n]: scores are this times independent standard draws."""
         return np.linalg.cholesky(self.matrix)
@@ -105,11 +106,12 @@ def _completed(own: Array, cliques: Sequence[Clique]) -> Array | None:
     are correlated within blocks alone.
     """
     matrix = own.copy()
+    if any(np.linalg.eigvalsh(target)[0] <= 0 for _, target in cliques):
+        return None
     for _ in range(MOST_SWEEPS):
         for index, target in cliques:
             at = np.ix_(index, index)
             try:
-                np.linalg.cholesky(target)
                 gain = np.linalg.solve(matrix[at], matrix[index])  # regression of all scores on these
             except np.linalg.LinAlgError:
                 return None
