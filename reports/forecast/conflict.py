@@ -18,7 +18,7 @@ from xarray import DataTree
 from postcgrp.models import variables as v
 from postcgrp.priors import PriorSet
 from postcgrp.reports.forecast.numbers import number_of
-from postcgrp.reports.runs.evidence import bounds, flat
+from postcgrp.reports.runs.evidence import bounds, flat, rarer
 from postcgrp.reports.runs.groups import group
 
 Array = NDArray[np.float64]
@@ -76,7 +76,7 @@ def _bounds(run: DataTree, pset: PriorSet) -> list[dict[str, Any]]:
         for k, row in enumerate(rows):
             holds = float((1 - chance + chance * np.exp(part.log_holds[:, k])).mean())
             low, median, high = np.quantile(part.dates[:, k], [0.05, 0.5, 0.95])
-            p = holds if holds < 0.5 else 1.0  # noqa: PLR2004  of two answers the rarer one
+            p = rarer(holds)
             verdict = CONFLICT if p < DISAGREES else AGREES
             figures = (verdict, p, row.stated, median, low, high, "year", np.nan)
             found.append(dict(zip(DISAGREEMENT_COLUMNS, ("evidence", row.id, *figures), strict=True)))

@@ -151,6 +151,11 @@ class Bounds:
         return self.log_holds * self.comes
 
 
+def rarer(chance: float) -> float:
+    """The chance of an answer to yes or no that is as rare as a yes of this chance: its own, or 1 of the likelier."""
+    return chance if chance < 0.5 else 1.0  # noqa: PLR2004
+
+
 def bounds(draws: Dataset, pset: PriorSet, rows: Sequence[Evidence]) -> Bounds:
     """Rows that bound launches against draws."""
     dates = [flat(expected(draws, pset.ledger, row)) for row in rows]
@@ -211,14 +216,14 @@ def against(
 
     Parameters: `known`, whether a source's error is taken as known where the draws hold it.
     """
-    by_source: dict[str, list[Evidence]] = {}
+    alike: dict[tuple[str, bool], list[Evidence]] = {}
     for row in rows:
-        by_source.setdefault(f"{row.source} bounds" if row.is_bound else row.source, []).append(row)
+        alike.setdefault((row.source, row.is_bound), []).append(row)
     return [
         bounds(draws, pset, of_one)
-        if of_one[0].is_bound
+        if bounding
         else residuals(draws, pset, of_one, known_years(draws, pset, source) if known else ())
-        for source, of_one in by_source.items()
+        for (source, bounding), of_one in alike.items()
     ]
 
 

@@ -38,7 +38,7 @@ from postcgrp.priors import Evidence, InputError, Prior, PriorSet, effective
 from postcgrp.priors.ledger import Claim
 from postcgrp.priors.lookup import Key, number_name
 from postcgrp.reports.forecast.conflict import AGREES, CONFLICT, DISAGREES, NO_POWER
-from postcgrp.reports.runs.evidence import bounds
+from postcgrp.reports.runs.evidence import bounds, rarer
 from postcgrp.reports.sensitivity.refits import Refit
 from postcgrp.reports.sensitivity.tornado import CLEAR, total_revenue
 
@@ -270,8 +270,8 @@ def _bound_conflict(pset: PriorSet, row: Evidence, draws: Dataset) -> dict[str, 
     """What all the rest says of a bound on a launch: `p`, the chance that it holds, or 1 where that is likely."""
     part = bounds(draws, pset, [row])
     holds = np.exp(part.terms()).reshape(draws.sizes["chain"], draws.sizes["draw"])
-    rare = holds.mean() < 0.5  # noqa: PLR2004  of two answers the rarer one
-    chance = {"p": float(holds.mean()), "p_se": mcse_mean(holds)} if rare else {"p": 1.0, "p_se": 0.0}
+    p = rarer(float(holds.mean()))
+    chance = {"p": p, "p_se": mcse_mean(holds) if p < 1 else 0.0}
     return {"value": row.stated, "unit": "year"} | _expected(part.dates) | chance
 
 

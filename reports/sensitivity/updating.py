@@ -22,7 +22,7 @@ from postcgrp.priors import Evidence, InputError, PriorSet
 from postcgrp.priors.files import sha256
 from postcgrp.priors.shipped import FUNNEL_FILE, SHARES_FILE
 from postcgrp.reports.forecast.numbers import number_of
-from postcgrp.reports.runs.evidence import Bounds, Residuals, against, needed, unseen
+from postcgrp.reports.runs.evidence import Bounds, Residuals, against, needed, rarer, unseen
 from postcgrp.reports.runs.folder import INPUTS, SCHEMA, UPDATE_SCHEMA, WEIGHTS, write_manifest
 from postcgrp.reports.runs.groups import draw_numbers
 from postcgrp.reports.runs.place import check_folder, new_folder
@@ -119,9 +119,8 @@ def bound_surprise(row: Evidence, dates: Array, holds: Array, weights: Array | N
     that nothing was seen, `holds` [chain, draw], or 1 where this is the likelier one.
     """
     w = np.full(holds.shape, 1 / holds.size) if weights is None else weights
-    chance = float((w * holds).sum())
+    p = rarer(float((w * holds).sum()))
     low, median, high = quantile(dates, w, [0.05, 0.5, 0.95])
-    rare = chance < 0.5  # noqa: PLR2004  of two answers the rarer one
     return {
         "row": row.id,
         "unit": "year",
@@ -130,8 +129,8 @@ def bound_surprise(row: Evidence, dates: Array, holds: Array, weights: Array | N
         "mcse_expected": np.nan,
         "low_90": float(low),
         "high_90": float(high),
-        "p": chance if rare else 1.0,
-        "mcse_p": mcse_mean(w * w.size * holds) if rare else 0.0,
+        "p": p,
+        "mcse_p": mcse_mean(w * w.size * holds) if p < 1 else 0.0,
     }
 
 
