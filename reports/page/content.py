@@ -97,7 +97,7 @@ def content(
         "compared": compared,
         "scenarios": None if scenarios is None else scenarios["said"],
         "priors": _priors(claims),
-        "evidence": _rows(run.priors.evidence_table()),
+        "evidence": run.priors.evidence,
         "findings": [{**vars(f), "claims": [claims.place(c) for c in f.claims]} for f in findings],
         "gate": run.fitted.manifest.get("gate", []),
         "market": {key: market[key] for key in ("sample", "stride")} | {"step": market["cells"]["step"]},
