@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
 import pymc as pm
 import pytensor.tensor as pt
 from pytensor.tensor import TensorVariable
@@ -37,14 +36,12 @@ def chance_given_bounds(
     rows = [row for of in bounds.values() for row in of]
     launch_of = [names.index(launch) for launch, of in bounds.items() for _ in of]
     starts = pt.stack([first_sale(pset, row, year[at]) for row, at in zip(rows, launch_of, strict=True)])
-    dates = hyper(v.BOUND_DATE, [row.stated for row in rows], (v.BOUND_ROW,))
-    sds = hyper(v.BOUND_SD, [row.log_sd for row in rows], (v.BOUND_ROW,))
-    holds = pm.math.sigmoid(STEEPNESS * (starts - dates) / sds)
+    holds = pm.math.sigmoid(STEEPNESS * (starts - hyper(v.BOUND_DATE)) / hyper(v.BOUND_SD))
     at = [names.index(launch) for launch in bounds]
     if_it_comes = pt.stack([pt.prod(holds[[k for k, of in enumerate(launch_of) if of == launch]]) for launch in at])
     before = chance[at]
     hold = 1 - before + before * if_it_comes
-    told = pm.Data(v.BOUNDS_HOLD, np.ones(len(at), dtype="int32"), dims=v.BOUNDED)  # whole numbers of `pm.Data`
+    told = hyper(v.BOUNDS_HOLD)
     held = pm.Bernoulli(v.BOUND, pt.minimum(hold, _CERTAIN), observed=told, dims=v.BOUNDED, dtype=told.dtype)
     # Had they not held, then because the launch came.
     return pt.set_subtensor(chance[at], pt.switch(pt.eq(held, 1), before * if_it_comes / hold, 1.0))

@@ -44,6 +44,6 @@ def burden(pset: PriorSet, base: TensorVariable) -> dict[str, TensorVariable]:
 def payer_block(pset: PriorSet) -> TensorVariable:
     """Share of patients with two or more denials [region], around the report's one figure."""
     level = variable(pset, v.PAYER_BLOCK_LEVEL)
-    spread = assumed(pset, v.sd(v.PAYER_BLOCK_REGION), "payer_block_region_sd")
+    spread = assumed(pset, v.sd(v.PAYER_BLOCK_REGION))
     logit = pt.log(level / (1 - level)) + spread * deviation(v.PAYER_BLOCK_REGION, "region")
     return pm.Deterministic(v.PAYER_BLOCK, pm.math.sigmoid(logit), dims="region")

@@ -16,9 +16,11 @@ import pytensor.tensor as pt
 from pytensor.tensor import TensorVariable
 
 from postcgrp.models import variables as v
+from postcgrp.models.coords import coords
+from postcgrp.models.latent import give
 from postcgrp.models.launch import Launches
 from postcgrp.models.lines import Lines
-from postcgrp.models.market import Demand, coords, demand, read_for
+from postcgrp.models.market import Demand, demand, read_for
 from postcgrp.models.uptake import Launched, logit
 from postcgrp.models.views import LaunchView, happening
 from postcgrp.priors import PriorSet
@@ -88,6 +90,7 @@ def counterfactual(pset: PriorSet) -> Counterfactual:
     """The counterfactual market of a prior set, see :class:`Counterfactual`."""
     years = list(pset.ledger.years)
     with pytensor.config.change_flags(traceback__limit=0), pm.Model(coords=coords(pset)) as model:
+        give(pset)
         market, shares = demand(pset)
         segments = tuple(len(labels) for labels in pset.ledger.segments.values())
         sizes = {dim: len(labels) for dim, labels in pset.coords.items()}

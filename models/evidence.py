@@ -107,16 +107,11 @@ def error_walk(pset: PriorSet, source: str) -> TensorVariable | None:
     common. How large it may be is elicited (`trust`, or the kind of source), not learned: a few rows cannot teach a
     model its own error scale. Returns None if the source states no sizes.
     """
-    years, dim = v.source_years(pset, source), v.source_year(pset, source)
-    if not years:
+    if not v.source_years(pset, source):
         return None
-    name = v.source_error(pset, source)
-    variance = pset.source_log_sd(source, years) ** 2
-    step_sd = hyper(
-        v.source_error_step_sd(pset, source), np.sqrt(np.maximum(np.diff(variance, prepend=0.0), 0.0)), (dim,)
-    )
-    bias = hyper(v.source_error_bias(pset, source), pset.source_log_bias(source, years), (dim,))
-    return pm.Deterministic(name, bias + pt.cumsum(step_sd * deviation(v.standard(name), dim)), dims=dim)
+    name, dim = v.source_error(pset, source), v.source_year(pset, source)
+    steps = hyper(v.source_error_step_sd(pset, source)) * deviation(v.standard(name), dim)
+    return pm.Deterministic(name, hyper(v.source_error_bias(pset, source)) + pt.cumsum(steps), dims=dim)
 
 
 def evidence(
@@ -136,8 +131,7 @@ def evidence(
         return plain + sum(times * error[years.index(year)] for year, times in row.shared_error.items())
 
     mean = pm.Deterministic(v.EVIDENCE_MEAN, pt.stack([expected(r) for r in pset.measured]), dims=v.EVIDENCE_ROW)
-    values = pm.Data(v.EVIDENCE_VALUE, np.array([row.stated for row in pset.measured]), dims=v.EVIDENCE_ROW)
-    log_sd = hyper(v.EVIDENCE_LOG_SD, [row.log_sd for row in pset.measured], (v.EVIDENCE_ROW,))
+    values, log_sd = hyper(v.EVIDENCE_VALUE), hyper(v.EVIDENCE_LOG_SD)
     return pm.Normal(v.EVIDENCE, mean, log_sd, observed=values, dims=v.EVIDENCE_ROW)
 
 

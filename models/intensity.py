@@ -8,7 +8,6 @@ from itertools import pairwise
 import numpy as np
 import pymc as pm
 import pytensor.tensor as pt
-from numpy.typing import NDArray
 from pytensor.tensor import TensorVariable
 
 from postcgrp.models import variables as v
@@ -16,7 +15,6 @@ from postcgrp.models.cells import MarketCells
 from postcgrp.models.latent import assumed, deviation, draw_on_link, hyper, hyperparameters, variable
 from postcgrp.models.shapes import gradient, interpolation, pinned_walk
 from postcgrp.priors import PriorSet
-from postcgrp.priors.catalogue import MILLION
 from postcgrp.priors.ledger import Modality
 
 
@@ -26,8 +24,7 @@ def relative_intensity(pset: PriorSet, cells: MarketCells, years: Sequence[int])
     It never falls with depth. A region's premium is common to its modalities up to small deviations. A launched
     procedure has one price at every depth. Parameters: `cells`, the market of some `years` without it.
     """
-    spread = hyper(v.sd(v.REGION_PREMIUM_MODALITY), pset.number("region_premium_modality_sd"))
-    deviations = spread * deviation(v.REGION_PREMIUM_MODALITY, "region", "modality")
+    deviations = hyper(v.sd(v.REGION_PREMIUM_MODALITY)) * deviation(v.REGION_PREMIUM_MODALITY, "region", "modality")
     premium = region_premium(pset, cells, years, deviations)[:, None] + deviations
     graded = np.array([m.uptake != "launch" for m in pset.ledger.modalities], dtype=float)
     depth = gradient(variable(pset, v.INTENSITY_STEP), len(pset.ledger.depths))
@@ -48,53 +45,17 @@ def region_premium(
     if row is None or row.region is None:
         return variable(pset, v.REGION_PREMIUM)
     lead = pset.coords["region"].index(row.region)
-    mu, sd = hyperparameters(pset, v.REGION_PREMIUM)
+    mu, sd = hyperparameters(v.REGION_PREMIUM)
     rest = [r for r in range(len(pset.ledger.regions)) if r != lead]
     others = draw_on_link(pset, v.REGION_PREMIUM, v.REGION_PREMIUM_REST, mu[rest], sd[rest], "region_rest")
     at = [years.index(year) for year in (pset.ledger.report.anchors if row.year is None else [row.year])]
     spent = (cells.weights * cells.spend)[at].sum(axis=2)
     of_modality = (spent / spent.sum(axis=1, keepdims=True)).mean(axis=0)
-    share = hyper(v.MODALITY_VALUE_SHARE, _value_share(pset), ("modality",))
-    value = pt.log((of_modality * pt.exp(deviations)) @ share)
+    value = pt.log((of_modality * pt.exp(deviations)) @ hyper(v.MODALITY_VALUE_SHARE))
     shift = value[lead] - pt.log(pt.exp(value[rest] + others).sum())
     leading = draw_on_link(pset, v.REGION_PREMIUM, v.REGION_VALUE_LEAD, mu[lead] + shift, sd[lead]) - shift
     premium = pt.concatenate([others[:lead], leading[None], others[lead:]])
     return pm.Deterministic(v.REGION_PREMIUM, premium, dims="region")
-
-
-def _value_share(pset: PriorSet) -> NDArray[np.float64]:
-    """Rough share of each modality in revenue [modality]: by its rows of evidence, else from prior medians.
-
-    It only chooses the variable that the sampler moves, so it changes no distribution.
-    """
-    patients = sum(float(prior.quantile(0.5)) for prior in pset.blocks[v.REGION_PATIENTS].priors)
-    value = []
-    for modality in pset.ledger.modalities:
-        whole = ("revenue", None, None, modality.name)
-        rows = [e.value for e in pset.measured if (e.quantity, e.region, e.depth, e.modality) == whole]
-        levels = pset.blocks.get(v.level(pset, modality))
-        use = 1.0 if levels is None else float(np.mean([level.quantile(0.5) for level in levels.priors]))
-        prior = 0.0 if modality.uptake == "launch" else use * _rough_price(pset, modality) * patients / MILLION
-        value.append(float(np.mean(rows)) if rows else prior)
-    return np.array(value) / max(sum(value), 1e-12)
-
-
-def _rough_price(pset: PriorSet, modality: Modality) -> float:
-    """What a user of a modality spends in a year by prior medians, those of lines averaged over regions."""
-    if modality.name in pset.coords["priced"]:
-        return float(pset.blocks[v.PRICE].priors[pset.coords["priced"].index(modality.name)].quantile(0.5))
-    total = 0.0
-    claimed = [str(name) for name in pset.coords["line_claimed"]]
-    for line in pset.ledger.lines_of(modality.name):
-        if line.stage == "sold":
-            k, regions = pset.coords["line"].index(line.name), len(pset.ledger.regions)
-            cost = np.ones(regions)
-            for block in (v.LINE_LIST_PRICE, v.LINE_NET_RATIO, v.PERSISTENCE):
-                priors = pset.blocks[block].priors[k * regions : (k + 1) * regions]
-                cost = cost * [float(prior.quantile(0.5)) for prior in priors]
-            level = pset.blocks[v.LINE_USE_LEVEL].priors[claimed.index(line.name)] if line.name in claimed else None
-            total += float(cost.mean()) * (1.0 if level is None else float(level.quantile(0.5)))
-    return total
 
 
 def log_spend(
@@ -136,19 +97,13 @@ def _steps(pset: PriorSet, modality: Modality) -> list[tuple[TensorVariable, Ten
     """Mean and sd of each step of a modality's walk, the first from zero, later ones over the years between anchors."""
     on_market = pset.anchors(modality)
     if modality.name not in pset.coords["priced"]:
-        first, later = (pset.number(f"spend_residual_{name}", modality=modality.name) for name in ("sd", "step_sd"))
-        sds = hyper(v.spend_residual_sd(modality), [first] + [later] * (len(on_market) - 1), (v.anchor_dim(modality),))
+        sds = hyper(v.spend_residual_sd(modality))
         return [(pt.zeros(()), sds[a]) for a in range(len(on_market))]
     at = pset.coords["priced"].index(modality.name)
-    model, growth = pm.modelcontext(None), v.price_growth(modality)
-    mu, sd = (
-        (model[v.mu(v.PRICE)], model[v.sd(v.PRICE)])
-        if v.mu(v.PRICE) in model.named_vars
-        else hyperparameters(pset, v.PRICE)
-    )
+    mu, sd = hyperparameters(v.PRICE)
     steps = [(mu[at], sd[at])]
     if len(on_market) > 1 and modality.uptake != "launch":  # a launch draws its growth itself
-        rate, rate_sd = hyperparameters(pset, growth)
+        rate, rate_sd = hyperparameters(v.price_growth(modality))
         spans = [end - start for start, end in pairwise(on_market)]
         steps += [(rate[i] * span, rate_sd[i] * span) for i, span in enumerate(spans)]
     return steps
@@ -178,7 +133,7 @@ def spend_path(pset: PriorSet, log_spend: Sequence[TensorVariable]) -> TensorVar
     years, paths = pset.ledger.years, []
     for modality, walk in zip(pset.ledger.modalities, log_spend, strict=True):
         on_market = pset.anchors(modality)
-        noise = assumed(pset, v.price_noise(modality), "price_noise", modality=modality.name)
+        noise = assumed(pset, v.price_noise(modality))
         z = deviation(v.standard(v.price_noise(modality)), f"free_year_{modality.key}")
         paths.append(interpolation(years, on_market) @ walk + noise * (pinned_walk(years, on_market) @ z))
     return pt.stack(paths, axis=1)

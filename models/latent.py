@@ -1,52 +1,44 @@
-"""From prior blocks to random variables: each prior's hyperparameters enter the graph as named data."""
+"""From prior blocks to random variables: each prior's hyperparameters are named data of the graph."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import pymc as pm
 import pytensor.tensor as pt
-from numpy.typing import ArrayLike
 from pytensor.tensor import TensorVariable
 
 from postcgrp.models import variables as v
 from postcgrp.models.correlated import joint_scores
+from postcgrp.models.inputs import inputs, multiples
 from postcgrp.priors import PriorSet
 from postcgrp.priors.elicit import LARGEST_LOGIT, STUDENT_DF, is_heavy
-from postcgrp.priors.lookup import Key, number_name
 
 
-def hyper(name: str, value: ArrayLike, dims: tuple[str, ...] = ()) -> TensorVariable:
-    """A hyperparameter [dims] as `pm.Data`, so that another value needs no other graph."""
-    return pm.Data(name, np.asarray(value, dtype=float), dims=dims)
+def give(pset: PriorSet) -> None:
+    """Gives the model in context its data (:func:`inputs`), before any graph asks for them."""
+    for name, given in inputs(pset).items():
+        pm.Data(name, given.values, dims=given.dims)
 
 
-def assumed(pset: PriorSet, name: str, assumption: str, **where: str) -> TensorVariable:
-    """A number of the assumptions under its `name` in the model: data, or a variable where the ledger has a range."""
-    return variable(pset, name) if name in pset.blocks else hyper(name, pset.number(assumption, **where))
+def hyper(name: str) -> TensorVariable:
+    """Data of the model in context: a hyperparameter or a fixed number."""
+    return pm.modelcontext(None)[name]
 
 
-def multiplied(
-    pset: PriorSet, name: str, unit: ArrayLike, by: Sequence[tuple[str, Mapping[str, Key]]], dims: tuple[str, ...]
-) -> TensorVariable:
-    """Data [dims], each cell along the first dim times a number of the assumptions, drawn where the ledger has a range.
+def assumed(pset: PriorSet, name: str) -> TensorVariable:
+    """A number of the assumptions by its name in the model: data, or a variable where the ledger has a range."""
+    return variable(pset, name) if name in pset.blocks else hyper(name)
 
-    Parameters: `name` of the data, in which fixed numbers are multiplied; where one is drawn, it is :func:`v.per_unit`,
-    so that nobody takes it for the product. `unit` [dims], what numbers of 1 make; `by`, for each label of the first
-    dim, an assumption and its place.
-    """
-    blocks = [number_name(pset.ledger, number, where) for number, where in by]
-    drawn = {block: variable(pset, block) for block in dict.fromkeys(blocks) if block in pset.blocks}
-    sizes = [
-        1.0 if block in drawn else pset.number(number, **where)
-        for block, (number, where) in zip(blocks, by, strict=True)
-    ]
-    data = hyper(v.per_unit(name) if drawn else name, (np.asarray(unit).T * sizes).T, dims)
+
+def multiplied(pset: PriorSet, name: str) -> TensorVariable:
+    """Data of :func:`multiples`, times the numbers that are drawn because the ledger has a range for them."""
+    multiple = multiples(pset)[name]
+    blocks, data = multiple.blocks(pset), hyper(multiple.named(pset, name))
+    drawn = {block: variable(pset, block) for block in dict.fromkeys(blocks) if block is not None}
     if not drawn:
         return data
-    return (data.T * pt.stack([drawn.get(block, pt.ones(())) for block in blocks])).T
+    return (data.T * pt.stack([pt.ones(()) if block is None else drawn[block] for block in blocks])).T
 
 
 def variable(pset: PriorSet, name: str) -> TensorVariable:
@@ -62,8 +54,8 @@ def variable(pset: PriorSet, name: str) -> TensorVariable:
         return from_standard(pset, name, *block.dims)
     family = block.priors[0].family
     if family == "lognormal":
-        return pm.LogNormal(name, *hyperparameters(pset, name), dims=block.dims)
-    drawn = draw_on_link(pset, name, v.link_name(pset, name), *hyperparameters(pset, name), dims=block.dims)
+        return pm.LogNormal(name, *hyperparameters(name), dims=block.dims)
+    drawn = draw_on_link(pset, name, v.link_name(pset, name), *hyperparameters(name), dims=block.dims)
     if drawn.name == name:
         return drawn
     inverse = pm.math.sigmoid if family.startswith("logit") else pt.exp
@@ -78,12 +70,12 @@ def from_standard(pset: PriorSet, name: str, *dims: str, cholesky: TensorVariabl
     correlation along the last of `dims`, by default the block's own.
     """
     block = pset.blocks[name]
-    mu, sd = hyperparameters(pset, name)
+    mu, sd = hyperparameters(name)
     family = block.priors[0].family
     if (score := _connected(pset, name)) is None:
         score = _draws(pset, name, dims)
         if cholesky is None and block.correlation is not None:
-            cholesky = hyper(v.cholesky(name), block.cholesky, (dims[-1], v.standard(dims[-1])))
+            cholesky = hyper(v.cholesky(name))
         if cholesky is not None:
             score = (score[..., None, :] * cholesky).sum(axis=-1)  # PyTensor looks at every dot product for long
     on_link = mu + sd * score[(...,) + (None,) * (len(block.dims) - len(dims))]
@@ -102,11 +94,10 @@ def _connected(pset: PriorSet, name: str) -> TensorVariable | None:
     joint = joint_scores(pset)
     if joint is None or name not in joint.at:
         return None
-    root, names, parts = joint.cholesky, list(joint.at), []
+    names, parts = list(joint.at), []
     for other in names[: names.index(name) + 1]:
         z = _draws(pset, other, joint.standards[other].dims)
-        weights = hyper(v.weights(name, other), root[joint.at[name], joint.at[other]], v.weights_dims(name, other))
-        parts.append((weights * z.flatten()).sum(axis=-1))
+        parts.append((hyper(v.weights(name, other)) * z.flatten()).sum(axis=-1))
     return sum(parts[1:], parts[0]).reshape(joint.standards[name].cells.shape[:-1])
 
 
@@ -134,13 +125,9 @@ def draw_on_link(
     return pm.Normal(name, mu, sd, dims=dims)
 
 
-def hyperparameters(pset: PriorSet, name: str) -> tuple[TensorVariable, TensorVariable]:
+def hyperparameters(block: str) -> tuple[TensorVariable, TensorVariable]:
     """Mean and sd [the block's dims] of a prior block on its link scale."""
-    block = pset.blocks[name]
-    shape = [len(pset.coords.get(dim, block.priors)) for dim in block.dims]
-    mu = np.reshape([prior.mu for prior in block.priors], shape)
-    sd = np.reshape([prior.sd for prior in block.priors], shape)
-    return hyper(v.mu(name), mu, block.dims), hyper(v.sd(name), sd, block.dims)
+    return hyper(v.mu(block)), hyper(v.sd(block))
 
 
 def ordered(pset: PriorSet, name: str) -> TensorVariable:
@@ -151,14 +138,14 @@ def ordered(pset: PriorSet, name: str) -> TensorVariable:
     falling, all this holds of one minus the levels.
     """
     block = pset.blocks[name]
-    mu, sd = hyperparameters(pset, name)
+    mu, sd = hyperparameters(name)
     if (score := _connected(pset, name)) is None:
         z = pm.Normal(v.standard(name), dims=block.dims)
-        score = hyper(v.cholesky(name), block.cholesky, (block.dims[0], v.standard(block.dims[0]))) @ z
+        score = hyper(v.cholesky(name)) @ z
     level = pm.math.sigmoid(mu + sd * score)
     if block.falling:
         level = 1 - level
-    is_open = hyper(v.is_open(name), block.open, block.dims)
+    is_open = hyper(v.is_open(name))
     low = [pt.switch(is_open[0], 0.0, level[0])]
     high = [pt.ones(())]
     for k in range(1, len(block.priors)):

@@ -76,7 +76,7 @@ def launches(pset: PriorSet) -> Launches | None:
         return None
     probability = from_standard(pset, v.SUCCESS_PROBABILITY, "launch")
     draw = pm.Uniform(v.SUCCESS_DRAW, dims="launch")
-    certain = hyper(v.SUCCESS_MEASURED, [float(name in pset.seen_launched) for name in names], ("launch",))
+    certain = hyper(v.SUCCESS_MEASURED)
     vendor = (
         from_standard(pset, v.VENDOR_LAUNCH_YEAR, "launched") if v.VENDOR_LAUNCH_YEAR in pset.blocks else pt.zeros(0)
     )

@@ -7,14 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytensor.tensor as pt
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from pytensor.tensor import TensorVariable
 
 from postcgrp.models import variables as v
 from postcgrp.models.latent import deviation, from_standard, hyper, multiplied
 from postcgrp.models.launch import Launches
 from postcgrp.models.shapes import interpolation, redistributed_odds, share_of
-from postcgrp.models.standard import region_cholesky
 from postcgrp.priors import PriorSet
 from postcgrp.priors.catalogue import LEFT_AT_SPEED, MIDYEAR
 from postcgrp.priors.lines import displacements
@@ -105,14 +104,14 @@ def market_lines(
     """
     if not pset.ledger.lines:
         return None
-    cholesky = hyper(v.LINE_REGION_CHOLESKY, region_cholesky(pset), ("region", "region_z"))
+    cholesky = hyper(v.LINE_REGION_CHOLESKY)
     price, net = (
         from_standard(pset, name, "line", "region", cholesky=cholesky) for name in (v.LINE_LIST_PRICE, v.LINE_NET_RATIO)
     )
     persistence = from_standard(pset, v.PERSISTENCE, "line")
     common = from_standard(pset, v.LINE_PRICE_COMMON)
     pipeline = [str(name) for name in pset.coords["line_pipeline"]]
-    price_year = hyper(v.LINE_PRICE_YEAR, pset.number("line_price_year")) + MIDYEAR
+    price_year = hyper(v.LINE_PRICE_YEAR) + MIDYEAR
     of_launch = [] if launch is None else [launch.names.index(name) for name in pipeline]
     since = price_year * pt.ones((len(pset.ledger.lines), len(pset.ledger.regions)))
     at = [pset.coords["line"].index(name) for name in pipeline]
@@ -157,17 +156,10 @@ def _odds(pset: PriorSet, users: TensorVariable) -> TensorVariable:
         return pt.zeros((0, 1, 1))
     level = from_standard(pset, v.LINE_USE_LEVEL, "line_claimed")
 
-    def by_line(name: str, unit: ArrayLike, number: str, *dims: str) -> TensorVariable:
-        return multiplied(pset, name, unit, [(number, {"line": line}) for line in claimed], ("line_claimed", *dims))
-
-    def directed(name: str, dim: str) -> TensorVariable:
-        return by_line(name, [pset.line_signs(dim, line) for line in claimed], f"line_use_{dim}_size", dim)
-
-    spread = by_line(v.sd(v.LINE_USE_REGION), np.ones(len(claimed)), "line_use_region_sd")
-    around = directed(v.LINE_USE_REGION_CENTRE, "region") + spread[:, None] * deviation(
-        v.LINE_USE_REGION, "line_claimed", "region"
-    )
-    offset = around[:, :, None] + directed(v.LINE_USE_DEPTH_CENTRE, "depth")[:, None, :]
+    spread = multiplied(pset, v.sd(v.LINE_USE_REGION))[:, None]
+    around = spread * deviation(v.LINE_USE_REGION, "line_claimed", "region")
+    of_region = multiplied(pset, v.LINE_USE_REGION_CENTRE) + around
+    offset = of_region[:, :, None] + multiplied(pset, v.LINE_USE_DEPTH_CENTRE)[:, None, :]
     names = list(pset.ledger.segments["modality"])
     modality_of = {line.name: names.index(line.modality) for line in pset.ledger.lines}
     weights = pt.stack([users[..., modality_of[line]] for line in claimed])

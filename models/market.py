@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from itertools import pairwise
-from typing import Any
 
 import numpy as np
 import pymc as pm
@@ -17,9 +15,10 @@ from pytensor.tensor import TensorVariable
 from postcgrp.models import variables as v
 from postcgrp.models.burden import burden, payer_block
 from postcgrp.models.cells import MarketCells
-from postcgrp.models.correlated import joint_scores
+from postcgrp.models.coords import coords
 from postcgrp.models.evidence import Observed, error_walk, evidence
 from postcgrp.models.intensity import log_spend, relative_intensity, spend_in, spend_path
+from postcgrp.models.latent import give
 from postcgrp.models.launch import Launches, launches
 from postcgrp.models.lines import Lines, market_lines
 from postcgrp.models.patients import PatientPool, patient_pool
@@ -88,6 +87,7 @@ def build_model(pset: PriorSet) -> pm.Model:
     years, report = list(pset.ledger.years), pset.ledger.report
     # Recording where each node was created costs more than creating it.
     with pytensor.config.change_flags(traceback__limit=0), pm.Model(coords=coords(pset)) as model:
+        give(pset)
         market, drivers = demand(pset)
         views = market.views
         # Only these years enter the density, so its graph covers no others; all at once, which takes fewer operations.
@@ -264,38 +264,3 @@ def read_for(
         found[v.USE_LINE] = dims, pt.moveaxis(cells.line_use, 0, -1)
         found[v.REVENUE_LINE] = dims, pt.moveaxis(of_lines, 0, -1)
     return found
-
-
-def coords(pset: PriorSet) -> dict[str, Any]:
-    """The labels of every dimension of the model, those of single variables included."""
-    years, anchors = pset.ledger.years, pset.ledger.report.anchors
-    out: dict[str, Any] = dict(pset.coords)
-    if v.BURDEN_LEVEL in pset.blocks:
-        out["burden"] = [prior.name for prior in pset.blocks[v.BURDEN_LEVEL].priors]
-    sold = [m.name for m in pset.ledger.modalities if m.uptake != "launch"]
-    out |= {v.sold(anchor): sold for anchor in anchors if sold}
-    for modality in pset.ledger.modalities:
-        m, on_market = modality.key, pset.anchors(modality)
-        out[f"period_{m}"] = on_market[1:]
-        out[f"free_year_{m}"] = [year for year in years if year not in on_market]
-        out[v.anchor_dim(modality)] = on_market
-        if modality.uptake == "adoption":
-            for low, high in pairwise(pset.uptake_years(modality)):
-                out[f"{v.path(pset, modality, high)}_year"] = list(range(low + 1, high + 1))
-    for name, standard in (joint.standards if (joint := joint_scores(pset)) is not None else {}).items():
-        cells = standard.cells.reshape(-1, standard.cells.shape[-1])
-        moved = [standard.block.priors[k].name for k in cells[:, 0]]
-        out |= dict.fromkeys(v.weights_dims(name, name), moved)
-    if (lead := v.lead_row(pset)) is not None:
-        out["region_rest"] = [region for region in pset.coords["region"] if region != lead.region]
-    if pset.bounds:
-        out[v.BOUNDED] = list(pset.bounds)
-        out[v.BOUND_ROW] = [row.id for rows in pset.bounds.values() for row in rows]
-    if pset.measured:
-        out[v.EVIDENCE_ROW] = [row.id for row in pset.measured]
-        out |= {v.source_year(pset, source): v.source_years(pset, source) for source in pset.sources}
-    return {
-        dim: labels
-        for dim, labels in out.items()
-        if len(labels) or not dim.startswith(("line", "launch", "displ", "priced"))
-    }

@@ -60,7 +60,7 @@ def _passed(years: Sequence[int], anchors: Sequence[int]) -> NDArray[np.float64]
 def patient_pool(pset: PriorSet) -> PatientPool:
     """The pool of patients: regional counts x common error x growth x depth mix."""
     stated = variable(pset, v.REGION_PATIENTS) * pt.exp(variable(pset, v.POOL_ERROR))
-    spread = assumed(pset, v.sd(v.PATIENT_GROWTH_REGION), "patient_growth_region_sd")
+    spread = assumed(pset, v.sd(v.PATIENT_GROWTH_REGION))
     common = from_standard(pset, v.PATIENT_GROWTH, "period")
     growth = common[:, None] + spread * deviation(v.PATIENT_GROWTH_REGION, "region")
     return PatientPool(pset, stated, growth, depth_shares(pset), from_standard(pset, v.DEPTH_DRIFT))

@@ -75,8 +75,7 @@ def adoption(
     levels = [level[k] for k in range(len(pset.ledger.report.anchors))]
     mean = rising_path(pset, modality, levels)
     depths = len(pset.ledger.depths)
-    spread_name = v.adoption_step_region_sd(pset, modality)
-    spread = assumed(pset, spread_name, "adoption_step_region_sd", modality=modality.name)
+    spread = assumed(pset, v.adoption_step_region_sd(pset, modality))
     steepness = pt.exp(spread * deviation(own(v.ADOPTION_STEP_REGION, modality), "region"))
     step = variable(pset, own(v.ADOPTION_STEP, modality))
     offset = region_effect(pset, modality)[:, None] + gradient(step * steepness[:, None], depths)
@@ -108,17 +107,15 @@ def rising_path(pset: PriorSet, modality: Modality, levels: Sequence[TensorVaria
     Between two anchors the shares are Dirichlet, their means :meth:`postcgrp.priors.PriorSet.rise`.
     """
     anchors = pset.uptake_years(modality)
-    total = pset.number(v.path_assumption(modality), modality=modality.name)
-    concentration = hyper(v.path_concentration(pset, modality), total)
     path = [levels[0][None]]
     for k, (start, end) in enumerate(pairwise(anchors)):
         rise = levels[k + 1] - levels[k]
-        if (steps := end - start) == 1:
+        if end - start == 1:
             path.append(levels[k + 1][None])
             continue
         name = v.path(pset, modality, end)
-        mean = hyper(v.path_mean(name), pset.rise(steps), (f"{name}_year",))
-        share = pm.Dirichlet(name, concentration * mean, dims=f"{name}_year", default_transform=Sticks())
+        mean = hyper(v.path_concentration(pset, modality)) * hyper(v.path_mean(name))
+        share = pm.Dirichlet(name, mean, dims=f"{name}_year", default_transform=Sticks())
         path += [levels[k] + rise * pt.cumsum(share)[:-1], levels[k + 1][None]]
     return pt.concatenate(path)
 
@@ -131,9 +128,7 @@ def _by_index(pset: PriorSet, modality: Modality, levels: Sequence[TensorVariabl
 
 def region_effect(pset: PriorSet, modality: Modality) -> TensorVariable:
     """Log-odds of uptake by region [region]: the report's direction, with partially pooled deviations around it."""
-    direction = pset.signs("adoption_direction", "region", modality.name)
-    sizes = [("uptake_region_size", {"modality": modality.name})] * len(direction)
-    centre = multiplied(pset, v.uptake_region_centre(pset, modality), direction, sizes, ("region",))
+    centre = multiplied(pset, v.uptake_region_centre(pset, modality))
     spread = variable(pset, v.uptake_region_sd(pset, modality))
     deviations = deviation(v.uptake_region(pset, modality), "region")
     return centre + spread * deviations
