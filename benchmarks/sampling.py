@@ -21,6 +21,7 @@ HEAD = """
 import json, os, sys, time
 import numpy as np, pymc as pm
 from postcgrp.models import build_model
+from postcgrp.models.blueprint import market_blueprint
 from postcgrp.priors import effective
 from postcgrp.priors import load_ledger
 
@@ -58,8 +59,9 @@ def isotropic(size):
 OURS = """
 enable_cache()
 m, clock = model(), Clock()
-sample(m, Sampling(sampler="{sampler}", draws=100, prior_draws=1000), key="benchmark {sampler}")
-run = sample(m, Sampling(sampler="{sampler}", prior_draws=1000, seed=2), clock=clock, key="benchmark {sampler}")
+named = market_blueprint(effective(load_ledger()))
+sample(named, Sampling(sampler="{sampler}", draws=100, prior_draws=1000))
+run = sample(named, Sampling(sampler="{sampler}", prior_draws=1000, seed=2), clock=clock)
 ess = least(run["posterior"], [*free(m), "revenue_total"])
 gradients = float(run["sample_stats"]["n_steps"].sum())
 size = sum(v.values[0, 0].size for n, v in run["posterior"].items() if n in free(m))
@@ -84,9 +86,9 @@ print(json.dumps(dict(found, ess=least(run["posterior"], [*free(model()), "reven
 
 BATCH = """
 enable_cache()
-m = model()
-y, rng = m["evidence_log_value"].get_value(), np.random.default_rng(0)
-batch = prepare(m, Sampling(draws={draws}, tune={tune}, prior_draws=1000), keep=["revenue_total"], key="benchmark")
+named, rng = market_blueprint(effective(load_ledger())), np.random.default_rng(0)
+y = named.data["evidence_log_value"]
+batch = prepare(named, Sampling(draws={draws}, tune={tune}, prior_draws=1000), keep=["revenue_total"])
 data = [dict(evidence_log_value=y + rng.normal(0, 0.1, y.shape)) for _ in range({number} + 16)]
 list(fit_many(batch, data[:16]))
 start = time.perf_counter()

@@ -15,30 +15,33 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import cache, partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 from zipfile import BadZipFile
 
 import jax
 import numpy as np
-import pymc as pm
 from jax import export
 from numpy.typing import NDArray
 
 from postcgrp.inference import chunks
 from postcgrp.inference.cache import enable_cache
 from postcgrp.inference.convergence import Check, gate_arrays, passed
-from postcgrp.inference.density import Flat, density, derived, layout
-from postcgrp.inference.evaluate import POINTS, evaluate
-from postcgrp.inference.forward import draw_prior
+from postcgrp.inference.evaluate import evaluate
+from postcgrp.inference.flat import Flat
 from postcgrp.inference.hmc import jittered_hmc
-from postcgrp.inference.jaxify import Arrays, check_precision, model_data
 from postcgrp.inference.kernels import FIRST_STEP
-from postcgrp.inference.programs import Programs, compiled
+from postcgrp.inference.numerics import Arrays
+from postcgrp.inference.programs import Programs, Trace, compiled
 from postcgrp.inference.progress import Progress
 from postcgrp.inference.settings import Sampling, workers
 from postcgrp.inference.starting import CANDIDATES, spread, starts
+from postcgrp.inference.target import Outline, Target, prior_points
+from postcgrp.models.blueprint import Blueprint
 from postcgrp.priors import InputError
 from postcgrp.priors.files import replacing
+
+if TYPE_CHECKING:  # a process with stored programs needs no model, and so no PyMC
+    import pymc as pm
 
 LANES = 8  # posteriors that advance together: with more a gradient gets no cheaper, with fewer dearer
 LIKELIHOOD = "log_likelihood/"  # before the name of an observed variable: its log likelihood among a fit's draws
@@ -63,25 +66,29 @@ EFFORTS = (Effort(1, 1.0, 0.0), Effort(2, 0.7, 0.9))  # the second is for a post
 class Batch:
     """A model compiled for many posteriors, as plain data.
 
-    `programs`: StableHLO by name; `digest`: a hash of what they were made from. `data`: the values of the model's own
-    `pm.Data`. `prior` [draw, size]: where chains may start, drawn toward `centre` [size] where a start is out of reach.
-    `scale` [size]: the sds of prior draws. `free`: names of the free variables. `lanes`: how many posteriors advance
+    `programs`: StableHLO by name; `digest`: a hash of what they were made from. `outline`: what the model's draws look
+    like. `data`: the values of its own `pm.Data`. `prior` [draw, size]: where chains may start, drawn toward `centre`
+    [size] where a start is out of reach. `scale` [size]: the sds of prior draws. `lanes`: how many posteriors advance
     together. `thin`: one of so many draws is kept. `step_size`: that of the model's own posterior, which converts the
     length of trajectories into leapfrog steps.
     """
 
     programs: dict[str, bytes]
     digest: str
-    flat: Flat
+    outline: Outline
     data: Arrays
     prior: NDArray[np.float64]
     centre: NDArray[np.float64]
     scale: NDArray[np.float64]
-    free: tuple[str, ...]
     settings: Sampling
     lanes: int
     thin: int
     step_size: float = FIRST_STEP
+
+    @property
+    def free(self) -> list[str]:
+        """Names of the free variables."""
+        return [*self.outline.free]
 
     def posterior(self, data: Mapping[str, Any]) -> Posterior:
         """The posterior under other values of some of the model's data.
@@ -131,37 +138,33 @@ class Fit:
 
 
 def prepare(
-    model: pm.Model,
+    model: pm.Model | Blueprint,
     settings: Sampling | None = None,
     *,
     keep: Sequence[str] = (),
     thin: int = 1,
     lanes: int = LANES,
-    key: str | None = None,
 ) -> Batch:
     """Compile a model once, for any number of posteriors that differ in the values of its `pm.Data`.
 
-    Parameters: `keep`, names of Deterministics whose draws are wanted beside the free variables and the log
-    likelihoods; `thin`: one of so many draws is kept (the gate sees all); `lanes`, how many posteriors advance
-    together; `key`, see :class:`Programs`. The sampler is jittered HMC, whatever the settings name.
+    Parameters: `model`, see :func:`postcgrp.inference.sample`; `keep`, names of Deterministics whose draws are wanted,
+    where the model has them, beside the free variables and the log likelihoods; `thin`: one of so many draws is kept
+    (the gate sees all); `lanes`, how many posteriors advance together. The sampler is jittered HMC, whatever the
+    settings name.
     """
-    check_precision(model)
     settings = replace(settings or Sampling(), sampler="hmc")
-    seed = int(np.random.SeedSequence(settings.seed).generate_state(1)[0])
-    prior = draw_prior(model, settings.prior_draws, seed)
-    example = {name: draws[0] for name, draws in prior.items()}
-    flat, data = layout(model, example), model_data(model)
-    joined = flat.join(prior)
-    starting, (centre, scale) = joined[:CANDIDATES], spread(joined)
-    lane_data = _stacked([data] * lanes)
-    begin = (*_begin([""] * lanes, settings, starting), centre, scale, lane_data)
-    points = np.zeros((POINTS, flat.size))
     sampler = jittered_hmc(settings)
+    key = f"{model.key} {lanes} {sorted(keep)} {sampler.program}" if isinstance(model, Blueprint) else None
+    target = Target(model, lambda data: Programs(key))
+    prior = target.prior(settings.prior_draws, int(np.random.SeedSequence(settings.seed).generate_state(1)[0]))
+    starting, (centre, scale) = prior[:CANDIDATES], spread(prior)
+    lane_data = _stacked([target.data] * lanes)
+    begin = (*_begin([""] * lanes, settings, starting), centre, scale, lane_data)
     first_controls = chunks.first_controls(sampler)
 
     @cache
     def lane_programs() -> tuple[Any, Any]:
-        logp = density(model, example).logp
+        logp = target.density.logp
         start, advance = chunks.as_programs(sampler.kernel(logp), logp)
         shared = (None,) * len(first_controls)
         return jax.vmap(start, in_axes=(0, 0, None, None, 0)), jax.vmap(advance, in_axes=(0, 0, *shared))
@@ -170,19 +173,17 @@ def prepare(
         start, advance = lane_programs()
         return advance, (jax.eval_shape(start, *begin), lane_data, *first_controls)
 
-    stored = Programs(None if key is None else f"{key} {lanes} {sorted(keep)} {sampler.program}")
-    programs = {
-        "start": stored.exported("start", lambda: (lane_programs()[0], begin)),
-        "advance": stored.exported("advance", trace_advance),
-        "derive": stored.exported(
-            "derive",
-            lambda: (jax.vmap(derived(model, example, keep, log_prior=False), in_axes=(0, None)), (points, data)),
-        ),
+    traces: dict[str, Trace] = {
+        "start": lambda: (lane_programs()[0], begin),
+        "advance": trace_advance,
+        "derive": lambda: target.trace_derived(keep, log_prior=False),
     }
-    free = tuple(rv.name for rv in model.free_RVs)
-    content = {name: bytes(program.serialize()) for name, program in programs.items()}
+    if target.outline.drawable:
+        traces |= {"prior": target.trace_prior, "unconstrain": target.trace_unconstrain}
+    stored = target.programs
+    content = {name: bytes(stored.exported(name, trace).serialize()) for name, trace in traces.items()}
     digest = stored.digest or hashlib.sha256(b"".join(content.values())).hexdigest()
-    batch = Batch(content, digest, flat, data, starting, centre, scale, free, settings, lanes, thin)
+    batch = Batch(content, digest, target.outline, target.data, starting, centre, scale, settings, lanes, thin)
     return replace(batch, step_size=_pilot(batch))
 
 
@@ -260,7 +261,7 @@ def fit_unit(
     x, diverging, _ = _run(batch, seeds, data, settings, batch.step_size * how.step_size, stopped)
     fits = []
     for lane, posterior in enumerate(posteriors):
-        points = x[lane].reshape(-1, batch.flat.size)
+        points = x[lane].reshape(-1, batch.outline.flat.size)
         draws = evaluate_at(batch, points, posterior.data, (settings.chains, settings.draws))
         checks = gate_arrays(draws, diverging[lane], batch.free, [n for n in draws if n not in batch.free])
         kept = {name: values[:, :: batch.thin * how.longer] for name, values in draws.items()}
@@ -275,9 +276,42 @@ def evaluate_at(
 
     `shape` is (chain, draw), one chain by default. Log likelihoods have the prefix `LIKELIHOOD`.
     """
-    shape = shape or (1, len(points))
-    groups = evaluate(_compiled(batch)["derive"], points, data, shape)
+    groups = evaluate(_compiled(batch)["derive"], points, data, shape or (1, len(points)), seed=0)
     return {**groups["posterior"], **{f"{LIKELIHOOD}{name}": v for name, v in groups["log_likelihood"].items()}}
+
+
+def draw_truths(batch: Batch, number: int, seed: int) -> NDArray[np.float64]:
+    """Prior draws on the unconstrained scale [number, size], see :meth:`Target.prior`.
+
+    Raises :class:`InputError` for a model of which JAX does not know every distribution.
+    """
+    return prior_points(_drawing(batch)["prior"], batch.data, number, seed)
+
+
+def unconstrained(batch: Batch, free: Arrays) -> NDArray[np.float64]:
+    """Draws of the free variables [draw, ...] by name as points on the unconstrained scale [draw, size]."""
+    values = Flat(batch.outline.natural).join(free)
+    found = evaluate(_drawing(batch)["unconstrain"], values, batch.data, (1, len(values)))["unconstrained"]
+    return np.asarray(found["points"][0])
+
+
+def simulate(batch: Batch, points: NDArray[np.float64], seed: int) -> Arrays:
+    """One simulated data set per unconstrained point [point, size], by name of the observed data [point, ...].
+
+    Raises :class:`InputError` for a model that observes anything but `pm.Data`, or see :func:`draw_truths`.
+    """
+    for name, data in batch.outline.observed.items():
+        if not data:
+            raise InputError(f"{name!r} observes a constant: give it pm.Data, so that it can be simulated")
+    drawn = evaluate(_drawing(batch)["derive"], points, batch.data, (1, len(points)), seed=seed)["predictive"]
+    return {batch.outline.observed[name]: values[0] for name, values in drawn.items()}
+
+
+def _drawing(batch: Batch) -> dict[str, Any]:
+    """The programs of a batch that draw."""
+    if not batch.outline.drawable:
+        raise InputError("the model has distributions that JAX cannot draw from: nothing can be simulated by it")
+    return _compiled(batch)
 
 
 def save_fit(fit: Fit, folder: Path) -> None:

@@ -8,84 +8,65 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import pymc as pm
 from numpy.typing import NDArray
 
-from postcgrp.inference.batch import LIKELIHOOD, Batch, Fit, evaluate_at
-from postcgrp.inference.forward import draw_prior, observed_sampler, unconstrain
-from postcgrp.inference.jaxify import Arrays, model_data
+from postcgrp.inference.batch import LIKELIHOOD, Batch, Fit, draw_truths, evaluate_at, simulate, unconstrained
+from postcgrp.inference.numerics import Arrays
 from postcgrp.inference.ranks import pit, ranks
 from postcgrp.priors import InputError
 
 JOINT_LIKELIHOOD = "log_likelihood"  # of all simulated evidence: the quantity that shows if evidence was left out
-TRUTHS_AT_A_TIME = 200
 Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Truths:
-    """Known truths: `points`, by value variable [truth, ...], and the data `simulated` from each, by data name."""
+    """Known truths: unconstrained `points` [truth, size], and the data `simulated` from each, by data name."""
 
-    points: Arrays
+    points: Array
     simulated: Arrays
 
     def __len__(self) -> int:
         """The number of truths."""
-        return len(next(iter(self.points.values())))
+        return len(self.points)
 
     def data(self, place: int) -> Arrays:
         """The data simulated from one truth."""
         return {name: values[place] for name, values in self.simulated.items()}
 
 
-def prior_truths(model: pm.Model, batch: Batch, number: int, seed: int) -> Truths:
+def prior_truths(batch: Batch, number: int, seed: int) -> Truths:
     """Truths from the prior (Talts et al. 2018, algorithm 1); a larger number begins with the truths of a smaller."""
-    blocks = []
-    for block in range(-(-number // TRUTHS_AT_A_TIME)):
-        seeds = [int(s) for s in np.random.SeedSequence([seed, block]).generate_state(2)]
-        points = draw_prior(model, TRUTHS_AT_A_TIME, seeds[0])
-        values = evaluate_at(batch, batch.flat.join(points), batch.data)
-        blocks.append((points, simulate_data(model, {name: values[name][0] for name in batch.free}, seeds[1])))
-    points, simulated = (
-        {name: np.concatenate([part[name] for part in parts])[:number] for name in parts[0]}
-        for parts in zip(*blocks, strict=True)
-    )
-    return Truths(points, simulated)
+    prior_seed, data_seed = _seeds(seed)
+    points = draw_truths(batch, number, prior_seed)
+    return Truths(points, simulate(batch, points, data_seed))
 
 
-def posterior_truths(model: pm.Model, draws: Mapping[str, NDArray[Any]], number: int, seed: int) -> Truths:
+def posterior_truths(batch: Batch, draws: Mapping[str, NDArray[Any]], number: int, seed: int) -> Truths:
     """Truths from a posterior, for calibration around it (Saeilynoja et al. 2025).
 
     A refit must see the simulated data beside the posterior's own. Parameters: `draws`, of every free variable
     [chain, draw, ...], of which `number` are taken, evenly spaced. Raises :class:`InputError` for too few draws.
     """
-    free = {rv.name: np.asarray(draws[rv.name]) for rv in model.free_RVs}
+    free = {name: np.asarray(draws[name]) for name in batch.free}
     flat = {name: values.reshape(-1, *values.shape[2:]) for name, values in free.items()}
     available = len(next(iter(flat.values())))
     if number > available:
         raise InputError(f"{number} refits around a run of {available} draws: ask for fewer, or a longer run")
-    chosen = {name: values[np.linspace(0, available - 1, number).astype(int)] for name, values in flat.items()}
-    return Truths(unconstrain(model, chosen), simulate_data(model, chosen, seed))
+    chosen = np.linspace(0, available - 1, number).astype(int)
+    points = unconstrained(batch, {name: values[chosen] for name, values in flat.items()})
+    return Truths(points, simulate(batch, points, _seeds(seed)[1]))
 
 
-def simulate_data(model: pm.Model, free: Mapping[str, NDArray[Any]], seed: int) -> Arrays:
-    """One simulated data set per draw of the free variables [draw, ...], by name of the observed data.
-
-    Raises :class:`InputError` for a model that observes anything but `pm.Data`.
-    """
-    names, data = {}, model_data(model)
-    for rv in model.observed_RVs:
-        names[rv.name] = model.rvs_to_values[rv].name
-        if names[rv.name] not in data:
-            raise InputError(f"{rv.name!r} observes a constant: give it pm.Data, so that it can be simulated")
-    drawn = observed_sampler(model, list(free))(free, seed)
-    return {names[name]: values for name, values in drawn.items()}
+def _seeds(seed: int) -> tuple[int, int]:
+    """Seeds for truths and for data simulated from them."""
+    first, second = np.random.SeedSequence(seed).generate_state(2)
+    return int(first), int(second)
 
 
 def truth_at(batch: Batch, truths: Truths, place: int, data: Arrays) -> Arrays:
     """Everything that a fit keeps, computed at one of the truths under the `data` of its refit: [1, 1, ...] by name."""
-    point = {name: values[place : place + 1] for name, values in truths.points.items()}
-    return evaluate_at(batch, batch.flat.join(point), batch.posterior(data).data)
+    return evaluate_at(batch, truths.points[place : place + 1], batch.posterior(data).data)
 
 
 def ranked_quantities(draws: Mapping[str, Any], labels: Mapping[str, Sequence[str]]) -> tuple[list[str], Array]:
@@ -100,13 +81,13 @@ def ranked_quantities(draws: Mapping[str, Any], labels: Mapping[str, Sequence[st
     return names, np.column_stack([joint, *flat.values()])
 
 
-def labels(model: pm.Model, draws: Mapping[str, Any]) -> dict[str, list[str]]:
-    """Names of the cells of each variable of a fit [chain, draw, ...], by the model's coordinates."""
+def labels(batch: Batch, coords: Mapping[str, Any], draws: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Names of the cells of each variable of a fit [chain, draw, ...], by `coords`, the labels of the model's dims."""
     out = {}
     for name, values in draws.items():
         shape = np.shape(values)[2:]
-        dims = model.named_vars_to_dims.get(name.removeprefix(LIKELIHOOD), [None] * len(shape))
-        keys = [(model.coords.get(dim) or range(size)) for dim, size in zip(dims, shape, strict=False)]
+        dims = batch.outline.dims.get(name.removeprefix(LIKELIHOOD), [""] * len(shape))
+        keys = [(coords.get(dim) or range(size)) for dim, size in zip(dims, shape, strict=False)]
         out[name] = [
             f"{name}[{', '.join(str(keys[axis][i]) for axis, i in enumerate(where))}]" if where else name
             for where in np.ndindex(*shape)

@@ -11,8 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
-from postcgrp.inference.jaxify import Arrays
 from postcgrp.inference.kernels import CHUNK, FIRST_STEP, Info, Kernel, LogDensity, Sampler
+from postcgrp.inference.numerics import Arrays
 from postcgrp.inference.starting import within_reach
 
 Leaves = tuple[Any, ...]  # a kernel's state as plain arrays

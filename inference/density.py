@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,48 +11,16 @@ import jax
 import numpy as np
 import pymc as pm
 import pytensor.tensor as pt
-from numpy.typing import NDArray
 from pytensor.graph.replace import graph_replace
 from pytensor.tensor.exceptions import NotScalarConstantError
 from pytensor.tensor.random.basic import NormalRV
 from pytensor.tensor.random.op import RandomVariable
 
 from postcgrp.inference.diagnostics import SAMPLE
-from postcgrp.inference.jaxify import Arrays, jaxify, model_data
+from postcgrp.inference.flat import Flat
+from postcgrp.inference.jaxify import jaxify, model_data
+from postcgrp.inference.numerics import Arrays
 from postcgrp.priors import InputError
-
-
-@dataclass(frozen=True)
-class Flat:
-    """The layout of a model's unconstrained free variables in one vector.
-
-    `shapes` maps each value variable to its shape, in order; `size` is the length of the vector.
-    """
-
-    shapes: dict[str, tuple[int, ...]]
-
-    @property
-    def size(self) -> int:
-        """Number of free parameters."""
-        return sum(math.prod(shape) for shape in self.shapes.values())
-
-    def split(self, vector: Any) -> Arrays:
-        """Variables by name from a vector [..., size]."""
-        sizes = [math.prod(shape) for shape in self.shapes.values()]
-        parts: Sequence[Any]
-        if isinstance(vector, np.ndarray):
-            parts = np.split(vector, np.cumsum(sizes)[:-1], axis=-1)
-        else:  # one operation with one concatenation as its gradient; slices would have a sum of padded vectors
-            parts = jax.lax.split(vector, sizes, axis=vector.ndim - 1)
-        return {n: p.reshape((*p.shape[:-1], *s)) for (n, s), p in zip(self.shapes.items(), parts, strict=True)}
-
-    def join(self, point: Arrays) -> NDArray[np.float64]:
-        """The vector [..., size] of variables by name, the inverse of :meth:`split`."""
-        parts = [
-            np.reshape(point[n], (*np.shape(point[n])[: np.ndim(point[n]) - len(s)], math.prod(s)))
-            for n, s in self.shapes.items()
-        ]
-        return np.concatenate(parts, axis=-1)
 
 
 @dataclass(frozen=True)
@@ -69,10 +37,14 @@ class Density:
 
 
 def layout(model: pm.Model, example: Arrays) -> Flat:
-    """The layout of the model's free variables in one vector; `example` is one unconstrained point, for its shapes.
+    """The layout of the model's free variables in one vector; `example` is one unconstrained point, for its shapes."""
+    return Flat({v.name: np.shape(example[v.name]) for v in model.value_vars})
 
-    Raises :class:`InputError` for a model without free variables, with discrete ones, or with names that stored draws
-    cannot have.
+
+def check_free(model: pm.Model) -> None:
+    """Raises :class:`InputError` for a model that cannot be sampled.
+
+    That is one without free variables, with discrete ones, or with names that stored draws cannot have.
     """
     if not model.free_RVs:
         raise InputError("the model has no free variables: there is nothing to sample")
@@ -83,7 +55,6 @@ def layout(model: pm.Model, example: Arrays) -> Flat:
     used = {*model.named_vars, *(dim for dims in model.named_vars_to_dims.values() for dim in dims)}
     if taken := sorted(name for name in used if name in SAMPLE or "/" in name):
         raise InputError(f"{taken[0]!r} cannot name a variable or a dimension of stored draws: choose another name")
-    return Flat({v.name: np.shape(example[v.name]) for v in model.value_vars})
 
 
 def density(model: pm.Model, example: Arrays) -> Density:
@@ -105,14 +76,20 @@ def density(model: pm.Model, example: Arrays) -> Density:
 
 
 def derived(
-    model: pm.Model, example: Arrays, keep: Collection[str] | None = None, *, log_prior: bool = True
-) -> Callable[[Any, Arrays], dict[str, Arrays]]:
+    model: pm.Model,
+    example: Arrays,
+    keep: Collection[str] | None = None,
+    *,
+    log_prior: bool = True,
+    predictive: bool = False,
+) -> Callable[..., dict[str, Arrays]]:
     """A JAX function from one unconstrained point [size] and the data to everything that is stored for a draw.
 
     The function returns, by group: `posterior`, the free variables on their own scale and the Deterministics;
     `log_prior` and `log_likelihood`, the elementwise log density of each free and each observed variable, without
-    Jacobians, as PyMC computes them. Parameters: `keep`, names of the Deterministics to compute, by default all;
-    `log_prior`, whether that group is wanted.
+    Jacobians, as PyMC computes them; `predictive`, a draw of each observed variable, for which the function takes a key
+    beside. Parameters: `keep`, names of the Deterministics to compute, by default all; `log_prior` and `predictive`,
+    whether these groups are wanted, the second only of a model that is :func:`~postcgrp.inference.forward.drawable`.
     """
     shown = [*model.free_RVs, *(d for d in model.deterministics if keep is None or d.name in keep)]
     terms = _terms(model)
@@ -121,12 +98,22 @@ def derived(
         **({"log_prior": {v.name: terms[v] for v in model.free_RVs}} if log_prior else {}),
         "log_likelihood": {v.name: terms[v] for v in model.observed_RVs},
     }
+    observed = model.observed_RVs if predictive else []
     # All at once, so that they share what they have in common.
-    outputs = model.replace_rvs_by_values([graph for group in groups.values() for graph in group.values()])
-    flat, function = layout(model, example), jaxify(model, outputs, example)
+    graphs = [graph for group in groups.values() for graph in group.values()]
+    parameters = [each for rv in observed for each in rv.owner.op.dist_params(rv.owner)]
+    outputs = model.replace_rvs_by_values([*graphs, *parameters])
+    outputs, given = outputs[: len(graphs)], iter(outputs[len(graphs) :])
+    for rv in observed:  # as it was before it was observed
+        rng, size, *old = rv.owner.inputs
+        outputs.append(rv.owner.op.make_node(rng, size, *(next(given) for _ in old)).outputs[1])
+    if predictive:
+        groups["predictive"] = {rv.name: rv for rv in observed}
+    flat, streams = layout(model, example), {rv.owner.inputs[0]: rv.name for rv in observed}
+    function = jaxify(model, outputs, example, streams)
 
-    def evaluate(vector: Any, data: Arrays) -> dict[str, Arrays]:
-        values = iter(function(flat.split(vector), data))
+    def evaluate(vector: Any, data: Arrays, key: Any = None) -> dict[str, Arrays]:
+        values = iter(function(flat.split(vector), data, key))
         return {group: {name: next(values) for name in names} for group, names in groups.items()}
 
     return evaluate

@@ -9,9 +9,14 @@ import jax
 import numpy as np
 from numpy.typing import NDArray
 
-from postcgrp.inference.jaxify import Arrays
+from postcgrp.inference.numerics import Arrays
 
 POINTS = 250  # that a program takes in one call
+
+
+def chunk_key(seed: int, begin: int) -> NDArray[np.uint32]:
+    """The data of the key for the `POINTS` draws from `begin` on, of a seed below 2^32."""
+    return np.array([seed, begin], np.uint32)
 
 
 def evaluate(
@@ -20,18 +25,21 @@ def evaluate(
     data: Arrays,
     shape: tuple[int, int],
     each: Callable[[Callable[[int], Any], Iterable[int]], Iterable[Any]] = map,
+    seed: int | None = None,
 ) -> dict[str, Arrays]:
     """Everything derived from unconstrained points [prod(shape), size], as [*shape, ...] by group.
 
     Results are written into arrays of their final size as they come, so that memory holds them once. Parameters:
-    `program`, compiled for `POINTS` points; `each`, the map that calls it: one call at a time, or a pool's.
+    `program`, compiled for `POINTS` points; `each`, the map that calls it: one call at a time, or a pool's; `seed`,
+    below 2^32, for a program that draws.
     """
     number = shape[0] * shape[1]
     first, *later = range(0, number, POINTS)
     data = jax.device_put(data)  # once and not per call: a model has many small arrays
 
     def batch(begin: int) -> Any:
-        return program(points[np.minimum(np.arange(begin, begin + POINTS), number - 1)], data)
+        key = () if seed is None else (chunk_key(seed, begin),)
+        return program(points[np.minimum(np.arange(begin, begin + POINTS), number - 1)], data, *key)
 
     def fill(begin: int, out: Any) -> None:
         for array, leaf in zip(whole, jax.tree.leaves(out), strict=True):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import jax
 import numpy as np
 import pymc as pm
 import pytensor
@@ -17,10 +18,15 @@ from pytensor.compile.mode import Mode
 from pytensor.compile.sharedvalue import SharedVariable
 from pytensor.graph.replace import graph_replace, vectorize_graph
 from pytensor.graph.traversal import ancestors, graph_inputs, toposort
+from pytensor.tensor.random.basic import BernoulliRV, LogNormalRV, NormalRV
 from pytensor.tensor.random.op import RandomVariable
 from pytensor.tensor.random.type import RandomType
 from pytensor.tensor.type_other import NoneTypeT
 
+from postcgrp.inference.flat import Flat
+from postcgrp.inference.jaxify import jaxify, knows
+from postcgrp.inference.numerics import FLOAT
+from postcgrp.inference.within import draws_within
 from postcgrp.priors import InputError
 
 Draws = dict[str, NDArray[Any]]
@@ -29,15 +35,13 @@ Function = Callable[..., Draws]
 
 # For functions that are called once or twice: optimising their graphs takes longer than it saves.
 ONCE = Mode(linker="py", optimizer=None)
-RAREST = 1000  # at least one of this many prior draws must lie within the bounds of the variables' transforms
 
 
 def draw_prior(model: pm.Model, draws: int, seed: int) -> Draws:
     """Prior draws of every free variable on the unconstrained scale, by value-variable name [draws, ...].
 
     The draws are batched inside the graph, which is evaluated once; `pm.sample_prior_predictive` evaluates it for each
-    draw. A transform may cut off part of a distribution (`ordered` keeps one order of several values): draws beyond the
-    cut, where the model's density is zero, are replaced. Raises :class:`InputError` if hardly any lies within.
+    draw. Draws where the model's density is zero are replaced, see :func:`draws_within`.
     """
     outputs = _transformed(model)
 
@@ -46,19 +50,53 @@ def draw_prior(model: pm.Model, draws: int, seed: int) -> Draws:
         return _batched([*outputs.values()], {rv: change_dist_size(rv, draws, expand=True) for rv in roots}, draws)
 
     sampler = _sampler(outputs, {}, batched)
-    parts, tried, kept = list[Draws](), 0, 0
-    while kept < draws:
-        part = sampler({}, [seed, tried] if tried else seed, draws)
-        within = np.ones(draws, bool)
-        for values in part.values():
-            within &= np.isfinite(values).all(axis=tuple(range(1, values.ndim)))
-        parts.append({name: values[within] for name, values in part.items()})
-        tried, kept = tried + draws, kept + int(within.sum())
-        if tried > RAREST * (kept + 10):
-            raise InputError(
-                f"{kept} of {tried} prior draws lie within the variables' transforms: choose priors that do"
-            )
-    return {name: np.concatenate([part[name] for part in parts])[:draws] for name in outputs}
+    return draws_within(draws, lambda tried: sampler({}, [seed, tried] if tried else seed, draws))
+
+
+def drawable(model: pm.Model) -> bool:
+    """Whether JAX can draw from every variable of a model: each is a plain distribution of a kind that it knows.
+
+    Counts are left to NumPy, which refuses a mean that is too large; in JAX's they overflow in silence.
+    """
+    kinds = {type(rv.owner.op): rv for rv in model.basic_RVs}
+    return all((isinstance(rv.owner.op, BernoulliRV) or rv.dtype == FLOAT) and knows(rv) for rv in kinds.values())
+
+
+def prior_function(model: pm.Model, shapes: Mapping[str, tuple[int, ...]]) -> Callable[[Any, Draws], Draws]:
+    """A JAX function from a key and the data to one draw of every free variable on the unconstrained scale, by name.
+
+    For a model that is :func:`drawable`; the draws are those of :func:`draw_prior` in distribution. All normal numbers
+    are drawn at once: a generator for each variable would take XLA ten times as long to compile. Parameters: `shapes`
+    of the free variables.
+    """
+    outputs = _transformed(model)
+    graphs, noise = _from_noise([*outputs.values()], shapes)
+    streams = {rng: name for name, rng in _streams(dict(zip(outputs, graphs, strict=True))).items()}
+    function, flat = jaxify(model, graphs, noise, streams), Flat({name: z.shape for name, z in noise.items()})
+
+    def draw(key: Any, data: Draws) -> Draws:
+        normal, other = jax.random.split(key)
+        z = flat.split(jax.random.normal(normal, (flat.size,))) if noise else {}
+        return dict(zip(outputs, function(z, data, other), strict=True))
+
+    return draw
+
+
+def _from_noise(outputs: Sequence[Any], shapes: Mapping[str, tuple[int, ...]]) -> tuple[list[Any], Draws]:
+    """Graphs whose normal and log-normal variables are made of standard normal inputs, and examples of these."""
+    new: dict[Any, Any] = {}
+    noise: Draws = {}
+    for node in toposort(outputs):
+        inputs = [new.get(v, v) for v in node.inputs]
+        if isinstance(node.op, NormalRV | LogNormalRV) and (variable := node.outputs[1]).name in shapes:
+            mu, sigma = inputs[2:]
+            z = pt.tensor(variable.name, dtype=variable.dtype, shape=shapes[variable.name])
+            noise[variable.name] = np.zeros(z.type.shape)
+            value = mu + sigma * z
+            new[variable] = pt.exp(value) if isinstance(node.op, LogNormalRV) else value
+        elif any(after is not before for after, before in zip(inputs, node.inputs, strict=True)):
+            new.update(zip(node.outputs, node.clone_with_new_inputs(inputs, strict=False).outputs, strict=True))
+    return [new.get(v, v) for v in outputs], noise
 
 
 def observed_sampler(
@@ -72,6 +110,41 @@ def observed_sampler(
     variables = (*model.free_RVs, *model.deterministics)
     known = [v for v in variables if given is None or v.name in given]
     return _conditional({rv.name: rv for rv in model.observed_RVs}, known)
+
+
+def natural_shapes(model: pm.Model) -> dict[str, tuple[int, ...]]:
+    """The shapes of the free variables: by their types, else by the labels of their dims, else computed."""
+
+    def shape(rv: Any) -> tuple[int, ...]:
+        if None not in rv.type.shape:
+            return tuple(rv.type.shape)
+        dims = model.named_vars_to_dims.get(rv.name) or ()
+        if all(model.coords.get(dim) is not None for dim in dims) and len(dims) == rv.ndim:
+            return tuple(len(model.coords[dim]) for dim in dims)
+        return tuple(int(size) for size in rv.shape.eval())
+
+    return {rv.name: shape(rv) for rv in model.free_RVs}
+
+
+def value_shapes(model: pm.Model, natural: Mapping[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
+    """The shapes of the value variables, of free variables of these shapes."""
+    shapes = {}
+    for rv in model.free_RVs:
+        transform, shape = model.rvs_to_transforms[rv], natural[rv.name]
+        if transform is not None and transform.ndim_supp:
+            value = transform.forward(pt.ones(shape), *rv.owner.inputs)
+            shape = tuple(int(size) for size in value.shape.eval())
+        shapes[model.rvs_to_values[rv].name] = shape
+    return shapes
+
+
+def unconstrain_function(model: pm.Model, shapes: Mapping[str, tuple[int, ...]]) -> Callable[[Draws, Draws], Draws]:
+    """A JAX function from values of the free variables, of these shapes, and the data to their value variables."""
+    outputs = _transformed(model)
+    given = {rv: rv.type(rv.name) for rv in model.free_RVs}
+    graphs = graph_replace([*outputs.values()], given, strict=False)
+    function = jaxify(model, graphs, {name: np.zeros(shape) for name, shape in shapes.items()})
+    return lambda values, data: dict(zip(outputs, function(values, data), strict=True))
 
 
 def unconstrain(model: pm.Model, free: Mapping[str, NDArray[Any]]) -> Draws:

@@ -14,9 +14,10 @@ from pytensor.graph.replace import graph_replace
 from pytensor.graph.traversal import ancestors
 from pytensor.tensor import TensorVariable
 
-from postcgrp.inference.density import Flat
 from postcgrp.inference.evaluate import POINTS, evaluate
-from postcgrp.inference.jaxify import Arrays, jaxify, model_data
+from postcgrp.inference.flat import Flat
+from postcgrp.inference.jaxify import jaxify, model_data
+from postcgrp.inference.numerics import Arrays
 from postcgrp.inference.programs import Programs
 
 DERIVED = "derived"  # the one group of what is evaluated

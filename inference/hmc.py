@@ -18,8 +18,8 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
-from postcgrp.inference.jaxify import Arrays
 from postcgrp.inference.kernels import CHUNK, FIRST_STEP, MAX_TREE_DEPTH, Info, Kernel, LogDensity, Sampler
+from postcgrp.inference.numerics import Arrays
 from postcgrp.inference.reference import Reference, Window, add, first_reference, learned, no_draws, rotating
 from postcgrp.inference.settings import Sampling
 

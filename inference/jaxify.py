@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from typing import Any
+from zlib import crc32
 
 import jax
 import numpy as np
@@ -14,40 +15,24 @@ import pytensor
 import pytensor.tensor as pt
 from pytensor.compile.mode import optdb
 from pytensor.compile.sharedvalue import SharedVariable
+from pytensor.graph.basic import Constant
 from pytensor.graph.fg import FunctionGraph
 from pytensor.graph.replace import clone_replace
 from pytensor.graph.rewriting.db import RewriteDatabaseQuery
 from pytensor.graph.traversal import graph_inputs
 from pytensor.tensor import TensorVariable
+from pytensor.tensor.random.op import RandomVariable
 
+from postcgrp.inference.numerics import FLOAT, Arrays
 from postcgrp.models.shapes import Fixed
 from postcgrp.priors import InputError
 
-FLOAT = "float64"
 # Rewrites that XLA makes by itself, and those that look far around each matrix product for a diagonal or a selection:
 # together over half of the time. Those that keep numbers stable must stay.
 _NEEDLESS = ("fusion", "specialize", "uncanonicalize", "dot_diag_to_elemwise", "selection_dot_to_indexing")
-# For the whole process, whatever its environment asks for.
-_JAX_SETTINGS: dict[str, Any] = {
-    "jax_enable_x64": True,  # double precision, in which our models are written
-    # Programs run in the thread that calls them: chains have threads of their own, and handing over costs time
-    # (docs/performance.md).
-    "jax_cpu_enable_async_dispatch": False,
-    # There is nothing to run but compiled programs, in which a proposal may well be rejected for a density of NaN; the
-    # gate asks whether any is left in the draws.
-    "jax_disable_jit": False,
-    "jax_debug_nans": False,
-    "jax_debug_infs": False,
-    # PyTensor's graphs mix types and ranks as NumPy does.
-    "jax_numpy_dtype_promotion": "standard",
-    "jax_numpy_rank_promotion": "allow",
-}
-for _name, _value in _JAX_SETTINGS.items():
-    jax.config.update(_name, _value)
 pytensor.config.floatX = FLOAT
 
-Arrays = dict[str, Any]
-JaxFunction = Callable[[Arrays, Arrays], list[Any]]
+JaxFunction = Callable[..., list[Any]]
 
 
 def check_precision(model: pm.Model) -> None:
@@ -65,36 +50,68 @@ def model_data(model: pm.Model) -> Arrays:
     return {v.name: np.asarray(v.get_value()) for v in model.data_vars if isinstance(v, SharedVariable)}
 
 
-def jaxify(model: pm.Model, outputs: Sequence[TensorVariable], inputs: Arrays) -> JaxFunction:
-    """One JAX function `f(point, data) -> outputs` from graphs of value variables.
+def jaxify(
+    model: pm.Model,
+    outputs: Sequence[TensorVariable],
+    inputs: Arrays,
+    streams: Mapping[SharedVariable, str] | None = None,
+) -> JaxFunction:
+    """One JAX function `f(point, data, key) -> outputs` from graphs of value variables.
 
     The model's data are arguments, so other hyperparameters or observations need no new compilation. Parameters:
     `outputs`, graphs whose only free inputs are named in `inputs` or are the model's data; `inputs`, one example array
-    per named input, whose shape becomes static (JAX needs it, PyMC leaves it open).
+    per named input, whose shape becomes static (JAX needs it, PyMC leaves it open); `streams`, names of the graphs'
+    generators of random numbers: each draws from `key` by its name, whatever else the graphs hold. Without any, `f`
+    takes no key.
     """
-    jax_funcify, without = _dispatch()
-    data = model_data(model)
+    jax_funcify, _ = _dispatch()
+    data, streams = model_data(model), streams or {}
     example = {**inputs, **data}
     replace: dict[Any, Any] = {}
-    arguments: dict[str, TensorVariable] = {}
+    arguments: dict[str, Any] = {}
     for var in graph_inputs(outputs):
-        if var.name in example:
+        if var in streams:
+            arguments[streams[var]] = replace[var] = var.type(streams[var])
+        elif var.name in example:
             value = np.asarray(example[var.name])
-            arguments[var.name] = pt.tensor(var.name, dtype=value.dtype, shape=value.shape)
-            replace[var] = arguments[var.name]
+            arguments[var.name] = replace[var] = pt.tensor(var.name, dtype=value.dtype, shape=value.shape)
         elif isinstance(var, SharedVariable):
             replace[var] = pt.constant(var.get_value())
     graphs = clone_replace(list(outputs), replace=replace, rebuild_strict=False)
-    fgraph = FunctionGraph(list(arguments.values()), graphs, clone=True)
-    query = RewriteDatabaseQuery(include=["fast_run", "jax"], exclude=without)
-    optdb.query(query).rewrite(fgraph)
-    function = jax_funcify(fgraph)
-    names = tuple(arguments)
+    function = jax_funcify(_rewritten(list(arguments.values()), graphs))
+    names, drawn = tuple(arguments), {*streams.values()}
 
-    def call(point: Arrays, data: Arrays) -> list[Any]:
-        return list(function(*(point[n] if n in point else data[n] for n in names)))
+    def call(point: Arrays, data: Arrays, key: Any = None) -> list[Any]:
+        def argument(name: str) -> Any:
+            if name in drawn:
+                return {"jax_state": jax.random.fold_in(key, crc32(name.encode()))}
+            return point[name] if name in point else data[name]
+
+        return list(function(*map(argument, names)))
 
     return call
+
+
+def knows(variable: TensorVariable) -> bool:
+    """Whether JAX can draw a random variable, given its parameters, by PyTensor's translation or rewriting of it."""
+    from pytensor.link.jax.dispatch.random import jax_sample_fn
+
+    if not isinstance(variable.owner.op, RandomVariable):
+        return False
+    rng, size, *parameters = variable.owner.inputs
+    [alone] = variable.owner.op.make_node(rng, size, *(each.type() for each in parameters)).outputs[1:]
+    kinds = jax_sample_fn.registry.keys() - {object}
+    inputs = [each for each in graph_inputs([alone]) if not isinstance(each, Constant)]
+    nodes = _rewritten(inputs, [alone]).toposort()
+    return all(not kinds.isdisjoint(type(node.op).__mro__) for node in nodes if isinstance(node.op, RandomVariable))
+
+
+def _rewritten(arguments: Sequence[Any], graphs: Sequence[Any]) -> FunctionGraph:
+    """Graphs as they are translated."""
+    fgraph = FunctionGraph(arguments, graphs, clone=True)
+    query = RewriteDatabaseQuery(include=["fast_run", "jax"], exclude=_dispatch()[1])
+    optdb.query(query).rewrite(fgraph)
+    return fgraph
 
 
 def _dispatch() -> tuple[Callable[..., Any], list[str]]:

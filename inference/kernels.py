@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, Protocol
 
 import jax
 
-from postcgrp.inference.jaxify import Arrays
+from postcgrp.inference.numerics import Arrays
 
 CHUNK = 100  # transitions that one call of a compiled program can make
 FIRST_STEP = 0.3  # the step size at which tuning begins, in units of the first scale

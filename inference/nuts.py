@@ -11,8 +11,8 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
-from postcgrp.inference.jaxify import Arrays
 from postcgrp.inference.kernels import MAX_TREE_DEPTH, Controls, Info, Kernel, LogDensity, Sampler, State, vectorized
+from postcgrp.inference.numerics import Arrays
 from postcgrp.inference.settings import Sampling
 
 

@@ -24,13 +24,12 @@ from postcgrp.inference.estimates import weighted_summary
 from postcgrp.inference.psis import reweight
 from postcgrp.models import variables as v
 from postcgrp.priors import InputError, Ledger, Prior, PriorSet
+from postcgrp.priors.catalogue import RESIDUAL_SDS
 from postcgrp.priors.elicit import is_heavy
 from postcgrp.priors.lookup import assumption
 
 Array = NDArray[np.float64]
 Members = list[tuple[str, dict[str, str]]]
-
-RESIDUAL = ("spend_residual_sd", "spend_residual_step_sd")  # of what lines leave out of a modality's spend
 
 PSI_DRAWS = 4000  # psi is relative to the range of the draws, which grows with their number: always take as many
 DERIVATIVE_ALPHAS = (0.99, 1.01)  # between which the derivative at alpha = 1 is taken, as in the paper
@@ -141,7 +140,7 @@ def scaled(pset: PriorSet, group: str, alpha: float) -> PriorSet:
         blocks[name] = replace(blocks[name], priors=priors)
     for modality in pset.ledger.modalities:
         if group == f"{v.INTENSITY}: {modality.name}" and modality.name not in pset.coords["priced"]:
-            for name in RESIDUAL:
+            for name in RESIDUAL_SDS:
                 ledger = _with_number(
                     ledger, name, modality.name, pset.number(name, modality=modality.name) / alpha**0.5
                 )

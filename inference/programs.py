@@ -12,10 +12,10 @@ from typing import Any
 
 import jax
 import numpy as np
-import pytensor
 from jax import export
 
 from postcgrp.inference.cache import backend
+from postcgrp.inference.numerics import FLOAT
 from postcgrp.priors.files import FOLDERS, replacing
 
 PACKAGE = Path(__file__).parents[1]
@@ -61,7 +61,7 @@ class Programs:
     def begin(self) -> None:
         """Start to compile all stored programs, while Python does the work that must precede their first call."""
         for path in self.folder.glob("[!.]*") if self.folder else ():
-            if (program := self._load(path.name)) is not None:
+            if not path.suffix and (program := self._load(path.name)) is not None:
                 self.begun[path.name] = self.pool.submit(compiled, program)
 
     def compile(self, name: str, trace: Trace) -> Future[Any]:
@@ -80,8 +80,28 @@ class Programs:
             self._save(name, program)
         return program
 
+    def text(self, name: str, make: Callable[[], str]) -> str:
+        """What was said of the model under `name`, which has a suffix; made only if it is not stored."""
+        shapes = repr(sorted(self.data.items()))
+        stored = self._read(name)
+        if stored is not None:
+            of, _, text = stored.decode().partition("\n")
+            if of == shapes:
+                return text
+        text = make()
+        self._write(name, f"{shapes}\n{text}".encode())
+        return text
+
     def _load(self, name: str) -> export.Exported | None:
         """A stored program; None where there is none, or not as it was written, or it takes other data."""
+        if (content := self._read(name)) is None:
+            return None
+        # What JAX itself wrote under these versions it can read: an error here is a bug, and is raised.
+        program = export.deserialize(bytearray(content))
+        return program if self._takes_data(program) else None
+
+    def _read(self, name: str) -> bytes | None:
+        """What is stored under a name; None where there is nothing, or it is not as it was written."""
         if self.folder is None:
             return None
         try:
@@ -89,11 +109,7 @@ class Programs:
         except OSError:
             return None
         checksum, content = stored[:CHECKSUM], stored[CHECKSUM:]
-        if hashlib.sha256(content).digest() != checksum:
-            return None
-        # What JAX itself wrote under these versions it can read: an error here is a bug, and is raised.
-        program = export.deserialize(bytearray(content))
-        return program if self._takes_data(program) else None
+        return content if hashlib.sha256(content).digest() == checksum else None
 
     def _takes_data(self, program: export.Exported) -> bool:
         """Whether a program's arguments that have the names of the data have their shapes and types."""
@@ -102,9 +118,12 @@ class Programs:
         return all(argument == self.data for argument in named if argument.keys() == self.data.keys())
 
     def _save(self, name: str, program: export.Exported) -> None:
+        if self.folder is not None:
+            self._write(name, bytes(program.serialize()))
+
+    def _write(self, name: str, content: bytes) -> None:
         if self.folder is None:
             return
-        content = bytes(program.serialize())
         with suppress(OSError):  # without a place for it, the next process traces again
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             with replacing(self.folder / name) as beside:
@@ -117,7 +136,7 @@ def _digest(key: str) -> str:
     The source of the whole package counts: a graph may be built in any of its folders, and an outdated program would
     be used in silence.
     """
-    parts = [key, backend(), pytensor.config.floatX, *(f"{name} {version(name)}" for name in TRACING_LIBRARIES)]
+    parts = [key, backend(), FLOAT, *(f"{name} {version(name)}" for name in TRACING_LIBRARIES)]
     parts += [f"{path.relative_to(PACKAGE)}\n{path.read_text(encoding='utf-8')}" for path in sources()]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 

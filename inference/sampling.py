@@ -7,112 +7,99 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache, partial
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import numpy as np
-import pymc as pm
-import pytensor
 from numpy.typing import NDArray
-from pymc.backends.arviz import find_constants, find_observations
 from xarray import Dataset, DataTree
 
 from postcgrp.inference import chunks
-from postcgrp.inference.density import Flat, density, derived, layout
 from postcgrp.inference.diagnostics import SAMPLE
-from postcgrp.inference.evaluate import POINTS, evaluate
-from postcgrp.inference.forward import draw_prior, observed_sampler, unconstrain
+from postcgrp.inference.evaluate import evaluate
 from postcgrp.inference.hmc import jittered_hmc
-from postcgrp.inference.jaxify import Arrays, check_precision, model_data
-from postcgrp.inference.kernels import Info, LogDensity, Sampler
+from postcgrp.inference.kernels import Sampler
+from postcgrp.inference.numerics import Arrays
 from postcgrp.inference.nuts import blackjax_nuts, numpyro_nuts
 from postcgrp.inference.programs import Programs
 from postcgrp.inference.progress import Clock, Progress
 from postcgrp.inference.settings import Sampling, workers
 from postcgrp.inference.starting import CANDIDATES, spread, starts, within_reach
+from postcgrp.inference.target import Target
+from postcgrp.models.blueprint import Blueprint
+
+if TYPE_CHECKING:  # a process with stored programs needs no model, and so no PyMC
+    import pymc as pm
 
 _SAMPLERS: dict[str, Callable[[Sampling], Sampler]] = {
     "hmc": jittered_hmc,
     "numpyro": numpyro_nuts,
     "blackjax": blackjax_nuts,
 }
-REFERENCE = "pymc"  # samples without JAX, and so without programs
+REFERENCE = "pymc"  # samples without JAX, by the model itself
 
 
 def sample(
-    model: pm.Model,
+    model: pm.Model | Blueprint,
     settings: Sampling | None = None,
     *,
     progress: Progress | None = None,
     clock: Clock | None = None,
-    key: str | None = None,
 ) -> DataTree:
     """Draw from the posterior of a model.
 
-    Parameters: `model`, any PyMC model whose free variables are continuous; `progress`, told of transitions; `clock`,
-    to which stage times are added; `key`, a name of the model's graph (equal keys promise models that differ in the
-    values of their `pm.Data` alone) under which traced programs are kept, see :class:`Programs`.
+    Parameters: `model`, any PyMC model whose free variables are continuous, or a :class:`Blueprint`, whose traced
+    programs are kept under its key and which is built only to trace them, see :class:`Programs`; `progress`, told of
+    transitions; `clock`, to which stage times are added.
 
     Returns a DataTree with `prior`, `prior_predictive`, `posterior`, `posterior_predictive`, `log_prior`,
     `log_likelihood`, `sample_stats`, `observed_data` and `constant_data`. Equal settings and versions on one machine
     give equal draws.
     """
-    check_precision(model)
     settings, clock = settings or Sampling(), clock or Clock()
     prior_seed, chain_seed, *predictive_seeds = map(int, np.random.SeedSequence(settings.seed).generate_state(4))
     sampler = None if settings.sampler == REFERENCE else _SAMPLERS[settings.sampler](settings)
-    program_key = None if key is None else f"{key} {sampler.program if sampler else REFERENCE}"
-    # Recording where each node of the graphs was created costs more than creating it.
-    with pytensor.config.change_flags(traceback__limit=0), ThreadPoolExecutor(2 * max(2, workers())) as pool:
-        data = model_data(model)
-        programs = Programs(program_key, pool, data)
-        programs.begin()
+    key = f"{model.key} {sampler.program if sampler else REFERENCE}" if isinstance(model, Blueprint) else None
+    with ThreadPoolExecutor(2 * max(2, workers())) as pool:
+        target = Target(model, lambda data: Programs(key, pool, data))
+        target.programs.begin()
+        with clock("outline"):
+            flat = target.outline.flat
         with clock("prior draws"):
-            prior = draw_prior(model, settings.prior_draws, prior_seed)
-            example = {name: draws[0] for name, draws in prior.items()}
-            flat = layout(model, example)
-            prior_points = flat.join(prior)
+            prior_points = target.prior(settings.prior_draws, prior_seed)
         chains = None
         if sampler is not None:
             with clock("sampler's program"):
-                chains = _Chains(lambda: density(model, example).logp, data, prior_points, settings, sampler, programs)
+                chains = _Chains(target, prior_points, settings, sampler)
             chains.launch(chain_seed, progress or (lambda stage, done, total: None))
         # Compiling and sampling do not hold Python's lock: what needs no posterior draws is done meanwhile.
         try:
             with clock("derived quantities' program"):
-                evaluate = _Evaluator(lambda: derived(model, example), flat, data, programs)
-            with clock("predictive program"):
-                predict = observed_sampler(model)
+                evaluate = _Evaluator(target)
             with clock("derive prior"):
-                before = evaluate(prior_points, (1, settings.prior_draws))
+                before = evaluate(prior_points, (1, settings.prior_draws), predictive_seeds[0])
             with clock("wait for sampler"):
                 if chains is not None:
                     points, stats = chains.gather(clock)
                 else:
-                    logp = density(model, example).logp
-                    points, stats = _reference(model, settings, flat, chain_seed, evaluate, logp, prior_points)
+                    points, stats = _by_pymc(target, settings, chain_seed, evaluate, prior_points)
         finally:
             if chains is not None:
                 chains.stop.set()
         with clock("derive"):
-            after = evaluate(points, (settings.chains, settings.draws))
-        with clock("predict"):
-            predictive = [
-                _predict(predict, draws["posterior"], seed)
-                for draws, seed in zip((before, after), predictive_seeds, strict=True)
-            ]
+            after = evaluate(points.reshape(-1, flat.size), (settings.chains, settings.draws), predictive_seeds[1])
     groups: dict[str, Arrays] = {
         "prior": before["posterior"],
-        "prior_predictive": predictive[0],
+        "prior_predictive": before["predictive"],
         "posterior": after["posterior"],
-        "posterior_predictive": predictive[1],
+        "posterior_predictive": after["predictive"],
         "log_prior": after["log_prior"],
         "log_likelihood": after["log_likelihood"],
         "sample_stats": stats,
     }
-    tree = {name: _dataset(model, arrays, SAMPLE) for name, arrays in groups.items()}
-    tree["observed_data"] = _dataset(model, find_observations(model), ())
-    tree["constant_data"] = _dataset(model, find_constants(model), ())
+    tree = {name: _dataset(target, arrays, SAMPLE) for name, arrays in groups.items()}
+    tree["observed_data"] = _dataset(target, target.observations(), ())
+    tree["constant_data"] = _dataset(target, target.constants(), ())
     return DataTree.from_dict(tree)
 
 
@@ -126,30 +113,22 @@ class _Sampled(NamedTuple):
 class _Chains:
     """The chains of one model: their compiled programs, and threads that run them."""
 
-    def __init__(
-        self,
-        logp: Callable[[], LogDensity],
-        data: Arrays,
-        prior: NDArray[np.float64],
-        settings: Sampling,
-        sampler: Sampler,
-        programs: Programs,
-    ) -> None:
-        self.data, self.settings, self.sampler = data, settings, sampler
+    def __init__(self, target: Target, prior: NDArray[np.float64], settings: Sampling, sampler: Sampler) -> None:
+        self.data, self.settings, self.sampler = target.data, settings, sampler
         self.stop, self.running = threading.Event(), list[Future[_Sampled]]()
         self.prior, (self.centre, self.scale) = prior[:CANDIDATES], spread(prior)
 
         @cache
         def traced() -> tuple[Any, Any, Any]:
-            joint = logp()
+            joint = target.density.logp
             return *chunks.as_programs(sampler.kernel(joint), joint), self._begin(0, 0)
 
         def trace_advance() -> tuple[Any, tuple[Any, ...]]:
             start, advance, begin = traced()
-            return advance, (jax.eval_shape(start, *begin), data, *chunks.first_controls(sampler))
+            return advance, (jax.eval_shape(start, *begin), self.data, *chunks.first_controls(sampler))
 
-        self.start = programs.compile("start", lambda: (traced()[0], traced()[2]))
-        self.advance = programs.compile("advance", trace_advance)
+        self.start = target.programs.compile("start", lambda: (traced()[0], traced()[2]))
+        self.advance = target.programs.compile("advance", trace_advance)
 
     def launch(self, seed: int, progress: Progress) -> None:
         """Begin sampling all chains in the background."""
@@ -210,70 +189,44 @@ class _Chains:
 class _Evaluator:
     """The compiled program for everything derived from draws, in batches of a fixed size."""
 
-    def __init__(self, everything: Callable[[], Any], flat: Flat, data: Arrays, programs: Programs) -> None:
-        self.data, self.pool = data, programs.pool
-        points = np.zeros((POINTS, flat.size))
-        self.program = programs.compile("derive", lambda: (jax.vmap(everything(), in_axes=(0, None)), (points, data)))
+    def __init__(self, target: Target) -> None:
+        self.target = target
+        self.program = target.programs.compile("derive", target.trace_derived)
 
-    def __call__(self, points: NDArray[np.float64], shape: tuple[int, int]) -> dict[str, Arrays]:
-        """Everything derived from points [prod(shape), size], as [*shape, ...] by group."""
-        return evaluate(self.program.result(), points, self.data, shape, self.pool.map)
+    def __call__(self, points: NDArray[np.float64], shape: tuple[int, int], seed: int) -> dict[str, Arrays]:
+        """Everything derived from points [prod(shape), size], and predictive draws, as [*shape, ...] by group."""
+        found = evaluate(self.program.result(), points, self.target.data, shape, self.target.programs.pool.map, seed)
+        if "predictive" not in found:  # JAX does not know all of the model's distributions: PyMC does
+            from postcgrp.inference.forward import observed_sampler
+
+            flat = {name: values.reshape(-1, *values.shape[2:]) for name, values in found["posterior"].items()}
+            drawn = observed_sampler(self.target.model)(flat, seed)
+            found["predictive"] = {name: values.reshape(*shape, *values.shape[1:]) for name, values in drawn.items()}
+        return found
 
 
-def _reference(
-    model: pm.Model,
-    settings: Sampling,
-    flat: Flat,
-    seed: int,
-    evaluate: _Evaluator,
-    logp: LogDensity,
-    prior: NDArray[np.float64],
+def _by_pymc(
+    target: Target, settings: Sampling, seed: int, evaluate: _Evaluator, prior: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], Arrays]:
     """Points and statistics by PyMC's own NUTS, whose chains start where those of other samplers do."""
+    from postcgrp.inference.by_pymc import nuts
+
     apart = starts(prior[:CANDIDATES], settings.chains, seed)
-    near = jax.jit(partial(within_reach, logp))(apart, spread(prior)[0], model_data(model))
-    begin = evaluate(np.asarray(near), (1, settings.chains))["posterior"]
-    run = pm.sample(
-        init="adapt_diag",
-        initvals=[{rv.name: begin[rv.name][0, chain] for rv in model.free_RVs} for chain in range(settings.chains)],
-        draws=settings.draws,
-        tune=settings.tune,
-        chains=settings.chains,
-        cores=1,  # JAX has started, after which a process must not fork
-        random_seed=seed,
-        nuts_sampler="pymc",
-        target_accept=settings.target_accept,
-        progressbar=False,
-        compute_convergence_checks=False,
-        model=model,
-    )
-    posterior, stats = run["posterior"], run["sample_stats"]
-    free = {rv.name: _flat_draws(posterior[rv.name].values) for rv in model.free_RVs}
-    return flat.join(unconstrain(model, free)), {name: stats[name].values for name in Info._fields}
+    near = jax.jit(partial(within_reach, target.density.logp))(apart, spread(prior)[0], target.data)
+    begin = evaluate(np.asarray(near), (1, settings.chains), seed)["posterior"]
+    return nuts(target.model, target.outline.flat, settings, seed, begin)
 
 
-def _predict(predict: Callable[..., Arrays], draws: Arrays, seed: int) -> Arrays:
-    """Predictive draws [chain, draw, ...] of the observed variables, for draws [chain, draw, ...] of all others."""
-    shape = next(iter(draws.values())).shape[:2]
-    predicted = predict({name: _flat_draws(values) for name, values in draws.items()}, seed)
-    return {name: values.reshape(*shape, *values.shape[1:]) for name, values in predicted.items()}
-
-
-def _flat_draws(values: NDArray[Any]) -> NDArray[Any]:
-    """Draws [chain, draw, ...] as [chain * draw, ...]."""
-    return values.reshape(-1, *values.shape[2:])
-
-
-def _dataset(model: pm.Model, arrays: Mapping[str, Any], leading: tuple[str, ...]) -> Dataset:
+def _dataset(target: Target, arrays: Mapping[str, Any], leading: tuple[str, ...]) -> Dataset:
     """Arrays [*leading, ...] with the model's dims and coords."""
     variables, coords = {}, {}
     for name, values in arrays.items():
         array = np.asarray(values)
         extra = array.ndim - len(leading)
         # The log density of a multivariate variable lacks the dims of one value: one density covers them all.
-        dims = model.named_vars_to_dims.get(name, [f"{name}_dim_{i}" for i in range(extra)])[:extra]
+        dims = target.outline.dims.get(name, [f"{name}_dim_{i}" for i in range(extra)])[:extra]
         variables[name] = ((*leading, *dims), array)
         for dim, length in zip((*leading, *dims), array.shape, strict=True):
-            labels = model.coords.get(dim)
+            labels = target.coords.get(dim)
             coords[dim] = np.arange(length) if labels is None else np.array(list(labels))
     return Dataset(variables, coords=coords)

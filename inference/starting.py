@@ -9,8 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
-from postcgrp.inference.jaxify import Arrays
 from postcgrp.inference.kernels import LogDensity
+from postcgrp.inference.numerics import Arrays
 
 CANDIDATES = 200  # prior draws that chains may start from
 CANDIDATE_SETS = 100  # random sets of them, of which the most even one is taken

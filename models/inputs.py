@@ -16,7 +16,7 @@ from postcgrp.models import variables as v
 from postcgrp.models.correlated import joint_scores
 from postcgrp.models.standard import region_cholesky
 from postcgrp.priors import PriorSet
-from postcgrp.priors.catalogue import MILLION
+from postcgrp.priors.catalogue import MILLION, RESIDUAL_SDS
 from postcgrp.priors.ledger import Modality
 from postcgrp.priors.lookup import Key, number_name
 
@@ -95,7 +95,7 @@ def _fixed(pset: PriorSet) -> Given:
 
 
 @dataclass(frozen=True)
-class Multiple:
+class Scaled:
     """Data [dims] that a number of the assumptions multiplies, in each cell along the first dim.
 
     `unit` [dims], what numbers of 1 make; `by`, for each label of the first dim, an assumption and its place.
@@ -123,7 +123,7 @@ class Multiple:
         return v.per_unit(name) if any(self.blocks(pset)) else name
 
 
-def multiples(pset: PriorSet) -> dict[str, Multiple]:
+def multiples(pset: PriorSet) -> dict[str, Scaled]:
     """What of a model is a multiple of numbers of the assumptions, by the name of the product."""
     found = {}
     for modality in pset.ledger.modalities:
@@ -131,12 +131,12 @@ def multiples(pset: PriorSet) -> dict[str, Multiple]:
             direction = np.asarray(pset.signs("adoption_direction", "region", modality.name), dtype=float)
             sizes: list[tuple[str, Mapping[str, Key]]]
             sizes = [("uptake_region_size", {"modality": modality.name})] * len(direction)
-            found[v.uptake_region_centre(pset, modality)] = Multiple(direction, tuple(sizes), ("region",))
+            found[v.uptake_region_centre(pset, modality)] = Scaled(direction, tuple(sizes), ("region",))
     claimed = [str(name) for name in pset.coords["line_claimed"]]
 
-    def by_line(unit: ArrayLike, number: str, *dims: str) -> Multiple:
+    def by_line(unit: ArrayLike, number: str, *dims: str) -> Scaled:
         by = tuple((number, {"line": line}) for line in claimed)
-        return Multiple(np.asarray(unit, dtype=float), by, ("line_claimed", *dims))
+        return Scaled(np.asarray(unit, dtype=float), by, ("line_claimed", *dims))
 
     if claimed:
         found[v.sd(v.LINE_USE_REGION)] = by_line(np.ones(len(claimed)), "line_use_region_sd")
@@ -183,7 +183,7 @@ def _intensity(pset: PriorSet) -> Given:
         yield v.MODALITY_VALUE_SHARE, _floats(_value_share(pset), "modality")
     for modality in pset.ledger.modalities:
         if modality.name not in pset.coords["priced"]:
-            first, later = (pset.number(f"spend_residual_{n}", modality=modality.name) for n in ("sd", "step_sd"))
+            first, later = (pset.number(name, modality=modality.name) for name in RESIDUAL_SDS)
             sds = [first] + [later] * (len(pset.anchors(modality)) - 1)
             yield v.spend_residual_sd(modality), _floats(sds, v.anchor_dim(modality))
 

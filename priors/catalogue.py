@@ -97,6 +97,8 @@ RANGED: dict[str, Family] = {
     "line_use_region_sd": "lognormal",
     "price_noise": "lognormal",
 }
+# The sds of what the lines of a modality leave out of its spend: at the first anchor, and from one to the next.
+RESIDUAL_SDS = ("spend_residual_sd", "spend_residual_step_sd")
 # Why the other fixed numbers have no range, and what serves in its place.
 _A_SPREAD = "it is the spread of a point: give the claim itself a range or `quantiles`"
 _A_CORRELATION = "it says how priors are drawn, not what is drawn: pool sets that differ in it (a linear pool)"
@@ -120,7 +122,7 @@ FIXED_BECAUSE: dict[str, str] = {
         ("patient_growth_correlation", "burden_correlation", "uptake_correlation", "line_region_correlation"),
         _A_CORRELATION,
     ),
-    **dict.fromkeys(("spend_residual_sd", "spend_residual_step_sd"), _A_RESIDUAL),
+    **dict.fromkeys(RESIDUAL_SDS, _A_RESIDUAL),
     **dict.fromkeys(
         ("evidence_log_sd", "evidence_year_sd"), "it is the error of a row: give a less trusted row a larger one"
     ),

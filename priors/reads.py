@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import product
 
-from postcgrp.priors.catalogue import ASSUMPTIONS, ELIGIBLE
+from postcgrp.priors.catalogue import ASSUMPTIONS, ELIGIBLE, RESIDUAL_SDS
 from postcgrp.priors.drivers import CENTRE_ASSUMPTIONS
 from postcgrp.priors.errors import InputError
 from postcgrp.priors.ledger import Ledger, Modality
@@ -45,8 +45,7 @@ OF_POINTS: dict[str, tuple[str, ...]] = {  # the spread of a claim that is a poi
     "adoption_logit_sd": ("adoption",),
     "line_use_logit_sd": ("line_use",),
 }
-OF_PRICED = ("price", "price_growth")  # taken for a modality without lines
-OF_LINED = ("spend_residual_sd", "spend_residual_step_sd")  # and these for one that has them
+OF_PRICED = ("price", "price_growth")  # taken for a modality without lines, as RESIDUAL_SDS for one that has them
 # Taken for what lines and launches there are: by assumption, the dims whose labels name the parts of the market.
 LABELLED: dict[str, tuple[str, ...]] = {
     **dict([*OF_LAUNCHES.values(), *OF_LINES.values()]),
@@ -101,8 +100,8 @@ def places_read(ledger: Ledger, name: str) -> Iterator[Where]:
         yield from ({dim: key for dim in by if (key := getattr(c, dim)) is not None} for c in points)
         return
     modalities = [m for m in ledger.modalities if m.uptake in OF_UPTAKE.get(name, (m.uptake,))]
-    if name in OF_PRICED or name in OF_LINED:
-        modalities = [m for m in modalities if bool(ledger.lines_of(m.name)) == (name in OF_LINED)]
+    if name in OF_PRICED or name in RESIDUAL_SDS:
+        modalities = [m for m in modalities if bool(ledger.lines_of(m.name)) == (name in RESIDUAL_SDS)]
     rest = [dim for dim in by if dim not in ("year", "modality")]
     first = name in FROM_THE_SECOND  # depth, below which nothing rises
     labels = [ledger.segments[dim][first:] if dim == "depth" else ledger.segments[dim] for dim in rest]

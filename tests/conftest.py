@@ -104,11 +104,10 @@ def fitted(name: str, pset: PriorSet, settings: Sampling) -> DataTree:
     """The fit of a prior set, read where another process or session has made it from the same source and libraries."""
     from postcgrp.inference import enable_cache, sample
     from postcgrp.inference.programs import Programs
-    from postcgrp.models import build_model
-    from postcgrp.models.structure import structure_key
+    from postcgrp.models.blueprint import market_blueprint
 
     def made() -> DataTree:
-        return sample(build_model(pset), settings, key=structure_key(pset))
+        return sample(market_blueprint(pset), settings)
 
     if (folder := enable_cache()) is None:
         return made()

@@ -9,21 +9,19 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import pymc as pm
 from numpy.typing import NDArray
 
 from postcgrp.inference import Clock, Sampling, enable_cache
 from postcgrp.inference.batch import Batch, fit_many, prepare
 from postcgrp.inference.calibrate import coverage, labels, posterior_truths, prior_truths, rank_fits, truth_at
 from postcgrp.inference.cluster import cluster
-from postcgrp.inference.jaxify import Arrays
+from postcgrp.inference.numerics import Arrays
 from postcgrp.inference.progress import Progress
 from postcgrp.inference.ranks import outcome, verdict
-from postcgrp.models import build_model
 from postcgrp.models import variables as v
+from postcgrp.models.blueprint import market_blueprint
 from postcgrp.models.evidence import measured_twice
 from postcgrp.models.simulator import MISSPECIFICATIONS, simulate
-from postcgrp.models.structure import structure_key
 from postcgrp.priors import InputError, PriorSet
 from postcgrp.reports.calibration.figures import calibration_table, save_calibration
 from postcgrp.reports.runs.folder import write_manifest
@@ -98,21 +96,20 @@ def calibrate(
             pass
     enable_cache()  # before the folder is made: it refuses a platform that is not there
     folder, clock = working_folder(out, SCHEMA), Clock()
-    model = build_model(pset)
-    keep = [name for name in (KEPT_OF_MARKETS if truths in MARKETS else _KEPT) if name in model.named_vars]
+    model = market_blueprint(pset)
     with clock("prepare"):
         thin = settings.chains * settings.draws // RANKED_DRAWS
-        batch = prepare(model, settings, keep=keep, thin=thin, key=structure_key(pset))
+        batch = prepare(model, settings, keep=KEPT_OF_MARKETS if truths in MARKETS else _KEPT, thin=thin)
     with clock("simulate"):
         if truths in MARKETS:
             data, truth = _of_markets(pset, batch, truths, refits, seed)
         else:
-            data, truth = _of_model(model, batch, run, refits, seed)
+            data, truth = _of_model(batch, run, refits, seed)
     given = [_dropped(batch.data, simulated) for simulated in data] if plant == "dropped" else data
     with clock("fit"):
         fits = fit_many(batch, given, folder=folder / "fits", scheduler=scheduler, progress=progress)
         names, pits, missed = rank_fits(
-            fits, partial(truth, given), partial(labels, model), seed, fault=FAULTS.get(plant or "")
+            fits, partial(truth, given), partial(labels, batch, model.coords), seed, fault=FAULTS.get(plant or "")
         )
     anchors = [f"{name}[{year}]" for name in _KEPT for year in pset.ledger.report.anchors if f"{name}[{year}]" in names]
     primary = [*anchors, *(name for name in names if name.startswith("log_likelihood"))]
@@ -160,14 +157,14 @@ def _of_markets(pset: PriorSet, batch: Batch, truths: str, number: int, seed: in
     return [{v.EVIDENCE_VALUE: values} for values in market[v.EVIDENCE]], truth
 
 
-def _of_model(model: pm.Model, batch: Batch, run: Run | None, number: int, seed: int) -> tuple[list[Arrays], Truth]:
+def _of_model(batch: Batch, run: Run | None, number: int, seed: int) -> tuple[list[Arrays], Truth]:
     """The same from the model's prior, or from the posterior of a run, whose own evidence then counts too."""
     if run is None:
-        truths = prior_truths(model, batch, number, seed)
+        truths = prior_truths(batch, number, seed)
         data = [truths.data(place) for place in range(number)]
     else:
         draws = {str(name): variable.values for name, variable in run.posterior.items()}
-        truths = posterior_truths(model, draws, number, seed)
+        truths = posterior_truths(batch, draws, number, seed)
         value, log_sd = batch.data[v.EVIDENCE_VALUE], batch.data[v.EVIDENCE_LOG_SD]
         data = [measured_twice(value, truths.data(k)[v.EVIDENCE_VALUE], log_sd) for k in range(number)]
     return data, lambda given, place: truth_at(batch, truths, place, given[place])

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 from xarray import DataTree
 
-from postcgrp.models.structure import structure_key
+from postcgrp.models.blueprint import market_blueprint
 from postcgrp.priors import PriorSet
 from postcgrp.priors.audit import audit, findings_table
 from postcgrp.reports.forecast.centre import sentence
@@ -94,16 +94,13 @@ def forecast(
         from postcgrp.inference import Clock, Sampling, enable_cache, passed, sample
         from postcgrp.inference.cache import backend
         from postcgrp.inference.convergence import gate_table
-        from postcgrp.models import build_model
 
         settings, clock = Sampling(**sampling), clock or Clock()
         clock.seconds["import"] = perf_counter() - start
         platform = backend()
         check_space(out, settings.draws * settings.chains + settings.prior_draws)
         enable_cache()
-        with clock("build"):
-            model = build_model(pset)
-        run = sample(model, settings, progress=progress, clock=clock, key=structure_key(pset))
+        run = sample(market_blueprint(pset), settings, progress=progress, clock=clock)
         run["prior"] = group(run, "prior").drop_vars(UNTOLD)
         report("judging", 0, 0)
         with clock("gate"):

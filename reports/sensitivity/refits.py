@@ -8,19 +8,20 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
-import pymc as pm
 import xarray as xr
 from xarray import DataArray, Dataset, DataTree
 
 from postcgrp.inference import Check, Sampling, passed
 from postcgrp.inference.batch import Batch, Fit, fit_many, load_fit, prepare, save_fit
 from postcgrp.inference.diagnostics import SAMPLE
-from postcgrp.inference.jaxify import Arrays, model_data
+from postcgrp.inference.numerics import Arrays
 from postcgrp.inference.powerscale import scaled
 from postcgrp.inference.progress import Progress
-from postcgrp.models import build_model
 from postcgrp.models import variables as v
-from postcgrp.models.outcomes import by_modality, on_market, outcome_model
+from postcgrp.models.blueprint import outcome_blueprint
+from postcgrp.models.coords import coords
+from postcgrp.models.inputs import arrays
+from postcgrp.models.outcomes import by_modality, on_market, outcome_coords
 from postcgrp.models.structure import structure_key
 from postcgrp.priors import Evidence, InputError, PriorSet
 from postcgrp.reports.runs.groups import group
@@ -88,7 +89,7 @@ class Refits:
     progress: Progress = lambda stage, done, total: None
     more: tuple[str, ...] = ()
     patient: bool = True
-    batches: dict[str, tuple[Batch, pm.Model]] = field(default_factory=dict)
+    batches: dict[str, Batch] = field(default_factory=dict)
 
     def __call__(self, variants: Mapping[str, PriorSet], also: tuple[str, ...] = ()) -> dict[str, Refit]:
         """Fit every variant, by name; `also`, which of `more` to keep, where a variant has it.
@@ -116,8 +117,9 @@ class Refits:
         """Fit variants of one graph."""
         first = next(iter(psets.values()))
         self.progress("compiling", 0, 0)
-        batch, model = self._batch(key, first)
-        names = [n for n in (*_kept(model), *also) if n in model.named_vars]
+        batch = self._batch(key, first)
+        known = {*batch.outline.free, *batch.outline.deterministics}
+        names = [name for name in (*_kept(first), *also) if name in known]
         # Named by what it is made of, not by the model's data: what is stored needs no model built.
         stored = {
             name: _digest(batch.posterior({}).key, pset.fingerprint(), sorted(names)) for name, pset in psets.items()
@@ -126,14 +128,14 @@ class Refits:
         todo = [name for name in psets if name not in fits]
         data: dict[str, Arrays] = {}
         for name in todo:
-            data[name] = model_data(build_model(psets[name]))
+            data[name] = arrays(psets[name])
             progress("building", len(fits) + len(data))
         for name, fit in self._fitted(batch, data, lambda done: progress("fitting", len(psets) - len(todo) + done)):
             draws = {n: np.ascontiguousarray(fit.draws[n]) for n in names}
             fits[name] = Fit(stored[name], draws, fit.checks, fit.effort)
             if self.folder is not None:
                 save_fit(fits[name], self.folder)
-        return {name: _refit(fits[name], model, psets[name]) for name in psets}
+        return {name: _refit(fits[name], batch, psets[name]) for name in psets}
 
     def _fitted(
         self, batch: Batch, data: Mapping[str, Arrays], done: Callable[[int], None]
@@ -150,13 +152,11 @@ class Refits:
                 done(count)
                 yield name, fit
 
-    def _batch(self, key: str, pset: PriorSet) -> tuple[Batch, pm.Model]:
+    def _batch(self, key: str, pset: PriorSet) -> Batch:
         """The compiled program of a graph, made from the base where that has the graph: fits depend on it."""
         if key not in self.batches:
-            model = outcome_model(self.base if structure_key(self.base) == key else pset)
-            derived = {d.name for d in model.deterministics}
-            wanted = [n for n in (*_kept(model), *self.more) if n in derived]
-            self.batches[key] = (prepare(model, self.settings, keep=wanted, key=f"refits {key}"), model)
+            model = outcome_blueprint(self.base if structure_key(self.base) == key else pset)
+            self.batches[key] = prepare(model, self.settings, keep=[*_kept(pset), *self.more])
         return self.batches[key]
 
     def _load(self, key: str) -> Fit | None:
@@ -183,19 +183,19 @@ def _digest(*parts: object) -> str:
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:32]
 
 
-def _kept(model: pm.Model) -> list[str]:
-    return [*_KEEP, *(name for name in model.named_vars if name.startswith(by_modality(0)[:-1]))]
+def _kept(pset: PriorSet) -> list[str]:
+    return [*_KEEP, *map(by_modality, pset.ledger.report.anchors)]
 
 
-def _refit(fit: Fit, model: pm.Model, pset: PriorSet) -> Refit:
+def _refit(fit: Fit, batch: Batch, pset: PriorSet) -> Refit:
     """A fit with names for its dimensions; without draws if it missed the gate."""
     if not passed(fit.checks):
         return Refit(Dataset(), missed(fit.checks))
-    coords = {dim: np.asarray(values) for dim, values in model.coords.items() if values is not None}
+    labels = {**coords(pset), **outcome_coords(pset)}
     named = {}
     for name, values in fit.draws.items():
-        dims = model.named_vars_to_dims.get(name, ())
-        at = {dim: coords[dim] for dim in dims if dim in coords}
+        dims = batch.outline.dims.get(name, ())
+        at = {dim: np.asarray(labels[dim]) for dim in dims if dim in labels}
         named[name] = DataArray(values, at, (*SAMPLE, *dims))
     parts = [
         named.pop(by_modality(a))

@@ -24,13 +24,14 @@ import sys
 from postcgrp.priors import InputError
 from postcgrp.inference import Sampling, enable_cache, sample
 import pymc as pm
+from postcgrp.tests.helpers.blueprints import named
 with pm.Model() as model:
     y = pm.Data("y", 1.0)
     x = pm.Normal("x")
     pm.Normal("seen", x, 1.0, observed=y)
 try:
     enable_cache()
-    run = sample(model, Sampling(draws=50, tune=50, prior_draws=200), key="of one normal")
+    run = sample(named(model, "of one normal"), Sampling(draws=50, tune=50, prior_draws=200))
 except InputError as error:
     sys.exit(str(error))
 print(run["posterior"]["x"].dtype, float(run["posterior"]["x"].mean()))

@@ -20,6 +20,7 @@ from postcgrp.inference.psis import reweight
 from postcgrp.models import build_model
 from postcgrp.models.standard import standard_of
 from postcgrp.priors import Evidence, InputError, PriorSet
+from postcgrp.priors.catalogue import RESIDUAL_SDS
 from postcgrp.reports.runs.run import Run
 from postcgrp.reports.sensitivity.study import power_groups
 from postcgrp.tests.helpers.markets import CHANGES, prior_set_of
@@ -421,7 +422,7 @@ def test_one_price_of_several_is_scaled() -> None:
 
 def test_what_lines_leave_out_is_scaled_with_them(pset: PriorSet) -> None:
     new = powerscale.scaled(pset, "intensity: pharmacologic", 4.0)
-    for name in powerscale.RESIDUAL:
+    for name in RESIDUAL_SDS:
         for modality in pset.ledger.segments["modality"]:
             by = 2 if modality == "pharmacologic" else 1
             assert new.number(name, modality=modality) == pytest.approx(pset.number(name, modality=modality) / by)

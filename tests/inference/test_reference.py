@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from postcgrp.inference.jaxify import FLOAT
+from postcgrp.inference.numerics import FLOAT
 from postcgrp.inference.reference import Reference, add, first_reference, learned, no_draws, rotating
 
 SIZE, DIRECTIONS = 12, 3

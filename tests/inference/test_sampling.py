@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from postcgrp.inference.kernels import CHUNK
 from postcgrp.inference.programs import Programs
 from postcgrp.inference.starting import _MARGIN, MOST_HALVINGS, within_reach
 from postcgrp.priors import InputError
+from postcgrp.tests.helpers.blueprints import named
 
 TOTAL_SETTINGS = (
     ("hmc", "parallel"),
@@ -117,15 +119,13 @@ def cache(tmp_path: Path) -> Iterator[Path]:
 
 
 @pytest.mark.fit
-def test_stored_programs_give_the_same_draws_without_tracing(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stored_programs_give_the_same_draws_without_a_model(cache: Path) -> None:
     model, _ = conjugate()
     settings = Sampling(draws=50, tune=50, seed=3)
-    plain, stored = sample(model, settings), sample(model, settings, key="conjugate")
+    plain, stored = sample(model, settings), sample(named(model, "conjugate"), settings)
     assert [path.name for path in cache.glob("*/*")]
-    with monkeypatch.context() as patch:
-        for name in ("density", "derived"):  # would fail if called
-            patch.setattr(sys.modules["postcgrp.inference.sampling"], name, None)
-        again = sample(model, settings, key="conjugate")
+    unbuilt = replace(named(model, "conjugate"), build=lambda: pytest.fail("its programs are stored"))
+    again = sample(unbuilt, settings)
     for other in (stored, again):
         assert plain.children["posterior"].dataset.equals(other.children["posterior"].dataset)
 
@@ -165,8 +165,8 @@ def test_a_whole_program_that_cannot_be_read_is_a_bug_and_raised(cache: Path, mo
 def test_other_models_and_settings_have_other_programs(cache: Path) -> None:
     model, _ = conjugate()
     for key, tune in (("a", 50), ("b", 50), ("a", 60)):
-        sample(model, Sampling(draws=20, tune=tune, sampler="numpyro"), key=key)
-    sample(model, Sampling(draws=40, tune=50, seed=8, sampler="numpyro"), key="a")  # length and seed are arguments
+        sample(named(model, key), Sampling(draws=20, tune=tune, sampler="numpyro"))
+    sample(named(model, "a"), Sampling(draws=40, tune=50, seed=8, sampler="numpyro"))  # length and seed are arguments
     assert len(list(cache.iterdir())) == 3
 
 

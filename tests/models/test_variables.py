@@ -105,7 +105,7 @@ def test_no_other_module_spells_a_variable(pset: PriorSet) -> None:
 ALLOWED = {
     # Numbers of the assumptions' ledger that are also data of the graph under their own names.
     *("payer_block_region_sd", "patient_growth_region_sd", "region_premium_modality_sd", "adoption_step_region_sd"),
-    *("line_price_year", "line_use_region_sd", "f'spend_residual_{name}'"),
+    *("line_price_year", "line_use_region_sd"),
     "vendor_build_up",  # a setting too
     "success",  # how a report's figures on a launch are read, too
     *("launch_year", "success_probability", "launch_ceiling"),  # of a deal; drivers

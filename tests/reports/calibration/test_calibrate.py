@@ -17,7 +17,7 @@ import pytest
 from numpy.typing import NDArray
 
 from postcgrp.inference import Sampling, sample
-from postcgrp.inference.batch import Batch, Fit, fit_many, load_fit, prepare
+from postcgrp.inference.batch import Batch, Fit, fit_many, load_fit, prepare, simulate
 from postcgrp.inference.calibrate import (
     JOINT_LIKELIHOOD,
     Truths,
@@ -26,10 +26,9 @@ from postcgrp.inference.calibrate import (
     posterior_truths,
     prior_truths,
     rank_fits,
-    simulate_data,
     truth_at,
 )
-from postcgrp.inference.jaxify import Arrays
+from postcgrp.inference.numerics import Arrays
 from postcgrp.inference.ranks import CALIBRATED, NOT_CALIBRATED, TOO_FEW, outcome, verdict
 from postcgrp.models.evidence import measured_twice
 from postcgrp.priors import InputError, PriorSet
@@ -68,8 +67,8 @@ Refits = tuple[Truths, list[Arrays], list[tuple[int, Fit]]]
 
 
 @pytest.fixture(scope="module")
-def refits(model: pm.Model, batch: Batch) -> Refits:
-    truths = prior_truths(model, batch, REFITS, seed=3)
+def refits(batch: Batch) -> Refits:
+    truths = prior_truths(batch, REFITS, seed=3)
     data = [truths.data(place) for place in range(REFITS)]
     return truths, data, list(fit_many(batch, data))
 
@@ -78,7 +77,9 @@ def ranked(
     model: pm.Model, batch: Batch, refits: Refits, fault: Callable[..., NDArray[np.float64]] | None = None
 ) -> tuple[list[str], NDArray[np.float64], list[int]]:
     truths, data, fits = refits
-    return rank_fits(fits, lambda k: truth_at(batch, truths, k, data[k]), partial(labels, model), 3, fault)
+    return rank_fits(
+        fits, lambda k: truth_at(batch, truths, k, data[k]), partial(labels, batch, model.coords), 3, fault
+    )
 
 
 def judged(model: pm.Model, batch: Batch, refits: Refits, fault: Callable[..., NDArray[np.float64]] | None) -> str:
@@ -120,7 +121,7 @@ def test_around_a_posterior(model: pm.Model, batch: Batch) -> None:
         pm.set_data({"evidence_log_value": value})
     run = sample(observed, Sampling(draws=500, seed=2))
     draws = {str(name): v.values for name, v in run.children["posterior"].dataset.items()}
-    truths = posterior_truths(model, draws, REFITS, seed=4)
+    truths = posterior_truths(batch, draws, REFITS, seed=4)
     joined = [measured_twice(value, truths.data(k)["evidence_log_value"], log_sd) for k in range(REFITS)]
     alone = [truths.data(k) for k in range(REFITS)]
     for data, expected in ((joined, CALIBRATED), (alone, NOT_CALIBRATED)):
@@ -136,8 +137,8 @@ def test_two_measurements_are_one_of_their_mean() -> None:
     assert np.allclose(np.diff(both, axis=0), np.diff(one, axis=0))
 
 
-def test_more_truths_begin_with_the_same(model: pm.Model, batch: Batch) -> None:
-    few, many = (prior_truths(model, batch, number, seed=3) for number in (50, 250))
+def test_more_truths_begin_with_the_same(batch: Batch) -> None:
+    few, many = (prior_truths(batch, number, seed=3) for number in (50, 250))
     assert len(few) == 50
     assert len(many) == 250
     for name, values in few.simulated.items():
@@ -157,7 +158,7 @@ def test_constants_cannot_be_simulated() -> None:
     with pm.Model() as constant:
         pm.Normal("y", pm.Normal("x"), 1, observed=[1.0])
     with pytest.raises(InputError, match=r"'y' observes a constant: give it pm\.Data"):
-        simulate_data(constant, {"x": np.zeros(3)}, 1)
+        simulate(prepare(constant, Sampling(tune=20, prior_draws=50)), np.zeros((3, 1)), 1)
 
 
 @pytest.fixture(scope="module")

@@ -123,7 +123,7 @@ def test_variants_keep_their_names_totals_add_up_and_none_is_fitted_twice(
     def fitted(*_: Any, **__: Any) -> None:
         raise AssertionError("fitted again")
 
-    monkeypatch.setattr(module, "build_model", fitted)
+    monkeypatch.setattr(module, "arrays", fitted)
     assert refits({"again": other}, also=("price",))["again"].draws.equals(found["as it is"].draws)
     with pytest.raises(AssertionError, match="fitted again"):
         refits({"again": other})  # with other variables kept it is another file
