@@ -11,6 +11,7 @@ import os
 import pickle
 import time
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -22,7 +23,10 @@ if TYPE_CHECKING:  # a session of quick tests starts without PyMC and JAX
     from postcgrp.inference import Sampling
     from postcgrp.priors import Ledger, PriorSet
 
-FITTED = ("run", "bottom_up", "exact")  # fixtures: a test that asks for one is marked `fit`
+FITTED = ("run", "bottom_up", "exact", "model")  # fixtures: a test that asks for one is marked `fit`
+HEAVY = ("jax", "pm", "build_model")  # names: where a test module of these folders has one, its tests are marked so
+HEAVY_FOLDERS = ("inference", "models")
+QUICK = "not fit and not slow"  # what `make check` asks for
 KEPT_DAYS = 3
 
 
@@ -40,9 +44,18 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Do not import, with PyMC and JAX, a module of which a session of quick tests would run nothing."""
+    if config.option.markexpr != QUICK or not collection_path.match("test_*.py"):
+        return None
+    return "\npytestmark = pytest.mark.fit\n" in collection_path.read_text(encoding="utf-8") or None
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if not {*FITTED}.isdisjoint(getattr(item, "fixturenames", ())):
+        asks = not {*FITTED}.isdisjoint(getattr(item, "fixturenames", ()))
+        module = vars(item.module) if isinstance(item, pytest.Function) and item.module else {}
+        if asks or (item.path.parent.name in HEAVY_FOLDERS and not {*HEAVY}.isdisjoint(module)):
             item.add_marker(pytest.mark.fit)
 
 

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from importlib import import_module
 from importlib.metadata import requires
 from pathlib import Path
@@ -129,6 +130,7 @@ def _imports(tree: ast.Module) -> Iterator[str]:
             yield from (f"{module}.{alias.name}" for alias in node.names) if module == "postcgrp" else (module,)
 
 
+@cache
 def _telling_numbers() -> set[float]:
     """The report's numbers that nobody writes by chance: three digits that count, or from 100 up two; its anchors."""
     ledger = load_ledger()

@@ -81,9 +81,9 @@ def test_every_draw_is_coherent(run: DataTree, pset: PriorSet, group: str) -> No
 
 
 @pytest.fixture(scope="module")
-def drawn(model: pm.Model) -> Draws:
+def drawn(pset: PriorSet) -> Draws:
     """Prior draws of everything, without a fit."""
-    return prior_draws(model, 3000)
+    return prior_draws(pset, 3000)
 
 
 def test_every_prior_draw_is_coherent(drawn: Draws, pset: PriorSet) -> None:
@@ -140,7 +140,7 @@ def test_ranged_claims_keep_their_mass_in_the_prior_group(run: DataTree, pset: P
 def test_price_keeps_its_prior_although_revenue_is_the_free_variable() -> None:
     """Of modalities without lines, as another market has them."""
     pset = other_market("a launch of one depth")
-    drawn, years = prior_draws(build_model(pset), 3000), pset.ledger.years
+    drawn, years = prior_draws(pset, 3000), pset.ledger.years
     for k, modality in enumerate(pset.ledger.modalities):
         at = [years.index(year) for year in pset.anchors(modality)]
         price = drawn["price"][:, at, k]

@@ -29,7 +29,7 @@ from postcgrp.tests.helpers.markets import (
     modalities,
     prior_set_of,
 )
-from postcgrp.tests.helpers.stored import prior_draws
+from postcgrp.tests.helpers.stored import Structure, prior_draws
 
 pytestmark = pytest.mark.fit
 
@@ -52,10 +52,10 @@ SLOW = {
 @pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow if n in SLOW else ()) for n in CHANGES])
 def test_any_shape_of_ledger_gives_a_coherent_model(name: str) -> None:
     pset = prior_set_of(CHANGES[name])
-    model = build_model(pset)
+    model = Structure.of(pset).model
     dims = [model.named_vars_to_dims.get(rv.name, ()) for rv in model.free_RVs]
     assert all(model.coords.get(dim) != () for variable in dims for dim in variable), "a variable without elements"
-    draws = prior_draws(model, DRAWS)
+    draws = prior_draws(pset, DRAWS)
     check(pset, draws)
     in_ranges(pset, draws, within=0.1)
 
@@ -92,12 +92,12 @@ def test_markets_that_nobody_thought_of_are_coherent(shape: dict[str, Any]) -> N
         lines(tables, **shape["lines"])
 
     pset = prior_set_of(change)
-    check(pset, prior_draws(build_model(pset), 60))
+    check(pset, prior_draws(pset, 60))
 
 
 def test_a_count_of_another_year_is_the_count_of_that_year() -> None:
     pset = prior_set_of(CHANGES["patients of another year"])
-    draws = prior_draws(build_model(pset), DRAWS)
+    draws = prior_draws(pset, DRAWS)
     counts = draws["patients"].sum(axis=3)
     assert np.median(counts[:, 3, 0]) == pytest.approx(42_000, rel=0.05)
     assert np.median(counts[:, 0, 1]) == pytest.approx(38_000, rel=0.05)

@@ -29,9 +29,9 @@ def test_the_draws_of_every_block_have_the_dims_of_the_graph(pset: PriorSet, mod
     assert set(standard.DRAW_DIMS) <= set(pset.blocks)
 
 
-def test_scores_are_the_numbers_in_prior_sds(pset: PriorSet, model: pm.Model) -> None:
+def test_scores_are_the_numbers_in_prior_sds(pset: PriorSet) -> None:
     """From the standard draws to the values that the graph has, on the link scale; ordered levels may be raised."""
-    draws = prior_draws(model, 50)
+    draws = prior_draws(pset, 50)
     for name, block in pset.blocks.items():
         found = standard_of(pset, name)
         if found is None or name in ("burden_level", "adoption_level"):

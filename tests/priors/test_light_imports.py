@@ -13,6 +13,7 @@ import postcgrp.priors as package
 HEAVY = ("numpy", "pandas", "pydantic", "scipy", "xarray")
 
 
+@pytest.mark.fit
 @pytest.mark.parametrize(
     ("code", "loaded"),
     [

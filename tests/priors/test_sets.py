@@ -565,6 +565,7 @@ def test_a_scale_may_be_a_range(ledger: Ledger, pset: PriorSet, tmp_path: Path) 
         under(ledger, tmp_path, '[[assumption]]\nid = "line_price_year"\nlow = 2024\nhigh = 2026\nreason = "r"')
 
 
+@pytest.mark.fit
 @pytest.mark.parametrize("name", RANGED)
 def test_every_scale_may_be_a_range_of_its_own_by_modality_or_line(
     ledger: Ledger, pset: PriorSet, tmp_path: Path, name: str

@@ -19,6 +19,7 @@ def run(program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, check=False, capture_output=True, text=True, timeout=100, env=buffered)
 
 
+@pytest.mark.fit
 def test_xarray_and_scipy_work_without_dask() -> None:
     program = (
         "import sys, numpy, xarray\n"

@@ -100,6 +100,7 @@ def exact(bridged: Dataset) -> None:
     assert np.allclose(total, bridged["end"] - bridged["start"], rtol=1e-9, atol=1e-9 * float(bridged["end"].max()))
 
 
+@pytest.mark.fit
 def test_the_bridge_of_the_report_is_exact_and_its_implants_are_adoption(real: DataTree, pset: PriorSet) -> None:
     bridged = growth_bridge.bridge(real, pset)
     exact(bridged)
@@ -141,6 +142,7 @@ def constructed(pset: PriorSet, real: DataTree, **growth: float) -> DataTree:
     return DataTree.from_dict({"posterior": Dataset({**grown, "revenue": cells})})
 
 
+@pytest.mark.fit
 @pytest.mark.parametrize(
     ("part", "effect"), [("patients", "patients"), ("use", "adoption"), ("intensity", "intensity")]
 )
@@ -152,6 +154,7 @@ def test_what_alone_grows_is_all_of_the_bridge(real: DataTree, pset: PriorSet, p
     assert np.abs(bridged["change"].drop_sel(effect=effect)).max() < 1e-6 * float(change.max())
 
 
+@pytest.mark.fit
 @pytest.mark.parametrize(
     ("growth", "alone", "per_patient"),
     [
@@ -168,6 +171,7 @@ def test_the_claim_is_read_in_two_ways(
     assert (claim["mcse"] == 0).all()
 
 
+@pytest.mark.fit
 def test_the_claim_s_probability_is_the_share_of_draws(real: DataTree, pset: PriorSet) -> None:
     bridged = growth_bridge.bridge(real, pset)
     effects = bridged["change"].sum(("region", "modality"))
@@ -177,6 +181,7 @@ def test_the_claim_s_probability_is_the_share_of_draws(real: DataTree, pset: Pri
     assert 0 < claim.loc["intensity alone", "mcse"] < 0.1
 
 
+@pytest.mark.fit
 @pytest.mark.parametrize("years", [(2035, 2025), (2025, 2025), (2025, 2040), (2020, 2030)])
 def test_years_that_make_no_bridge_are_refused(real: DataTree, pset: PriorSet, years: tuple[int, int]) -> None:
     with pytest.raises(InputError, match=r"name two years of 2025\.\.2035"):

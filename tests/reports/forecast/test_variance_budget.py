@@ -135,6 +135,7 @@ def test_any_market_has_a_budget(name: str) -> None:
     assert np.isfinite(table["share"]).all()
 
 
+@pytest.mark.fit
 def test_a_year_outside_is_refused(real: DataTree, pset: PriorSet) -> None:
     with pytest.raises(InputError, match=r"year 2040 is outside 2025\.\.2035"):
         variance_budget.variance_budget(real, pset, 2040)

@@ -199,6 +199,7 @@ def modelled(run: DataTree, pset: PriorSet, deal: Deal) -> Any:
     return found.risked(model, found.draws), found.draws.npv
 
 
+@pytest.mark.fit
 @settings(max_examples=40, deadline=None)
 @given(
     convention=st.sampled_from(["start", "mid", "end"]),
