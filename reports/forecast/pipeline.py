@@ -19,6 +19,7 @@ from postcgrp.reports.forecast.centre import sentence
 from postcgrp.reports.forecast.conflict import advice_of_conflict, prior_evidence
 from postcgrp.reports.forecast.summary import headline, summary
 from postcgrp.reports.forecast.tables import bench_tables
+from postcgrp.reports.page.content import packed
 from postcgrp.reports.page.document import written
 from postcgrp.reports.runs.folder import (
     DRAWS,
@@ -111,15 +112,17 @@ def forecast(
         report("writing", 0, 0)
         status = "passed" if passed(checks) else "failed"
         record = manifest(pset, settings, checks, status, clock, f"JAX on {platform}")
-        # Writing draws hardly holds Python's lock: tables and page are made meanwhile.
-        with ThreadPoolExecutor(1) as pool:
+        made = Run.in_memory(run, pset, record)
+        # To write and to compress draws hardly holds Python's lock: tables are made meanwhile.
+        with ThreadPoolExecutor(2) as pool:
+            market = pool.submit(packed, made)
             draws = pool.submit(write_draws, run, pset.recipe(), record, folder)
             with clock("summary"):
                 table = summary(run, pset)
                 bench = bench_tables(run, pset)
                 findings = audit(pset.ledger)
             with clock("page"):
-                text = written(Run.in_memory(run, pset, record), {"summary": table, **bench}, findings)
+                text = written(made, {"summary": table, **bench}, findings, market=market.result())
                 (folder / PAGE).write_text(text, encoding="utf-8")
             with clock("write"):
                 tables = {
@@ -135,6 +138,6 @@ def forecast(
                 digest = draws.result()
         seconds = {stage: round(value, 3) for stage, value in clock.seconds.items()}
         write_manifest({**record, "seconds": seconds}, folder, {DRAWS: digest})
-    made = Run(out, pset, read_manifest(out), loaded=run)
-    why = sentence(bench["centre"], bench["leverage"], made.money)
-    return Forecast(made, table, headline(table, pset.ledger), why, gate_table(checks), passed(checks), disagreement)
+    done = Run(out, pset, read_manifest(out), loaded=run)
+    why = sentence(bench["centre"], bench["leverage"], done.money)
+    return Forecast(done, table, headline(table, pset.ledger), why, gate_table(checks), passed(checks), disagreement)

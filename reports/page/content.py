@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -57,22 +56,18 @@ def content(
     deals: Sequence[Mapping[str, Any]] = (),
     compared: Mapping[str, Any] | None = None,
     scenarios: Mapping[str, Any] | None = None,
+    market: Mapping[str, Any] | None = None,
 ) -> PageContent:
     """The content of a run's page.
 
     Parameters: `tables`, see :func:`postcgrp.reports.forecast.tables.tables_of`; `findings` of the audit; `deals`, see
     :func:`postcgrp.reports.page.deals.deal_data`; `compared`, see
     :func:`postcgrp.reports.page.compared.beside_another`; `scenarios`, see
-    :func:`postcgrp.reports.page.what_if.what_if`.
+    :func:`postcgrp.reports.page.what_if.what_if`; `market`, the draws of the market as :func:`packed` gives them.
     """
-    spent = sum(_characters(deal["data"]) for deal in deals)
-    if scenarios is not None:
-        spent += _SLIDERS + _characters(scenarios["data"])
-    room = max(LEAST_MARKET, min(LARGEST_MARKET, LARGEST_PAGE - REST - spent))
-    with ThreadPoolExecutor(1) as pool:  # most of it is compression, which does not hold Python's lock
-        packed = pool.submit(market_data, run, room)
-        said = _said(run, tables, findings, deals, compared, scenarios)
-        market = packed.result()
+    if market is None:
+        market = packed(run, deals, scenarios)
+    said = _said(run, tables, findings, deals, compared, scenarios)
     ledger = run.priors.ledger
     taken = {key: market[key] for key in ("sample", "stride")} | {"step": market["cells"]["step"]}
     data = {
@@ -86,6 +81,16 @@ def content(
         "scenarios": None if scenarios is None else scenarios["data"],
     }
     return PageContent(said | {"market": taken}, data)
+
+
+def packed(
+    run: Run, deals: Sequence[Mapping[str, Any]] = (), scenarios: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """The draws of a run's market in the room that deals and scenarios leave on the page, see :func:`market_data`."""
+    spent = sum(_characters(deal["data"]) for deal in deals)
+    if scenarios is not None:
+        spent += _SLIDERS + _characters(scenarios["data"])
+    return market_data(run, max(LEAST_MARKET, min(LARGEST_MARKET, LARGEST_PAGE - REST - spent)))
 
 
 def _said(
