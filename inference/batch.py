@@ -285,7 +285,7 @@ def draw_truths(batch: Batch, number: int, seed: int) -> NDArray[np.float64]:
 
     Raises :class:`InputError` for a model of which JAX does not know every distribution.
     """
-    return prior_points(_drawing(batch)["prior"], batch.data, number, seed)
+    return prior_points(_drawing(batch)["prior"], batch.outline, batch.data, number, seed)
 
 
 def unconstrained(batch: Batch, free: Arrays) -> NDArray[np.float64]:

@@ -114,7 +114,10 @@ def derived(
 
     def evaluate(vector: Any, data: Arrays, key: Any = None) -> dict[str, Arrays]:
         values = iter(function(flat.split(vector), data, key))
-        return {group: {name: next(values) for name in names} for group, names in groups.items()}
+        found = {group: {name: next(values) for name in names} for group, names in groups.items()}
+        for rv in observed:  # JAX draws truth values where PyMC has whole numbers
+            found["predictive"][rv.name] = found["predictive"][rv.name].astype(rv.dtype)
+        return found
 
     return evaluate
 

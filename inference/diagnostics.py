@@ -13,7 +13,6 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.fft import irfft, next_fast_len, rfft
 from scipy.special import ndtri
 
 Array = NDArray[np.float64]
@@ -150,10 +149,10 @@ def _ess(split: Array) -> Array:
     """
     _, chains, draws = split.shape
     mean = split.mean(axis=-1, keepdims=True)
-    length = next_fast_len(2 * draws, real=True)  # padded with zeros, or the end of a chain would meet its start
-    spectrum = rfft(split - mean, length)
+    length = 1 << (2 * draws - 1).bit_length()  # padded with zeros, or the end of a chain would meet its start
+    spectrum = np.fft.rfft(split - mean, length)
     power = (spectrum.real**2 + spectrum.imag**2).mean(axis=1)  # of all chains, so that one inverse serves them
-    covariance = irfft(power, length)[:, :draws] / draws
+    covariance = np.fft.irfft(power, length)[:, :draws] / draws
     within = covariance[:, :1] * draws / (draws - 1)
     total = covariance[:, :1] + mean.var(axis=1, ddof=1)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import jax
 import numpy as np
 import pymc as pm
 import pytensor
@@ -23,7 +22,6 @@ from pytensor.tensor.random.op import RandomVariable
 from pytensor.tensor.random.type import RandomType
 from pytensor.tensor.type_other import NoneTypeT
 
-from postcgrp.inference.flat import Flat
 from postcgrp.inference.jaxify import jaxify, knows
 from postcgrp.inference.numerics import FLOAT
 from postcgrp.inference.within import draws_within
@@ -62,24 +60,18 @@ def drawable(model: pm.Model) -> bool:
     return all((isinstance(rv.owner.op, BernoulliRV) or rv.dtype == FLOAT) and knows(rv) for rv in kinds.values())
 
 
-def prior_function(model: pm.Model, shapes: Mapping[str, tuple[int, ...]]) -> Callable[[Any, Draws], Draws]:
-    """A JAX function from a key and the data to one draw of every free variable on the unconstrained scale, by name.
+def prior_function(model: pm.Model, shapes: Mapping[str, tuple[int, ...]]) -> Callable[[Draws, Any, Draws], Draws]:
+    """A JAX function from standard normals, a key and the data to one draw of the value variables, by name.
 
-    For a model that is :func:`drawable`; the draws are those of :func:`draw_prior` in distribution. All normal numbers
-    are drawn at once: a generator for each variable would take XLA ten times as long to compile. Parameters: `shapes`
-    of the free variables.
+    For a model that is :func:`drawable`; the draws are those of :func:`draw_prior` in distribution. Normal and
+    log-normal variables are made of the normals, by name: XLA would generate them again wherever they are used.
+    Parameters: `shapes` of the free variables.
     """
     outputs = _transformed(model)
     graphs, noise = _from_noise([*outputs.values()], shapes)
     streams = {rng: name for name, rng in _streams(dict(zip(outputs, graphs, strict=True))).items()}
-    function, flat = jaxify(model, graphs, noise, streams), Flat({name: z.shape for name, z in noise.items()})
-
-    def draw(key: Any, data: Draws) -> Draws:
-        normal, other = jax.random.split(key)
-        z = flat.split(jax.random.normal(normal, (flat.size,))) if noise else {}
-        return dict(zip(outputs, function(z, data, other), strict=True))
-
-    return draw
+    function = jaxify(model, graphs, noise, streams)
+    return lambda z, key, data: dict(zip(outputs, function(z, data, key), strict=True))
 
 
 def _from_noise(outputs: Sequence[Any], shapes: Mapping[str, tuple[int, ...]]) -> tuple[list[Any], Draws]:

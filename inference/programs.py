@@ -58,11 +58,14 @@ class Programs:
         self.data = {name: (np.shape(value), np.asarray(value).dtype) for name, value in (data or {}).items()}
         self.begun = dict[str, Future[Any]]()
 
-    def begin(self) -> None:
-        """Start to compile all stored programs, while Python does the work that must precede their first call."""
-        for path in self.folder.glob("[!.]*") if self.folder else ():
-            if not path.suffix and (program := self._load(path.name)) is not None:
-                self.begun[path.name] = self.pool.submit(compiled, program)
+    def begin(self, *names: str) -> None:
+        """Start to compile those of these programs that are stored, in this order.
+
+        Meanwhile Python can do the work that must precede their first call.
+        """
+        for name in names:
+            if (program := self._load(name)) is not None:
+                self.begun[name] = self.pool.submit(compiled, program)
 
     def compile(self, name: str, trace: Trace) -> Future[Any]:
         """The compiled program `name`, traced only if it is not stored.

@@ -60,9 +60,9 @@ def sample(
     prior_seed, chain_seed, *predictive_seeds = map(int, np.random.SeedSequence(settings.seed).generate_state(4))
     sampler = None if settings.sampler == REFERENCE else _SAMPLERS[settings.sampler](settings)
     key = f"{model.key} {sampler.program if sampler else REFERENCE}" if isinstance(model, Blueprint) else None
-    with ThreadPoolExecutor(2 * max(2, workers())) as pool:
+    with ThreadPoolExecutor(max(2, workers())) as pool:
         target = Target(model, lambda data: Programs(key, pool, data))
-        target.programs.begin()
+        target.programs.begin("prior", "start", "advance", "derive")
         with clock("outline"):
             flat = target.outline.flat
         with clock("prior draws"):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -72,8 +72,9 @@ class Outline:
 class Target:
     """A PyMC model, or the blueprint of one, with its programs.
 
-    `data`, the values of its `pm.Data`, and `coords`, the labels of its dims. Raises :class:`postcgrp.priors.InputError` for a model
-    that cannot be sampled, see :func:`postcgrp.inference.density.check_free`.
+    `data`, the values of its `pm.Data`, and `coords`, the labels of its dims. Raises
+    :class:`postcgrp.priors.InputError` for a model that cannot be sampled, see
+    :func:`postcgrp.inference.density.check_free`.
     """
 
     def __init__(self, model: pm.Model | Blueprint, programs: Callable[[Arrays], Programs]) -> None:
@@ -130,19 +131,19 @@ class Target:
             joined: NDArray[np.float64] = self.outline.flat.join(draw_prior(self.model, number, seed))
             return joined
         program = self.programs.compile("prior", self.trace_prior).result()
-        return prior_points(program, self.data, number, seed)
+        return prior_points(program, self.outline, self.data, number, seed)
 
     def trace_prior(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
         """The program of prior draws: `POINTS` at a time."""
         from postcgrp.inference.forward import prior_function
 
-        function, flat = prior_function(self.model, self.outline.natural), self.outline.flat
+        function, shapes = prior_function(self.model, self.outline.natural), self.outline.natural
 
-        def points(key: Any, data: Arrays) -> Any:
+        def by_value(normals: Arrays, data: Arrays, key: Any) -> dict[str, Any]:
             keys = jax.random.split(jax.random.wrap_key_data(key), POINTS)
-            return flat.join(jax.vmap(function, in_axes=(0, None))(keys, data))
+            return jax.vmap(function, in_axes=(0, 0, None))(normals, keys, data)
 
-        return points, (chunk_key(0, 0), self.data)
+        return by_value, (standard_normals(shapes, 0, 0), self.data, chunk_key(0, 0))
 
     def trace_unconstrain(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
         """The program from draws of the free variables, flat [`POINTS`, ...], to unconstrained points."""
@@ -171,10 +172,26 @@ class Target:
         return everything, (np.zeros((POINTS, outline.flat.size)), self.data, chunk_key(0, 0))
 
 
-def prior_points(program: Callable[..., Any], data: Arrays, number: int, seed: int) -> NDArray[np.float64]:
+def prior_points(
+    program: Callable[..., Any], outline: Outline, data: Arrays, number: int, seed: int
+) -> NDArray[np.float64]:
     """Prior draws [number, size] by the program of :meth:`Target.trace_prior`."""
-    found = draws_within(number, lambda tried: {"x": np.asarray(program(chunk_key(seed, tried), data))})
-    return found["x"]
+
+    def chunk(tried: int) -> dict[str, NDArray[Any]]:
+        made = program(standard_normals(outline.natural, seed, tried), data, chunk_key(seed, tried))
+        return {name: np.asarray(values) for name, values in made.items()}
+
+    points: NDArray[np.float64] = outline.flat.join(draws_within(number, chunk))
+    return points
+
+
+def standard_normals(shapes: Mapping[str, tuple[int, ...]], seed: int, begin: int) -> Arrays:
+    """Standard normals [`POINTS`, ...] for each variable, by its name whatever others there are."""
+    return {
+        name: np.random.default_rng(np.random.SeedSequence([seed, begin], spawn_key=tuple(name.encode())))
+        .standard_normal((POINTS, *shape))
+        for name, shape in shapes.items()
+    }  # fmt: skip
 
 
 def _outline(model: pm.Model) -> Outline:

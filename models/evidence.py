@@ -133,8 +133,3 @@ def evidence(
     mean = pm.Deterministic(v.EVIDENCE_MEAN, pt.stack([expected(r) for r in pset.measured]), dims=v.EVIDENCE_ROW)
     values, log_sd = hyper(v.EVIDENCE_VALUE), hyper(v.EVIDENCE_LOG_SD)
     return pm.Normal(v.EVIDENCE, mean, log_sd, observed=values, dims=v.EVIDENCE_ROW)
-
-
-def measured_twice(first: Array, second: Array, log_sd: Array) -> dict[str, Array]:
-    """Data [evidence_row] for two independent measurements of each row, by name: as exact as one of their mean."""
-    return {v.EVIDENCE_VALUE: (first + second) / 2, v.EVIDENCE_LOG_SD: log_sd / np.sqrt(2)}

@@ -20,6 +20,8 @@ from postcgrp.priors.catalogue import MILLION, RESIDUAL_SDS
 from postcgrp.priors.ledger import Modality
 from postcgrp.priors.lookup import Key, number_name
 
+Array = NDArray[np.float64]
+
 
 @dataclass(frozen=True)
 class Input:
@@ -101,7 +103,7 @@ class Scaled:
     `unit` [dims], what numbers of 1 make; `by`, for each label of the first dim, an assumption and its place.
     """
 
-    unit: NDArray[np.float64]
+    unit: Array
     by: tuple[tuple[str, Mapping[str, Key]], ...]
     dims: tuple[str, ...]
 
@@ -188,7 +190,7 @@ def _intensity(pset: PriorSet) -> Given:
             yield v.spend_residual_sd(modality), _floats(sds, v.anchor_dim(modality))
 
 
-def _value_share(pset: PriorSet) -> NDArray[np.float64]:
+def _value_share(pset: PriorSet) -> Array:
     """Rough share of each modality in revenue [modality]: by its rows of evidence, else from prior medians.
 
     It only chooses the variable that the sampler moves, so it changes no distribution.
@@ -245,3 +247,8 @@ def _evidence(pset: PriorSet) -> Given:
     if pset.measured:
         yield v.EVIDENCE_VALUE, _floats([row.stated for row in pset.measured], v.EVIDENCE_ROW)
         yield v.EVIDENCE_LOG_SD, _floats([row.log_sd for row in pset.measured], v.EVIDENCE_ROW)
+
+
+def measured_twice(first: Array, second: Array, log_sd: Array) -> dict[str, Array]:
+    """Data [evidence_row] for two independent measurements of each row, by name: as exact as one of their mean."""
+    return {v.EVIDENCE_VALUE: (first + second) / 2, v.EVIDENCE_LOG_SD: log_sd / np.sqrt(2)}

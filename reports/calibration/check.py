@@ -20,7 +20,7 @@ from postcgrp.inference.progress import Progress
 from postcgrp.inference.ranks import outcome, verdict
 from postcgrp.models import variables as v
 from postcgrp.models.blueprint import market_blueprint
-from postcgrp.models.evidence import measured_twice
+from postcgrp.models.inputs import measured_twice
 from postcgrp.models.simulator import MISSPECIFICATIONS, simulate
 from postcgrp.priors import InputError, PriorSet
 from postcgrp.reports.calibration.figures import calibration_table, save_calibration

@@ -39,6 +39,7 @@ from postcgrp.reports.runs.folder import (
     manifest,
     read_manifest,
     versions,
+    write_draws,
     write_files,
     write_manifest,
 )
@@ -151,7 +152,8 @@ def linear_pool(
             "pool": apart,
         }
         recipes = {f"recipe-{key}.txt": run.priors.recipe().encode() for key, run in members.items()}
-        draws = write_files(folder, tree, pset, record, every, kept | recipes)
+        write_files(folder, pset, every, kept | recipes)
+        draws = write_draws(tree, pset.recipe(), record, folder)
         text = written(Run.in_memory(tree, pset, record), tables, findings)
         (folder / PAGE).write_text(text, encoding="utf-8")
         write_manifest(record, folder, {DRAWS: draws})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
@@ -18,6 +19,7 @@ from postcgrp.reports.forecast.centre import sentence
 from postcgrp.reports.forecast.conflict import advice_of_conflict, prior_evidence
 from postcgrp.reports.forecast.summary import headline, summary
 from postcgrp.reports.forecast.tables import bench_tables
+from postcgrp.reports.page.content import packed
 from postcgrp.reports.page.document import written
 from postcgrp.reports.runs.folder import (
     DRAWS,
@@ -25,6 +27,7 @@ from postcgrp.reports.runs.folder import (
     check_space,
     manifest,
     read_manifest,
+    write_draws,
     write_files,
     write_manifest,
 )
@@ -106,29 +109,35 @@ def forecast(
         with clock("gate"):
             disagreement = prior_evidence(run, pset)
             checks = with_conflict(judge(run), disagreement)
-        with clock("summary"):
-            table = summary(run, pset)
-            bench = bench_tables(run, pset)
-            findings = audit(pset.ledger)
         report("writing", 0, 0)
         status = "passed" if passed(checks) else "failed"
         record = manifest(pset, settings, checks, status, clock, f"JAX on {platform}")
-        with clock("write"):
-            tables = {
-                "summary": table,
-                "priors": pset.table(),
-                "evidence": pset.evidence_table(),
-                "audit": findings_table(findings),
-                "gate": gate_table(checks),
-                "prior_evidence": disagreement,
-                **bench,
-            }
-            digest = write_files(folder, run, pset, record, tables, kept)
-        with clock("page"):
-            text = written(Run.in_memory(run, pset, record), {"summary": table, **bench}, findings)
-            (folder / PAGE).write_text(text, encoding="utf-8")
+        made = Run.in_memory(run, pset, record)
+        # To write and to compress draws hardly holds Python's lock: tables are made meanwhile.
+        with ThreadPoolExecutor(2) as pool:
+            market = pool.submit(packed, made)
+            draws = pool.submit(write_draws, run, pset.recipe(), record, folder)
+            with clock("summary"):
+                table = summary(run, pset)
+                bench = bench_tables(run, pset)
+                findings = audit(pset.ledger)
+            with clock("page"):
+                text = written(made, {"summary": table, **bench}, findings, market=market.result())
+                (folder / PAGE).write_text(text, encoding="utf-8")
+            with clock("write"):
+                tables = {
+                    "summary": table,
+                    "priors": pset.table(),
+                    "evidence": pset.evidence_table(),
+                    "audit": findings_table(findings),
+                    "gate": gate_table(checks),
+                    "prior_evidence": disagreement,
+                    **bench,
+                }
+                write_files(folder, pset, tables, kept)
+                digest = draws.result()
         seconds = {stage: round(value, 3) for stage, value in clock.seconds.items()}
         write_manifest({**record, "seconds": seconds}, folder, {DRAWS: digest})
-    made = Run(out, pset, read_manifest(out), loaded=run)
-    why = sentence(bench["centre"], bench["leverage"], made.money)
-    return Forecast(made, table, headline(table, pset.ledger), why, gate_table(checks), passed(checks), disagreement)
+    done = Run(out, pset, read_manifest(out), loaded=run)
+    why = sentence(bench["centre"], bench["leverage"], done.money)
+    return Forecast(done, table, headline(table, pset.ledger), why, gate_table(checks), passed(checks), disagreement)

@@ -56,23 +56,56 @@ def content(
     deals: Sequence[Mapping[str, Any]] = (),
     compared: Mapping[str, Any] | None = None,
     scenarios: Mapping[str, Any] | None = None,
+    market: Mapping[str, Any] | None = None,
 ) -> PageContent:
     """The content of a run's page.
 
     Parameters: `tables`, see :func:`postcgrp.reports.forecast.tables.tables_of`; `findings` of the audit; `deals`, see
     :func:`postcgrp.reports.page.deals.deal_data`; `compared`, see
     :func:`postcgrp.reports.page.compared.beside_another`; `scenarios`, see
-    :func:`postcgrp.reports.page.what_if.what_if`.
+    :func:`postcgrp.reports.page.what_if.what_if`; `market`, the draws of the market as :func:`packed` gives them.
     """
+    if market is None:
+        market = packed(run, deals, scenarios)
+    said = _said(run, tables, findings, deals, compared, scenarios)
     ledger = run.priors.ledger
+    taken = {key: market[key] for key in ("sample", "stride")} | {"step": market["cells"]["step"]}
+    data = {
+        "money": run.money,
+        "currency": ledger.report.currency,
+        "total": total_quantiles(run),
+        "points": [point | {"place": said["claims"].place(point["claim"])} for point in points(ledger)],
+        "market": market,
+        "deals": [deal["data"] for deal in deals],
+        "compared": None if compared is None else compared["data"],
+        "scenarios": None if scenarios is None else scenarios["data"],
+    }
+    return PageContent(said | {"market": taken}, data)
+
+
+def packed(
+    run: Run, deals: Sequence[Mapping[str, Any]] = (), scenarios: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """The draws of a run's market in the room that deals and scenarios leave on the page, see :func:`market_data`."""
     spent = sum(_characters(deal["data"]) for deal in deals)
     if scenarios is not None:
         spent += _SLIDERS + _characters(scenarios["data"])
-    room = max(LEAST_MARKET, min(LARGEST_MARKET, LARGEST_PAGE - REST - spent))
-    market = market_data(run, room)
+    return market_data(run, max(LEAST_MARKET, min(LARGEST_MARKET, LARGEST_PAGE - REST - spent)))
+
+
+def _said(
+    run: Run,
+    tables: Mapping[str, pd.DataFrame],
+    findings: Sequence[Finding],
+    deals: Sequence[Mapping[str, Any]],
+    compared: Mapping[str, Any] | None,
+    scenarios: Mapping[str, Any] | None,
+) -> dict[str, Any]:
+    """What the template prints, but for how the market was packed."""
+    ledger = run.priors.ledger
     totals = tables["summary"].query("quantity == 'revenue_total'")
     claims = Claims(run)
-    said = {
+    return {
         "report": ledger.report,
         "run": run,
         "record": {**run.fitted.manifest, **run.manifest},  # an update has no sampling of its own
@@ -100,19 +133,7 @@ def content(
         "evidence": run.priors.evidence,
         "findings": [{**vars(f), "claims": [claims.place(c) for c in f.claims]} for f in findings],
         "gate": run.fitted.manifest.get("gate", []),
-        "market": {key: market[key] for key in ("sample", "stride")} | {"step": market["cells"]["step"]},
     }
-    data = {
-        "money": run.money,
-        "currency": ledger.report.currency,
-        "total": total_quantiles(run),
-        "points": [point | {"place": claims.place(point["claim"])} for point in points(ledger)],
-        "market": market,
-        "deals": [deal["data"] for deal in deals],
-        "compared": None if compared is None else compared["data"],
-        "scenarios": None if scenarios is None else scenarios["data"],
-    }
-    return PageContent(said, data)
 
 
 class Claims:

@@ -36,9 +36,10 @@ def written(
     deals: Sequence[Mapping[str, Any]] = (),
     compared: Mapping[str, Any] | None = None,
     scenarios: Mapping[str, Any] | None = None,
+    market: Mapping[str, Any] | None = None,
 ) -> str:
     """The page of a run as HTML, from its parts; see :func:`postcgrp.reports.page.content.content`."""
-    made = content(run, tables, findings, deals=deals, compared=compared, scenarios=scenarios)
+    made = content(run, tables, findings, deals=deals, compared=compared, scenarios=scenarios, market=market)
     return render("page.html.j2", made.said, styles=["page"], data=made.data)
 
 

@@ -73,15 +73,8 @@ def check_space(out: Path, draws: int) -> None:
         )
 
 
-def write_files(
-    folder: Path,
-    run: DataTree,
-    pset: PriorSet,
-    record: dict[str, Any],
-    tables: Mapping[str, pd.DataFrame],
-    kept: Mapping[str, bytes],
-) -> str:
-    """Write what a run folder holds beside its page and manifest; returns the sha256 of the draws.
+def write_files(folder: Path, pset: PriorSet, tables: Mapping[str, pd.DataFrame], kept: Mapping[str, bytes]) -> None:
+    """Write what a run folder holds beside its draws, its page and its manifest.
 
     Parameters: `tables` by the name of their CSV file; `kept`, files that the prior set was read from, by name.
     """
@@ -91,7 +84,6 @@ def write_files(
     (folder / "recipe.txt").write_text(pset.recipe(), encoding="utf-8")
     for name, table in tables.items():
         table.to_csv(folder / f"{name}.csv", index=False)
-    return write_draws(run, pset.recipe(), record, folder)
 
 
 def write_draws(run: DataTree, recipe: str, record: dict[str, Any], folder: Path) -> str:

@@ -149,7 +149,7 @@ def test_a_damaged_program_is_traced_again(damage: str, cache: Path) -> None:
     [path] = cache.glob("*/*")
     path.write_bytes(DAMAGES[damage](path.read_bytes()))
     again = Programs("key")
-    again.begin()
+    again.begin("double")
     assert again.compile("double", doubled).result()(np.ones(3)) == pytest.approx(2 * np.ones(3))
     Programs("key").exported("double", lambda: pytest.fail("it is whole again: no need to trace"))
 

@@ -30,7 +30,7 @@ from postcgrp.inference.calibrate import (
 )
 from postcgrp.inference.numerics import Arrays
 from postcgrp.inference.ranks import CALIBRATED, NOT_CALIBRATED, TOO_FEW, outcome, verdict
-from postcgrp.models.evidence import measured_twice
+from postcgrp.models.inputs import measured_twice
 from postcgrp.priors import InputError, PriorSet
 from postcgrp.reports.calibration.check import FAULTS, calibrate
 from postcgrp.reports.cli.main import main

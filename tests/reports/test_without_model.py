@@ -1,0 +1,57 @@
+"""Where the programs of a structure are stored, a command builds no model: it imports neither PyMC nor PyTensor."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.fit
+
+PROGRAM = """
+import sys
+from postcgrp.reports.cli.main import main
+status = main(sys.argv[1:])
+sys.stderr.write(f"loaded {sorted({'pymc', 'pytensor', 'numpyro', 'blackjax'} & {*sys.modules})}")
+sys.exit(status)
+"""
+
+
+def loaded(*arguments: str) -> str:
+    """What a command, in a process of its own, imported of the libraries that build and trace models."""
+    done = subprocess.run([sys.executable, "-c", PROGRAM, *arguments], check=False, capture_output=True, text=True)
+    assert done.returncode in (0, 3), done.stderr
+    return done.stderr.rpartition("loaded ")[2]
+
+
+def test_a_forecast_of_another_prior_set(tmp_path: Path) -> None:
+    """Another set, trust, coverage or seed is other data of the same programs."""
+    few = ("--draws", "20", "--tune", "20")
+    loaded("forecast", *few, "--out", str(tmp_path / "first"))  # traces what nobody has traced yet
+    other = ("--priors", "sceptic", "--trust", "low", "--coverage", "0.8", "--seed", "2")
+    assert loaded("forecast", *few, *other, "--out", str(tmp_path / "second")) == "[]"
+
+
+def test_refits_and_calibration(tmp_path: Path) -> None:
+    program = PROGRAM.replace(
+        "status = main(sys.argv[1:])",
+        """
+from pathlib import Path
+from postcgrp.inference import Sampling, enable_cache
+from postcgrp.reports.calibration.check import calibrate
+from postcgrp.reports.sensitivity.refits import Refits
+from postcgrp.tests.helpers.markets import other_market
+enable_cache()
+base, other = other_market("as it is"), other_market("euros")
+Refits(base, settings=Sampling(draws=20, tune=20, prior_draws=200), patient=False)({"base": base, "other": other})
+calibrate(base, out=Path(sys.argv[1]), refits=4)
+status = 0""",
+    )
+    for k in range(2):
+        done = subprocess.run(
+            [sys.executable, "-c", program, str(tmp_path / str(k))], check=False, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stderr
+    assert done.stderr.endswith("loaded []")
