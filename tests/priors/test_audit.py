@@ -363,6 +363,7 @@ def test_the_claim_in_use_goes_before_one_that_is_compared(shipped: Ledger) -> N
 # ---- any ledger ----------------------------------------------------------------------------------
 
 
+@pytest.mark.fit
 def test_missing_claims_leave_checks_out(shipped: Ledger) -> None:
     """No claim, quantity or year is needed: the rest is audited and nothing fails."""
     everything = {f.check for f in audit(shipped)}

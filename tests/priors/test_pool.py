@@ -123,6 +123,7 @@ def test_a_pool_where_a_set_is_wanted_is_refused(tmp_path: Path) -> None:
         load_overlay(written(tmp_path, f'pool = "linear"\n{members(report=0.5, vague=0.5)}'))
 
 
+@pytest.mark.fit
 def test_priors_shows_a_pool_and_how_it_differs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = written(tmp_path, f'pool = "logarithmic"\n{members(report=0.5, vague=0.5)}')
     assert main(["priors", "--diff", str(path)]) == 0

@@ -31,6 +31,7 @@ def claim(**fields: object) -> str:
     return "\n[[claim]]\n" + "".join(f'{k} = "{v}"\n' if isinstance(v, str) else f"{k} = {v}\n" for k, v in row.items())
 
 
+@pytest.mark.fit
 @pytest.mark.parametrize(
     ("row", "message"),
     [
@@ -99,6 +100,7 @@ def test_a_shipped_set_says_what_it_skips(tmp_path: Path, capsys: pytest.Capture
     assert not capsys.readouterr().err
 
 
+@pytest.mark.fit
 def test_priors_lists_and_diffs_every_number(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["priors", "--out", str(tmp_path / "priors.csv")]) == 0
     said = capsys.readouterr().out

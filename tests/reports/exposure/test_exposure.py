@@ -138,6 +138,7 @@ def test_a_modality_without_lines_is_divided_as_such(pset: PriorSet, shares: Sha
     assert_sums(run, divided)
 
 
+@pytest.mark.fit
 def test_shares_have_the_mean_and_spread_of_the_file(pset: PriorSet, shares: Shares) -> None:
     divided = divide_revenue(run_of(pset, chains=4, draws=2000), shares)
     for country in shares.parts(("EU5", None, None)):

@@ -230,6 +230,7 @@ def test_the_figure_narrows_step_by_step(drawn: Dataset, shipped: Funnel) -> Non
     assert all(row["median_left"] == -row["median_right"] for row in rows)
 
 
+@pytest.mark.fit
 def test_a_folder_is_written_whole(ledger: Ledger, tmp_path: Path) -> None:
     path, out = funnel_beside(), tmp_path / "funnel"
     answer = patient_funnel(ledger, path, draws=1000, out=out)

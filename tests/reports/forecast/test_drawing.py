@@ -80,6 +80,7 @@ def test_other_formats_are_refused(text: str, named: str) -> None:
         parse_formats(text)
 
 
+@pytest.mark.fit
 def test_specs_need_neither_altair_nor_the_library_that_draws() -> None:
     code = (
         "import sys, postcgrp.reports.forecast.figure_set, postcgrp.reports.valuation.figures\n"

@@ -568,6 +568,7 @@ def test_payback_is_for_good(flows: Any) -> None:
         assert at == 0 or short[at - 1]
 
 
+@pytest.mark.fit
 @settings(max_examples=15, deadline=None)
 @given(factor=st.floats(0.1, 10))
 def test_value_scales_with_money(factor: float) -> None:

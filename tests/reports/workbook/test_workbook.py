@@ -344,6 +344,7 @@ def test_paths_and_draws_are_the_runs(pset: PriorSet, tmp_path: Path) -> None:
     assert len(paths) == 8 * 24 + 1
 
 
+@pytest.mark.fit
 def test_the_first_sheet_gives_the_answer_and_a_failed_gate_in_red(pset: PriorSet, tmp_path: Path) -> None:
     run = market(pset)
     content = make(pset, tmp_path / "a.xlsx", run)
@@ -400,6 +401,7 @@ def test_the_deal_in_full_and_what_the_live_model_leaves_out(pset: PriorSet, tmp
 # Text, sizes, targets
 
 
+@pytest.mark.fit
 def test_text_of_the_ledger_and_the_deal_never_becomes_a_formula(pset: PriorSet, tmp_path: Path) -> None:
     names = ['=HYPERLINK("http://x","y")', "+1", "-1", "@SUM(A1)", "<r>x</r>"]
     tables = pset.ledger.model_dump()
@@ -445,6 +447,7 @@ def test_another_market_in_another_currency(tmp_path: Path) -> None:
     assert neutral(pset.ledger).discounting.valuation_date.year == pset.ledger.years[0]
 
 
+@pytest.mark.fit
 def test_the_same_run_gives_the_same_file(pset: PriorSet, tmp_path: Path) -> None:
     run = market(pset)
     for name in "ab":
@@ -475,6 +478,7 @@ def test_as_many_draws_as_there_are_not_are_refused(pset: PriorSet, tmp_path: Pa
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.fit
 def test_targets_that_hold_something_else_are_refused(pset: PriorSet, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"is for a workbook: end it in \.xlsx"):
         check_workbook_target(tmp_path / "a.xls")
@@ -495,6 +499,7 @@ def test_targets_that_hold_something_else_are_refused(pset: PriorSet, tmp_path: 
         make(pset, ours)
 
 
+@pytest.mark.fit
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # XlsxWriter leaves a file open
 def test_a_full_disk_leaves_the_earlier_workbook(pset: PriorSet, tmp_path: Path) -> None:
     out = tmp_path / "a.xlsx"
