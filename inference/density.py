@@ -18,7 +18,7 @@ from pytensor.tensor.random.op import RandomVariable
 
 from postcgrp.inference.diagnostics import SAMPLE
 from postcgrp.inference.flat import Flat
-from postcgrp.inference.jaxify import jaxify, model_data
+from postcgrp.inference.jaxify import jaxify, model_data, quickly
 from postcgrp.inference.numerics import Arrays
 from postcgrp.priors import InputError
 
@@ -57,6 +57,7 @@ def check_free(model: pm.Model) -> None:
         raise InputError(f"{taken[0]!r} cannot name a variable or a dimension of stored draws: choose another name")
 
 
+@quickly
 def density(model: pm.Model, example: Arrays) -> Density:
     """The log density of any PyMC model of continuous variables.
 
@@ -75,6 +76,7 @@ def density(model: pm.Model, example: Arrays) -> Density:
     return Density(flat, jax.jit(logp), model_data(model))
 
 
+@quickly
 def derived(
     model: pm.Model,
     example: Arrays,

@@ -22,7 +22,7 @@ from pytensor.tensor.random.op import RandomVariable
 from pytensor.tensor.random.type import RandomType
 from pytensor.tensor.type_other import NoneTypeT
 
-from postcgrp.inference.jaxify import jaxify, knows
+from postcgrp.inference.jaxify import jaxify, knows, quickly
 from postcgrp.inference.numerics import FLOAT
 from postcgrp.inference.within import draws_within
 from postcgrp.priors import InputError
@@ -60,6 +60,7 @@ def drawable(model: pm.Model) -> bool:
     return all((isinstance(rv.owner.op, BernoulliRV) or rv.dtype == FLOAT) and knows(rv) for rv in kinds.values())
 
 
+@quickly
 def prior_function(model: pm.Model, shapes: Mapping[str, tuple[int, ...]]) -> Callable[[Draws, Any, Draws], Draws]:
     """A JAX function from standard normals, a key and the data to one draw of the value variables, by name.
 
@@ -130,6 +131,7 @@ def value_shapes(model: pm.Model, natural: Mapping[str, tuple[int, ...]]) -> dic
     return shapes
 
 
+@quickly
 def unconstrain_function(model: pm.Model, shapes: Mapping[str, tuple[int, ...]]) -> Callable[[Draws, Draws], Draws]:
     """A JAX function from values of the free variables, of these shapes, and the data to their value variables."""
     outputs = _transformed(model)

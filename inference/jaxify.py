@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from functools import wraps
 from importlib import import_module
 from typing import Any
 from zlib import crc32
@@ -33,6 +34,17 @@ _NEEDLESS = ("fusion", "specialize", "uncanonicalize", "dot_diag_to_elemwise", "
 pytensor.config.floatX = FLOAT
 
 JaxFunction = Callable[..., list[Any]]
+
+
+def quickly[**P, R](make: Callable[P, R]) -> Callable[P, R]:
+    """The same function, whose graphs do not record where each node was created: that costs more than creating it."""
+
+    @wraps(make)
+    def made(*arguments: P.args, **named: P.kwargs) -> R:
+        with pytensor.config.change_flags(traceback__limit=0):
+            return make(*arguments, **named)
+
+    return made
 
 
 def check_precision(model: pm.Model) -> None:

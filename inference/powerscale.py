@@ -23,6 +23,7 @@ from postcgrp.inference.diagnostics import SAMPLE, mcse_mean
 from postcgrp.inference.estimates import weighted_summary
 from postcgrp.inference.psis import reweight
 from postcgrp.models import variables as v
+from postcgrp.models.free import TRUST, Free, free
 from postcgrp.priors import InputError, Ledger, Prior, PriorSet
 from postcgrp.priors.catalogue import RESIDUAL_SDS
 from postcgrp.priors.elicit import is_heavy
@@ -49,11 +50,11 @@ def groups(pset: PriorSet, names: Iterable[str]) -> dict[str, Members]:
     """The model's free variables in groups that a user thinks in; every variable, or part of one, is in exactly one.
 
     Parameters: `names`, the free variables (those of a run's `log_prior`). Returns, by group, pairs of a variable and
-    what to select of it (`DataArray.sel`; empty: all), see :func:`postcgrp.models.variables.free`. Raises
+    what to select of it (`DataArray.sel`; empty: all), see :func:`postcgrp.models.free.free`. Raises
     :class:`InputError` for a variable that no group knows.
     """
-    known: dict[str, list[v.Free]] = {}
-    for part in v.free(pset):
+    known: dict[str, list[Free]] = {}
+    for part in free(pset):
         known.setdefault(part.name, []).append(part)
     out = dict[str, Members]()
     for name in names:
@@ -70,7 +71,7 @@ def deviations(pset: PriorSet) -> set[str]:
     They belong to their group but are not power-scaled with it: alpha would change how strongly regions are pooled, and
     not what anybody elicited (Kallioinen et al. 2024 advise scaling top-level priors only).
     """
-    return {part.name for part in v.free(pset) if part.pooled}
+    return {part.name for part in free(pset) if part.pooled}
 
 
 def components(run: DataTree, pset: PriorSet) -> dict[str, DataArray]:
@@ -82,7 +83,7 @@ def components(run: DataTree, pset: PriorSet) -> dict[str, DataArray]:
     [chain, draw] by group.
     """
     prior, inner = run["log_prior"].to_dataset(), deviations(pset)
-    still = {(part.name, tuple(part.part.items())) for part in v.free(pset) if _is_fixed(pset, part)}
+    still = {(part.name, tuple(part.part.items())) for part in free(pset) if _is_fixed(pset, part)}
     out = {}
     for group, members in groups(pset, map(str, prior.data_vars)).items():
         parts = [
@@ -101,7 +102,7 @@ def components(run: DataTree, pset: PriorSet) -> dict[str, DataArray]:
     return out
 
 
-def _is_fixed(pset: PriorSet, part: v.Free) -> bool:
+def _is_fixed(pset: PriorSet, part: Free) -> bool:
     """Whether all numbers that elicit a part of a free variable are fixed."""
     if part.block is None:
         return False
@@ -125,11 +126,11 @@ def scaled(pset: PriorSet, group: str, alpha: float) -> PriorSet:
     if group.startswith("evidence: "):
         return _scaled_source(pset, group, alpha)
     blocks, ledger, trust = dict(pset.blocks), pset.ledger, pset.trust
-    if group == v.TRUST:
+    if group == TRUST:
         trust = _with_trust(pset, alpha).trust
     chosen: dict[str, NDArray[np.bool_]] = {}  # by block, which of its priors
     by_log: set[str] = set()  # blocks whose density is on the log scale, not on the variable's own
-    for part in v.free(pset):
+    for part in free(pset):
         if part.group == group and part.block is not None and not part.pooled:
             chosen[part.block] = chosen.get(part.block, False) | pset.cells(part.block, part.elicited)
             by_log |= {part.block} if part.name != part.block else set()

@@ -72,7 +72,9 @@ class Programs:
 
         Stored or not, the same program is compiled, so both give the same draws.
         """
-        return self.begun.get(name) or self.pool.submit(compiled, self.exported(name, trace))
+        if name not in self.begun:
+            self.begun[name] = self.pool.submit(compiled, self.exported(name, trace))
+        return self.begun[name]
 
     def exported(self, name: str, trace: Trace) -> export.Exported:
         """The program `name` as StableHLO, traced only if it is not stored."""

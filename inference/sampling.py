@@ -65,13 +65,16 @@ def sample(
         target.programs.begin("prior", "start", "advance", "derive")
         with clock("outline"):
             flat = target.outline.flat
-        with clock("prior draws"):
-            prior_points = target.prior(settings.prior_draws, prior_seed)
+        with clock("prior's program"):
+            target.begin_prior()
         chains = None
         if sampler is not None:
             with clock("sampler's program"):
-                chains = _Chains(target, prior_points, settings, sampler)
-            chains.launch(chain_seed, progress or (lambda stage, done, total: None))
+                chains = _Chains(target, settings, sampler)
+        with clock("prior draws"):
+            prior_points = target.prior(settings.prior_draws, prior_seed)
+        if chains is not None:
+            chains.launch(prior_points, chain_seed, progress or (lambda stage, done, total: None))
         # Compiling and sampling do not hold Python's lock: what needs no posterior draws is done meanwhile.
         try:
             with clock("derived quantities' program"):
@@ -113,10 +116,11 @@ class _Sampled(NamedTuple):
 class _Chains:
     """The chains of one model: their compiled programs, and threads that run them."""
 
-    def __init__(self, target: Target, prior: NDArray[np.float64], settings: Sampling, sampler: Sampler) -> None:
+    def __init__(self, target: Target, settings: Sampling, sampler: Sampler) -> None:
         self.data, self.settings, self.sampler = target.data, settings, sampler
         self.stop, self.running = threading.Event(), list[Future[_Sampled]]()
-        self.prior, (self.centre, self.scale) = prior[:CANDIDATES], spread(prior)
+        size = target.outline.flat.size  # all that tracing must know of where chains start
+        self.prior, self.centre, self.scale = np.zeros((CANDIDATES, size)), np.zeros(size), np.ones(size)
 
         @cache
         def traced() -> tuple[Any, Any, Any]:
@@ -130,8 +134,9 @@ class _Chains:
         self.start = target.programs.compile("start", lambda: (traced()[0], traced()[2]))
         self.advance = target.programs.compile("advance", trace_advance)
 
-    def launch(self, seed: int, progress: Progress) -> None:
-        """Begin sampling all chains in the background."""
+    def launch(self, prior: NDArray[np.float64], seed: int, progress: Progress) -> None:
+        """Begin sampling all chains in the background, from some of the prior draws [draw, size]."""
+        self.prior, (self.centre, self.scale) = prior[:CANDIDATES], spread(prior)
         sampler, lock, done = self.sampler, threading.Lock(), [0]
         total = self.settings.chains * (sampler.tune + self.settings.draws)
 

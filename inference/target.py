@@ -32,10 +32,9 @@ class Outline:
     """What the draws of a model look like.
 
     `free`: by free variable, its value variable on the unconstrained scale. `shapes` of the values, in order, and
-    `natural` of the variables.
-    `deterministics`: their names. `dims` of every variable that has some. `observed`: by observed variable, the data
-    that it observes, "" where that is no `pm.Data` but `fixed`. `constants`: all other data. `drawable`: see
-    :func:`postcgrp.inference.forward.drawable`.
+    `natural` of the variables. `deterministics`: their names. `dims` of every variable that has some. `observed`: by
+    observed variable, the data that it observes, "" where that is no `pm.Data` but `fixed`. `constants`: all other
+    data. `drawable`: see :func:`postcgrp.inference.forward.drawable`.
     """
 
     free: dict[str, str]
@@ -119,6 +118,11 @@ class Target:
     def constants(self) -> Arrays:
         """The data that are more than what is observed, by name."""
         return {name: self.data[name] for name in self.outline.constants}
+
+    def begin_prior(self) -> None:
+        """Start to compile the program of prior draws, if there is one."""
+        if self.outline.drawable:
+            self.programs.compile("prior", self.trace_prior)
 
     def prior(self, number: int, seed: int) -> NDArray[np.float64]:
         """Prior draws on the unconstrained scale [number, size]; a larger number begins with those of a smaller.

@@ -6,12 +6,9 @@ A prior block (`PriorSet.blocks`) has the name of the variable that it is the pr
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from itertools import pairwise
 
 from postcgrp.priors import Evidence, PriorSet
-from postcgrp.priors.catalogue import RANGED
 from postcgrp.priors.ledger import Modality, slug
 
 # What a forecast is read for: docs/model.md describes each.
@@ -97,15 +94,6 @@ BOUNDS_HOLD = "launch_bounds_hold"
 BOUND_ROW = "launch_bound_row"
 BOUND_DATE = "launch_bound_date"
 BOUND_SD = "launch_bound_sd"
-
-# Groups of priors that a user thinks in: see `free`.
-OF_PATIENTS = "patients"
-OF_DEPTH = "depth"
-OF_BURDEN = "burden"
-OF_REGIONS = "regions"
-TRUST = "vendor trust"
-NOISE = "yearly noise"
-PRICES = "prices in common"
 
 
 # ---- names made of names -------------------------------------------------------------------------------------------
@@ -311,153 +299,3 @@ def lead_row(pset: PriorSet) -> Evidence | None:
 def stretches(pset: PriorSet, modality: Modality) -> list[tuple[int, int]]:
     """Pairs of years between which a modality's uptake rises over more than one year."""
     return [(low, high) for low, high in pairwise(pset.uptake_years(modality)) if high - low > 1]
-
-
-# ---- free variables and their groups -------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Free:
-    """A free variable, or a part of one, and the group of priors that it belongs to.
-
-    `part`: what of it, as `DataArray.sel` takes it; empty for all. `block`: the prior block that elicits it, if one
-    does, and `cells` the labels of its priors that do, None where they are those of `part`. `pooled`: whether it is a
-    partially pooled deviation, the inner level of a hierarchy, which nobody elicits.
-    """
-
-    name: str
-    group: str
-    part: Mapping[str, str] = field(default_factory=dict)
-    block: str | None = None
-    pooled: bool = False
-    cells: Mapping[str, str] | None = None
-
-    @property
-    def elicited(self) -> Mapping[str, str]:
-        """The labels of the priors of `block` that elicit it; empty for all."""
-        return self.part if self.cells is None else self.cells
-
-
-def free(pset: PriorSet) -> tuple[Free, ...]:
-    """Every free variable of the model of a prior set, each part of it in exactly one group.
-
-    The density of `log_stated_revenue_YEAR` is that of the price, or of its growth, of each modality sold, and that of
-    `region_value_lead` and `region_premium_rest` is that of the regional premium: those changes of variable have a
-    unit Jacobian.
-    """
-    parts = (_patients, _burden, _uptake, _lines, _intensity, _ranged, _errors)
-    return tuple(variable for part in parts for variable in part(pset))
-
-
-def _elicited(pset: PriorSet, group: str, *blocks: str) -> Iterator[Free]:
-    """The free variables of prior blocks; one depth has no steps, one anchor no growth."""
-    for block in blocks:
-        if block in pset.blocks and pset.blocks[block].priors:
-            yield Free(link_name(pset, block), group, block=block)
-
-
-def _standardised(pset: PriorSet, group: str, *blocks: str, **part: str) -> Iterator[Free]:
-    """The standard draws of prior blocks, or a part of them."""
-    for block in blocks:
-        if block in pset.blocks:
-            yield Free(standard(block), group, part, block=block)
-
-
-def _patients(pset: PriorSet) -> Iterator[Free]:
-    yield from _elicited(pset, OF_PATIENTS, POOL_ERROR, REGION_PATIENTS)
-    yield from _standardised(pset, OF_PATIENTS, PATIENT_GROWTH)
-    yield Free(PATIENT_GROWTH_REGION, OF_PATIENTS, pooled=True)
-    yield from _elicited(pset, OF_DEPTH, DEPTH_WEIGHT, DEPTH_WEIGHT_REGION_SD)
-    yield from _standardised(pset, OF_DEPTH, DEPTH_DRIFT)
-    yield Free(DEPTH_WEIGHT_REGION, OF_DEPTH, pooled=True)
-
-
-def _burden(pset: PriorSet) -> Iterator[Free]:
-    if BURDEN_LEVEL in pset.blocks:
-        yield Free(standard(BURDEN_LEVEL), OF_BURDEN, block=BURDEN_LEVEL)
-        yield from _elicited(pset, OF_BURDEN, BURDEN_REGION_SD)
-        for prior in pset.blocks[BURDEN_LEVEL].priors:
-            yield Free(by_region(prior.name), OF_BURDEN, pooled=True)
-            yield from _elicited(pset, OF_BURDEN, step(prior.name))
-    if PAYER_BLOCK_LEVEL in pset.blocks:
-        yield from _elicited(pset, OF_BURDEN, PAYER_BLOCK_LEVEL)
-        yield Free(PAYER_BLOCK_REGION, OF_BURDEN, pooled=True)
-
-
-def _uptake(pset: PriorSet) -> Iterator[Free]:
-    for modality in pset.ledger.modalities:
-        if modality.uptake == "everyone":
-            continue
-        yield from _elicited(pset, OF_REGIONS, uptake_region_sd(pset, modality))
-        yield Free(uptake_region(pset, modality), OF_REGIONS, pooled=True)
-        if modality.uptake == "adoption":
-            group, block = f"adoption: {modality.name}", level(pset, modality)
-            yield Free(standard(block), group, block=block)
-            yield Free(pset.own(ADOPTION_STEP_REGION, modality), OF_REGIONS, pooled=True)
-            yield from _elicited(pset, OF_DEPTH, pset.own(ADOPTION_STEP, modality))
-            yield from _elicited(pset, group, pset.own(MOH_EFFECT, modality), pset.own(PAYER_BRAKE, modality))
-            for _, end in stretches(pset, modality):
-                yield Free(path(pset, modality, end), NOISE)
-    for name in map(str, pset.coords["launch"]):
-        group = f"launch: {name}"
-        blocks = (SUCCESS_PROBABILITY, LAUNCH_YEAR, LAUNCH_CEILING, LAUNCH_SPEED)
-        yield from _standardised(pset, group, *blocks, launch=name)
-        yield Free(SUCCESS_DRAW, group, {"launch": name}, pooled=True)
-        if name in pset.coords["launched"]:
-            yield from _standardised(pset, group, VENDOR_LAUNCH_YEAR, ELIGIBLE_SHARE, launched=name)
-
-
-def _lines(pset: PriorSet) -> Iterator[Free]:
-    for line in pset.ledger.lines:
-        spend, use = f"{INTENSITY}: {line.modality}", f"line use: {line.modality}"
-        costs = (LINE_LIST_PRICE, LINE_NET_RATIO, PERSISTENCE, LINE_PRICE_GROWTH)
-        yield from _standardised(pset, spend, *costs, line=line.name)
-        if line.name in pset.coords["line_exclusive"]:
-            losses = (LINE_EXCLUSIVITY_YEAR, LINE_EXCLUSIVITY_FALL, LINE_EXCLUSIVITY_SPEED)
-            yield from _standardised(pset, f"exclusivity: {line.modality}", *losses, line_exclusive=line.name)
-        if line.name in pset.coords["line_claimed"]:
-            yield from _standardised(pset, use, LINE_USE_LEVEL, LINE_DRIFT, line_claimed=line.name)
-            yield Free(LINE_USE_REGION, OF_REGIONS, {"line_claimed": line.name}, pooled=True)
-    yield from _standardised(pset, DISPLACEMENT, DISPLACEMENT)
-    yield from _standardised(pset, PRICES, LINE_PRICE_COMMON)
-
-
-def _intensity(pset: PriorSet) -> Iterator[Free]:
-    anchors, years = pset.ledger.report.anchors, pset.ledger.years
-    for modality in pset.ledger.modalities:
-        group, priced = f"{INTENSITY}: {modality.name}", modality.name in pset.coords["priced"]
-        if modality.uptake == "launch" and priced:
-            yield Free(log_price(modality), group, block=PRICE, cells={"priced": modality.name})
-            yield from _elicited(pset, group, price_growth(modality))
-        elif modality.uptake == "launch":
-            yield Free(standard(spend_residual(modality)), group)
-        else:
-            for k, anchor in enumerate(anchors):
-                block = (price_growth(modality) if k else PRICE) if priced else None
-                cells: dict[str, str] = {"priced": modality.name} if block == PRICE else {}
-                yield Free(stated_revenue(anchor), group, {sold(anchor): modality.name}, block, cells=cells)
-        if len(pset.anchors(modality)) < len(years):
-            yield Free(standard(price_noise(modality)), NOISE)
-    if lead_row(pset) is None:
-        yield from _elicited(pset, OF_REGIONS, REGION_PREMIUM)
-    else:
-        yield from (Free(name, OF_REGIONS, block=REGION_PREMIUM) for name in (REGION_PREMIUM_REST, REGION_VALUE_LEAD))
-    yield Free(REGION_PREMIUM_MODALITY, OF_REGIONS, pooled=True)
-    yield from _elicited(pset, OF_DEPTH, INTENSITY_STEP)
-
-
-def _ranged(pset: PriorSet) -> Iterator[Free]:
-    """Numbers that are usually fixed, where the ledger has a range: by default, how far regions differ."""
-    for block in pset.blocks.values():
-        if len(block.priors) == 1 and (name := block.priors[0].name.partition("[")[0]) in RANGED:
-            group = {"price_noise": NOISE, "line_use_depth_size": OF_DEPTH}.get(name, OF_REGIONS)
-            yield Free(link_name(pset, block.name), group, block=block.name)
-
-
-def _errors(pset: PriorSet) -> Iterator[Free]:
-    if states_revenue(pset):
-        yield from _standardised(pset, TRUST, VENDOR_BUILD_UP)
-    for source in pset.sources:
-        if source_years(pset, source):
-            group = TRUST if source == pset.ledger.report.id else f"trust: {slug(source)}"
-            yield Free(standard(source_error(pset, source)), group)

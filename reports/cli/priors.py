@@ -199,7 +199,8 @@ def _audit(options: argparse.Namespace) -> int:
     show([{name: row[name] for name in columns} for row in findings_rows(findings)], "The report against itself")
     if unread := unread_rows(ledger):
         say(f"No model of this market takes these assumptions: {', '.join(unread)}")
-    save_csv(findings_table(findings), options.out)
+    if options.out is not None:  # a data frame takes as long to import as the rest of an audit
+        save_csv(findings_table(findings), options.out)
     for each in slips(ledger):
         _note(options, each)
     pset = effective(ledger)  # what a forecast refuses is refused here too, once the findings are shown

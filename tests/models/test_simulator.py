@@ -14,9 +14,9 @@ from scipy.special import expit, kolmogorov, logit
 from scipy.stats import ks_1samp, t
 
 from postcgrp.models import build_model
+from postcgrp.models.free import free
 from postcgrp.models.simulator import DRIFT, MISSPECIFICATIONS, SHOCK_DF, SHOCK_SCALE, VENDOR_FACTOR, simulate
 from postcgrp.models.simulator_dice import placed
-from postcgrp.models.variables import free
 from postcgrp.priors import Evidence, Ledger, PriorSet, Settings, Trust, effective, load_ledger, load_overlay
 from postcgrp.priors.catalogue import DATES, GROWN, OBSERVED, RANGED
 from postcgrp.priors.changes import Change

@@ -18,6 +18,7 @@ from pytensor.tensor.random.type import RandomType
 
 from postcgrp.models import build_model
 from postcgrp.models import variables as v
+from postcgrp.models.free import free
 from postcgrp.models.structure import structure_key
 from postcgrp.priors import Ledger, PriorSet, Settings, effective, load_overlay, prior_set
 from postcgrp.priors.catalogue import HEAVY
@@ -37,7 +38,7 @@ ELSEWHERE = {
 
 
 def names(pset: PriorSet) -> tuple[set[str], set[str]]:
-    return {part.name for part in v.free(pset)}, {str(rv.name) for rv in build_model(pset).free_RVs}
+    return {part.name for part in free(pset)}, {str(rv.name) for rv in build_model(pset).free_RVs}
 
 
 @pytest.mark.parametrize("name", shipped())
@@ -71,15 +72,15 @@ def heavy(pset: PriorSet) -> PriorSet:
 
 
 def test_each_part_is_in_one_group(pset: PriorSet) -> None:
-    parts = [(part.name, tuple(part.part.items())) for part in v.free(pset)]
+    parts = [(part.name, tuple(part.part.items())) for part in free(pset)]
     assert len(parts) == len(set(parts))
-    for name in {part.name for part in v.free(pset)}:
-        whole = [part for part in v.free(pset) if part.name == name]
+    for name in {part.name for part in free(pset)}:
+        whole = [part for part in free(pset) if part.name == name]
         assert len(whole) == 1 or all(part.part for part in whole)
 
 
 def test_every_block_elicits_a_listed_variable(pset: PriorSet) -> None:
-    elicited = {part.block for part in v.free(pset) if part.block}
+    elicited = {part.block for part in free(pset) if part.block}
     assert elicited == {name for name, block in pset.blocks.items() if block.priors}
 
 

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 from postcgrp.inference.jaxify import model_data
 from postcgrp.models import build_model
+from postcgrp.models.free import free
 from postcgrp.models.simulator import simulate
 from postcgrp.models.structure import structure_key
-from postcgrp.models.variables import free
 from postcgrp.priors import (
     InputError,
     Ledger,
