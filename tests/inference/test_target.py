@@ -17,6 +17,7 @@ from postcgrp.inference import Sampling, prepare
 from postcgrp.inference.batch import draw_truths, simulate, unconstrained
 from postcgrp.inference.evaluate import POINTS
 from postcgrp.inference.forward import draw_prior, drawable, observed_sampler
+from postcgrp.inference.hmc import jittered_hmc
 from postcgrp.inference.programs import Programs
 from postcgrp.inference.target import OUTLINE, Outline, Target
 from postcgrp.models.blueprint import market_blueprint
@@ -86,7 +87,8 @@ def test_prior_draws_have_the_distribution_of_pymc_s(model: pm.Model) -> None:
 
 
 def test_prior_draws_of_the_report_have_the_distribution_of_pymc_s(pset: PriorSet) -> None:
-    of = target(market_blueprint(pset), "the report's prior")
+    model = market_blueprint(pset)
+    of = target(model, f"{model.key} {jittered_hmc(Sampling()).program}")  # the program that a forecast has
     assert_alike(of.prior(DRAWS, 1), flat(draw_prior(of.model, DRAWS, 2)))
 
 

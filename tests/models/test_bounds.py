@@ -42,6 +42,7 @@ def holds(pset: PriorSet, years: Array) -> Array:
     return np.prod(later, axis=0)
 
 
+@pytest.mark.slow
 def test_the_density_is_that_of_a_launch_that_came_later_or_never() -> None:
     pset = bounded()
     with_bounds, without = (build_model(only(pset, bounds=bounds)) for bounds in (True, False))

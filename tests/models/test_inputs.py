@@ -39,8 +39,14 @@ def test_a_model_takes_the_inputs_and_no_other(ledger: Ledger, name: str) -> Non
     assert_taken(prior_set(ledger, load_overlay(name)))
 
 
+@pytest.mark.parametrize("name", [*CHANGES][::6])
+def test_also_of_another_market(name: str) -> None:
+    assert_taken(other_market(name))
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CHANGES)
-def test_also_of_any_market(name: str) -> None:
+def test_inputs_of_any_market(name: str) -> None:
     assert_taken(other_market(name))
 
 

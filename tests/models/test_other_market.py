@@ -167,15 +167,8 @@ def bare(tables: Tables) -> None:
     drop(tables, role="evidence")
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "as it is",
-        pytest.param("bare", marks=pytest.mark.slow),
-        pytest.param("evidence on parts", marks=pytest.mark.slow),
-        pytest.param("five modalities", marks=pytest.mark.slow),
-    ],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["as it is", "bare", "evidence on parts", "five modalities"])
 def test_another_market_is_sampled(name: str) -> None:
     pset = prior_set_of(bare if name == "bare" else CHANGES[name])
     run = sample(build_model(pset), Sampling(draws=100, tune=100, chains=2, prior_draws=200))

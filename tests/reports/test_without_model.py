@@ -34,6 +34,7 @@ def test_a_forecast_of_another_prior_set(tmp_path: Path) -> None:
     assert loaded("forecast", *few, *other, "--out", str(tmp_path / "second")) == "[]"
 
 
+@pytest.mark.slow
 def test_refits_and_calibration(tmp_path: Path) -> None:
     program = PROGRAM.replace(
         "status = main(sys.argv[1:])",

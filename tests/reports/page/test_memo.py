@@ -72,7 +72,7 @@ def test_it_prints_two_pages_and_runs_nothing(run: Run, tmp_path: Path) -> None:
         assert tab.run("document.documentElement.scrollWidth") <= 360
 
 
-@pytest.mark.fit
+@pytest.mark.slow
 def test_scenarios_are_views_that_value_has_too(run: Run) -> None:
     """Also the one in which what the deal captures never comes."""
     deal = EXAMPLES / "implantable_pivotal.toml"
