@@ -7,7 +7,17 @@ import json
 import numpy as np
 
 from postcgrp.benchmarks.figures_in_docs.runs import Table, csv, made, mean_error, rows
-from postcgrp.benchmarks.figures_in_docs.words import block, error, number, paragraph, percent, signed, table, to
+from postcgrp.benchmarks.figures_in_docs.words import (
+    block,
+    chance,
+    error,
+    number,
+    paragraph,
+    percent,
+    signed,
+    table,
+    to,
+)
 
 
 @block
@@ -19,7 +29,7 @@ def new_evidence() -> str:
             name,
             number(row["value"]),
             f"{number(row['expected'])} ({to(row['low_90'], row['high_90'])})",
-            number(row["p"], 2),
+            chance(row["p"], 2),
         ]
         for name, (_, row) in zip(names, csv("both", "evidence").iterrows(), strict=True)
     ]

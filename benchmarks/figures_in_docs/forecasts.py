@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from postcgrp.benchmarks.figures_in_docs.runs import Table, csv, rows, total
-from postcgrp.benchmarks.figures_in_docs.words import block, number, paragraph, percent, signed, table, to
+from postcgrp.benchmarks.figures_in_docs.words import block, chance, number, paragraph, percent, signed, table, to
 
 
 @block
@@ -47,7 +47,7 @@ def prior_against_report() -> str:
             f"`{row['name']}`",
             _figure(row["stated"]),
             f"{_figure(row['median'])} ({_figure(row['low_90'])}–{_figure(row['high_90'])})",
-            number(row["p"], 3),
+            chance(row["p"], 3),
             row["verdict"],
         ]
         for _, row in of[of["kind"] == "evidence"].iterrows()

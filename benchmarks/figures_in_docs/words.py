@@ -20,6 +20,12 @@ def number(value: float, digits: int = 0) -> str:
     return text.lstrip("-") if not text.strip("-0.,") else text.replace("-", "−")
 
 
+def chance(value: float, digits: int) -> str:
+    """A probability, which is never printed as zero."""
+    least = 10.0**-digits
+    return f"< {least:.{digits}f}" if value < least else number(value, digits)
+
+
 def signed(value: float, digits: int = 0) -> str:
     """The number with its sign."""
     return ("+" if value >= 0 else "") + number(value, digits)
