@@ -27,7 +27,6 @@ from postcgrp.inference import chunks
 from postcgrp.inference.cache import enable_cache
 from postcgrp.inference.convergence import Check, gate_arrays, passed
 from postcgrp.inference.evaluate import evaluate
-from postcgrp.inference.flat import Flat
 from postcgrp.inference.hmc import jittered_hmc
 from postcgrp.inference.kernels import FIRST_STEP
 from postcgrp.inference.numerics import Arrays
@@ -35,7 +34,7 @@ from postcgrp.inference.programs import Programs, Trace, compiled
 from postcgrp.inference.progress import Progress
 from postcgrp.inference.settings import Sampling, workers
 from postcgrp.inference.starting import CANDIDATES, spread, starts
-from postcgrp.inference.target import Outline, Target, prior_points
+from postcgrp.inference.target import Outline, Target
 from postcgrp.models.blueprint import Blueprint
 from postcgrp.priors import InputError
 from postcgrp.priors.files import replacing
@@ -276,42 +275,9 @@ def evaluate_at(
 
     `shape` is (chain, draw), one chain by default. Log likelihoods have the prefix `LIKELIHOOD`.
     """
-    groups = evaluate(_compiled(batch)["derive"], points, data, shape or (1, len(points)), seed=0)
+    [derive] = programs_of(batch, "derive")
+    groups = evaluate(derive, points, data, shape or (1, len(points)), seed=0)
     return {**groups["posterior"], **{f"{LIKELIHOOD}{name}": v for name, v in groups["log_likelihood"].items()}}
-
-
-def draw_truths(batch: Batch, number: int, seed: int) -> NDArray[np.float64]:
-    """Prior draws on the unconstrained scale [number, size], see :meth:`Target.prior`.
-
-    Raises :class:`InputError` for a model of which JAX does not know every distribution.
-    """
-    return prior_points(_drawing(batch)["prior"], batch.outline, batch.data, number, seed)
-
-
-def unconstrained(batch: Batch, free: Arrays) -> NDArray[np.float64]:
-    """Draws of the free variables [draw, ...] by name as points on the unconstrained scale [draw, size]."""
-    values = Flat(batch.outline.natural).join(free)
-    found = evaluate(_drawing(batch)["unconstrain"], values, batch.data, (1, len(values)))["unconstrained"]
-    return np.asarray(found["points"][0])
-
-
-def simulate(batch: Batch, points: NDArray[np.float64], seed: int) -> Arrays:
-    """One simulated data set per unconstrained point [point, size], by name of the observed data [point, ...].
-
-    Raises :class:`InputError` for a model that observes anything but `pm.Data`, or see :func:`draw_truths`.
-    """
-    for name, data in batch.outline.observed.items():
-        if not data:
-            raise InputError(f"{name!r} observes a constant: give it pm.Data, so that it can be simulated")
-    drawn = evaluate(_drawing(batch)["derive"], points, batch.data, (1, len(points)), seed=seed)["predictive"]
-    return {batch.outline.observed[name]: values[0] for name, values in drawn.items()}
-
-
-def _drawing(batch: Batch) -> dict[str, Any]:
-    """The programs of a batch that draw."""
-    if not batch.outline.drawable:
-        raise InputError("the model has distributions that JAX cannot draw from: nothing can be simulated by it")
-    return _compiled(batch)
 
 
 def save_fit(fit: Fit, folder: Path) -> None:
@@ -363,14 +329,15 @@ _COMPILED: dict[str, dict[str, Any]] = {}
 _COMPILING = threading.Lock()
 
 
-def _compiled(batch: Batch) -> dict[str, Any]:
-    """The batch's programs, compiled once in each process."""
+def programs_of(batch: Batch, *names: str) -> list[Any]:
+    """The batch's programs of these names, each compiled once in a process, and those that are not yet side by side."""
     with _COMPILING:
-        if (name := batch.digest) not in _COMPILED:
+        made = _COMPILED.setdefault(batch.digest, {})
+        if todo := [name for name in names if name not in made]:
+            loaded = [export.deserialize(bytearray(batch.programs[name])) for name in todo]
             with ThreadPoolExecutor() as pool:
-                loaded = {key: export.deserialize(bytearray(content)) for key, content in batch.programs.items()}
-                _COMPILED[name] = dict(zip(loaded, pool.map(compiled, loaded.values()), strict=True))
-        return _COMPILED[name]
+                made.update(zip(todo, pool.map(compiled, loaded), strict=True))
+        return [made[name] for name in names]
 
 
 def _pilot(batch: Batch) -> float:
@@ -390,11 +357,10 @@ def _run(
     stopped: Callable[[], bool] = lambda: False,
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.float64]]:
     """Positions [lane, chain, draw, size], divergences [lane, chain, draw] and step sizes [lane] of one run."""
-    programs, sampler = _compiled(batch), jittered_hmc(settings)
-    state = programs["start"](*_begin(seeds, settings, batch.prior), batch.centre, batch.scale, data)
-    made = chunks.run_chunks(
-        programs["advance"], state, data, sampler, settings.draws, lanes_step=step_size, stopped=stopped
-    )
+    start, advance, _ = programs_of(batch, "start", "advance", "derive")  # the last is needed next
+    sampler = jittered_hmc(settings)
+    state = start(*_begin(seeds, settings, batch.prior), batch.centre, batch.scale, data)
+    made = chunks.run_chunks(advance, state, data, sampler, settings.draws, lanes_step=step_size, stopped=stopped)
     kept = [chunk for chunk in made if not chunk.tuning]
     x, diverging = (
         np.swapaxes(np.concatenate(parts, axis=1), 1, 2)

@@ -10,9 +10,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from postcgrp.inference.batch import LIKELIHOOD, Batch, Fit, draw_truths, evaluate_at, simulate, unconstrained
+from postcgrp.inference.batch import LIKELIHOOD, Batch, Fit, evaluate_at, programs_of
+from postcgrp.inference.evaluate import evaluate
+from postcgrp.inference.flat import Flat
 from postcgrp.inference.numerics import Arrays
 from postcgrp.inference.ranks import pit, ranks
+from postcgrp.inference.target import prior_points
 from postcgrp.priors import InputError
 
 JOINT_LIKELIHOOD = "log_likelihood"  # of all simulated evidence: the quantity that shows if evidence was left out
@@ -62,6 +65,41 @@ def _seeds(seed: int) -> tuple[int, int]:
     """Seeds for truths and for data simulated from them."""
     first, second = np.random.SeedSequence(seed).generate_state(2)
     return int(first), int(second)
+
+
+def draw_truths(batch: Batch, number: int, seed: int) -> NDArray[np.float64]:
+    """Prior draws on the unconstrained scale [number, size], see :meth:`postcgrp.inference.target.Target.prior`.
+
+    Raises :class:`InputError` for a model of which JAX does not know every distribution.
+    """
+    return prior_points(_drawing(batch, "prior"), batch.outline, batch.data, number, seed)
+
+
+def unconstrained(batch: Batch, free: Arrays) -> NDArray[np.float64]:
+    """Draws of the free variables [draw, ...] by name as points on the unconstrained scale [draw, size]."""
+    values = Flat(batch.outline.natural).join(free)
+    found = evaluate(_drawing(batch, "unconstrain"), values, batch.data, (1, len(values)))["unconstrained"]
+    return np.asarray(found["points"][0])
+
+
+def simulate(batch: Batch, points: NDArray[np.float64], seed: int) -> Arrays:
+    """One simulated data set per unconstrained point [point, size], by name of the observed data [point, ...].
+
+    Raises :class:`InputError` for a model that observes anything but `pm.Data`, or see :func:`draw_truths`.
+    """
+    for name, data in batch.outline.observed.items():
+        if not data:
+            raise InputError(f"{name!r} observes a constant: give it pm.Data, so that it can be simulated")
+    drawn = evaluate(_drawing(batch, "derive"), points, batch.data, (1, len(points)), seed=seed)["predictive"]
+    return {batch.outline.observed[name]: values[0] for name, values in drawn.items()}
+
+
+def _drawing(batch: Batch, name: str) -> Any:
+    """A program of a batch, whose model must be one that programs can draw from."""
+    if not batch.outline.drawable:
+        raise InputError("the model has distributions that JAX cannot draw from: nothing can be simulated by it")
+    [program] = programs_of(batch, name)
+    return program
 
 
 def truth_at(batch: Batch, truths: Truths, place: int, data: Arrays) -> Arrays:

@@ -86,7 +86,7 @@ class Programs:
         return program
 
     def text(self, name: str, make: Callable[[], str]) -> str:
-        """What was said of the model under `name`, which has a suffix; made only if it is not stored."""
+        """What is said of the model under a name; made only if it is not stored, or stored for data of other shapes."""
         shapes = repr(sorted(self.data.items()))
         stored = self._read(name)
         if stored is not None:

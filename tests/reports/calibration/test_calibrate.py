@@ -17,7 +17,7 @@ import pytest
 from numpy.typing import NDArray
 
 from postcgrp.inference import Sampling, sample
-from postcgrp.inference.batch import Batch, Fit, fit_many, load_fit, prepare, simulate
+from postcgrp.inference.batch import Batch, Fit, fit_many, load_fit, prepare
 from postcgrp.inference.calibrate import (
     JOINT_LIKELIHOOD,
     Truths,
@@ -26,6 +26,7 @@ from postcgrp.inference.calibrate import (
     posterior_truths,
     prior_truths,
     rank_fits,
+    simulate,
     truth_at,
 )
 from postcgrp.inference.numerics import Arrays
