@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pymc as pm
@@ -107,15 +106,6 @@ def test_same_seed_same_draws_other_seed_other_draws() -> None:
     for group in ("prior", "posterior", "posterior_predictive", "prior_predictive"):
         assert first.children[group].dataset.equals(again.children[group].dataset), group
         assert not first.children[group].dataset.equals(other.children[group].dataset), group
-
-
-@pytest.fixture
-def cache(tmp_path: Path) -> Iterator[Path]:
-    """A compilation cache of its own."""
-    before = jax.config.jax_compilation_cache_dir
-    jax.config.update("jax_compilation_cache_dir", str(tmp_path))
-    yield tmp_path / "programs"
-    jax.config.update("jax_compilation_cache_dir", before)
 
 
 @pytest.mark.fit
