@@ -238,7 +238,6 @@ def test_a_run_of_another_version_is_refused(run: Run, monkeypatch: pytest.Monke
         scenarios(Run.in_memory(tree, run.priors, run.manifest), ["payers-open"])
 
 
-@pytest.mark.slow
 def test_the_commands(run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out, deal = tmp_path / "out", str(DOCS / "examples" / "noninvasive_us.toml")
     assert main(["scenario", str(run.folder), "--scenario", "payers-open", "--out", str(out)]) == DONE
