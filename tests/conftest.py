@@ -7,6 +7,7 @@ alone finds them there. `make clean` removes them.
 from __future__ import annotations
 
 import fcntl
+import gc
 import os
 import pickle
 import time
@@ -32,6 +33,8 @@ KEPT_DAYS = 3
 
 def pytest_configure(config: pytest.Config) -> None:
     """Share compiled programs between this process, its workers, and the commands that tests start."""
+    # Where a node of a graph was created is asked only of one that fails; to note it takes a fifth of making it.
+    os.environ.setdefault("PYTENSOR_FLAGS", "traceback__limit=0")
     if "POSTCGRP_CACHE" in os.environ or not config.pluginmanager.hasplugin("cacheprovider"):
         return  # a worker has it from the process that started it
     folder = config.cache.mkdir("programs")
@@ -49,6 +52,12 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     if config.option.markexpr != QUICK or not collection_path.match("test_*.py"):
         return None
     return "\npytestmark = pytest.mark.fit\n" in collection_path.read_text(encoding="utf-8") or None
+
+
+def pytest_collection_finish() -> None:
+    """Look for garbage less often, and not among what is imported: graphs of models are many small objects."""
+    gc.freeze()
+    gc.set_threshold(100_000, 50, 100)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

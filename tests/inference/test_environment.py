@@ -16,6 +16,7 @@ from jax import export
 from postcgrp.inference import Sampling, sample
 from postcgrp.inference.programs import Programs
 from postcgrp.priors import InputError
+from postcgrp.tests.helpers.variants import variants
 
 pytestmark = pytest.mark.fit
 
@@ -61,11 +62,14 @@ def usual(cache: Path) -> str:
 
 @pytest.mark.parametrize(
     "environment",
-    [
-        {"PYTENSOR_FLAGS": "floatX=float32"},
-        {"JAX_DISABLE_JIT": "1", "JAX_DEBUG_NANS": "1", "JAX_NUMPY_RANK_PROMOTION": "raise"},
-        {"JAX_ENABLE_X64": "0"},
-    ],
+    variants(
+        [
+            {"PYTENSOR_FLAGS": "floatX=float32"},
+            {"JAX_DISABLE_JIT": "1", "JAX_DEBUG_NANS": "1", "JAX_NUMPY_RANK_PROMOTION": "raise"},
+            {"JAX_ENABLE_X64": "0"},
+        ],
+        stay=1,
+    ),
     ids=" ".join,
 )
 def test_the_environment_changes_no_draw(cache: Path, usual: str, environment: dict[str, str]) -> None:

@@ -28,14 +28,15 @@ from postcgrp.inference.programs import Programs
 from postcgrp.inference.starting import _MARGIN, MOST_HALVINGS, within_reach
 from postcgrp.priors import InputError
 from postcgrp.tests.helpers.blueprints import named
+from postcgrp.tests.helpers.variants import variants
 
 TOTAL_SETTINGS = (
     ("hmc", "parallel"),
-    ("numpyro", "parallel"),
     ("numpyro", "vectorized"),
     ("blackjax", "parallel"),
-    ("blackjax", "vectorized"),
     ("pymc", "parallel"),
+    ("numpyro", "parallel"),
+    ("blackjax", "vectorized"),
 )
 
 
@@ -59,7 +60,7 @@ def conjugate() -> tuple[pm.Model, dict[str, tuple[float, float]]]:
     return model, exact
 
 
-@pytest.fixture(scope="module", params=TOTAL_SETTINGS, ids="-".join)
+@pytest.fixture(scope="module", params=variants(TOTAL_SETTINGS, stay=4), ids="-".join)
 def conjugate_run(request: pytest.FixtureRequest) -> tuple[DataTree, dict[str, tuple[float, float]]]:
     sampler, method = request.param
     model, exact = conjugate()

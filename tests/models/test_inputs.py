@@ -16,6 +16,7 @@ from postcgrp.models.inputs import Input, arrays, inputs
 from postcgrp.priors import Ledger, PriorSet, load_overlay, prior_set
 from postcgrp.priors.shipped import shipped
 from postcgrp.tests.helpers.markets import CHANGES, bounded, other_market
+from postcgrp.tests.helpers.variants import variants
 
 pytestmark = pytest.mark.fit
 
@@ -34,12 +35,12 @@ def assert_taken(pset: PriorSet) -> None:
     assert {leaf.name for leaf in graph_inputs(ends)} >= given.keys()
 
 
-@pytest.mark.parametrize("name", shipped())
+@pytest.mark.parametrize("name", variants(shipped(), stay=3))
 def test_a_model_takes_the_inputs_and_no_other(ledger: Ledger, name: str) -> None:
     assert_taken(prior_set(ledger, load_overlay(name)))
 
 
-@pytest.mark.parametrize("name", [*CHANGES][::6])
+@pytest.mark.parametrize("name", variants([*CHANGES][::6], stay=4))
 def test_also_of_another_market(name: str) -> None:
     assert_taken(other_market(name))
 

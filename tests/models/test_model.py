@@ -24,6 +24,7 @@ from postcgrp.priors import PriorSet, Settings, effective
 from postcgrp.tests.helpers.coherence import Draws, check, check_sums, in_ranges
 from postcgrp.tests.helpers.markets import other_market
 from postcgrp.tests.helpers.stored import prior_draws
+from postcgrp.tests.helpers.variants import variants
 
 pytestmark = pytest.mark.fit
 
@@ -93,7 +94,7 @@ def test_every_prior_draw_is_coherent(drawn: Draws, pset: PriorSet) -> None:
     in_ranges(pset, drawn, within=0.025)
 
 
-@pytest.mark.parametrize("coverage", [0.5, 0.9])
+@pytest.mark.parametrize("coverage", variants([0.9, 0.5], stay=1))
 def test_ranged_claims_keep_their_mass_in_the_prior(pset: PriorSet, coverage: float) -> None:
     again = effective(pset.ledger, Settings(coverage=coverage))
     model = build_model(again.with_evidence([]))
@@ -169,6 +170,7 @@ def test_what_lines_leave_out_keeps_its_prior_although_revenue_is_free(drawn: Dr
         assert stats.kstest(values, stats.norm(0, sd).cdf).pvalue > 1e-4
 
 
+@pytest.mark.slow
 def test_without_evidence_the_posterior_is_the_prior(bottom_up: DataTree) -> None:
     assert "evidence" not in bottom_up.children["observed_data"].dataset
     assert passed(gate(bottom_up, list(map(str, bottom_up.children["log_prior"].dataset)), ["revenue_total"]))

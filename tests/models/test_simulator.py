@@ -26,6 +26,7 @@ from postcgrp.priors.shipped import shipped
 from postcgrp.tests.helpers.forward import model_draws
 from postcgrp.tests.helpers.markets import CHANGES, bounded, other_market, prior_set_of
 from postcgrp.tests.helpers.markets import market as tables_of
+from postcgrp.tests.helpers.variants import variants
 
 pytestmark = pytest.mark.fit
 
@@ -92,19 +93,19 @@ def correlated() -> PriorSet:
 
 MARKETS: dict[str, Callable[[], PriorSet]] = {
     "shipped": lambda: effective(load_ledger()),
+    "bounded": bounded,
+    "pipeline": lambda: other_market("a pipeline line"),
     "other": lambda: other_market("as it is"),
     "wider": wider,
     "lines": lambda: other_market("lines"),
     "adopted": lambda: other_market("lines of an adopted modality"),
-    "pipeline": lambda: other_market("a pipeline line"),
-    "bounded": bounded,
     "launched": lambda: other_market("lines of a launched modality"),
     "without": lambda: other_market("a launched modality without lines"),
     "correlated": correlated,
 }
 
 
-@pytest.fixture(scope="module", params=MARKETS)
+@pytest.fixture(scope="module", params=variants(MARKETS, stay=3))
 def market(request: pytest.FixtureRequest) -> Market:
     pset = MARKETS[request.param]()
     return Market(pset, simulate(pset, DRAWS, SEED))

@@ -37,6 +37,7 @@ from postcgrp.priors.segments import SEGMENT_DIMS
 from postcgrp.priors.sets import apply
 from postcgrp.priors.shipped import shipped
 from postcgrp.tests.helpers.paths import DOCS, OTHER_MARKET
+from postcgrp.tests.helpers.variants import variants
 
 PRIOR_SETS_PAGE = DOCS / "prior-sets.md"
 LEDGER = load_ledger()
@@ -347,29 +348,32 @@ def numbers(pset: PriorSet) -> dict[str, np.ndarray]:
 @pytest.mark.fit
 @pytest.mark.parametrize(
     "text",
-    [
-        '[[assumption]]\nid = "*"\nbut = ["line_net_ratio"]\nspread = 1.3\nreason = "r"',
-        *(
-            f'[[assumption]]\nid = "{name}"\nvalue = {value}\nreason = "r"'
-            for name, value in (
-                ("evidence_log_sd", 0.07),
-                ("patient_growth_region_sd", 0.004),
-                ("burden_correlation", 0.95),
-                ("payer_block_region_sd", 0.2),
-                ("uptake_correlation", 0.95),
-                ("adoption_path_concentration", 30),
-                ("uptake_region_size", 0.2),
-                ("adoption_step_region_sd", 0.2),
-                ("price_noise", 0.02),
-                ("region_premium_modality_sd", 0.1),
-            )
-        ),
-        '[[assumption]]\nid = "eligible_share"\ndepth = "2"\nvalue = 0.2\nreason = "r"',
-        '[[assumption]]\nid = "launch_year"\nmodality = "implantable"\nvalue = 2028.0\nreason = "r"',
-        '[settings]\nuptake_shape = "late"',
-        '[settings]\nleave_out = ["adoption_2030"]',
-        '[settings]\nleave_out = ["adoption_direction_united_states"]',
-    ],
+    variants(
+        [
+            '[[assumption]]\nid = "*"\nbut = ["line_net_ratio"]\nspread = 1.3\nreason = "r"',
+            *(
+                f'[[assumption]]\nid = "{name}"\nvalue = {value}\nreason = "r"'
+                for name, value in (
+                    ("evidence_log_sd", 0.07),
+                    ("patient_growth_region_sd", 0.004),
+                    ("burden_correlation", 0.95),
+                    ("payer_block_region_sd", 0.2),
+                    ("uptake_correlation", 0.95),
+                    ("adoption_path_concentration", 30),
+                    ("uptake_region_size", 0.2),
+                    ("adoption_step_region_sd", 0.2),
+                    ("price_noise", 0.02),
+                    ("region_premium_modality_sd", 0.1),
+                )
+            ),
+            '[[assumption]]\nid = "eligible_share"\ndepth = "2"\nvalue = 0.2\nreason = "r"',
+            '[[assumption]]\nid = "launch_year"\nmodality = "implantable"\nvalue = 2028.0\nreason = "r"',
+            '[settings]\nuptake_shape = "late"',
+            '[settings]\nleave_out = ["adoption_2030"]',
+            '[settings]\nleave_out = ["adoption_direction_united_states"]',
+        ],
+        stay=5,
+    ),
 )
 def test_every_number_is_data_of_one_program(ledger: Ledger, pset: PriorSet, tmp_path: Path, text: str) -> None:
     """Another number makes other data, never another graph: that is what lets one program fit them all."""
@@ -566,7 +570,7 @@ def test_a_scale_may_be_a_range(ledger: Ledger, pset: PriorSet, tmp_path: Path) 
 
 
 @pytest.mark.fit
-@pytest.mark.parametrize("name", RANGED)
+@pytest.mark.parametrize("name", variants(RANGED, stay=3))
 def test_every_scale_may_be_a_range_of_its_own_by_modality_or_line(
     ledger: Ledger, pset: PriorSet, tmp_path: Path, name: str
 ) -> None:

@@ -329,7 +329,7 @@ def test_interrupt_leaves_an_earlier_run_as_it_was(folder: Path, tmp_path: Path)
         "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
         "from postcgrp.reports.cli.main import main; sys.exit(main())"
     )
-    command = [sys.executable, "-c", script, "forecast", "--out", str(out), "--draws", "100000"]
+    command = [sys.executable, "-c", script, "forecast", "--out", str(out), "--draws", "20000"]
     colour = {**os.environ, "FORCE_COLOR": "1"}  # the bar is drawn, though nobody looks
     process = subprocess.Popen(command, env=colour, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
     assert process.stderr is not None

@@ -41,6 +41,7 @@ from postcgrp.reports.runs.groups import group
 from postcgrp.reports.runs.run import Run
 from postcgrp.tests.helpers.exported import RECORD, SMALL, brief, market, same, target, values, write, write_few
 from postcgrp.tests.helpers.paths import DOCS, OTHER_MARKET
+from postcgrp.tests.helpers.variants import variants
 
 pytestmark = pytest.mark.fit
 
@@ -278,7 +279,7 @@ def risky(pset: PriorSet) -> DataTree:
     return market(pset, draws=2, region=RISKY)
 
 
-@pytest.mark.parametrize("layout", ["long", "wide"])
+@pytest.mark.parametrize("layout", variants(["wide", "long"], stay=1))
 def test_no_text_becomes_a_formula_in_a_workbook(pset: PriorSet, risky: DataTree, tmp_path: Path, layout: str) -> None:
     done = write(pset, tmp_path / "x.xlsx", "xlsx", risky, layout=layout)
     same(done, read_export(tmp_path / "x.xlsx"))

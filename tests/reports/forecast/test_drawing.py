@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from xarray import DataTree
 
-from postcgrp.priors import InputError, PriorSet
+from postcgrp.priors import InputError
 from postcgrp.reports.cli.main import main
 from postcgrp.reports.forecast.drawing import draw, save_figure, undrawable, use_fonts
 from postcgrp.reports.forecast.figure_set import run_figures
@@ -21,6 +21,7 @@ from postcgrp.reports.forecast.style import figure, mark, names, quantity
 from postcgrp.reports.forecast.tables import bench_tables
 from postcgrp.tests.helpers.markets import CHANGES, prior_set_of
 from postcgrp.tests.helpers.stored import prior_run, prior_tree
+from postcgrp.tests.helpers.variants import variants
 
 RECIPE = "0123abcd" * 8
 TABLE = pd.DataFrame({"name": ["one", "two"], "value": [1.0, 2.5]})
@@ -91,7 +92,9 @@ def test_specs_need_neither_altair_nor_the_library_that_draws() -> None:
 
 
 @pytest.mark.fit
-@pytest.mark.parametrize("name", ["one region, one depth, one modality", "only launch", "two adoption curves", "euros"])
+@pytest.mark.parametrize(
+    "name", variants(["one region, one depth, one modality", "two adoption curves", "only launch", "euros"], stay=1)
+)
 def test_any_market_has_its_figures(name: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     import vl_convert
 
@@ -109,10 +112,8 @@ def test_any_market_has_its_figures(name: str, tmp_path: Path, capfd: pytest.Cap
 
 
 @pytest.mark.fit
-def test_the_command_writes_figures_and_tables(
-    pset: PriorSet, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    run = prior_run(pset, tmp_path / "run", 20)
+def test_the_command_writes_figures_and_tables(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = prior_run(prior_set_of(CHANGES["one region, one depth, one modality"]), tmp_path / "run", 20)
     assert main(["figures", str(run.folder), "--to", "svg"]) == 0
     out = tmp_path / "run-figures"
     said = json.loads((out / "manifest.json").read_text())

@@ -25,6 +25,7 @@ from postcgrp.tests.helpers.browser import browser
 from postcgrp.tests.helpers.paths import EXAMPLES
 from postcgrp.tests.helpers.scripts import needs_chromium
 from postcgrp.tests.helpers.stored import prior_run
+from postcgrp.tests.helpers.variants import variants
 
 DEALS = sorted(EXAMPLES.glob("*.toml"))
 SECOND_VENDOR = EXAMPLES / "second_vendor.csv"
@@ -44,7 +45,7 @@ def test_the_verdict_is_the_sign_unless_the_error_hides_it(value: float, error: 
 
 
 @pytest.mark.fit
-@pytest.mark.parametrize("deal", DEALS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("deal", variants(DEALS, stay=1), ids=lambda path: path.stem)
 def test_it_says_what_value_says(run: Run, deal: Path) -> None:
     text = re.sub(r"<[^>]*>", " ", memo(run, deal))
     figures = value_table(price_all(run, [load_deal(deal)])[0]).set_index(["quantity", "given"])["value"]

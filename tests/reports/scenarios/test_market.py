@@ -21,6 +21,7 @@ from postcgrp.reports.scenarios.paths import levers_of, new_levels
 from postcgrp.tests.helpers.by_hand import YEARS, by_hand, logit
 from postcgrp.tests.helpers.markets import CHANGES, prior_set_of, row
 from postcgrp.tests.helpers.stored import prior_run
+from postcgrp.tests.helpers.variants import variants
 
 pytestmark = pytest.mark.fit  # compiles
 DRAWS = 40
@@ -233,16 +234,16 @@ def test_centres_carry_the_mean_and_their_odds() -> None:
 
 
 SHAPES = [
+    "lines of an adopted modality",
     "only everyone",
     "only launch",
     "only acute use",
     "two adoption curves",
-    "lines of an adopted modality",
     "a launched modality without lines",
 ]
 
 
-@pytest.mark.parametrize("name", SHAPES)
+@pytest.mark.parametrize("name", variants(SHAPES, stay=1))
 def test_any_shape_of_market_has_its_base_and_its_scenarios(name: str, tmp_path: Path) -> None:
     """Without lines, launches or payers too: the base is the run, and what a scenario cannot move it leaves."""
     market = WhatIf(prior_run(prior_set_of(CHANGES[name]), tmp_path / "run", 10))

@@ -17,6 +17,7 @@ from postcgrp.reports.runs.evidence import against, flat, known_years, needed, r
 from postcgrp.reports.sensitivity.updating import update
 from postcgrp.tests.helpers.markets import other_market, row
 from postcgrp.tests.helpers.stored import prior_run
+from postcgrp.tests.helpers.variants import variants
 
 pytestmark = pytest.mark.fit
 
@@ -68,7 +69,9 @@ def everything(pset: PriorSet) -> list[Evidence]:
     return rows
 
 
-@pytest.mark.parametrize("name", [None, "burden and blocking", "five modalities", "one region", "lines"])
+@pytest.mark.parametrize(
+    "name", variants([None, "one region", "lines", "burden and blocking", "five modalities"], stay=2)
+)
 def test_aggregates_and_errors_are_the_model_s(name: str | None, pset: PriorSet, tmp_path: Path) -> None:
     """What the model's graph expects of every row, from the draws alone; with a year that no report's anchor is."""
     market = pset if name is None else other_market(name)
