@@ -50,16 +50,24 @@ def simulate(pset: PriorSet, draws: int, seed: int, *, misspecified: str | None 
     drawn = _drawn(dice)
     shock = _shock(drawn.spend, other) if misspecified == "shock" else np.zeros(1)
     views = {}
-    for view in ("market", "report", "other") if pset.evidence else ("market",):
+    for view in _looked_at(pset):
         cells = _shocked(_cells(pset, drawn, view), shock) if misspecified == "shock" else _cells(pset, drawn, view)
         cells = _drifted(cells, pset) if misspecified == "share_drift" else cells
         views[view] = _with_revenue(pset, cells)
     factor = VENDOR_FACTOR if misspecified == "vendor_high" else 1.0
     if not pset.evidence:
         return views["market"]
-    if drawn.launches is not None:
+    if drawn.launches is not None and "other" in views:
         views["other"]["start"] = drawn.launches.market.start
     return views["market"] | told(dice, views | {"tied": _tied(pset, views["report"], _tie(dice, drawn))}, factor)
+
+
+def _looked_at(pset: PriorSet) -> tuple[str, ...]:
+    """Those who look at a market: whoever says nothing of it does not."""
+    if not pset.evidence:
+        return ("market",)
+    others = pset.bounds or any(row.source != pset.ledger.report.id for row in pset.measured)
+    return ("market", "report", "other") if others else ("market", "report")
 
 
 def _with_revenue(pset: PriorSet, cells: Arrays) -> Arrays:

@@ -22,8 +22,8 @@ _MILLION = 1e6
 def told(dice: Dice, views: dict[str, Arrays], vendor_factor: float) -> Arrays:
     """Each source's error in each year it speaks of, and each row's mean and value on the log scale.
 
-    Parameters: `views`, the market as the `report` sees it, as it states revenue (`tied`), and as any `other` source
-    does; `vendor_factor`, by which the report's revenue is too high.
+    Parameters: `views`, the market as the `report` sees it, as it states revenue (`tied`), and, if there is one, as any
+    `other` source does; `vendor_factor`, by which the report's revenue is too high.
     """
     pset, rows, report = dice.pset, dice.pset.measured, dice.pset.ledger.report
     bounds = {"launch_bound": _bounds_hold(dice, views["other"])} if pset.bounds else {}
@@ -31,8 +31,8 @@ def told(dice: Dice, views: dict[str, Arrays], vendor_factor: float) -> Arrays:
         return bounds
     means = []
     for row in rows:
-        view = views["tied" if row.quantity == "revenue" else "report"]
-        means.append(_log_aggregate(pset, view if row.source == report.id else views["other"], row))
+        seen_by = ("tied" if row.quantity == "revenue" else "report") if row.source == report.id else "other"
+        means.append(_log_aggregate(pset, views[seen_by], row))
     errors, mean = {}, np.stack(means, axis=1)
     for source in dict.fromkeys(row.source for row in rows):
         counted = (*SIZES, *GROWN)
