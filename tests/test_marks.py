@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 import re
-from pathlib import Path
 
 import pytest
 
@@ -16,7 +16,11 @@ MARKED = re.compile(r"^((?:@.*\n(?:[^@d\n].*\n)*)+)def (test_\w+)\(", re.MULTILI
 
 def sources() -> dict[str, str]:
     """The source of every module of tests but this one, by its path."""
-    return {str(path.relative_to(ROOT)): path.read_text(encoding="utf-8") for path in MODULES if path != Path(__file__)}
+    return {
+        str(path.relative_to(ROOT)): path.read_text(encoding="utf-8")
+        for path in MODULES
+        if path.name != "test_marks.py"
+    }
 
 
 def test_every_slow_test_is_listed_with_its_reason() -> None:
@@ -47,3 +51,8 @@ def test_what_builds_or_compiles_is_not_among_the_quick_tests(request: pytest.Fi
     }
     assert len(heavy) > 10
     assert not [i.nodeid for i in request.session.items if i.path in heavy and i.get_closest_marker("fit") is None]
+
+
+def test_no_module_of_tests_asks_for_other_devices() -> None:
+    """As importing `pymc.sampling.jax` does: every test and process after it would then compile programs of its own."""
+    assert "device_count" not in os.environ.get("XLA_FLAGS", "")

@@ -10,7 +10,6 @@ import pymc as pm
 import pytensor
 import pytensor.tensor as pt
 import pytest
-from pymc.sampling.jax import get_jaxified_logp
 from pytensor.graph.traversal import ancestors
 from scipy import special, stats
 from xarray import DataTree
@@ -230,6 +229,8 @@ def test_the_jax_density_is_pymcs(model: pm.Model, ours: Density, compiled: Any)
 @pytest.mark.slow
 def test_pymcs_own_way_to_jax_takes_the_model_too(model: pm.Model, ours: Density, compiled: Any) -> None:
     """As `pm.sample(nuts_sampler="numpyro")` does: traced without knowing the shapes of the variables."""
+    from pymc.sampling.jax import get_jaxified_logp  # at the head it would change the environment of all tests
+
     point = model.initial_point()
     theirs = jax.jit(get_jaxified_logp(model))([point[v.name] for v in model.value_vars])
     found, _ = compiled(ours.flat.join(point), ours.data)
