@@ -35,6 +35,10 @@ def pytest_configure(config: pytest.Config) -> None:
     """Share compiled programs between this process, its workers, and the commands that tests start."""
     # Where a node of a graph was created is asked only of one that fails; to note it takes a fifth of making it.
     os.environ.setdefault("PYTENSOR_FLAGS", "traceback__limit=0")
+    if (
+        "not slow" in config.option.markexpr
+    ):  # of short fits: without LLVM's optimisations programs compile in two thirds
+        os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_backend_optimization_level=0".strip()
     if "POSTCGRP_CACHE" in os.environ or not config.pluginmanager.hasplugin("cacheprovider"):
         return  # a worker has it from the process that started it
     folder = config.cache.mkdir("programs")

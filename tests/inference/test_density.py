@@ -13,6 +13,7 @@ from pymc.distributions.transforms import ordered
 
 from postcgrp.inference.density import density, derived
 from postcgrp.inference.forward import draw_prior
+from postcgrp.tests.helpers.variants import variants
 
 Y = np.random.default_rng(0).normal(size=20)
 
@@ -47,7 +48,7 @@ def of_unknown_shape() -> None:
 
 
 @pytest.mark.filterwarnings("ignore:Data in y contains missing values")
-@pytest.mark.parametrize("build", [hierarchy, mixture, imputed, far, of_unknown_shape])
+@pytest.mark.parametrize("build", variants([hierarchy, mixture, imputed, far, of_unknown_shape], stay=3))
 def test_densities_are_those_of_pymc(build: Callable[[], None]) -> None:
     with pm.Model() as model:
         build()

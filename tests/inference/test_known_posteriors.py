@@ -42,7 +42,6 @@ JAX_BACKENDS = (
     ("blackjax", "vectorized"),
 )
 BACKENDS = (*JAX_BACKENDS, ("pymc", "parallel"))
-AT_ONCE = ("hmc-parallel", "numpyro-parallel", "blackjax-parallel")  # of test_sampling.py, all take a lighter model
 QUICK = (interval_within_another, order_statistics)
 # Draws of a chain: more where tails are heavy, fewer of a hundred dimensions, which take longest.
 DRAWS = {"correlated_normal": 6000, "transforms": 12_000}
@@ -77,10 +76,8 @@ def check_backend(blocks: Sequence[Block], backend: tuple[str, str], draws: int,
     check_moments(sample(model, settings)["posterior"].to_dataset(), exact)
 
 
-@pytest.mark.parametrize(
-    "backend",
-    [pytest.param(b, marks=() if "-".join(b) in AT_ONCE else pytest.mark.slow, id="-".join(b)) for b in BACKENDS],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", BACKENDS, ids="-".join)
 def test_every_sampler_finds_a_known_posterior(backend: tuple[str, str]) -> None:
     check_backend(QUICK, backend, 6000)
 
@@ -115,9 +112,7 @@ def apart(model: pm.Model) -> None:
         pm.NormalMixture("apart", [0.3, 0.7], mu=[-8.0, 8.0], sigma=1.0)
 
 
-@pytest.mark.parametrize(
-    "sampler", ["hmc", "pymc", *(pytest.param(name, marks=pytest.mark.slow) for name in ("numpyro", "blackjax"))]
-)
+@pytest.mark.parametrize("sampler", variants(["hmc", "pymc", "numpyro", "blackjax"], stay=1))
 def test_gate_rejects_modes_that_no_chain_leaves(sampler: str) -> None:
     """Chains that all began near one of them would agree, with an sd a third too small."""
     apart(model := pm.Model())
@@ -295,7 +290,7 @@ DEPENDENT: dict[str, Callable[[Any], Any]] = {
 }
 
 
-@pytest.mark.parametrize("name", DEPENDENT)
+@pytest.mark.parametrize("name", variants(DEPENDENT, stay=6))
 def test_predictive_draws_are_pymcs_one_for_each_draw(name: str) -> None:
     """Given scales of 1 and 3 in turn: moments of PyMC's own draws at each, independent from draw to draw."""
     model = scaled(DEPENDENT[name])

@@ -23,7 +23,6 @@ from postcgrp.priors import PriorSet, Settings, effective
 from postcgrp.tests.helpers.coherence import Draws, check, check_sums, in_ranges
 from postcgrp.tests.helpers.markets import other_market
 from postcgrp.tests.helpers.stored import prior_draws
-from postcgrp.tests.helpers.variants import variants
 
 pytestmark = pytest.mark.fit
 
@@ -93,7 +92,8 @@ def test_every_prior_draw_is_coherent(drawn: Draws, pset: PriorSet) -> None:
     in_ranges(pset, drawn, within=0.025)
 
 
-@pytest.mark.parametrize("coverage", variants([0.9, 0.5], stay=1))
+@pytest.mark.slow
+@pytest.mark.parametrize("coverage", [0.5, 0.9])
 def test_ranged_claims_keep_their_mass_in_the_prior(pset: PriorSet, coverage: float) -> None:
     again = effective(pset.ledger, Settings(coverage=coverage))
     model = build_model(again.with_evidence([]))

@@ -105,7 +105,7 @@ MARKETS: dict[str, Callable[[], PriorSet]] = {
 }
 
 
-@pytest.fixture(scope="module", params=variants(MARKETS, stay=3))
+@pytest.fixture(scope="module", params=variants(MARKETS, stay=2))
 def market(request: pytest.FixtureRequest) -> Market:
     pset = MARKETS[request.param]()
     return Market(pset, simulate(pset, DRAWS, SEED))

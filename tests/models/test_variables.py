@@ -42,13 +42,13 @@ def names(pset: PriorSet) -> tuple[set[str], set[str]]:
     return {part.name for part in free(pset)}, {str(rv.name) for rv in build_model(pset).free_RVs}
 
 
-@pytest.mark.parametrize("name", shipped())
+@pytest.mark.parametrize("name", variants(shipped(), stay=3))
 def test_every_free_variable_is_listed_and_no_other(ledger: Ledger, name: str) -> None:
     listed, built = names(prior_set(ledger, load_overlay(name)))
     assert listed == built
 
 
-@pytest.mark.parametrize("name", variants([*CHANGES][::4] + [n for k, n in enumerate(CHANGES) if k % 4], stay=12))
+@pytest.mark.parametrize("name", variants([*CHANGES][::4] + [n for k, n in enumerate(CHANGES) if k % 4], stay=6))
 def test_also_of_any_market(name: str) -> None:
     pset = other_market(name)
     for each in (pset, pset.with_evidence([])):
@@ -175,6 +175,7 @@ def test_equal_keys_are_equal_graphs(pset: PriorSet, name: str) -> None:
         assert_same_graph(variant, pset)
 
 
+@pytest.mark.slow
 def test_equal_keys_are_equal_graphs_of_any_market() -> None:
     first: dict[str, PriorSet] = {}
     shared = 0

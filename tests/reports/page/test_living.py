@@ -437,6 +437,7 @@ def test_a_market_of_one_region_has_nothing_to_pick_there(tab: Page, tmp_path: P
     assert tab.run("[...document.querySelectorAll('fieldset')].map(f => f.dataset.dim)") == ["modality", "depth"]
 
 
+@pytest.mark.slow
 @needs_chromium
 @pytest.mark.fit
 def test_forty_regions_fit_on_the_page(tab: Page, tmp_path: Path) -> None:

@@ -107,6 +107,7 @@ def test_evidence_that_the_draws_cannot_tell_of_is_said_with_the_way_out(run: Ru
     assert "postcgrp update RUN --evidence second_vendor.csv" in text
 
 
+@pytest.mark.slow
 @pytest.mark.fit
 def test_the_command_writes_it_under_two_views(run: Run, tmp_path: Path) -> None:
     out = tmp_path / "memo.html"

@@ -141,6 +141,7 @@ def test_it_can_be_priced_compared_and_taken_away(
         assert "updated by weights" in capsys.readouterr().out, command
 
 
+@pytest.mark.slow
 def test_two_updates_in_turn_can_be_priced_and_taken_away(
     pset: PriorSet, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -149,7 +149,7 @@ PATHS: list[dict[str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize("row", PATHS, ids=[row["driver"] for row in PATHS])
+@pytest.mark.parametrize("row", variants(PATHS, stay=4), ids=[row["driver"] for row in PATHS])
 def test_a_path_moves_what_follows_and_nothing_before_its_year(market: WhatIf, row: dict[str, Any]) -> None:
     found = under(market, row | {"from": 2031})
     for name in (v.REVENUE, v.REVENUE_LINE, v.PATIENTS, v.USE, v.USE_LINE):

@@ -37,6 +37,7 @@ from postcgrp.reports.sensitivity.tornado import elicited_numbers, shift_prior
 from postcgrp.reports.sensitivity.waterfall import waterfall
 from postcgrp.tests.helpers.markets import CHANGES, other_market, prior_set_of, row
 from postcgrp.tests.helpers.stored import prior_run, restated, write
+from postcgrp.tests.helpers.variants import variants
 
 pytestmark = pytest.mark.fit
 
@@ -138,6 +139,7 @@ SHIFTED = {  # numbers whose cells one standard draw moves together, by as many 
 HEAVY = assumption("pool_error", 'family = "student"')
 
 
+@pytest.mark.slow
 def test_what_bounds_a_launch_is_a_factor_of_its_own(bare: Run, tmp_path: Path) -> None:
     at: dict[str, Any] = {"year": None, "modality": "implantable", "log_sd": 0.5}
     bound = row(bare.priors, "study", 2031.0, "launch_not_before", **at)
@@ -197,6 +199,7 @@ def test_what_cannot_be_in_both_runs_asks_for_a_refit(bare: Run, ledger: Ledger,
     assert found.structure[0].endswith("-> 0.01")
 
 
+@pytest.mark.slow
 def test_prices_without_lines_are_factors(tmp_path: Path) -> None:
     market = other_market("five modalities").with_evidence([])
     stored = prior_run(market, tmp_path / "one", DRAWS)
@@ -384,7 +387,7 @@ def test_other_markets_and_currencies(bare: Run, tmp_path: Path) -> None:
     assert (two.why["factor"] == _REST).all()
 
 
-@pytest.mark.parametrize("name", ["only everyone", "five modalities"])
+@pytest.mark.parametrize("name", variants(["only everyone", "five modalities"], stay=1))
 def test_any_market_is_compared(name: str, tmp_path: Path) -> None:
     market = other_market(name)
     total = row(market, "actuals", 900, log_sd=1.0)
@@ -412,6 +415,7 @@ def test_files_name_both_runs(bare: Run, tmp_path: Path) -> None:
         save_comparison(found, bare, bare, bare.folder)
 
 
+@pytest.mark.slow
 def test_small_parts_are_one_bar(bare: Run, ledger: Ledger, tmp_path: Path) -> None:
     ids = ("pool_error", "patient_growth", "depth_drift", "moh_effect", "payer_brake", "line_price_common")
     wider = changed(ledger, "".join(assumption(name, "spread = 1.2") for name in ids), tmp_path)

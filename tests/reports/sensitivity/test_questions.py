@@ -100,6 +100,7 @@ def test_a_deal_flips_where_its_value_is_zero(pset: PriorSet, tmp_path: Path) ->
     assert first["value"] == pytest.approx(number.value(first["flips_at_sds"]))
 
 
+@pytest.mark.slow
 def test_two_inputs_are_moved_where_one_does_not_reach(pset: PriorSet, tmp_path: Path) -> None:
     pset = pset.with_evidence([])
     run = prior_run(pset, tmp_path / "run", draws=1500)

@@ -11,8 +11,8 @@ from arviz_stats.base import array_stats
 from xarray import DataTree
 
 from postcgrp.inference import Sampling, powerscale, sample
-from postcgrp.inference.batch import Fit, fit_many
-from postcgrp.inference.convergence import Check
+from postcgrp.inference.batch import Fit
+from postcgrp.inference.convergence import ADVICE, Check
 from postcgrp.inference.density import density
 from postcgrp.inference.diagnostics import SAMPLE
 from postcgrp.inference.forward import draw_prior
@@ -23,7 +23,7 @@ from postcgrp.reports.runs.run import Run
 from postcgrp.reports.sensitivity import refits as module
 from postcgrp.reports.sensitivity.refits import SILENT, Refits, align, as_refit, powerscale_by_refit
 from postcgrp.reports.sensitivity.study import power_groups
-from postcgrp.tests.helpers.markets import row
+from postcgrp.tests.helpers.markets import CHANGES, prior_set_of, row
 from postcgrp.tests.helpers.paths import OTHER_MARKET
 
 pytestmark = pytest.mark.fit
@@ -129,26 +129,31 @@ def test_variants_keep_their_names_totals_add_up_and_none_is_fitted_twice(
         refits({"again": other})  # with other variables kept it is another file
 
 
-def test_an_interrupt_keeps_what_was_finished(refits: Refits, other: PriorSet, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder = refits.folder
+@pytest.fixture(scope="module")
+def smallest(tmp_path_factory: pytest.TempPathFactory) -> Refits:
+    return Refits(prior_set_of(CHANGES["one region, one depth, one modality"]), tmp_path_factory.mktemp("few"))
+
+
+def test_an_interrupt_keeps_what_was_finished(smallest: Refits, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder, other = smallest.folder, smallest.base
     assert folder is not None
     before = set(folder.iterdir())
     views = {f"{c:g}": effective(other.ledger, replace(other.settings, coverage=c)) for c in (0.6, 0.8)}
 
-    def interrupted(*arguments: Any, **named: Any) -> Any:
-        yield next(iter(fit_many(*arguments, **named)))
+    def interrupted(batch: Any, posteriors: Any, **_: Any) -> Any:
+        draws = {"revenue_total": np.ones((4, 1000, len(other.ledger.years)))}
+        yield 0, Fit("k", draws, tuple(Check(name, True, 0.0, "", "", "") for name in ADVICE), 1)
         raise KeyboardInterrupt
 
     monkeypatch.setattr(module, "fit_many", interrupted)
+    monkeypatch.setattr(module, "_kept", lambda model: ["revenue_total"])
     with pytest.raises(KeyboardInterrupt):
-        refits(views)
+        smallest(views)
     assert len(set(folder.iterdir()) - before) == 1
 
 
-def test_a_posterior_that_misses_has_a_reason_and_no_draws(
-    refits: Refits, other: PriorSet, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    ways: list[int] = []
+def test_a_posterior_that_misses_has_a_reason_and_no_draws(smallest: Refits, monkeypatch: pytest.MonkeyPatch) -> None:
+    ways, other = list[int](), smallest.base
 
     def failing(batch: Any, posteriors: Any, **_: Any) -> Any:
         for place, _ in enumerate(posteriors):
@@ -158,7 +163,9 @@ def test_a_posterior_that_misses_has_a_reason_and_no_draws(
 
     monkeypatch.setattr(module, "fit_many", failing)
     monkeypatch.setattr(module, "_kept", lambda model: ["revenue_total"])
-    found = replace(refits, folder=None)({"bad": effective(other.ledger, replace(other.settings, coverage=0.7))})["bad"]
+    found = replace(smallest, folder=None)({"bad": effective(other.ledger, replace(other.settings, coverage=0.7))})[
+        "bad"
+    ]
     assert found.missed == "missed the gate: rhat 1.3 (< 1.01)"
     assert not found.draws.data_vars
     assert ways == [1000, module.LONGER * 1000]

@@ -56,7 +56,6 @@ from postcgrp.reports.sensitivity.tornado import (
 )
 from postcgrp.reports.sensitivity.variants import TOGETHER, crossed, parse_vary, sets, skipped
 from postcgrp.tests.helpers.paths import OTHER_MARKET
-from postcgrp.tests.helpers.variants import variants
 
 pytestmark = pytest.mark.fit
 
@@ -160,7 +159,8 @@ MOVED = (
 )
 
 
-@pytest.mark.parametrize("name", variants(MOVED, stay=8))
+@pytest.mark.slow
+@pytest.mark.parametrize("name", MOVED)
 def test_the_density_ratio_of_a_move_is_the_models_own(
     pset: PriorSet, prior_run: tuple[DataTree, Any, Any], name: str
 ) -> None:

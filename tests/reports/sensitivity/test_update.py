@@ -121,6 +121,7 @@ def test_weights_worth_few_draws_are_refused_though_k_is_fine(lognormal: Run, tm
     assert update(lognormal, [row(lognormal.priors, "actuals", 520, year=2026)]).refused == ""
 
 
+@pytest.mark.slow
 def test_a_figure_s_error_is_shown_with_it(lognormal: Run) -> None:
     result = update(lognormal, [row(lognormal.priors, "vendor: second", 560)])
     assert result.moved is not None
