@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import pyarrow.parquet
 from xarray import Dataset
 
 from postcgrp.inference.diagnostics import SAMPLE
+from postcgrp.inference.settings import workers
 from postcgrp.priors import InputError, Ledger
 from postcgrp.priors.lookup import label_of
 from postcgrp.reports.export.arrow import LAYOUTS, SIDECAR, column_names, csv_text, shape, to_arrow
@@ -238,10 +240,13 @@ def _check_names(header: Header) -> None:
 
 
 def _write_parquet(export: Export, folder: Path, layout: str) -> None:
-    for name in export.header["tables"]:
+    def write(name: str) -> None:
         table = to_arrow(export, name, layout).replace_schema_metadata({KEY: dump(export.header)})
         keys = [field.name for field in table.schema if not pa.types.is_floating(field.type)]
         pa.parquet.write_table(table, folder / f"{name}.parquet", compression="zstd", use_dictionary=keys)
+
+    with ThreadPoolExecutor(workers()) as pool:  # compressing takes most of it, and does not hold Python's lock
+        list(pool.map(write, export.header["tables"]))
 
 
 def _write_csv(export: Export, folder: Path, layout: str) -> None:

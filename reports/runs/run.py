@@ -156,20 +156,19 @@ class Run:
         """The run as the sampler left it: without the weights of an update."""
         return self.base or self
 
-    def read(self, names: Iterable[str], group: str = POSTERIOR) -> Dataset:
-        """The named variables of one group, in equally weighted draws; those that the run does not have are left out.
+    def read(self, names: Iterable[str] | None = None, group: str = POSTERIOR) -> Dataset:
+        """The named variables of one group, by default all, in equally weighted draws; what the run lacks is left out.
 
         Where an update left weights, draws are repeated or dropped in proportion to them, in their order, so that
         every statistic of equally weighted draws holds. :attr:`fitted` has them as they were sampled.
         """
         if self.loaded is not None:
-            data = self.loaded.children[group].to_dataset()
-            data = data[[name for name in dict.fromkeys(names) if name in data]]
+            data = _named(self.loaded.children[group].to_dataset(), names)
         elif self.base is not None:
             data = self.base.read(names, group)
         else:
             with files.opened_draws(self.folder, group) as opened:
-                data = opened[[name for name in dict.fromkeys(names) if name in opened]].load()
+                data = _named(opened, names).load()
         return self._equally_weighted(data) if group in OF_POSTERIOR else data
 
     def names(self, group: str = POSTERIOR) -> list[str]:
@@ -207,7 +206,7 @@ class Run:
     @cached_property
     def posterior(self) -> Dataset:
         """Every variable of the posterior [chain, draw, ...], in equally weighted draws."""
-        return self.read(self.names())
+        return self.read()
 
     @cached_property
     def sizes(self) -> tuple[int, int]:
@@ -245,6 +244,11 @@ class Run:
             coords = {v.EVIDENCE_ROW: [row.id for row in part.rows]}
             parts.append(Dataset({v.EVIDENCE: ((*SAMPLE, v.EVIDENCE_ROW), values)}, coords))
         return xr.concat(parts, v.EVIDENCE_ROW)
+
+
+def _named(data: Dataset, names: Iterable[str] | None) -> Dataset:
+    """The named variables that there are, by default all."""
+    return data if names is None else data[[name for name in dict.fromkeys(names) if name in data]]
 
 
 def open_run(folder: str | Path) -> Run:

@@ -20,7 +20,6 @@ from postcgrp.reports.runs.run import Run
 from postcgrp.reports.valuation.deal import load_deal
 from postcgrp.reports.valuation.figures import save_valuation
 from postcgrp.reports.valuation.tables import assumptions, tornado, value_table
-from postcgrp.reports.valuation.under import deals_under
 from postcgrp.reports.valuation.valuation import Valuation, price_all
 
 SCHEMA = "postcgrp.value/1"
@@ -84,7 +83,12 @@ def value(
     table, moves, assumed = (
         pd.concat([f(one) for one in priced], ignore_index=True) for f in (value_table, tornado, assumptions)
     )
-    answer = Answer(priced, table, moves, assumed, deals_under(run, priced, under, seed) if under else None)
+    there = None
+    if under:
+        from postcgrp.reports.valuation.under import deals_under  # needs JAX, and PyMC where no program is stored
+
+        there = deals_under(run, priced, under, seed)
+    answer = Answer(priced, table, moves, assumed, there)
     if out is not None:
         _write(answer, run, paths, seed, Path(out))
     return answer
