@@ -47,8 +47,14 @@ def of_unknown_shape() -> None:
     pm.Normal("y", pt.ones((y.shape[0],)) * x.reshape((-1,))[: y.shape[0]], 1, observed=y)
 
 
+def nothing_but_standard_normals() -> None:
+    pm.Normal("x", shape=3)
+
+
 @pytest.mark.filterwarnings("ignore:Data in y contains missing values")
-@pytest.mark.parametrize("build", variants([hierarchy, mixture, imputed, far, of_unknown_shape], stay=3))
+@pytest.mark.parametrize(
+    "build", variants([hierarchy, mixture, imputed, nothing_but_standard_normals, far, of_unknown_shape], stay=4)
+)
 def test_densities_are_those_of_pymc(build: Callable[[], None]) -> None:
     with pm.Model() as model:
         build()
