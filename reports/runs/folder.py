@@ -30,7 +30,8 @@ from postcgrp.reports.runs.place import MANIFEST
 
 _MAJOR = 2  # of what a run holds: 1 is the model without lines
 RUN, UPDATE = "postcgrp.run", "postcgrp.update"
-SCHEMA, UPDATE_SCHEMA = f"{RUN}/{_MAJOR}", f"{UPDATE}/{_MAJOR}"
+_MINOR = 1  # since 2.1 the recipe holds no number that another processor computes with another last digit
+SCHEMA, UPDATE_SCHEMA = f"{RUN}/{_MAJOR}.{_MINOR}", f"{UPDATE}/{_MAJOR}.{_MINOR}"
 WEIGHTS = "weights.csv"
 DRAWS = "posterior.nc"
 INPUTS = "inputs.json"  # of the prior set; the files it was read from lie beside it
@@ -148,7 +149,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     try:
         record = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
         name, version = record["schema"].split("/")
-        major = int(version.split(".")[0])
+        major, _ = _version(record)
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         name = None
     if name in (RUN, UPDATE) and major != _MAJOR:
@@ -183,6 +184,11 @@ def _finite(content: Any) -> Any:
     if isinstance(content, (list, tuple)):
         return [_finite(value) for value in content]
     return None if isinstance(content, float) and not math.isfinite(content) else content
+
+
+def _version(record: Mapping[str, Any]) -> tuple[int, int]:
+    major, _, minor = record["schema"].split("/")[1].partition(".")
+    return int(major), int(minor or 0)
 
 
 def is_update(record: Mapping[str, Any]) -> bool:
@@ -229,14 +235,13 @@ def read_inputs(folder: Path, record: Mapping[str, Any]) -> PriorSet:
     check_files(folder, record, INPUTS)
     try:
         text = (folder / INPUTS).read_text(encoding="utf-8")
-        priors, whole = from_json(text), "blocks" in json.loads(text)
+        priors = from_json(text)
     except (OSError, ValueError, KeyError, TypeError) as error:
         why = " ".join(str(error).split())[:200]
         raise InputError(
             f"{folder / INPUTS}: is damaged or of another postcgrp ({why}): run the forecast again"
         ) from None
-    # Before 0.2.0 the file held less than the recipe, whose text was another one.
-    if whole and priors.fingerprint() != record["recipe_sha256"]:
+    if _version(record) >= (_MAJOR, 1) and priors.fingerprint() != record["recipe_sha256"]:
         raise InputError(f"{folder / INPUTS}: is not the prior set that the manifest names: run the forecast again")
     return priors
 

@@ -22,6 +22,7 @@ from postcgrp.priors import (
     Ledger,
     PriorSet,
     effective,
+    elicit,
     from_json,
     load_ledger,
     load_overlay,
@@ -88,6 +89,14 @@ def test_a_set_changed_in_python_survives_json(pset: PriorSet, tmp_path: Path) -
         pset,
     ]
     assert len({one.fingerprint() for one in alone}) == len(alone)
+
+
+def test_the_recipe_is_the_same_on_another_processor(pset: PriorSet, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One whose exponential differs in the last digit: a run is opened where it was not made."""
+    recipe, implied = pset.recipe(), pset.table()["median"]
+    monkeypatch.setitem(elicit.LINK, "lognormal", (np.log, lambda x: np.nextafter(np.exp(x), 0.0)))
+    assert not implied.equals(pset.table()["median"])
+    assert from_json(pset.to_json()).recipe() == recipe
 
 
 def test_the_sceptic_misses_as_the_reference_class_does(ledger: Ledger) -> None:

@@ -333,11 +333,12 @@ def test_a_run_of_the_first_version_still_loads_and_exports(
 
 
 def test_a_newer_minor_version_of_a_run_loads(frozen_run: Path) -> None:
+    newer = {"schema": "postcgrp.run/2.4", "recipe_sha256": open_run(frozen_run).priors.fingerprint()}
     with netCDF4.Dataset(frozen_run / "posterior.nc", "r+") as file:
-        file.manifest = json.dumps({**json.loads(file.manifest), "schema": "postcgrp.run/2.4"})
+        file.manifest = json.dumps(json.loads(file.manifest) | newer)
     sha = hashlib.sha256((frozen_run / "posterior.nc").read_bytes()).hexdigest()
     files = json.loads((frozen_run / "manifest.json").read_text())["files"] | {"posterior.nc": sha}
-    restate(frozen_run, schema="postcgrp.run/2.4", files=files, audience="all")
+    restate(frozen_run, **newer, files=files, audience="all")
     assert open_run(frozen_run).manifest["audience"] == "all"
 
 
@@ -350,6 +351,7 @@ def test_a_newer_minor_version_of_a_run_loads(frozen_run: Path) -> None:
         ),
         ({"schema": "postcgrp.run/3.1"}, r"has schema 3\.1, .*read it with a newer postcgrp"),
         ({"schema": "postcgrp.run/x"}, "is not a run folder"),
+        ({"schema": "postcgrp.run/2.x"}, "is not a run folder"),
         ({"schema": "postcgrp.value/1"}, "is not a run folder"),
         ({"schema": 1}, "is not a run folder"),
         ({"files": None}, "is not a run folder"),

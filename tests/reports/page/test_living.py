@@ -481,7 +481,7 @@ def test_the_command_writes_beside_the_run(run: Run, capsys: pytest.CaptureFixtu
 
 
 @pytest.mark.fit
-def test_two_runs_are_compared(run: Run, tab: Page, tmp_path: Path) -> None:
+def test_two_runs_are_compared(run: Run, tmp_path: Path) -> None:
     assert main(["page", str(run.folder), "--compare", str(run.folder), "--out", str(tmp_path / "two.html")]) == 0
     assert "Against run (prior set report" in (tmp_path / "two.html").read_text(encoding="utf-8")
 
