@@ -12,6 +12,7 @@ MOST_DIRECTIONS = 8  # in which a posterior may be much narrower than its margin
 NARROW = 3.0  # times as steep as independent margins would be: gradients of a few hundred draws show less by chance
 PSEUDO_DRAWS = 5  # weight of the reference before a window against the window's draws
 LEAST_VARIANCE = 1e-20  # instead of none, of chains that did not move
+LARGEST_MOMENTUM = 1e100  # a position with a larger one has no density
 LEAST_MARGIN = 0.1  # variance of a margin in units of the scale: a few hundred draws tell no smaller one
 
 
@@ -116,7 +117,10 @@ def rotating(reference: Reference) -> Callable[..., Any]:
             position = reference.centre + cos * away + sin * reference.covariance_times(momentum)
             density, gradient = jax.value_and_grad(log_density)(position)
             pull, momentum = cos * pull + sin * momentum, cos * momentum - sin * pull
-            return IntegratorState(position, momentum + kick * (gradient + pull), density, gradient)
+            momentum = momentum + kick * (gradient + pull)
+            # Squared it would overflow, and of sums of such squares the kinetic energy may be minus infinity.
+            density = jnp.where(jnp.abs(momentum).max() < LARGEST_MOMENTUM, density, -jnp.inf)
+            return IntegratorState(position, momentum, density, gradient)
 
         return step
 

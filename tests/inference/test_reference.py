@@ -5,11 +5,14 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
+import blackjax
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from blackjax.mcmc.hmc import HMCState
 from blackjax.mcmc.integrators import IntegratorState
+from blackjax.mcmc.metrics import LowRankInverseMassMatrix
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -81,6 +84,29 @@ def test_steps_can_be_taken_back_whatever_the_density(seed: int, step_size: floa
     size = 1 + np.abs(there.position).max() + np.abs(there.momentum).max()
     np.testing.assert_allclose(back.position, state.position, atol=1e-9 * size)
     np.testing.assert_allclose(-back.momentum, state.momentum, atol=1e-9 * size)
+
+
+def test_a_step_off_a_cliff_is_refused() -> None:
+    """Its kinetic energy may be minus infinity: a fused multiplication adds minus infinity to what would overflow."""
+    of = reference(3)
+    transition = blackjax.hmc.build_kernel(rotating(of))
+    metric = LowRankInverseMassMatrix(*of[1:])
+
+    def cliff(x: Any) -> Any:
+        away = x - of.centre
+        return -((away[0] + jnp.exp(50 * away[1])) ** 2) / 2
+
+    start = of.centre - 1.0
+    density, gradient = jax.value_and_grad(cliff)(start)
+    fallen = rotating(of)(cliff, None)(IntegratorState(start, jnp.ones(SIZE), density, gradient), 0.8)
+    assert float(cliff(fallen.position)) < -1e100
+    assert fallen.logdensity == -np.inf
+    moved, told = jax.vmap(lambda key: transition(key, HMCState(start, density, gradient), cliff, 0.8, metric, 1))(
+        jax.random.split(jax.random.key(1), 100)
+    )
+    fell = np.asarray(told.is_divergent)
+    assert 0.1 < fell.mean() < 0.9
+    assert (np.asarray(moved.position)[fell] == np.asarray(start)).all()
 
 
 def test_precision_is_the_inverse_of_the_covariance() -> None:
