@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from difflib import get_close_matches
 from itertools import product
 from typing import Any
@@ -45,8 +44,6 @@ def from_json(text: str) -> PriorSet:
     ledger = Ledger.model_validate(content["ledger"])
     settings = Settings(**content["settings"] | {"leave_out": tuple(content["settings"]["leave_out"])})
     evidence = tuple(Evidence(**row) for row in content["evidence"])
-    if "blocks" not in content:  # runs of postcgrp 0.1.0 stored only what the ledger and the settings imply
-        return replace(effective(ledger, settings), evidence=evidence)
     blocks = {block["name"]: _block(block) for block in content["blocks"]}
     rows = tuple(PriorCorrelation(**row) for row in content.get("correlations", ()))  # 2.0 wrote none
     return PriorSet(ledger, settings, blocks, evidence, Trust.model_validate(content["trust"]), rows)

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 Array = NDArray[np.float64]
 LATER_COLUMNS = ("line", "year_from")  # of evidence, since the first edition
 IMPLIED = ("q05", "median", "q95")  # by mu and sd, in the table of priors
+DIGITS = "%.10g"  # of the numbers in a recipe
 
 
 @dataclass(frozen=True)
@@ -278,12 +279,12 @@ class PriorSet:
     def recipe(self) -> str:
         """Returns priors, evidence, trust and every ledger row as text: equal texts give equal posteriors.
 
-        Only numbers that :meth:`to_json` keeps: one computed anew may differ in its last digit on another processor.
+        Without the last digits of what is computed, which differ from one processor to another.
         """
         parts = (
-            self.table().drop(columns=list(IMPLIED)).to_csv(index=False),
+            self.table().drop(columns=list(IMPLIED)).to_csv(index=False, float_format=DIGITS),
             repr([(b.name, b.dims, b.correlation, *(["falling"] * b.falling)) for b in self.blocks.values()]),
-            self.evidence_table().to_csv(index=False),
+            self.evidence_table().to_csv(index=False, float_format=DIGITS),
             self.trust.model_dump_json(),
             repr(self.settings),
             self.ledger.model_dump_json(indent=1),

@@ -30,8 +30,8 @@ from postcgrp.reports.runs.place import MANIFEST
 
 _MAJOR = 2  # of what a run holds: 1 is the model without lines
 RUN, UPDATE = "postcgrp.run", "postcgrp.update"
-_MINOR = 1  # since 2.1 the recipe holds no number that another processor computes with another last digit
-SCHEMA, UPDATE_SCHEMA = f"{RUN}/{_MAJOR}.{_MINOR}", f"{UPDATE}/{_MAJOR}.{_MINOR}"
+SCHEMA, UPDATE_SCHEMA = f"{RUN}/{_MAJOR}.1", f"{UPDATE}/{_MAJOR}.1"
+_PORTABLE = (2, 1)  # since this version the recipe leaves out digits that differ from one processor to another
 WEIGHTS = "weights.csv"
 DRAWS = "posterior.nc"
 INPUTS = "inputs.json"  # of the prior set; the files it was read from lie beside it
@@ -148,15 +148,14 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     """
     try:
         record = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-        name, version = record["schema"].split("/")
-        major, _ = _version(record)
+        name, version = _schema(record)
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         name = None
-    if name in (RUN, UPDATE) and major != _MAJOR:
-        other = "a newer postcgrp" if major > _MAJOR else "the postcgrp that made it"
+    if name in (RUN, UPDATE) and version[0] != _MAJOR:
+        other = "a newer postcgrp" if version[0] > _MAJOR else "the postcgrp that made it"
         raise InputError(
-            f"{folder}: has schema {version}, but this postcgrp reads runs of {_MAJOR}.x, as its model is another: "
-            f"run the forecast again with this one, or read it with {other}"
+            f"{folder}: has schema {record['schema'].split('/')[1]}, but this postcgrp reads runs of {_MAJOR}.x, "
+            f"as its model is another: run the forecast again with this one, or read it with {other}"
         )
     if name not in (RUN, UPDATE) or not isinstance(record.get("files"), dict):
         raise InputError(f"{folder}: is not a run folder of postcgrp: give the folder of a finished forecast")
@@ -186,14 +185,16 @@ def _finite(content: Any) -> Any:
     return None if isinstance(content, float) and not math.isfinite(content) else content
 
 
-def _version(record: Mapping[str, Any]) -> tuple[int, int]:
-    major, _, minor = record["schema"].split("/")[1].partition(".")
-    return int(major), int(minor or 0)
+def _schema(record: Mapping[str, Any]) -> tuple[str, tuple[int, int]]:
+    """Name and version (major, minor) of what a manifest's folder holds."""
+    name, version = record["schema"].split("/")
+    major, _, minor = version.partition(".")
+    return name, (int(major), int(minor or 0))
 
 
 def is_update(record: Mapping[str, Any]) -> bool:
     """Whether a manifest is that of a run updated by weights."""
-    return str(record["schema"]).startswith(f"{UPDATE}/")
+    return _schema(record)[0] == UPDATE
 
 
 def updated_run(folder: Path, record: Mapping[str, Any]) -> Path:
@@ -241,7 +242,7 @@ def read_inputs(folder: Path, record: Mapping[str, Any]) -> PriorSet:
         raise InputError(
             f"{folder / INPUTS}: is damaged or of another postcgrp ({why}): run the forecast again"
         ) from None
-    if _version(record) >= (_MAJOR, 1) and priors.fingerprint() != record["recipe_sha256"]:
+    if _schema(record)[1] >= _PORTABLE and priors.fingerprint() != record["recipe_sha256"]:
         raise InputError(f"{folder / INPUTS}: is not the prior set that the manifest names: run the forecast again")
     return priors
 

@@ -40,7 +40,7 @@ def _priors(found: Found, sides: Sides) -> set[str]:
         if standards[0] is not None and standards[1] is not None:
             _standardised(found, sides, name, (standards[0], standards[1]))
             continue
-        changed = [(k, a, b) for k, a, b in _pairs(sides, name) if _stated(a) != _stated(b)]
+        changed = [(k, a, b) for k, a, b in _pairs(sides, name) if not _alike(a, b)]
         values = [_natural(side, name) for side in sides] if changed else []
         for k, a, b in changed:
             ratio = (b.log_density(x[:, k]) - a.log_density(x[:, k]) for x in values)
@@ -60,7 +60,7 @@ def _standardised(found: Found, sides: Sides, name: str, standards: tuple[Standa
     pairs = _pairs(sides, name)
     cholesky = [np.eye(1) if s.cholesky is None else s.cholesky for s in standards]
     coupled = cholesky[0].shape != cholesky[1].shape or not np.allclose(cholesky[0], cholesky[1], rtol=1e-9, atol=0)
-    if not coupled and all(_stated(a) == _stated(b) for _, a, b in pairs):
+    if not coupled and all(_alike(a, b) for _, a, b in pairs):
         return
     z = v.standard(name)
     if not all(z in side.draws for side in sides):
@@ -71,7 +71,7 @@ def _standardised(found: Found, sides: Sides, name: str, standards: tuple[Standa
     scores = [scores_of(side.pset, name, _reader(side)) for side in sides]
     for row in np.ndindex(rows):
         cells = one.cells[row].reshape(-1, one.cells.shape[-1])  # [correlated draw, cells that it moves]
-        changed = [(a, b) for k, a, b in pairs if k in cells and _stated(a) != _stated(b)]
+        changed = [(a, b) for k, a, b in pairs if k in cells and not _alike(a, b)]
         if not changed and not coupled:
             continue
         label = _named([b for _, b in changed]) if changed else f"correlation of {name}"
@@ -124,7 +124,7 @@ def _move(cells: Sequence[tuple[Prior, Prior]]) -> tuple[float, float] | None:
     for a, b in cells:
         if a.sd > 0 and b.sd > 0:
             moves.append(((a.mu - b.mu) / b.sd, a.sd / b.sd))
-        elif a.sd > 0 or b.sd > 0 or a.mu != b.mu:
+        elif not _alike(a, b):
             return None
     if not moves:
         return 0.0, 1.0
@@ -140,8 +140,10 @@ def _named(priors: Sequence[Prior]) -> str:
     return priors[0].name if len(priors) == 1 else f"{priors[0].name} and {len(priors) - 1} more"
 
 
-def _stated(prior: Prior) -> tuple[object, ...]:
-    return prior.family, prior.mu, prior.sd
+def _alike(first: Prior, second: Prior) -> bool:
+    """Whether two runs state the same prior, up to the last digits, in which processors differ."""
+    numbers = [(prior.mu, prior.sd) for prior in (first, second)]
+    return first.family == second.family and np.allclose(*numbers, rtol=1e-12, atol=1e-12)
 
 
 def _kind(changed: Sequence[tuple[Prior, Prior]]) -> str:

