@@ -137,7 +137,7 @@ def _joint(model: pm.Model, apart: Collection[str]) -> Any:
         if transform is not None
     ]
     terms = [term for rv, term in _terms(model).items() if model.rvs_to_values[rv].name not in apart]
-    parts = [*terms, *jacobians, *model.potentials] or [pt.zeros(())]
+    parts = [*terms, *jacobians, *model.potentials] or [pt.zeros(())]  # where all that is left are standard normals
     [joint] = model.replace_rvs_by_values([pt.add(*(part.sum() for part in parts))])
     return joint
 

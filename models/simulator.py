@@ -63,7 +63,7 @@ def simulate(pset: PriorSet, draws: int, seed: int, *, misspecified: str | None 
 
 
 def _looked_at(pset: PriorSet) -> tuple[str, ...]:
-    """Those who look at a market: whoever says nothing of it does not."""
+    """The views to simulate: none for a source that says nothing about the market."""
     if not pset.evidence:
         return ("market",)
     others = pset.bounds or any(row.source != pset.ledger.report.id for row in pset.measured)

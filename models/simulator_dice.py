@@ -16,7 +16,7 @@ from postcgrp.priors.ledger import Modality
 
 Array = NDArray[np.float64]
 
-_HALVINGS = 52  # of a bracket a few logits wide: to double precision
+_HALVINGS = 52  # leave 2e-16 of the bracket
 _NEVER = 1e-15  # a share fixed at zero stands at log-odds that no prior reaches
 
 

@@ -28,17 +28,18 @@ FITTED = ("run", "bottom_up", "exact", "model")  # fixtures: a test that asks fo
 HEAVY = ("jax", "pm", "build_model")  # names: where a test module of these folders has one, its tests are marked so
 HEAVY_FOLDERS = ("inference", "models")
 QUICK = "not fit and not slow"  # what `make check` asks for
+UNOPTIMISED = "--xla_backend_optimization_level=0"
 KEPT_DAYS = 3
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Share compiled programs between this process, its workers, and the commands that tests start."""
-    # Where a node of a graph was created is asked only of one that fails; to note it takes a fifth of making it.
+    # Recording where each node was created takes a fifth of building a graph, and only helps when one fails.
     os.environ.setdefault("PYTENSOR_FLAGS", "traceback__limit=0")
-    if (
-        "not slow" in config.option.markexpr
-    ):  # of short fits: without LLVM's optimisations programs compile in two thirds
-        os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_backend_optimization_level=0".strip()
+    flags = os.environ.get("XLA_FLAGS", "").split()
+    # Of short fits: without LLVM's optimisations programs compile in two thirds. A worker has the flag already.
+    if "not slow" in config.option.markexpr and UNOPTIMISED not in flags:
+        os.environ["XLA_FLAGS"] = " ".join([*flags, UNOPTIMISED])
     if "POSTCGRP_CACHE" in os.environ or not config.pluginmanager.hasplugin("cacheprovider"):
         return  # a worker has it from the process that started it
     folder = config.cache.mkdir("programs")
@@ -137,7 +138,8 @@ def fitted(name: str, pset: PriorSet, settings: Sampling) -> DataTree:
 
     if (folder := enable_cache()) is None:
         return made()
-    path = folder / "fits" / f"{name}-{Programs(f'{pset.fingerprint()} {settings}').digest}.pickle"
+    flags = os.environ.get("XLA_FLAGS", "")
+    path = folder / "fits" / f"{name}-{Programs(f'{pset.fingerprint()} {settings} {flags}').digest}.pickle"
     path.parent.mkdir(exist_ok=True)
     with path.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # whoever comes second waits for the fit instead of making it too

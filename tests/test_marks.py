@@ -45,7 +45,7 @@ def test_the_first_variants_stay(stay: int) -> None:
 
 def test_what_builds_or_compiles_is_not_among_the_quick_tests(request: pytest.FixtureRequest) -> None:
     """Of those that this session runs: the rules of `tests/conftest.py` mark them."""
-    builds = re.compile(r"^import (jax|pymc)\b|\bbuild_model\(", re.MULTILINE)
+    builds = re.compile(r"^ *(import|from) (jax|pymc|pytensor)\b|\bbuild_model\(", re.MULTILINE)
     heavy = {
         path for path in MODULES if path.parent.name in ("inference", "models") and builds.search(path.read_text())
     }

@@ -37,6 +37,8 @@ from postcgrp.reports.export.xlsx import MOST_COLUMNS, MOST_ROWS, write_xlsx
 from postcgrp.reports.runs.place import beside, check_parent, new_file, new_folder
 from postcgrp.reports.runs.run import Run
 
+MOST_TABLES = 4  # in memory at once
+
 
 @dataclass(frozen=True)
 class Chosen:
@@ -245,7 +247,8 @@ def _write_parquet(export: Export, folder: Path, layout: str) -> None:
         keys = [field.name for field in table.schema if not pa.types.is_floating(field.type)]
         pa.parquet.write_table(table, folder / f"{name}.parquet", compression="zstd", use_dictionary=keys)
 
-    with ThreadPoolExecutor(workers()) as pool:  # compressing takes most of it, and does not hold Python's lock
+    # Compressing takes most of it, and does not hold Python's lock; each thread holds a table.
+    with ThreadPoolExecutor(min(workers(), MOST_TABLES)) as pool:
         list(pool.map(write, export.header["tables"]))
 
 

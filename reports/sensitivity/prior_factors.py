@@ -142,8 +142,8 @@ def _named(priors: Sequence[Prior]) -> str:
 
 def _alike(first: Prior, second: Prior) -> bool:
     """Whether two runs state the same prior, up to the last digits, in which processors differ."""
-    numbers = [(prior.mu, prior.sd) for prior in (first, second)]
-    return first.family == second.family and np.allclose(*numbers, rtol=1e-12, atol=1e-12)
+    one, other = ((prior.mu, prior.sd) for prior in (first, second))
+    return first.family == second.family and np.allclose(one, other, rtol=1e-12, atol=1e-12)
 
 
 def _kind(changed: Sequence[tuple[Prior, Prior]]) -> str:

@@ -27,17 +27,8 @@ from postcgrp.tests.helpers.stored import prior_run, restated
 # Commands that fit the model, or judge a fit, and options that make one shorter.
 FITTING: dict[str, list[str]] = {"forecast": [], "diagnose": [], "sensitivity": [], "calibrate": ["--refits", "3"]}
 FITTING_CALLS = re.compile(r"\b(sample|forecast|prepare|fit_many)\(")
-LONG = {
-    "README",
-    "page",
-    "funnel",
-    "evidence",
-    "scenarios",
-    "schema",
-    "voi",
-    "workbook",
-    "exposure",
-}  # seconds and more of commands
+# Pages whose commands take seconds or more.
+LONG = {"README", "page", "funnel", "evidence", "scenarios", "schema", "voi", "workbook", "exposure"}
 MAKE_TARGETS = set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
 
 

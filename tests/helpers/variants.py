@@ -9,5 +9,5 @@ import pytest
 
 
 def variants(cases: Iterable[Any], *, stay: int) -> list[Any]:
-    """Cases for `parametrize` of which the first `stay` are in `make test`: the others differ little from them."""
+    """Cases for `parametrize` of which the first `stay` are in `make test`: put unlike ones first."""
     return [pytest.param(case, marks=() if k < stay else pytest.mark.slow) for k, case in enumerate(cases)]

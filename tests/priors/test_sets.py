@@ -369,6 +369,10 @@ def numbers(pset: PriorSet) -> dict[str, np.ndarray]:
     variants(
         [
             '[[assumption]]\nid = "*"\nbut = ["line_net_ratio"]\nspread = 1.3\nreason = "r"',
+            '[[assumption]]\nid = "eligible_share"\ndepth = "2"\nvalue = 0.2\nreason = "r"',
+            '[[assumption]]\nid = "launch_year"\nmodality = "implantable"\nvalue = 2028.0\nreason = "r"',
+            '[settings]\nuptake_shape = "late"',
+            '[settings]\nleave_out = ["adoption_2030"]',
             *(
                 f'[[assumption]]\nid = "{name}"\nvalue = {value}\nreason = "r"'
                 for name, value in (
@@ -384,10 +388,6 @@ def numbers(pset: PriorSet) -> dict[str, np.ndarray]:
                     ("region_premium_modality_sd", 0.1),
                 )
             ),
-            '[[assumption]]\nid = "eligible_share"\ndepth = "2"\nvalue = 0.2\nreason = "r"',
-            '[[assumption]]\nid = "launch_year"\nmodality = "implantable"\nvalue = 2028.0\nreason = "r"',
-            '[settings]\nuptake_shape = "late"',
-            '[settings]\nleave_out = ["adoption_2030"]',
             '[settings]\nleave_out = ["adoption_direction_united_states"]',
         ],
         stay=5,

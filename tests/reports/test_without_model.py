@@ -8,19 +8,24 @@ from pathlib import Path
 
 import pytest
 
+from postcgrp.priors import PriorSet
+from postcgrp.tests.helpers.paths import DOCS
+from postcgrp.tests.helpers.stored import prior_run
+
 pytestmark = pytest.mark.fit
 
 PROGRAM = """
 import sys
 from postcgrp.reports.cli.main import main
 status = main(sys.argv[1:])
-sys.stderr.write(f"loaded {sorted({'pymc', 'pytensor', 'numpyro', 'blackjax'} & {*sys.modules})}")
+loaded = {'jax', 'pymc', 'pytensor', 'numpyro', 'blackjax'} & {*sys.modules}
+sys.stderr.write(f"loaded {' '.join(sorted(loaded))}")
 sys.exit(status)
 """
 
 
 def loaded(*arguments: str) -> str:
-    """What a command, in a process of its own, imported of the libraries that build and trace models."""
+    """What a command, in a process of its own, imported of the libraries that build, trace and run models."""
     done = subprocess.run([sys.executable, "-c", PROGRAM, *arguments], check=False, capture_output=True, text=True)
     assert done.returncode in (0, 3), done.stderr
     return done.stderr.rpartition("loaded ")[2]
@@ -31,7 +36,13 @@ def test_a_forecast_of_another_prior_set(tmp_path: Path) -> None:
     few = ("--draws", "20", "--tune", "20")
     loaded("forecast", *few, "--out", str(tmp_path / "first"))  # traces what nobody has traced yet
     other = ("--priors", "sceptic", "--trust", "low", "--coverage", "0.8", "--seed", "2")
-    assert loaded("forecast", *few, *other, "--out", str(tmp_path / "second")) == "[]"
+    assert loaded("forecast", *few, *other, "--out", str(tmp_path / "second")) == "jax"
+
+
+def test_a_valuation_runs_no_program(pset: PriorSet, tmp_path: Path) -> None:
+    folder = prior_run(pset, tmp_path / "run", draws=500).folder
+    deal = ("--deal", str(DOCS / "examples" / "noninvasive_us.toml"))
+    assert loaded("value", str(folder), *deal, "--out", str(tmp_path / "value")) == ""
 
 
 @pytest.mark.slow
@@ -55,4 +66,4 @@ status = 0""",
             [sys.executable, "-c", program, str(tmp_path / str(k))], check=False, capture_output=True, text=True
         )
         assert done.returncode == 0, done.stderr
-    assert done.stderr.endswith("loaded []")
+    assert done.stderr.endswith("loaded jax")

@@ -96,14 +96,15 @@ def test_a_silent_row_above_its_whole_leaves_the_variant_alone(pset: PriorSet) -
 
 
 @pytest.fixture(scope="module")
-def refits(other: PriorSet, tmp_path_factory: pytest.TempPathFactory) -> Refits:
-    return Refits(other, tmp_path_factory.mktemp("fits"), more=("evidence_log_mean", "price"))
+def smallest(tmp_path_factory: pytest.TempPathFactory) -> Refits:
+    base = prior_set_of(CHANGES["one region, one depth, one modality"])
+    return Refits(base, tmp_path_factory.mktemp("few"), more=("evidence_log_mean", "price"))
 
 
-@pytest.mark.slow
 def test_variants_keep_their_names_totals_add_up_and_none_is_fitted_twice(
-    refits: Refits, other: PriorSet, monkeypatch: pytest.MonkeyPatch
+    smallest: Refits, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    refits, other = smallest, smallest.base
     growth = other.blocks["patient_growth"]
     quick = replace(growth, priors=tuple(replace(rate, mu=rate.mu + 0.05) for rate in growth.priors))
     variants = {"as it is": other, "faster": replace(other, blocks={**other.blocks, "patient_growth": quick})}
@@ -127,11 +128,6 @@ def test_variants_keep_their_names_totals_add_up_and_none_is_fitted_twice(
     assert refits({"again": other}, also=("price",))["again"].draws.equals(found["as it is"].draws)
     with pytest.raises(AssertionError, match="fitted again"):
         refits({"again": other})  # with other variables kept it is another file
-
-
-@pytest.fixture(scope="module")
-def smallest(tmp_path_factory: pytest.TempPathFactory) -> Refits:
-    return Refits(prior_set_of(CHANGES["one region, one depth, one modality"]), tmp_path_factory.mktemp("few"))
 
 
 def test_an_interrupt_keeps_what_was_finished(smallest: Refits, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,6 @@ import datetime as dt
 import json
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -665,10 +664,3 @@ def test_examples_are_priced_on_any_market_of_their_segments(uneven: DataTree, p
     for one in price_all(Run.in_memory(uneven, pset), [load_deal(path) for path in DEALS]):
         for array in (one.npv, one.rnpv, one.cash_flows, one.max_bid, *one.inputs.values()):
             assert np.isfinite(array).all()
-
-
-@pytest.mark.fit
-def test_without_a_scenario_neither_the_model_nor_its_compiler_is_loaded() -> None:
-    code = "import sys, postcgrp.reports.valuation.answer; print(*{'jax', 'pymc', 'pytensor'} & {*sys.modules})"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.split() == []
