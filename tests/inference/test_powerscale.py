@@ -26,6 +26,7 @@ from postcgrp.reports.sensitivity.study import power_groups
 from postcgrp.tests.helpers.markets import CHANGES, prior_set_of
 
 CHAINS, LENGTH = 4, 1000
+LONG = 4000
 PUBLISHED = {  # the rendered "getting started" article of the R package priorsense, on draws of its own
     ("mu", "prior"): 0.390,
     ("mu", "likelihood"): 0.558,
@@ -443,18 +444,25 @@ def test_scaled_evidence_and_trust(pset: PriorSet) -> None:
             powerscale.scaled(pset, group, 0.8)
 
 
+@pytest.fixture(scope="module")
+def long_run(pset: PriorSet) -> DataTree:
+    """Of few effective draws, as weights leave of some groups, an sd is not known well enough."""
+    return sample(build_model(pset), Sampling(draws=LONG, seed=1))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("alpha", powerscale.SHIFT_ALPHAS)
 @pytest.mark.parametrize("group", ["vendor trust", "evidence: smr", "patients", "intensity: pharmacologic", "regions"])
-def test_reweighting_agrees_with_a_refit(pset: PriorSet, run: DataTree, group: str, alpha: float) -> None:
-    of = powerscale.headline_quantities(run, pset)
-    shifts: Any = powerscale.shifts(of, {group: power_groups(Run.in_memory(run, pset))[group]}, [alpha])
+def test_reweighting_agrees_with_a_refit(pset: PriorSet, long_run: DataTree, group: str, alpha: float) -> None:
+    of = powerscale.headline_quantities(long_run, pset)
+    shifts: Any = powerscale.shifts(of, {group: power_groups(Run.in_memory(long_run, pset))[group]}, [alpha])
     fitted = powerscale.headline_quantities(
-        sample(build_model(powerscale.scaled(pset, group, alpha)), Sampling(seed=2)), pset
+        sample(build_model(powerscale.scaled(pset, group, alpha)), Sampling(draws=LONG, seed=2)), pset
     )
     for name, draws in fitted.items():
         row = shifts[(shifts["quantity"] == name) & (shifts["alpha"] == alpha)].iloc[0]
         assert row["refused"] == ""
-        sd, error = float(draws.std()), float(array_stats.mcse(draws.values, method="mean"))
-        assert abs(row["mean"] - float(draws.mean())) < 4 * np.hypot(error, error * np.sqrt(draws.size / row["ess"]))
-        assert row["sd"] == pytest.approx(sd, rel=0.08)
+        both = np.sqrt(1 + draws.size / row["ess"])  # errors of this fit and of the weights
+        for moment, value in (("mean", draws.mean()), ("sd", draws.std())):
+            error = both * float(array_stats.mcse(draws.values, method=moment))
+            assert abs(row[moment] - float(value)) < 4 * error, (name, moment)
