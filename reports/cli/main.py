@@ -238,7 +238,7 @@ def _calibrate(options: argparse.Namespace) -> int:
     if options.scheduler is not None:
         with_dask()
     pset = prior_set_of(options)
-    from postcgrp.inference.ranks import NOT_CALIBRATED
+    from postcgrp.inference.ranks import MIN_REFITS, NOT_CALIBRATED, TOO_FEW
     from postcgrp.reports.calibration.check import calibrate
 
     with progress_bar("calibrate") as progress:
@@ -252,6 +252,9 @@ def _calibrate(options: argparse.Namespace) -> int:
     show(held, "How often 50 % and 90 % intervals held the truth")
     if result.missed:
         say(f"{len(result.missed)} refits missed the gate twice and are left out: {result.missed}")
+    if result.outcome == TOO_FEW:
+        enough = MIN_REFITS + 2 * len(result.missed)  # of the next some may miss too
+        say(f"a verdict needs {MIN_REFITS} refits: --refits {enough} goes on from these")
     say(f"{result.outcome}; {options.out / 'calibration.png'}: the figure; calibration.csv and pits.csv lie beside it")
     return GATE_FAILED if result.outcome == NOT_CALIBRATED or result.missed else DONE
 

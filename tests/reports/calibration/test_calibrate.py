@@ -38,7 +38,7 @@ from postcgrp.reports.cli.main import main
 
 pytestmark = pytest.mark.fit
 
-REFITS = 200
+REFITS = 210  # a verdict needs 200, and some may miss the gate twice
 ROWS = ["low", "middle", "high"]
 
 
@@ -200,6 +200,7 @@ def test_a_later_call_goes_on(folder: Path, capsys: pytest.CaptureFixture[str]) 
     shown = capsys.readouterr().out
     assert TOO_FEW in shown
     assert CALIBRATED not in shown.replace(TOO_FEW, "")
+    assert "a verdict needs 200 refits: --refits 20" in shown
 
 
 @pytest.mark.parametrize(
@@ -246,7 +247,7 @@ def test_what_was_finished_survives(blow: signal.Signals, tmp_path: Path) -> Non
     out = tmp_path / "out"
     command = [sys.executable, "-c", script, "calibrate", "--refits", "40", "--out", str(out), "--seed", "2"]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
-    while not list(out.glob("fits/*.npz")):
+    while not list(out.glob("fits/[!.]*.npz")):
         assert process.poll() is None
         time.sleep(0.2)
     process.send_signal(blow)
@@ -255,13 +256,14 @@ def test_what_was_finished_survives(blow: signal.Signals, tmp_path: Path) -> Non
         assert process.returncode == 130
         assert "interrupted; finished refits are kept" in error
         assert "Traceback" not in error
-    finished = {path: path.stat().st_mtime_ns for path in out.glob("fits/*.npz")}
+    whole = "fits/[!.]*.npz"  # a killed process leaves a hidden file that it was writing
+    finished = {path: path.stat().st_mtime_ns for path in out.glob(whole)}
     assert 0 < len(finished) < 40
     assert json.loads((out / "manifest.json").read_text())["status"] == "unfinished"
     assert all(load_fit(path) is not None for path in finished)
     status = main(["calibrate", "--refits", "8", "--out", str(out), "--seed", "2"])
     assert status == status_of(out)
-    kept = {path: path.stat().st_mtime_ns for path in out.glob("fits/*.npz")}
+    kept = {path: path.stat().st_mtime_ns for path in out.glob(whole)}
     assert finished.items() <= kept.items()
 
 
