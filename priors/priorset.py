@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 Array = NDArray[np.float64]
 LATER_COLUMNS = ("line", "year_from")  # of evidence, since the first edition
 IMPLIED = ("q05", "median", "q95")  # by mu and sd, in the table of priors
-DIGITS = "%.10g"  # of the numbers in a recipe
+SIGNIFICANT = "%.10g"  # of the numbers in a recipe
 
 
 @dataclass(frozen=True)
@@ -282,9 +282,9 @@ class PriorSet:
         Without the last digits of what is computed, which differ from one processor to another.
         """
         parts = (
-            self.table().drop(columns=list(IMPLIED)).to_csv(index=False, float_format=DIGITS),
+            self.table().drop(columns=list(IMPLIED)).to_csv(index=False, float_format=SIGNIFICANT),
             repr([(b.name, b.dims, b.correlation, *(["falling"] * b.falling)) for b in self.blocks.values()]),
-            self.evidence_table().to_csv(index=False, float_format=DIGITS),
+            self.evidence_table().to_csv(index=False, float_format=SIGNIFICANT),
             self.trust.model_dump_json(),
             repr(self.settings),
             self.ledger.model_dump_json(indent=1),
