@@ -38,7 +38,7 @@ INPUTS = "inputs.json"  # of the prior set; the files it was read from lie besid
 MIXTURE = "linear_pool"  # in the manifest of a run that is a mixture of others: these, with their weights
 WRITTEN = ("status", "created", "recipe_sha256")  # by every run; what is made of a run repeats them
 LIBRARIES = ("postcgrp", "pymc", "pytensor", "jax", "jaxlib", "numpyro", "blackjax", "arviz-stats", "numpy", "xarray")
-BYTES_PER_DRAW = 20_000  # a little more than the real report's draws take
+BYTES_PER_DRAW = 40_000  # a little more than the real report's draws take
 # netCDF's C library keeps its state in globals: two threads inside it bring the process down, whatever their files.
 _NETCDF = threading.RLock()
 

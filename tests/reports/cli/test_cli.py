@@ -11,6 +11,7 @@ import sys
 from dataclasses import asdict, replace
 from html.parser import HTMLParser
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -24,6 +25,7 @@ from postcgrp.priors.numbers import fixed_numbers
 from postcgrp.priors.shipped import REPORT_FILE
 from postcgrp.reports.cli.main import main
 from postcgrp.reports.forecast.summary import SUMMARY_COLUMNS, headline, report_point, summarised, summary
+from postcgrp.reports.runs.folder import BYTES_PER_DRAW, check_space
 from postcgrp.reports.runs.place import new_folder
 from postcgrp.reports.runs.run import open_run
 from postcgrp.tests.helpers.paths import EXAMPLES
@@ -73,6 +75,19 @@ def test_run_folder_holds_what_it_promises(folder: Path) -> None:
     assert {check["check"] for check in record["gate"]} >= {"finite", "divergences"}
     assert set(record["files"]) == FILES - {"manifest.json"}
     assert record["float"] == "float64"
+
+
+def test_a_run_asks_for_the_space_that_its_draws_take(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with xr.open_datatree(folder / "posterior.nc") as tree:
+        groups = [node.to_dataset() for node in tree.subtree]
+        takes = sum(group.nbytes for group in groups)
+        draws = sum(tree[name].sizes["chain"] * tree[name].sizes["draw"] for name in ("posterior", "prior"))
+    assert takes < draws * BYTES_PER_DRAW < 1.5 * takes
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=takes - 1))
+    with pytest.raises(InputError, match="MB are free, but the draws need some"):
+        check_space(tmp_path / "run", draws)
 
 
 @pytest.mark.parametrize("key", ["status", "created", "recipe_sha256"])
