@@ -15,7 +15,7 @@ from xarray import DataArray, Dataset, DataTree
 
 from postcgrp.inference import Sampling, sample
 from postcgrp.models import build_model
-from postcgrp.priors import InputError, Ledger, PriorSet, from_range
+from postcgrp.priors import InputError, Ledger, Prior, PriorSet, from_range
 from postcgrp.priors.correlations import PriorCorrelation
 from postcgrp.priors.elicit import LINK
 from postcgrp.priors.sets import load_overlay, prior_set
@@ -187,6 +187,26 @@ def test_numbers_that_move_together_are_one_factor(name: str, bare: Run, factors
         z = (LINK[block.priors[k].family][0](values[:, k]) - block.priors[k].mu) / block.priors[k].sd
         ess = 1 / (weights**2).sum()
         assert weights @ z == pytest.approx(SHIFTED[name], abs=4 / np.sqrt(ess))
+
+
+def test_the_last_digit_of_another_processor_is_no_change(ledger: Ledger, tmp_path: Path) -> None:
+    """Of a range and of a fixed number, which has no density to differ by."""
+    fixed = changed(ledger, assumption("eligible_share", "value = 0.2", 'depth = "2"'), tmp_path)
+
+    def nudged(prior: Prior) -> Prior:
+        return replace(prior, mu=float(np.nextafter(prior.mu, np.inf)), sd=float(np.nextafter(prior.sd, 0)))
+
+    blocks = {
+        name: replace(block, priors=tuple(map(nudged, block.priors)))
+        for name, block in fixed.blocks.items()
+        if "eligible" in name or name == "line_list_price"
+    }
+    one = prior_run(fixed, tmp_path / "one", 200)
+    found = between(one, restated(one, replace(fixed, blocks={**fixed.blocks, **blocks}), tmp_path / "other"))
+    assert len(blocks) == 2
+    assert any(prior.sd == 0 for block in blocks.values() for prior in block.priors)
+    assert not found.factors
+    assert not found.structure
 
 
 def test_what_cannot_be_in_both_runs_asks_for_a_refit(bare: Run, ledger: Ledger, tmp_path: Path) -> None:
