@@ -51,8 +51,12 @@ SD_ERROR = 0.03
 CHAIN_CORRELATION = 0.2  # several standard errors at the least ESS
 
 
-def check_moments(posterior: Dataset, exact: Exact) -> None:
-    """Means and sds are the exact ones, in a run long enough to tell: 3 % are at least 3.5 standard errors of an sd."""
+def missed(posterior: Dataset, exact: Exact) -> set[str]:
+    """Variables whose means or sds are not the exact ones: 3 % are at least 3.5 standard errors of an sd.
+
+    Chains that are too short to tell, or not independent, fail at once.
+    """
+    found = set()
     squares = Dataset({name: (posterior[name] - np.asarray(mean)) ** 2 for name, (mean, _) in exact.items()})
     sizes, square_sizes = ess(posterior[list(exact)], method="mean"), ess(squares, method="mean")
     for name, moments in exact.items():
@@ -63,28 +67,27 @@ def check_moments(posterior: Dataset, exact: Exact) -> None:
             assert np.abs(np.corrcoef(cell.T) - np.eye(len(draws))).max() < CHAIN_CORRELATION, name
         mcse = square.std(axis=(0, 1)) / np.sqrt(square_sizes[name].values) / (2 * np.square(sd))
         assert mcse.max() < SD_ERROR / 3.5, name
-        assert (np.abs(draws.mean(axis=(0, 1)) - mean) < MEAN_ERRORS * sd / np.sqrt(size)).all(), name
-        np.testing.assert_allclose(np.sqrt(square.mean(axis=(0, 1))), sd, rtol=SD_ERROR, err_msg=name)
+        right = np.abs(draws.mean(axis=(0, 1)) - mean) < MEAN_ERRORS * sd / np.sqrt(size)
+        if not (right & (np.abs(np.sqrt(square.mean(axis=(0, 1))) / sd - 1) < SD_ERROR)).all():
+            found.add(name)
+    return found
 
 
 def check_backend(blocks: Sequence[Block], backend: tuple[str, str], draws: int) -> None:
-    """Where one seed is off a second decides: what is wrong with a sampler is so for both, and chance is not.
+    """Where moments of one seed miss, a second decides: a bias is there for both, and chance is not.
 
-    A thousand cells at four standard errors are off by chance in one session of fifteen.
+    Of a thousand cells at four standard errors one misses by chance in one session of fifteen.
     """
     sampler, method = backend
     model, exact = build(blocks)
 
-    def check(seed: int) -> None:
+    def missed_by(seed: int) -> set[str]:
         settings = Sampling(
             draws=draws, tune=1000, seed=seed, sampler=sampler, chain_method=method, target_accept=0.9, prior_draws=1000
         )
-        check_moments(sample(model, settings)["posterior"].to_dataset(), exact)
+        return missed(sample(model, settings)["posterior"].to_dataset(), exact)
 
-    try:
-        check(1)
-    except AssertionError:
-        check(2)
+    assert not missed_by(1) or not missed_by(2)
 
 
 @pytest.mark.slow
@@ -148,7 +151,7 @@ def vague() -> Exact:
 def test_scales_may_differ_by_many_powers_of_ten(block: Block, sampler: str) -> None:
     model, exact = build([block])
     run = sample(model, Sampling(draws=8000, tune=500, sampler=sampler, target_accept=0.9, prior_draws=1000))
-    check_moments(run["posterior"].to_dataset(), exact)
+    assert not missed(run["posterior"].to_dataset(), exact)
     assert passed(gate(run, list(exact)))
 
 
@@ -213,13 +216,12 @@ def test_other_data_have_another_posterior_without_another_graph(cache: Path) ->
         mu = pm.Normal("mu", pm.Data("centre", centre), 2)
         pm.Normal("y", mu, 1, observed=pm.Data("values", y))
     settings = Sampling(draws=5000, prior_draws=1000)
-    check_moments(
-        sample(named(model, "data"), settings)["posterior"].to_dataset(), {"mu": normal_given(centre, 2, y, 1)}
-    )
+    run = sample(named(model, "data"), settings)
+    assert not missed(run["posterior"].to_dataset(), {"mu": normal_given(centre, 2, y, 1)})
     centre, y = 10.0, y[::-1] - 3
     pm.set_data({"centre": centre, "values": y}, model=model)
     run = sample(replace(named(model, "data"), build=lambda: pytest.fail("its programs are stored")), settings)
-    check_moments(run["posterior"].to_dataset(), {"mu": normal_given(centre, 2, y, 1)})
+    assert not missed(run["posterior"].to_dataset(), {"mu": normal_given(centre, 2, y, 1)})
     np.testing.assert_array_equal(run["observed_data"]["y"].values, y)
     assert float(run["prior"]["mu"].mean()) == pytest.approx(centre, abs=5 * 2 / 1000**0.5)
 

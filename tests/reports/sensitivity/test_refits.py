@@ -104,12 +104,12 @@ def smallest(tmp_path_factory: pytest.TempPathFactory) -> Refits:
 def test_variants_keep_their_names_totals_add_up_and_none_is_fitted_twice(
     smallest: Refits, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    refits, other = smallest, smallest.base
+    other = smallest.base
     growth = other.blocks["patient_growth"]
     quick = replace(growth, priors=tuple(replace(rate, mu=rate.mu + 0.05) for rate in growth.priors))
     variants = {"as it is": other, "faster": replace(other, blocks={**other.blocks, "patient_growth": quick})}
     seen: list[tuple[str, int, int]] = []
-    found = replace(refits, progress=lambda *now: seen.append(now))(variants, also=("price",))
+    found = replace(smallest, progress=lambda *now: seen.append(now))(variants, also=("price",))
     assert seen[-1] == ("fitting", 2, 2)
     anchors, last = list(other.ledger.report.anchors), other.ledger.years[-1]
     for fit in found.values():
@@ -125,9 +125,9 @@ def test_variants_keep_their_names_totals_add_up_and_none_is_fitted_twice(
         raise AssertionError("fitted again")
 
     monkeypatch.setattr(module, "arrays", fitted)
-    assert refits({"again": other}, also=("price",))["again"].draws.equals(found["as it is"].draws)
+    assert smallest({"again": other}, also=("price",))["again"].draws.equals(found["as it is"].draws)
     with pytest.raises(AssertionError, match="fitted again"):
-        refits({"again": other})  # with other variables kept it is another file
+        smallest({"again": other})  # with other variables kept it is another file
 
 
 def test_an_interrupt_keeps_what_was_finished(smallest: Refits, monkeypatch: pytest.MonkeyPatch) -> None:
