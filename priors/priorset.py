@@ -35,6 +35,7 @@ Array = NDArray[np.float64]
 LATER_COLUMNS = ("line", "year_from")  # of evidence, since the first edition
 IMPLIED = ("q05", "median", "q95")  # by mu and sd, in the table of priors
 SIGNIFICANT = "%.10g"  # of the numbers in a recipe
+CANCELLED = 12  # decimals of a centre: what lies behind them is left over where the ends of a range cancel
 
 
 @dataclass(frozen=True)
@@ -245,6 +246,14 @@ class PriorSet:
 
     def table(self) -> pd.DataFrame:
         """Returns the effective priors, one row per cell: name, family, parameters, implied 5/50/95 %, and why."""
+        table = self._parameters()
+        implied = [prior.quantile([0.05, 0.5, 0.95]) for block in self.blocks.values() for prior in block.priors]
+        for name, values in zip(IMPLIED, zip(*implied, strict=True), strict=True):
+            table.insert(list(table.columns).index("unit"), name, values)
+        return table
+
+    def _parameters(self) -> pd.DataFrame:
+        """The effective priors without what their parameters imply: a recipe needs no more."""
         import pandas as pd  # here and below: a prior set is built, and a model from it, without pandas (0.3 s)
 
         rows = [
@@ -254,7 +263,6 @@ class PriorSet:
                 "family": prior.family if prior.sd > 0 else "fixed",
                 "mu": prior.mu,
                 "sd": prior.sd,
-                **dict(zip(IMPLIED, prior.quantile([0.05, 0.5, 0.95]), strict=True)),
                 "unit": prior.unit,
                 "low": prior.low,
                 "high": prior.high,
@@ -281,8 +289,10 @@ class PriorSet:
 
         Without the last digits of what is computed, which differ from one processor to another.
         """
+        parameters = self._parameters()
+        parameters["mu"] = parameters["mu"].round(CANCELLED) + 0.0  # minus zero is zero
         parts = (
-            self.table().drop(columns=list(IMPLIED)).to_csv(index=False, float_format=SIGNIFICANT),
+            parameters.to_csv(index=False, float_format=SIGNIFICANT),
             repr([(b.name, b.dims, b.correlation, *(["falling"] * b.falling)) for b in self.blocks.values()]),
             self.evidence_table().to_csv(index=False, float_format=SIGNIFICANT),
             self.trust.model_dump_json(),

@@ -30,8 +30,8 @@ from postcgrp.reports.runs.place import MANIFEST
 
 _MAJOR = 2  # of what a run holds: 1 is the model without lines
 RUN, UPDATE = "postcgrp.run", "postcgrp.update"
-SCHEMA, UPDATE_SCHEMA = f"{RUN}/{_MAJOR}.1", f"{UPDATE}/{_MAJOR}.1"
-_PORTABLE = (2, 1)  # since this version the recipe leaves out digits that differ from one processor to another
+SCHEMA, UPDATE_SCHEMA = f"{RUN}/{_MAJOR}.2", f"{UPDATE}/{_MAJOR}.2"
+_PORTABLE = (2, 2)  # since this version the recipe leaves out digits that differ from one processor to another
 WEIGHTS = "weights.csv"
 DRAWS = "posterior.nc"
 INPUTS = "inputs.json"  # of the prior set; the files it was read from lie beside it
