@@ -11,7 +11,7 @@ from postcgrp.priors.catalogue import DATES, GROWN, MIDYEAR, NOT_BEFORE, SIZES
 from postcgrp.priors.elicit import from_range
 from postcgrp.priors.errors import InputError
 from postcgrp.priors.ledger import ErrorModel, Ledger
-from postcgrp.priors.lines import line_labels
+from postcgrp.priors.lines import launch_labels
 from postcgrp.priors.lookup import number
 from postcgrp.priors.segments import NARROWED
 
@@ -166,8 +166,8 @@ def modality_of_row(ledger: Ledger, row: Evidence) -> str | None:
 
 def launch_of(ledger: Ledger, row: Evidence) -> str | None:
     """Returns the launch that a row is about: a pipeline line, or a modality to be launched, by its line too."""
-    launches = line_labels(ledger)["launch"]
-    return next((label for label in (row.line, modality_of_row(ledger, row)) if label in launches), None)
+    known = launch_labels(ledger)
+    return next((label for label in (row.line, modality_of_row(ledger, row)) if label in known), None)
 
 
 def log_variance(model: ErrorModel, share: float) -> float:

@@ -13,7 +13,7 @@ from postcgrp.priors.errors import Faults, InputError
 from postcgrp.priors.evidence import PARTS, Evidence, error_model, launch_of, log_variance, modality_of_row
 from postcgrp.priors.ledger import ErrorModel, Ledger, slug
 from postcgrp.priors.ledger.checks import LONGEST_NAME, known_quantity
-from postcgrp.priors.lines import line_labels
+from postcgrp.priors.lines import launch_labels, line_labels
 from postcgrp.priors.lookup import assumption, eligible, prior_claims
 
 CONTRADICTION = 4.0  # how many sds of their errors two statements of the same number may lie apart
@@ -167,11 +167,11 @@ def _wrong_place(ledger: Ledger, row: Evidence) -> Iterator[str]:
 
 def _misdated_launch(ledger: Ledger, row: Evidence) -> Iterator[str]:
     """What is wrong with a row on when a launch comes."""
-    launches = line_labels(ledger)["launch"]
+    known = launch_labels(ledger)
     what = "a date" if row.quantity in DATES else "a year without sales"
     if launch_of(ledger, row) is None:
         named = row.line or row.modality or ""
-        way_out = f"name {' or '.join(launches)}" if launches else "remove the row"
+        way_out = f"name {' or '.join(known)}" if known else "remove the row"
         yield f": {named!r} is not to be launched: {what} says when something is: {way_out}"
     elif row.source == ledger.report.id:
         yield f": {what} is told by a source other than the report, which assumes `vendor_launch_year`: change that"

@@ -38,18 +38,23 @@ def line_labels(ledger: Ledger) -> dict[str, list[str]]:
     modalities without lines.
     """
     exclusive = {a.line for a in ledger.assumptions if a.id == "line_exclusivity_year"}
-    launched = [m.name for m in ledger.modalities if m.uptake == "launch"]
     claimed = {c.line for c in ledger.claims if (c.role, c.quantity) == ("prior", "line_use")}
     return {
         "line": [line.name for line in ledger.lines],
         "line_claimed": [line.name for line in ledger.lines if line.name in claimed],
         "line_exclusive": [line.name for line in ledger.lines if exclusive & {line.name, None}],
         "line_pipeline": [line.name for line in ledger.lines if line.stage == "pipeline"],
-        "launched": launched,
-        "launch": [*launched, *(line.name for line in ledger.lines if line.stage == "pipeline")],
+        "launched": [m.name for m in ledger.modalities if m.uptake == "launch"],
+        "launch": launch_labels(ledger),
         "displacing": list(displacements(ledger)),
         "priced": [m.name for m in ledger.modalities if not ledger.lines_of(m.name)],
     }
+
+
+def launch_labels(ledger: Ledger) -> list[str]:
+    """Returns the labels of what is to be launched: modalities, and lines in the pipeline."""
+    modalities = (m.name for m in ledger.modalities if m.uptake == "launch")
+    return [*modalities, *(line.name for line in ledger.lines if line.stage == "pipeline")]
 
 
 def all_labels(ledger: Ledger) -> dict[str, list[Key]]:
@@ -73,11 +78,11 @@ def displacements(ledger: Ledger) -> dict[str, tuple[str | None, str]]:
 
 def cells(ledger: Ledger, dims: tuple[str, ...], labels: dict[str, list[Key]]) -> list[dict[str, Key]]:
     """Returns what each cell of a block is about, as a row of assumptions would name it."""
-    modalities = {m.name for m in ledger.modalities}
+    modalities, pairs = {m.name for m in ledger.modalities}, displacements(ledger)
 
     def named(dim: str, key: Key) -> dict[str, Key]:
         if dim == "displacing":
-            modality, line = displacements(ledger)[str(key)]
+            modality, line = pairs[str(key)]
             return {"line": line} if modality is None else {"modality": modality, "line": line}
         if dim == "period":
             return {"year": key}

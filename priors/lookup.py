@@ -83,11 +83,7 @@ def assumption(ledger: Ledger, name: str, where: dict[str, Key]) -> Assumption:
 
     Raises :class:`InputError` if none does, or if two are equally specific.
     """
-    matches = [
-        (sum(getattr(a, s) is not None for s in NARROWED), a)
-        for a in ledger.assumptions
-        if a.id == name and all(getattr(a, s) in (None, where.get(s)) for s in NARROWED)
-    ]
+    matches = [(len(place), row) for place, row in ledger.assumed(name) if place.items() <= where.items()]
     if not matches:
         raise InputError(f"no assumption {name!r} {segment_in_words(where)}: add one to the assumptions' ledger")
     specificity = max(count for count, _ in matches)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -47,26 +48,30 @@ def fixed_numbers(pset: PriorSet) -> tuple[FixedNumber, ...]:
 
     A number that stands where a range may stand is a prior of no width, and not among them.
     """
-    read, ledger = rows_read(pset.ledger), pset.ledger
+    read = rows_read(pset.ledger)
     numbers = [
         FixedNumber(row.id, _place(row), row.value, row.unit, row.source, row.reason)
-        for k, row in enumerate(ledger.assumptions)
+        for k, row in enumerate(pset.ledger.assumptions)
         if k in read and row.value is not None and not ASSUMPTIONS[row.id].fixable
     ]
-    claims = [c for quantity in DIRECTIONS for c in prior_claims(ledger, quantity)]
+    return (*numbers, *_between_and_directions(pset))
+
+
+def _between_and_directions(pset: PriorSet) -> Iterator[FixedNumber]:
+    """The fixed numbers that are no row of the assumptions."""
+    claims = [c for quantity in DIRECTIONS for c in prior_claims(pset.ledger, quantity)]
     signs = [c for c in claims if c.id not in pset.settings.leave_out]
     between = [(tuple(("prior", name) for name in sorted(row.names)), row) for row in pset.correlations]
-    return (
-        *numbers,
-        *(FixedNumber("correlation", pair, r.value, "correlation", r.origin, r.because) for pair, r in between),
-        *(FixedNumber(c.quantity, _place(c), c.value or 0.0, c.unit, f"report: {c.id}", c.quote) for c in signs),
-    )
+    yield from (FixedNumber("correlation", pair, r.value, "correlation", r.origin, r.because) for pair, r in between)
+    for c in signs:
+        yield FixedNumber(c.quantity, _place(c), c.value or 0.0, c.unit, f"report: {c.id}", c.quote)
 
 
 def number_at(pset: PriorSet, number: FixedNumber) -> float | None:
     """Returns what a prior set has where another one has a fixed number; None if it has a range or nothing there."""
     if number.id not in ASSUMPTIONS:
-        return next((n.value for n in fixed_numbers(pset) if (n.id, n.place) == (number.id, number.place)), None)
+        there = _between_and_directions(pset)
+        return next((n.value for n in there if (n.id, n.place) == (number.id, number.place)), None)
     try:
         return assumption(pset.ledger, number.id, dict(number.place)).value
     except InputError:

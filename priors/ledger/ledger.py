@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Any, Self
 
 from pydantic import Field, model_validator
@@ -23,7 +24,9 @@ from postcgrp.priors.ledger.rows import (
     check_support,
 )
 from postcgrp.priors.messages import Gathered, RowFaultsError
+from postcgrp.priors.segments import NARROWED
 
+type _Part = Mapping[str, str | int]  # labels, by dim
 SHARES_ROUNDING = 0.0051  # half a percent, and a little for floating point
 
 
@@ -145,6 +148,23 @@ class Ledger(Row):
             total = f"{low:g}" if low == high else f"{low:g}..{high:g}"
             with found.at():
                 raise ValueError(f"the depth_share claims sum to {total}, not 1: correct the shares")
+
+    def assumed(self, name: str) -> Sequence[tuple[_Part, Assumption]]:
+        """The rows of one assumption, each with the part of the market that it names."""
+        return self._rows.get(name, ())
+
+    @cached_property
+    def _rows(self) -> dict[str, list[tuple[_Part, Assumption]]]:
+        rows: dict[str, list[tuple[_Part, Assumption]]] = {}
+        for row in self.assumptions:
+            place = {dim: key for dim in NARROWED if (key := getattr(row, dim)) is not None}
+            rows.setdefault(row.id, []).append((place, row))
+        return rows
+
+    def __copy__(self) -> Self:
+        copied = super().__copy__()
+        vars(copied).pop("_rows", None)  # a copy may be given other assumptions
+        return copied
 
     def lines_of(self, modality: str) -> tuple[Line, ...]:
         """The lines of one modality; none where it is priced as a whole."""

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from postcgrp.priors import InputError, Settings, effective, load_ledger
 from postcgrp.priors.catalogue import ASSUMPTIONS, OBSERVED, PRIOR_CLAIMS, RANGED
 from postcgrp.priors.ledger import UNITS, checked_ledger
+from postcgrp.priors.lookup import assumption
 from postcgrp.tests.helpers.markets import market
 from postcgrp.tests.helpers.paths import DOCS, OTHER_MARKET
 from postcgrp.tests.helpers.slips import (
@@ -245,3 +246,13 @@ def test_the_documented_example_loads(tmp_path: Path) -> None:
     (tmp_path / A).write_text((OTHER_MARKET / A).read_text(encoding="utf-8") + row, encoding="utf-8")
     pset = effective(load_ledger(tmp_path / R, tmp_path / A))
     assert [prior.high for prior in pset.blocks["price"].priors] == [30000, 9000]
+
+
+def test_a_copy_with_other_assumptions_is_asked_for_those() -> None:
+    ledger = load_ledger()
+    assert assumption(ledger, "spend_residual_sd", {"modality": "pharmacologic"}).value is not None
+    rows = tuple(row.model_copy(update={"reason": "another"}) for row in ledger.assumptions)
+    other = ledger.model_copy(update={"assumptions": rows})
+    assert {row.reason for name in {row.id for row in rows} for _, row in other.assumed(name)} == {"another"}
+    assert ledger != other
+    assert ledger == load_ledger()
