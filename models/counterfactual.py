@@ -21,7 +21,7 @@ from postcgrp.models.latent import give
 from postcgrp.models.launch import Launches
 from postcgrp.models.lines import Lines
 from postcgrp.models.market import Demand, demand, read_for
-from postcgrp.models.uptake import Launched, logit
+from postcgrp.models.uptake import Launched, log_odds
 from postcgrp.models.views import LaunchView, happening
 from postcgrp.priors import PriorSet
 from postcgrp.priors.drivers import has_centres
@@ -178,7 +178,7 @@ def _use(
     uptake = market.uptakes.get(modality.name)
     if isinstance(uptake, Launched) and launches is not None and market.launches is not None and view is not None:
         at = launches.names.index(modality.name)
-        raised = logit(launches.ceiling[at]) - logit(market.launches.ceiling[at])
+        raised = log_odds(launches.ceiling[at]) - log_odds(market.launches.ceiling[at])
         eligible = to[v.ELIGIBLE_SHARE][pset.coords["launched"].index(modality.name)]
         moved = replace(uptake, eligible=eligible[:, None, :], ceiling=_shifted(uptake.ceiling, raised))
         use = moved.use(view(modality.name, list(pset.ledger.years)))
@@ -193,9 +193,9 @@ def _shift(
     """What overuse and payer blocking on another path add to the log-odds of adoption [year, region, depth]."""
     model, shift = pm.modelcontext(None), pt.zeros(())
     if v.MOH in to:
-        shift += model[pset.own(v.MOH_EFFECT, modality)] * (logit(to[v.MOH]) - logit(shares[v.MOH]))
+        shift += model[pset.own(v.MOH_EFFECT, modality)] * (log_odds(to[v.MOH]) - log_odds(shares[v.MOH]))
     if v.PAYER_BLOCK in to:
-        blocked = logit(to[v.PAYER_BLOCK]) - logit(shares[v.PAYER_BLOCK])
+        blocked = log_odds(to[v.PAYER_BLOCK]) - log_odds(shares[v.PAYER_BLOCK])
         shift -= model[pset.own(v.PAYER_BRAKE, modality)] * blocked[:, :, None]
     return shift
 

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
-from scipy.special import expit, logit
 
 from postcgrp.models.simulator_dice import Array, Dice, placed
 from postcgrp.models.simulator_evidence import told
 from postcgrp.models.simulator_lines import Launches, Lines, View, launches, line_use, lines, procedures
 from postcgrp.priors import PriorSet
+from postcgrp.priors.elicit import expit, logit
 from postcgrp.priors.ledger import Modality
 
 Arrays = dict[str, Array]

@@ -7,11 +7,10 @@ from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit, logit
 
 from postcgrp.models.correlated import joint_scores
 from postcgrp.priors import PriorSet
-from postcgrp.priors.elicit import STUDENT_DF
+from postcgrp.priors.elicit import STUDENT_DF, expit, logit
 from postcgrp.priors.ledger import Modality
 
 Array = NDArray[np.float64]

@@ -8,10 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import expit, logit
 
 from postcgrp.models.simulator_dice import Array, Dice, placed
 from postcgrp.priors import PriorSet
+from postcgrp.priors.elicit import expit, logit
 from postcgrp.priors.ledger import Line, Modality
 
 MIDDLE = 0.5  # of a year: a rise is read there

@@ -80,9 +80,9 @@ def adoption(
     step = variable(pset, own(v.ADOPTION_STEP, modality))
     offset = region_effect(pset, modality)[:, None] + gradient(step * steepness[:, None], depths)
     if v.MOH in drivers:
-        offset += variable(pset, own(v.MOH_EFFECT, modality)) * logit(drivers[v.MOH])
+        offset += variable(pset, own(v.MOH_EFFECT, modality)) * log_odds(drivers[v.MOH])
     if v.PAYER_BLOCK in drivers:
-        offset -= variable(pset, own(v.PAYER_BRAKE, modality)) * logit(drivers[v.PAYER_BLOCK])[:, None]
+        offset -= variable(pset, own(v.PAYER_BRAKE, modality)) * log_odds(drivers[v.PAYER_BLOCK])[:, None]
     return Adoption(mean, offset, _by_index(pset, modality, levels))
 
 
@@ -95,7 +95,7 @@ def launched(pset: PriorSet, launches: Launches) -> dict[str, Launched]:
     out = {}
     for k, modality in enumerate(modalities):
         ceiling = pt.sigmoid(
-            logit(launches.ceiling[launches.names.index(modality.name)]) + region_effect(pset, modality)
+            log_odds(launches.ceiling[launches.names.index(modality.name)]) + region_effect(pset, modality)
         )
         out[modality.name] = Launched(eligible[k], ceiling)
     return out
@@ -134,6 +134,6 @@ def region_effect(pset: PriorSet, modality: Modality) -> TensorVariable:
     return centre + spread * deviations
 
 
-def logit(share: TensorVariable) -> TensorVariable:
+def log_odds(share: TensorVariable) -> TensorVariable:
     """Log-odds of a share."""
     return pt.log(share / (1 - share))

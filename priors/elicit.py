@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -13,29 +14,31 @@ from numpy.typing import ArrayLike, NDArray
 from postcgrp.priors.catalogue import Family
 from postcgrp.priors.errors import InputError
 
-# scipy.special is imported where it is called: it takes 0.2 s, and reading and auditing a ledger do without.
+# scipy.special takes half as long to import as the rest of an audit: it is imported only where NumPy and Python's own
+# statistics do not do.
 
 
-def _logit(fraction: Any) -> Any:
-    from scipy.special import logit
+def logit(fraction: ArrayLike) -> NDArray[np.float64]:
+    """Returns the log-odds of fractions: infinite at 0 and 1, NaN outside."""
+    p = np.asarray(fraction, dtype=np.float64)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.asarray(np.log(p) - np.log1p(-p))
 
-    return logit(fraction)
 
-
-def _expit(log_odds: Any) -> Any:
-    from scipy.special import expit
-
-    return expit(log_odds)
+def expit(log_odds: ArrayLike) -> NDArray[np.float64]:
+    """Returns the fractions that have these log-odds."""
+    with np.errstate(over="ignore"):
+        return np.asarray(1 / (1 + np.exp(-np.asarray(log_odds, dtype=np.float64))))
 
 
 Link = Callable[[Any], Any]  # element by element, as a ufunc
 LINK: dict[Family, tuple[Link, Link]] = {  # onto the real line, and back
     "normal": (np.asarray, np.asarray),
     "lognormal": (np.log, np.exp),
-    "logitnormal": (_logit, _expit),
+    "logitnormal": (logit, expit),
     "student": (np.asarray, np.asarray),
     "logstudent": (np.log, np.exp),
-    "logitstudent": (_logit, _expit),
+    "logitstudent": (logit, expit),
 }
 REVERSAL = 1e-3  # the largest probability that a quantity which must not fall is drawn as falling
 LARGEST_LOGIT = 40.0  # log-odds of a share that is 0 or 1
@@ -49,6 +52,8 @@ def is_heavy(family: Family) -> bool:
 
 
 def _standard_quantile(family: Family, probability: Any) -> Any:
+    if isinstance(probability, float) and not is_heavy(family):
+        return NormalDist().inv_cdf(probability)
     from scipy.special import ndtri, stdtrit
 
     return stdtrit(STUDENT_DF, probability) if is_heavy(family) else ndtri(probability)

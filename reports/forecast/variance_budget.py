@@ -19,13 +19,13 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
-from scipy.special import logit
 from xarray import DataArray, Dataset, DataTree
 
 from postcgrp.inference.diagnostics import SAMPLE
 from postcgrp.models import variables as v
 from postcgrp.priors import InputError, PriorSet
 from postcgrp.priors.catalogue import LEFT_AT_SPEED, MIDYEAR
+from postcgrp.priors.elicit import logit
 from postcgrp.reports.forecast.summary import interval
 from postcgrp.reports.runs.groups import group
 

@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.special import expit
 
 from postcgrp.priors import InputError
+from postcgrp.priors.elicit import expit
 from postcgrp.reports.runs.evidence import Array, flat
 from postcgrp.reports.runs.run import Run
 from postcgrp.reports.sensitivity.attribution import between

@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from scipy import special
 from scipy.stats import multivariate_normal, norm
 
 from postcgrp.priors import InputError, Prior, coupling, from_range
 from postcgrp.priors.catalogue import Family
-from postcgrp.priors.elicit import LINK, REVERSAL
+from postcgrp.priors.elicit import LINK, REVERSAL, _standard_quantile, expit, logit
 
 FAMILIES: tuple[Family, ...] = ("normal", "lognormal", "logitnormal")
 ENDS = {"normal": (-1e3, 1e3), "lognormal": (1e-6, 1e9), "logitnormal": (1e-6, 1 - 1e-6)}
@@ -127,3 +128,23 @@ def test_the_density_is_the_slope_of_the_distribution_function(family: Family) -
     slope = np.log((prior.cdf(at + step) - prior.cdf(at - step)) / (2 * step))
     off = prior.log_density(at) - slope
     assert off == pytest.approx(np.full(4, off[0]), abs=1e-6)  # up to a constant
+
+
+@quick
+@given(st.floats(0.0, 1.0), st.floats(-800.0, 800.0))
+def test_log_odds_are_scipys(fraction: float, log_odds: float) -> None:
+    assert logit(fraction) == pytest.approx(special.logit(fraction), rel=1e-14, abs=1e-15)
+    assert expit(log_odds) == pytest.approx(special.expit(log_odds), rel=1e-14, abs=0)
+
+
+def test_a_share_outside_its_limits_has_no_log_odds() -> None:
+    assert logit([0.0, 1.0]).tolist() == [-math.inf, math.inf]
+    assert np.isnan(logit([-0.1, 1.1])).all()
+
+
+@quick
+@given(st.floats(1e-6, 1 - 1e-6))
+def test_one_quantile_is_that_of_several(probability: float) -> None:
+    """One number is found by Python itself, several by SciPy, which takes a while to import."""
+    one, several = _standard_quantile("normal", probability), _standard_quantile("normal", np.array([probability]))
+    assert one == pytest.approx(several[0], rel=1e-13, abs=1e-15)

@@ -23,7 +23,7 @@ HEAVY = ("numpy", "pandas", "pydantic", "scipy", "xarray")
         ),
         ("postcgrp.priors.load_ledger()", {"pydantic"}),
         ("import postcgrp.priors.audit as a; a.findings_rows(a.audit(postcgrp.priors.load_ledger()))", {"pydantic"}),
-        ("postcgrp.priors.effective(postcgrp.priors.load_ledger())", {"numpy", "pydantic", "scipy"}),
+        ("postcgrp.priors.effective(postcgrp.priors.load_ledger())", {"numpy", "pydantic"}),
     ],
     ids=["settings", "ledger", "audit", "priors"],
 )
