@@ -13,7 +13,6 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import ndtri
 
 Array = NDArray[np.float64]
 
@@ -113,6 +112,8 @@ def _figures(values: Array, scores: Array) -> Array:
 
 def _normal_scores(size: int) -> Array:
     """The normal score of every rank 1, 1.5, 2, ..., `size`: with ties, a rank may be half an integer (section 4.1)."""
+    from scipy.special import ndtri  # here and not above: commands that only need a constant start sooner
+
     ranks = np.arange(2, 2 * size + 1) / 2
     return np.asarray(ndtri((ranks - 3 / 8) / (size + 1 / 4)))
 

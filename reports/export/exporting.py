@@ -29,8 +29,8 @@ from postcgrp.reports.export.schema import (
     Header,
     Quantity,
     dump,
-    exported_quantities,
     make_header,
+    quantities,
 )
 from postcgrp.reports.export.thinning import statement, thinning
 from postcgrp.reports.export.xlsx import MOST_COLUMNS, MOST_ROWS, write_xlsx
@@ -101,11 +101,13 @@ def export(
 
 def select(run: Run, chosen: Chosen, thin: int | None = None) -> Export:
     """The chosen part of a run's posterior as arrays [draw, ...], with their header; the arguments are `export`'s."""
-    draws = run.posterior
+    declared = quantities(run.priors)
+    draws = run.read(declared)  # which leaves out what the run lacks
+    known = {name: quantity for name, quantity in declared.items() if name in draws}
     count = draws.sizes["chain"] * draws.sizes["draw"]
     if thin is not None and not 1 <= thin <= count:
         raise InputError(f"--thin {thin}: the run has {count} draws: give how many to keep, 1 to {count}")
-    held = _held(exported_quantities(draws, run.priors), chosen)
+    held = _held(known, chosen)
     named = {dim: _named(run.priors.ledger, dim, labels) for dim, labels in chosen.labels().items() if labels}
     where = {dim: _known(draws[dim].values.tolist(), labels, dim) for dim, labels in named.items()}
     kept, said = thinning(draws, thin)
@@ -242,10 +244,12 @@ def _check_names(header: Header) -> None:
 
 
 def _write_parquet(export: Export, folder: Path, layout: str) -> None:
+    header = {KEY: dump(export.header)}
+
     def write(name: str) -> None:
-        table = to_arrow(export, name, layout).replace_schema_metadata({KEY: dump(export.header)})
-        keys = [field.name for field in table.schema if not pa.types.is_floating(field.type)]
-        pa.parquet.write_table(table, folder / f"{name}.parquet", compression="zstd", use_dictionary=keys)
+        table = to_arrow(export, name, layout).replace_schema_metadata(header)
+        labels = [field.name for field in table.schema if pa.types.is_dictionary(field.type)]
+        pa.parquet.write_table(table, folder / f"{name}.parquet", compression="zstd", use_dictionary=labels)
 
     # Compressing takes most of it, and does not hold Python's lock; each thread holds a table.
     with ThreadPoolExecutor(min(workers(), MOST_TABLES)) as pool:
@@ -253,6 +257,7 @@ def _write_parquet(export: Export, folder: Path, layout: str) -> None:
 
 
 def _write_csv(export: Export, folder: Path, layout: str) -> None:
+    header = dump(export.header)
     for name in export.header["tables"]:
         table = to_arrow(export, name, layout)
         for k, field in enumerate(table.schema):
@@ -261,7 +266,7 @@ def _write_csv(export: Export, folder: Path, layout: str) -> None:
                 codes = table[k].combine_chunks().indices
                 table = table.set_column(k, field.name, labels.take(codes))
         pa.csv.write_csv(table, folder / f"{name}.csv")
-        (folder / f"{name}.csv{SIDECAR}").write_text(dump(export.header), encoding="utf-8")
+        (folder / f"{name}.csv{SIDECAR}").write_text(header, encoding="utf-8")
 
 
 def _arrays(export: Export) -> Dataset:

@@ -100,17 +100,14 @@ class Export:
     header: Header
 
 
-def exported_quantities(draws: Dataset, pset: PriorSet) -> dict[str, Quantity]:
-    """The quantities that a run has, by table name, units in the report's currency.
-
-    Parameters: `draws`, the run's posterior [chain, draw, ...].
-    """
+def quantities(pset: PriorSet) -> dict[str, Quantity]:
+    """The quantities that a run may have, by table name, units in the report's currency."""
     out: dict[str, Quantity] = {}
     for quantity in QUANTITIES:
         of = quantity.uptake
         names = [pset.own(quantity.name, m) for m in pset.modalities(of)] if of else [quantity.name]
         unit = quantity.unit.format(currency=pset.ledger.report.currency)
-        out |= {name: replace(quantity, name=name, unit=unit) for name in names if name in draws}
+        out |= {name: replace(quantity, name=name, unit=unit) for name in names}
     return out
 
 
@@ -147,7 +144,7 @@ def make_header(
 
 def sha256_of_text(values: ArrayLike) -> str:
     """sha256 of numbers in C order: the bits of little-endian float64, minus zero as zero."""
-    return hashlib.sha256((np.asarray(values, dtype="<f8") + 0.0).tobytes()).hexdigest()
+    return hashlib.sha256(np.asarray(values, dtype="<f8", order="C") + 0.0).hexdigest()
 
 
 def draws_sha256(data: Dataset) -> str:

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial.distance import cdist
 from xarray import Dataset
 
 from postcgrp.inference.diagnostics import SAMPLE, TAIL_PROBABILITIES
@@ -27,6 +26,8 @@ def herd(points: Array, keep: int) -> NDArray[np.intp]:
     Each step takes the point that lowers the energy distance most: kernel herding (Chen, Welling & Smola 2010) with
     the kernel of support points (Mak & Joseph 2018). Deterministic; whole draws are kept, so they stay joint.
     """
+    from scipy.spatial.distance import cdist  # here and not above: an export of every draw does without SciPy
+
     scale = points.std(axis=0)
     z = (points - points.mean(axis=0))[:, scale > 0] / scale[scale > 0]
     _, size, directions = np.linalg.svd(z, full_matrices=False)

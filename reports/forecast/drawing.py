@@ -9,6 +9,7 @@ import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pandas as pd
@@ -34,18 +35,26 @@ def draw(spec: Spec, target: Path, recipe: str, formats: Sequence[str] = USUAL_F
     # Loaded here: 34 MB, which only those pay for who draw.
     import vl_convert
 
-    note, shown = f"postcgrp recipe sha256 {recipe}", _in_xml(spec)
+    note = f"postcgrp recipe sha256 {recipe}"
+    drawn = "" if set(formats) == {"json"} else vl_convert.vegalite_to_svg(_in_xml(spec), show_warnings=False)
     written = []
     for kind in formats:
         if kind == "json":
             content = json.dumps({**spec, "description": note}, ensure_ascii=False, allow_nan=False).encode()
         elif kind == "svg":
-            content = _described(vl_convert.vegalite_to_svg(shown, show_warnings=False), note).encode()
+            content = _described(drawn, note).encode()
         else:
-            content = _with_text(vl_convert.vegalite_to_png(shown, scale=SCALE, show_warnings=False), note)
+            content = _with_text(vl_convert.svg_to_png(drawn, scale=SCALE), note)
         written.append(target.with_name(f"{target.name}.{kind}"))
         written[-1].write_bytes(content)
     return written
+
+
+def warm_up() -> None:
+    """Load, on another core, what the first figure of a process waits for: JavaScript, most of a second."""
+    import vl_convert
+
+    Thread(target=vl_convert.vegalite_to_svg, args=({"data": {"values": []}, "mark": "bar"},), daemon=True).start()
 
 
 def save_figure(
