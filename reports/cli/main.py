@@ -68,33 +68,34 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status (0 done, 2 bad input, 3 done but the gate failed)."""
     options = _parser().parse_args(arguments)
     with hushed():
-        status = _run(options)
-        if status != DONE:
+        status, left_open = _run(options)
+        if left_open:
             gc.collect()  # what a full disk left open is closed here and not at the end, when it would be heard
     return status
 
 
-def _run(options: argparse.Namespace) -> int:
+def _run(options: argparse.Namespace) -> tuple[int, bool]:
+    """Returns the exit status, and whether files may have been left open."""
     try:
         with readable_again(options):
-            return int(options.command(options))
+            return int(options.command(options)), False
     except InputError as error:
         for fault in error.faults:
             print(f"postcgrp {options.verb}: {' '.join(fault.split())}", file=sys.stderr)
-        return BAD_INPUT
+        return BAD_INPUT, isinstance(error.__context__, OSError)
     except KeyboardInterrupt as ending:
         asked = isinstance(ending, Terminated)
         said = "asked to end" if asked else "interrupted"
         print(f"postcgrp {options.verb}: {said}; {options.interrupted}", file=sys.stderr)
-        return TERMINATED if asked else INTERRUPTED
+        return (TERMINATED if asked else INTERRUPTED), True
     except BrokenPipeError:
         sys.stderr.close()
-        return DONE
+        return DONE, False
     except OSError as error:
         if error.filename is None:
             raise  # no filename, so nothing the user can fix
         print(f"postcgrp {options.verb}: {error.filename}: {error.strerror}: name another place", file=sys.stderr)
-        return BAD_INPUT
+        return BAD_INPUT, True
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -76,6 +76,7 @@ def test_prior_draws_have_the_distribution_of_pymc_s(model: pm.Model) -> None:
     assert_alike(ours, flat(theirs))
 
 
+@pytest.mark.slow
 def test_prior_draws_of_the_report_have_the_distribution_of_pymc_s(pset: PriorSet) -> None:
     model = market_blueprint(pset)
     of = target(model, f"{model.key} {jittered_hmc(Sampling()).program}")  # the program that a forecast has

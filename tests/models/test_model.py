@@ -218,9 +218,9 @@ def compiled(ours: Density) -> Any:
 
 
 def test_the_jax_density_is_pymcs(model: pm.Model, ours: Density, compiled: Any) -> None:
-    points = draw_prior(model, 5, seed=3)
+    points = draw_prior(model, 2, seed=3)
     theirs = model.compile_logp(sum=False, mode=ONCE)
-    for i in range(5):
+    for i in range(2):
         point = {name: values[i] for name, values in points.items()}
         found, _ = compiled(ours.flat.join(point), ours.data)
         assert float(found) == pytest.approx(sum(float(np.sum(term)) for term in theirs(point)), rel=1e-9)
@@ -294,6 +294,7 @@ def test_the_density_needs_no_year_between_anchors(model: pm.Model) -> None:
     assert needed & yearly <= {"price_noise_implantable_z"}
 
 
+@pytest.mark.slow
 def test_other_hyperparameters_enter_as_data(model: pm.Model, pset: PriorSet, ours: Density, compiled: Any) -> None:
     """The density compiled for one prior set serves another of the same structure."""
     low = build_model(effective(pset.ledger, Settings(coverage=0.5, trust="low")))

@@ -117,6 +117,7 @@ def test_evidence_that_does_not_reach_the_sampler_is_seen(model: pm.Model, batch
     assert failing.isdisjoint({"level", "slope", "total"})
 
 
+@pytest.mark.slow
 def test_around_a_posterior(model: pm.Model, batch: Batch) -> None:
     value, log_sd = np.array([-0.5, 1.5, 1.9]), batch.data["evidence_log_sd"]
     with build() as observed:

@@ -18,6 +18,7 @@ from postcgrp.priors import Evidence, InputError, Ledger, PriorSet
 from postcgrp.priors.files import sha256
 from postcgrp.reports.cli.main import main
 from postcgrp.reports.export import export
+from postcgrp.reports.export.exporting import Chosen
 from postcgrp.reports.runs.folder import as_json
 from postcgrp.reports.runs.run import Run, open_run
 from postcgrp.reports.sensitivity.comparison import compare
@@ -67,7 +68,7 @@ def test_a_manifest_is_json_whatever_the_figures(fitted: Run, tmp_path: Path) ->
     assert result.weights.k == -np.inf
     assert run.manifest["weights"]["k"] is None
     assert "Pareto k none" in run.note
-    export(run, tmp_path / "csv", to="csv")
+    export(run, tmp_path / "csv", to="csv", chosen=Chosen(quantities=["revenue_total"]))
     for path in (tmp_path / "updated" / "manifest.json", *(tmp_path / "csv").glob("*.json")):
         json.loads(path.read_text(), parse_constant=pytest.fail)
     assert as_json({"a": [np.nan, (np.inf, 1.5)], "b": np.float64("nan")}) == '{"a": [null, [null, 1.5]], "b": null}'

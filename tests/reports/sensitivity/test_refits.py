@@ -43,7 +43,7 @@ def test_a_row_left_out_stays_in_the_graph_and_says_nothing(other: PriorSet) -> 
     aligned = align(left, other)
     assert structure_key(aligned) == structure_key(other) != structure_key(left)
     models = [build_model(left), build_model(aligned)]
-    prior = draw_prior(models[0], 6, 1)
+    prior = draw_prior(models[0], 3, 1)
     example = {name: values[0] for name, values in prior.items()}
     densities = [density(model, example) for model in models]
     points = densities[0].flat.join(prior)

@@ -7,7 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 import pandas as pd
 import pytest
@@ -16,9 +15,13 @@ from hypothesis import strategies as st
 from scipy.special import expit, ndtr, ndtri
 from xarray import DataArray, Dataset, DataTree
 
-from postcgrp.inference.density import density, derived
-from postcgrp.inference.forward import draw_prior
+from postcgrp.inference import Sampling, enable_cache
+from postcgrp.inference.hmc import jittered_hmc
+from postcgrp.inference.programs import Programs
+from postcgrp.inference.sampling import _dataset, _Evaluator
+from postcgrp.inference.target import Target
 from postcgrp.models import build_model
+from postcgrp.models.blueprint import market_blueprint
 from postcgrp.models.standard import standard_of
 from postcgrp.priors import InputError, PriorSet, effective, load_ledger
 from postcgrp.priors.changes import Change
@@ -133,21 +136,16 @@ def test_a_move_against_the_order_is_refused_and_left_out(pset: PriorSet, monkey
 
 @pytest.fixture(scope="module")
 def prior_run(pset: PriorSet) -> tuple[DataTree, Any, Any]:
-    """Prior draws in the form of a run's posterior, the same as vectors, and the model's log density."""
-    model = build_model(pset)
-    prior = draw_prior(model, CHAINS * DRAWS, 3)
-    example = {name: values[0] for name, values in prior.items()}
-    dense = density(model, example)
-    keep = {"price", "source_error", "revenue_total", "evidence_log_mean", *pset.blocks}
-    program = jax.jit(jax.vmap(derived(model, example, keep, log_prior=False), in_axes=(0, None)))
-    values = program(dense.flat.join(prior), dense.data)["posterior"]
-    coords = {dim: list(at) for dim, at in model.coords.items() if at is not None}
-    arrays = {}
-    for name, value in values.items():
-        dims = model.named_vars_to_dims.get(name, ())
-        shaped = np.asarray(value).reshape(CHAINS, DRAWS, *value.shape[1:])
-        arrays[name] = DataArray(shaped, {d: coords[d] for d in dims}, ("chain", "draw", *dims))
-    return DataTree.from_dict({"posterior": Dataset(arrays)}), dense.flat.join(prior), dense
+    """Prior draws in the form of a run's posterior, the same as vectors, and the model's log density.
+
+    By the programs of a forecast, which are stored where one was made.
+    """
+    enable_cache()
+    model = market_blueprint(pset)
+    target = Target(model, lambda data: Programs(f"{model.key} {jittered_hmc(Sampling()).program}", None, data))
+    points = target.prior(CHAINS * DRAWS, 3)
+    found = _Evaluator(target)(points, (CHAINS, DRAWS), 3)["posterior"]
+    return DataTree.from_dict({"posterior": _dataset(target, found, ("chain", "draw"))}), points, target.density
 
 
 MOVED = (

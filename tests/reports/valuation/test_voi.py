@@ -246,9 +246,16 @@ def check_order(net_benefit: pd.DataFrame, inputs: dict[str, Array], method: str
         assert 0 <= sample <= information.evppi(net_benefit, inputs, extra, method=method).value
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(problems())
 def test_order_holds_exactly_with_splines(problem: tuple[pd.DataFrame, dict[str, Array]]) -> None:
+    check_order(*problem, "spline")
+
+
+@pytest.mark.slow
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(problems())
+def test_order_holds_exactly_with_splines_of_many_problems(problem: tuple[pd.DataFrame, dict[str, Array]]) -> None:
     check_order(*problem, "spline")
 
 
