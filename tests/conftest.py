@@ -66,10 +66,15 @@ def pytest_collection_finish() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    def asks(item: pytest.Item) -> bool:
+        return not {*FITTED}.isdisjoint(getattr(item, "fixturenames", ()))
+
+    # Last in its module what needs a shared fit: one process makes it, and the other has something else to do.
+    modules = {path: k for k, path in enumerate(dict.fromkeys(item.path for item in items))}
+    items.sort(key=lambda item: (modules[item.path], asks(item)))
     for item in items:
-        asks = not {*FITTED}.isdisjoint(getattr(item, "fixturenames", ()))
         module = vars(item.module) if isinstance(item, pytest.Function) and item.module else {}
-        if asks or (item.path.parent.name in HEAVY_FOLDERS and not {*HEAVY}.isdisjoint(module)):
+        if asks(item) or (item.path.parent.name in HEAVY_FOLDERS and not {*HEAVY}.isdisjoint(module)):
             item.add_marker(pytest.mark.fit)
 
 

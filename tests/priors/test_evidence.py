@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from scipy.stats import norm
 
 from postcgrp.models import build_model
+from postcgrp.models.inputs import arrays
 from postcgrp.models.simulator import simulate
 from postcgrp.priors import Evidence, InputError, Ledger, PriorSet
 from postcgrp.priors.catalogue import DATES
@@ -467,9 +468,9 @@ def test_the_worked_examples_are_sources_of_their_own(pset: PriorSet) -> None:
 @pytest.mark.fit
 def test_optimism_lowers_what_the_report_says(ledger: Ledger, pset: PriorSet) -> None:
     trust = pset.trust.model_copy(update={"final_log_bias": 0.2})
-    with build_model(replace(pset, trust=trust)) as model:
-        assert model["source_error_bias"].get_value() == pytest.approx([0.0, 0.1, 0.2])
-    error = simulate(replace(pset, trust=trust), 4000, 3)["source_error"] - simulate(pset, 4000, 3)["source_error"]
+    hopeful = replace(pset, trust=trust)
+    assert arrays(hopeful)["source_error_bias"] == pytest.approx([0.0, 0.1, 0.2])
+    error = simulate(hopeful, 400, 3)["source_error"] - simulate(pset, 400, 3)["source_error"]
     assert np.allclose(error, [0.0, 0.1, 0.2])
     assert prior_set(ledger).source_log_bias("smr", [2035]) == 0
 

@@ -151,10 +151,10 @@ def test_bad_input_of_voi_is_one_line_before_any_table(
 
 def test_draws_open_with_plain_xarray_and_name_their_recipe(folder: Path) -> None:
     record = json.loads((folder / "manifest.json").read_text())
-    with xr.open_datatree(folder / "posterior.nc", engine="h5netcdf") as tree:
-        assert json.loads(tree.attrs["manifest"])["recipe_sha256"] == record["recipe_sha256"]
-        assert tree.attrs["recipe"] == (folder / "recipe.txt").read_text()
-        posterior = tree.children["posterior"].dataset
+    with xr.open_dataset(folder / "posterior.nc", engine="h5netcdf") as root:
+        assert json.loads(root.attrs["manifest"])["recipe_sha256"] == record["recipe_sha256"]
+        assert root.attrs["recipe"] == (folder / "recipe.txt").read_text()
+    with xr.open_dataset(folder / "posterior.nc", engine="h5netcdf", group="posterior") as posterior:
         assert posterior["revenue"].dims == ("chain", "draw", "year", "region", "depth", "modality")
         assert posterior["revenue"].dtype == np.float64
         assert list(posterior["region"].values) == ["United States", "EU5", "Japan", "Other Developed", "Rest of World"]
