@@ -24,7 +24,7 @@ forecast: $(INSTALLED)
 
 # Two processes, each file in one of them: much of a test is Python or a compiler on one core, and a file shares its fits.
 # In the order of their names: by default the files of few and long tests come last, and one process waits.
-# Tests start dozens of processes: bytecode is kept, also by one who keeps none.
+# Tests start dozens of processes: they keep bytecode even where PYTHONDONTWRITEBYTECODE is set.
 TEST := env -u PYTHONDONTWRITEBYTECODE $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 # Three programs that each run on one core or, the type checker, mostly on one: the quick tests beside it.

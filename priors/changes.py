@@ -257,7 +257,13 @@ def _between(row: Assumption | Claim, change: Change, family: Family | None) -> 
         low, high = range_of(*from_quantiles(change.fractions(), family or "normal"), coverage, family or "normal")
     except InputError as error:
         raise InputError(f"{row.id!r}: {error}") from None
-    return {"value": None, "low": low, "high": high, "coverage": coverage}
+    return {"value": None, **_ends(low, high, family), "coverage": coverage}
+
+
+def _ends(low: float, high: float, family: Family | None) -> dict[str, float]:
+    """The ends of a computed range without the last digits, in which processors differ."""
+    nothing = 0.0 if family and family.startswith("log") else 1e-12 * max(abs(low), abs(high))
+    return {name: float(f"{end:.12g}") if abs(end) > nothing else 0.0 for name, end in (("low", low), ("high", high))}
 
 
 def _moved(row: Assumption | Claim, change: Change, family: Family | None) -> dict[str, Any]:
@@ -271,7 +277,7 @@ def _moved(row: Assumption | Claim, change: Change, family: Family | None) -> di
         low, high = float(forward(row.low)), float(forward(row.high))
         centre = (low + high) / 2 if change.centre is None else float(forward(change.centre))
         half = (high - low) / 2 * (change.spread or 1.0)
-        new = {"low": float(inverse(centre - half)), "high": float(inverse(centre + half))}
+        new = _ends(float(inverse(centre - half)), float(inverse(centre + half)), family)
     if not np.isfinite(centre):
         rule = (
             "must lie between 0 and 1: write percentages as fractions"

@@ -15,7 +15,7 @@ from postcgrp.priors.catalogue import Family
 from postcgrp.priors.errors import InputError
 
 # scipy.special takes half as long to import as the rest of an audit: it is imported only where NumPy and Python's own
-# statistics do not do.
+# statistics do not suffice.
 
 
 def logit(fraction: ArrayLike) -> NDArray[np.float64]:
@@ -52,7 +52,7 @@ def is_heavy(family: Family) -> bool:
 
 
 def _standard_quantile(family: Family, probability: Any) -> Any:
-    if isinstance(probability, float) and not is_heavy(family):
+    if isinstance(probability, float) and 0 < probability < 1 and not is_heavy(family):
         return NormalDist().inv_cdf(probability)
     from scipy.special import ndtri, stdtrit
 

@@ -58,7 +58,7 @@ def fixed_numbers(pset: PriorSet) -> tuple[FixedNumber, ...]:
 
 
 def _between_and_directions(pset: PriorSet) -> Iterator[FixedNumber]:
-    """The fixed numbers that are no row of the assumptions."""
+    """The fixed numbers that are not rows of the assumptions."""
     claims = [c for quantity in DIRECTIONS for c in prior_claims(pset.ledger, quantity)]
     signs = [c for c in claims if c.id not in pset.settings.leave_out]
     between = [(tuple(("prior", name) for name in sorted(row.names)), row) for row in pset.correlations]

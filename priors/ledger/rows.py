@@ -133,7 +133,8 @@ def _as_fraction(number: float) -> str:
 
 def misfit_coverage(coverage: float) -> str | None:
     """Returns what is wrong with the prior mass in a range and the way out, or None if nothing is."""
-    return None if 0 < coverage < 1 else f"coverage = {coverage:g} is not inside 0..1: {_as_fraction(coverage)}"
+    some = coverage > 0 and (1 + coverage) / 2 < 1  # a last digit below 1 is none either
+    return None if some else f"coverage = {coverage:g} is not inside 0..1: {_as_fraction(coverage)}"
 
 
 class Claim(Quantified):

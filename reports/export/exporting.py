@@ -109,7 +109,8 @@ def select(run: Run, chosen: Chosen, thin: int | None = None) -> Export:
         raise InputError(f"--thin {thin}: the run has {count} draws: give how many to keep, 1 to {count}")
     held = _held(known, chosen)
     named = {dim: _named(run.priors.ledger, dim, labels) for dim, labels in chosen.labels().items() if labels}
-    where = {dim: _known(draws[dim].values.tolist(), labels, dim) for dim, labels in named.items()}
+    there = {dim: draws[dim].values.tolist() if dim in draws.coords else [] for dim in named}
+    where = {dim: _known(there[dim], labels, dim) for dim, labels in named.items()}
     kept, said = thinning(draws, thin)
     chain, iteration = np.unravel_index(kept, (draws.sizes["chain"], draws.sizes["draw"]))
     data = Dataset(

@@ -9,7 +9,6 @@ import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import pandas as pd
@@ -48,13 +47,6 @@ def draw(spec: Spec, target: Path, recipe: str, formats: Sequence[str] = USUAL_F
         written.append(target.with_name(f"{target.name}.{kind}"))
         written[-1].write_bytes(content)
     return written
-
-
-def warm_up() -> None:
-    """Load, on another core, what the first figure of a process waits for: JavaScript, most of a second."""
-    import vl_convert
-
-    Thread(target=vl_convert.vegalite_to_svg, args=({"data": {"values": []}, "mark": "bar"},), daemon=True).start()
 
 
 def save_figure(

@@ -58,7 +58,6 @@ def worker_pids(address: str) -> list[int]:
         return list(client.run(os.getpid).values())
 
 
-@pytest.mark.slow
 def test_a_killed_worker_costs_nothing_but_time(batch: Batch, cluster: LocalCluster, tmp_path: Path) -> None:
     address = cluster.scheduler_address
     before = worker_pids(address)

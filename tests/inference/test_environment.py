@@ -60,14 +60,16 @@ def usual(cache: Path) -> str:
     return fitted(cache).stdout
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     "environment",
-    [
-        {"PYTENSOR_FLAGS": "floatX=float32"},
-        {"JAX_DISABLE_JIT": "1", "JAX_DEBUG_NANS": "1", "JAX_NUMPY_RANK_PROMOTION": "raise"},
-        {"JAX_ENABLE_X64": "0"},
-    ],
+    variants(
+        [
+            {"PYTENSOR_FLAGS": "floatX=float32"},
+            {"JAX_DISABLE_JIT": "1", "JAX_DEBUG_NANS": "1", "JAX_NUMPY_RANK_PROMOTION": "raise"},
+            {"JAX_ENABLE_X64": "0"},
+        ],
+        stay=1,
+    ),
     ids=" ".join,
 )
 def test_the_environment_changes_no_draw(cache: Path, usual: str, environment: dict[str, str]) -> None:

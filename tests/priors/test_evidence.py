@@ -465,7 +465,6 @@ def test_the_worked_examples_are_sources_of_their_own(pset: PriorSet) -> None:
     assert {"source_error", "source_error_actuals", "source_error_vendor_second"} <= set(names)
 
 
-@pytest.mark.fit
 def test_optimism_lowers_what_the_report_says(ledger: Ledger, pset: PriorSet) -> None:
     trust = pset.trust.model_copy(update={"final_log_bias": 0.2})
     hopeful = replace(pset, trust=trust)

@@ -93,20 +93,23 @@ def test_a_set_changed_in_python_survives_json(pset: PriorSet, tmp_path: Path) -
     assert len({one.fingerprint() for one in alone}) == len(alone)
 
 
-@pytest.mark.parametrize("towards", [0.0, np.inf])  # ends that cancel leave a last digit alone only in the first
+@pytest.mark.parametrize("towards", [0.0, np.inf])  # towards infinity, ends that cancel leave a residue
+@pytest.mark.parametrize("name", ["report", "vague"])  # the second one's ranges are computed
 def test_the_recipe_is_the_same_on_another_processor(
-    pset: PriorSet, monkeypatch: pytest.MonkeyPatch, towards: float
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch, name: str, towards: float
 ) -> None:
     """One whose functions differ in the last digit: a run made elsewhere opens, and its priors can be made again."""
+    pset = prior_set(ledger, load_overlay(name))
     recipe, stored = pset.recipe(), pset.to_json()
 
     def nudged(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
         return lambda x: np.nextafter(function(x), towards)
 
     for family, functions in list(elicit.LINK.items()):
-        monkeypatch.setitem(elicit.LINK, family, tuple(map(nudged, functions)))
+        if functions[0] is not np.asarray:  # plain arithmetic is the same everywhere
+            monkeypatch.setitem(elicit.LINK, family, tuple(map(nudged, functions)))
     assert from_json(stored).recipe() == recipe
-    made = effective(pset.ledger, pset.settings)
+    made = prior_set(ledger, load_overlay(name))
     assert made != pset
     assert made.recipe() == recipe
 

@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 
 import pytest
-from xarray import DataTree
 
 from postcgrp.priors import PriorSet
 from postcgrp.tests.helpers.paths import DOCS
@@ -32,9 +31,10 @@ def loaded(*arguments: str) -> str:
     return done.stderr.rpartition("loaded ")[2]
 
 
-def test_a_forecast_of_another_prior_set(run: DataTree, tmp_path: Path) -> None:
-    """Another set, trust, coverage or seed is other data of the programs that the shared fit has stored."""
+def test_a_forecast_of_another_prior_set(tmp_path: Path) -> None:
+    """Another set, trust, coverage or seed is other data of the same programs."""
     few = ("--draws", "20", "--tune", "20")
+    loaded("forecast", *few, "--out", str(tmp_path / "first"))  # traces what nobody has traced yet
     other = ("--priors", "sceptic", "--trust", "low", "--coverage", "0.8", "--seed", "2")
     assert loaded("forecast", *few, *other, "--out", str(tmp_path / "second")) == "jax"
 

@@ -70,7 +70,7 @@ def everything(pset: PriorSet) -> list[Evidence]:
 
 
 @pytest.mark.parametrize(
-    "name", variants(["lines", None, "one region", "burden and blocking", "five modalities"], stay=1)
+    "name", variants([None, "one region", "lines", "burden and blocking", "five modalities"], stay=1)
 )
 def test_aggregates_and_errors_are_the_model_s(name: str | None, pset: PriorSet, tmp_path: Path) -> None:
     """What the model's graph expects of every row, from the draws alone; with a year that no report's anchor is."""
