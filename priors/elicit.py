@@ -122,8 +122,11 @@ def from_range(low: float, high: float, coverage: float, family: Family) -> tupl
     """Returns the mean and sd on the link scale that put `coverage` between `low` and `high`, equal-tailed.
 
     Exact: both ends are quantiles on the link scale, and two equations give two parameters. Raises
-    :class:`InputError` if an end has no finite value on the link scale, such as a fraction of 0 or 1.
+    :class:`InputError` if an end has no finite value on the link scale, such as a fraction of 0 or 1, or if the
+    coverage is none.
     """
+    if not 0.5 < (1 + coverage) / 2 < 1:  # noqa: PLR2004
+        raise InputError(f"coverage = {coverage:g} is not inside 0..1: write it as a fraction")
     forward, _ = LINK[family]
     with np.errstate(divide="ignore", invalid="ignore"):
         ends = np.asarray(forward([low, high]), dtype=np.float64)

@@ -202,8 +202,8 @@ def _known(known: list[Any], wanted: Sequence[Any], dim: str) -> list[Any]:
     """The wanted labels in the run's order."""
     for label in wanted:
         if label not in known:
-            names = ", ".join(map(str, known))
-            raise InputError(f"--{_option(dim)} {label!r}: this run has no such {dim}: use some of {names}")
+            way_out = f"use some of {', '.join(map(str, known))}" if known else "leave the option out"
+            raise InputError(f"--{_option(dim)} {label!r}: this run has no such {dim}: {way_out}")
     return [label for label in known if label in wanted]
 
 

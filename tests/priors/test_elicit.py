@@ -148,3 +148,9 @@ def test_one_quantile_is_that_of_several(probability: float) -> None:
     """One number is found by Python itself, several by SciPy, which takes a while to import."""
     one, several = _standard_quantile("normal", probability), _standard_quantile("normal", np.array([probability]))
     assert one == pytest.approx(several[0], rel=1e-13, abs=1e-15)
+
+
+@pytest.mark.parametrize("coverage", [0.0, 1.0, 1 - 1e-16, -0.5, 90.0, math.nan])
+def test_a_coverage_that_is_none_is_refused(coverage: float) -> None:
+    with pytest.raises(InputError, match="is not inside"):
+        from_range(0.2, 0.4, coverage, "logitnormal")

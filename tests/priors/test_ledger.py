@@ -214,6 +214,7 @@ def test_a_byte_order_mark_is_no_error(tmp_path: Path) -> None:
     [
         (Settings(coverage=90), "coverage 90 is not between 0 and 1: write it as a fraction (0.9)"),
         (Settings(coverage=1.0), "coverage 1 is not between 0 and 1: write it as a fraction"),
+        (Settings(coverage=1 - 1e-16), "coverage 1 is not between 0 and 1: write it as a fraction"),
         (Settings(coverage=0.0), "coverage 0 is not between 0 and 1: write it as a fraction"),
         (Settings(coverage=float("nan")), "coverage nan is not between 0 and 1: write it as a fraction"),
         (Settings(trust="blind"), "trust 'blind' is not in the ledger: use one of default"),

@@ -17,8 +17,10 @@ pytestmark = pytest.mark.fit
 PROGRAM = """
 import sys
 from postcgrp.reports.cli.main import main
+from postcgrp.reports.process import begin_command
+begin_command()
 status = main(sys.argv[1:])
-loaded = {'jax', 'pymc', 'pytensor', 'numpyro', 'blackjax'} & {*sys.modules}
+loaded = {'jax', 'pymc', 'pytensor', 'numpyro', 'blackjax', 'scipy'} & {*sys.modules}
 sys.stderr.write(f"loaded {' '.join(sorted(loaded))}")
 sys.exit(status)
 """
@@ -36,13 +38,21 @@ def test_a_forecast_of_another_prior_set(tmp_path: Path) -> None:
     few = ("--draws", "20", "--tune", "20")
     loaded("forecast", *few, "--out", str(tmp_path / "first"))  # traces what nobody has traced yet
     other = ("--priors", "sceptic", "--trust", "low", "--coverage", "0.8", "--seed", "2")
-    assert loaded("forecast", *few, *other, "--out", str(tmp_path / "second")) == "jax"
+    assert loaded("forecast", *few, *other, "--out", str(tmp_path / "second")) == "jax scipy"
 
 
-def test_a_valuation_runs_no_program(pset: PriorSet, tmp_path: Path) -> None:
-    folder = prior_run(pset, tmp_path / "run", draws=50).folder
+@pytest.fixture(scope="module")
+def folder(pset: PriorSet, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return prior_run(pset, tmp_path_factory.mktemp("stored") / "run", draws=50).folder
+
+
+def test_a_valuation_runs_no_program(folder: Path, tmp_path: Path) -> None:
     deal = ("--deal", str(DOCS / "examples" / "noninvasive_us.toml"))
-    assert loaded("value", str(folder), *deal, "--out", str(tmp_path / "value")) == ""
+    assert loaded("value", str(folder), *deal, "--out", str(tmp_path / "value")) == "scipy"
+
+
+def test_an_export_of_every_draw_needs_no_scipy(folder: Path, tmp_path: Path) -> None:
+    assert loaded("export", str(folder), "--to", "parquet", "--out", str(tmp_path / "out")) == ""
 
 
 @pytest.mark.slow

@@ -29,6 +29,7 @@ from postcgrp.reports.runs.groups import group
 from postcgrp.reports.runs.run import Run, open_run
 from postcgrp.reports.workbook import book
 from postcgrp.tests.helpers.exported import RECORD, brief, market, same, target, values, write
+from postcgrp.tests.helpers.markets import CHANGES, prior_set_of
 from postcgrp.tests.helpers.paths import DATA
 
 FROZEN = DATA / "export-1.0"
@@ -84,6 +85,12 @@ def test_bad_choices_are_refused_in_one_line(
         write(pset, tmp_path / "out", **{"to": "parquet", **options})
     assert "\n" not in str(caught.value)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_choice_among_what_the_run_has_not_is_refused(tmp_path: Path) -> None:
+    alone = prior_set_of(CHANGES["only everyone"])
+    with pytest.raises(InputError, match="--lines 'device': this run has no such line: leave the option out"):
+        write(alone, tmp_path / "out", "csv", chosen=Chosen(lines=["device"]))
 
 
 def test_a_run_with_a_hole_is_refused(pset: PriorSet, tmp_path: Path) -> None:
