@@ -76,4 +76,4 @@ status = 0""",
             [sys.executable, "-c", program, str(tmp_path / str(k))], check=False, capture_output=True, text=True
         )
         assert done.returncode == 0, done.stderr
-    assert done.stderr.endswith("loaded jax")
+    assert done.stderr.endswith("loaded jax scipy")

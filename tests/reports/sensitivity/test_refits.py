@@ -180,9 +180,10 @@ def test_a_claim_left_out_in_a_batch_is_the_full_refit(pset: PriorSet, claim: st
         mine, theirs = (one.transpose(*SAMPLE, ...).values.reshape(4, 1000, -1) for one in (values, full[name]))
         for cell in np.flatnonzero(mine.std(axis=(0, 1)) > 0):
             a, b = mine[..., cell], theirs[..., cell]
-            error = np.hypot(array_stats.mcse(a, method="mean"), array_stats.mcse(b, method="mean"))
-            assert abs(a.mean() - b.mean()) < 4 * error
-            assert np.log(a.std() / b.std()) == pytest.approx(0, abs=0.12)
+            # The error of an sd is large where tails are heavy, as those of a launch's revenue are.
+            for method, of in (("mean", np.mean), ("sd", np.std)):
+                error = np.hypot(array_stats.mcse(a, method=method), array_stats.mcse(b, method=method))
+                assert abs(of(a) - of(b)) < 4 * error
 
 
 @pytest.mark.slow

@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 from scipy.special import ndtri
-from xarray import DataArray, Dataset, DataTree
+from xarray import DataArray, Dataset
 
 from postcgrp.inference import Sampling, sample
 from postcgrp.models import build_model
@@ -291,8 +291,9 @@ def test_any_market_is_updated(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_reweighting_agrees_with_a_refit(pset: PriorSet, run: DataTree, tmp_path: Path) -> None:
-    """The worked examples, and rows of a source that the run has."""
+def test_reweighting_agrees_with_a_refit(pset: PriorSet, tmp_path: Path) -> None:
+    """The worked examples, and rows of a source that the run has. They leave too little of a thousand draws a chain."""
+    run = sample(build_model(pset), Sampling(draws=4000))
     rows = [
         row(pset, "vendor: second", 500, year=2025),
         row(pset, "actuals", 455, year=2026, log_sd=0.02),
@@ -307,4 +308,4 @@ def test_reweighting_agrees_with_a_refit(pset: PriorSet, run: DataTree, tmp_path
     for (_, one), (_, other) in zip(result.moved.iterrows(), refitted.iterrows(), strict=True):
         if one["state"] == "after":
             for name in movement.WITH_ERROR:
-                assert abs(one[name] - other[name]) < 4 * np.hypot(one[f"mcse_{name}"], other[f"mcse_{name}"])
+                assert abs(one[name] - other[name]) <= 4 * np.hypot(one[f"mcse_{name}"], other[f"mcse_{name}"])
