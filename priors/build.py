@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from postcgrp.priors.catalogue import ASSUMPTIONS, ELIGIBLE, PRIOR_CLAIMS, RANGED, Family
+from postcgrp.priors.catalogue import ASSUMPTIONS, ELIGIBLE, PRIOR_CLAIMS, RANGED, Family, holds_some
 from postcgrp.priors.correlations import PriorCorrelation
 from postcgrp.priors.elicit import LINK, Prior, falls, from_range, on_link
 from postcgrp.priors.errors import InputError
 from postcgrp.priors.evidence import Evidence, claimed_evidence
-from postcgrp.priors.ledger import PERCENT, Claim, Ledger, Modality, Quantified, Trust, middle, misfit_coverage
+from postcgrp.priors.ledger import PERCENT, Claim, Ledger, Modality, Quantified, Trust, middle
 from postcgrp.priors.ledger.checks import check_rows
 from postcgrp.priors.lines import OF_LAUNCHES, OF_LINES, all_labels, cells, line_labels
 from postcgrp.priors.lookup import (
@@ -79,7 +79,7 @@ def effective(ledger: Ledger, settings: Settings | None = None) -> PriorSet:
 
 
 def _check_settings(ledger: Ledger, settings: Settings) -> None:
-    if misfit_coverage(settings.coverage):
+    if not holds_some(settings.coverage):
         raise InputError(
             f"coverage {settings.coverage:g} is not between 0 and 1: write it as a fraction"
             + (f" ({settings.coverage / PERCENT:g})" if 1 < settings.coverage < PERCENT else "")

@@ -16,6 +16,11 @@ MONEY_UNIT = "{currency} million"
 SPEND_UNIT = "{currency} per patient-year"
 
 
+def holds_some(coverage: float) -> bool:
+    """Returns whether a range may hold this mass: not none, not all, nor so nearly all that a last digit is left."""
+    return 0.5 < (1 + coverage) / 2 < 1  # noqa: PLR2004
+
+
 @dataclass(frozen=True)
 class Entry:
     """What one quantity must look like.

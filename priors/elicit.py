@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from postcgrp.priors.catalogue import Family
+from postcgrp.priors.catalogue import Family, holds_some
 from postcgrp.priors.errors import InputError
 
 # scipy.special takes half as long to import as the rest of an audit: it is imported only where NumPy and Python's own
@@ -125,7 +125,7 @@ def from_range(low: float, high: float, coverage: float, family: Family) -> tupl
     :class:`InputError` if an end has no finite value on the link scale, such as a fraction of 0 or 1, or if the
     coverage is none.
     """
-    if not 0.5 < (1 + coverage) / 2 < 1:  # noqa: PLR2004
+    if not holds_some(coverage):
         raise InputError(f"coverage = {coverage:g} is not inside 0..1: write it as a fraction")
     forward, _ = LINK[family]
     with np.errstate(divide="ignore", invalid="ignore"):

@@ -8,7 +8,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Strict, model_validator
 
-from postcgrp.priors.catalogue import Family
+from postcgrp.priors.catalogue import Family, holds_some
 
 UNITS = (
     "patients",
@@ -133,8 +133,9 @@ def _as_fraction(number: float) -> str:
 
 def misfit_coverage(coverage: float) -> str | None:
     """Returns what is wrong with the prior mass in a range and the way out, or None if nothing is."""
-    some = coverage > 0 and (1 + coverage) / 2 < 1  # a last digit below 1 is none either
-    return None if some else f"coverage = {coverage:g} is not inside 0..1: {_as_fraction(coverage)}"
+    if holds_some(coverage):
+        return None
+    return f"coverage = {coverage:g} is not inside 0..1: {_as_fraction(coverage)}"
 
 
 class Claim(Quantified):

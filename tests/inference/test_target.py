@@ -15,13 +15,11 @@ from postcgrp.inference import Sampling, prepare
 from postcgrp.inference.calibrate import draw_truths, simulate, unconstrained
 from postcgrp.inference.evaluate import POINTS
 from postcgrp.inference.forward import draw_prior, drawable, observed_sampler
-from postcgrp.inference.hmc import jittered_hmc
 from postcgrp.inference.programs import Programs
 from postcgrp.inference.target import OUTLINE, Target
-from postcgrp.models.blueprint import market_blueprint
 from postcgrp.models.shapes import Sticks
 from postcgrp.priors import PriorSet
-from postcgrp.tests.helpers.blueprints import named
+from postcgrp.tests.helpers.blueprints import forecast_target, named
 
 pytestmark = pytest.mark.fit
 
@@ -78,8 +76,7 @@ def test_prior_draws_have_the_distribution_of_pymc_s(model: pm.Model) -> None:
 
 @pytest.mark.slow
 def test_prior_draws_of_the_report_have_the_distribution_of_pymc_s(pset: PriorSet) -> None:
-    model = market_blueprint(pset)
-    of = target(model, f"{model.key} {jittered_hmc(Sampling()).program}")  # the program that a forecast has
+    of = forecast_target(pset)
     assert_alike(of.prior(DRAWS, 1), flat(draw_prior(of.model, DRAWS, 2)))
 
 

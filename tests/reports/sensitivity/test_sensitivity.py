@@ -15,13 +15,9 @@ from hypothesis import strategies as st
 from scipy.special import expit, ndtr, ndtri
 from xarray import DataArray, Dataset, DataTree
 
-from postcgrp.inference import Sampling, enable_cache
-from postcgrp.inference.hmc import jittered_hmc
-from postcgrp.inference.programs import Programs
+from postcgrp.inference import enable_cache
 from postcgrp.inference.sampling import _dataset, _Evaluator
-from postcgrp.inference.target import Target
 from postcgrp.models import build_model
-from postcgrp.models.blueprint import market_blueprint
 from postcgrp.models.standard import standard_of
 from postcgrp.priors import InputError, PriorSet, effective, load_ledger
 from postcgrp.priors.changes import Change
@@ -58,6 +54,7 @@ from postcgrp.reports.sensitivity.tornado import (
     tornado_table,
 )
 from postcgrp.reports.sensitivity.variants import TOGETHER, crossed, parse_vary, sets, skipped
+from postcgrp.tests.helpers.blueprints import forecast_target
 from postcgrp.tests.helpers.paths import OTHER_MARKET
 from postcgrp.tests.helpers.variants import variants
 
@@ -141,8 +138,7 @@ def prior_run(pset: PriorSet) -> tuple[DataTree, Any, Any]:
     By the programs of a forecast, which are stored where one was made.
     """
     enable_cache()
-    model = market_blueprint(pset)
-    target = Target(model, lambda data: Programs(f"{model.key} {jittered_hmc(Sampling()).program}", None, data))
+    target = forecast_target(pset)
     points = target.prior(CHAINS * DRAWS, 3)
     found = _Evaluator(target)(points, (CHAINS, DRAWS), 3)["posterior"]
     return DataTree.from_dict({"posterior": _dataset(target, found, ("chain", "draw"))}), points, target.density
